@@ -1,0 +1,1 @@
+"""Command line of cmcgan: parses, calls one core function, prints."""

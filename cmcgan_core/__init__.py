@@ -1,0 +1,3 @@
+"""Core of cmcgan."""
+
+__version__ = "0.1.0"
