@@ -8,6 +8,25 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from cmcgan_core.data.features import FeatureSettings
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """What a user may choose of how a source is read.
+
+    Attributes:
+        settings: sample rate, chunk length and picture size to deliver.
+        hop: seconds between the starts of two chunks.
+        seed: of whatever the source draws at random.
+        labels: a CSV file of `file,label` that overrides the folders' names, where the source knows it.
+    """
+
+    settings: FeatureSettings = field(default_factory=FeatureSettings)
+    hop: float = 0.5
+    seed: int = 0
+    labels: Path | None = None
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -55,8 +74,8 @@ class Source(Protocol):
     def detects(self, root: Path) -> bool:
         """Whether the folder looks like this layout; cheap, never raises."""
 
-    def recordings(self, root: Path, options: "SourceOptions") -> tuple[list[Recording], list[Skipped]]:
+    def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """All recordings in a stable order, and the files that cannot become part of one."""
 
-    def pairs(self, recording: Recording, options: "SourceOptions") -> Iterator[RawPair | Skipped]:
+    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
         """The chunks of one recording in time order; runs in a worker process."""

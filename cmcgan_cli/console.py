@@ -1,0 +1,103 @@
+"""Results on standard output, everything else on standard error; the option types that commands share."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from cmcgan_core.progress import OnProgress, Progress
+
+#: For results: what a script would read.
+out = Console(highlight=False)
+#: For people: progress, notes, warnings, errors.
+err = Console(stderr=True, highlight=False)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes; results and errors only.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything drawn at random.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
+Checkpoint = Annotated[
+    Path | None, typer.Option("--checkpoint", "-c", help="A run folder or checkpoint file; by default the newest run here.")
+]
+Data = Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).")]
+
+
+def emit_json(result: object) -> None:
+    """One JSON document on one line of standard output."""
+    sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
+    sys.stdout.flush()
+
+
+def note(message: str, *, quiet: bool = False) -> None:
+    """A line for people, on standard error."""
+    if not quiet:
+        err.print(message, markup=False)
+
+
+def warn(message: str) -> None:
+    """A warning, on standard error, also when quiet."""
+    err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(*, quiet: bool) -> Iterator["OnProgress"]:
+    """Draw progress with rate and time left on standard error; lines now and then where that is no terminal."""
+    if quiet:
+        yield lambda progress: None
+    elif err.is_terminal:
+        with _bars() as draw:
+            yield draw
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bars() -> Iterator["OnProgress"]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+        TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[values]}"),
+    )  # fmt: skip
+    tasks: dict[str, TaskID] = {}
+    with Bars(*columns, console=err) as bars:
+
+        def draw(progress: "Progress") -> None:
+            if progress.stage not in tasks:
+                tasks[progress.stage] = bars.add_task(progress.stage, unit=progress.unit, values="")
+            bars.update(tasks[progress.stage], completed=progress.done, total=progress.total, values=_figures(progress))
+
+        yield draw
+
+
+def _lines(every: float = 10.0) -> "Callable[[Progress], None]":
+    last: dict[str, float] = {}
+    started: dict[str, float] = {}
+
+    def draw(progress: "Progress") -> None:
+        now = time.monotonic()
+        started.setdefault(progress.stage, now)
+        finished = progress.done == progress.total
+        if finished or now - last.get(progress.stage, -every) >= every:
+            last[progress.stage] = now
+            elapsed = now - started[progress.stage]
+            rate = f", {progress.done / elapsed:.3g} {progress.unit}/s" if elapsed > 1 else ""
+            left = ""
+            if progress.total and progress.done and not finished:
+                left = f", {elapsed / progress.done * (progress.total - progress.done):.0f} s left"
+            total = f"/{progress.total}" if progress.total else ""
+            note(f"{progress.stage}: {progress.done}{total} {progress.unit}{rate}{left} {_figures(progress)}".rstrip())
+
+    return draw
+
+
+def _figures(progress: "Progress") -> str:
+    return "  ".join(f"{name} {value:.3g}" for name, value in progress.values.items())
