@@ -1,0 +1,60 @@
+"""Every loss of the papers as a pure function.
+
+Logits stand for the scores S of the papers: S = sigmoid(logit). The papers maximise log-likelihoods; here their
+negatives are minimised.
+"""
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from cmcgan_core.registry import Registry
+
+
+def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
+    """-L_D of the joint corresponding adversarial loss; a scalar.
+
+    Source: CMCGAN, eq. 1. The real pair counts twice, as it stands in both L_Dw and L_Df. Each logit tensor may have
+    its own number of items (several kinds of fakes); each is averaged.
+
+    Args:
+        rvra: logits (n,) of real picture, real sound.
+        rvwa: of real picture, sound of a wrong class.
+        wvra: of picture of a wrong class, real sound.
+        rvfa: of real picture, fake sound.
+        fvra: of fake picture, real sound.
+    """
+    matching = says_real(rvra) + (says_fake(rvwa) + says_fake(wvra)) / 2
+    realism = says_real(rvra) + (says_fake(rvfa) + says_fake(fvra)) / 2
+    return matching + realism
+
+
+def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
+    """-L_G, which rewards fakes that pass for real and matching; a scalar.
+
+    Source: CMCGAN, eq. 2 (the non-saturating form, as printed). Arguments as in `joint_discriminator_loss`.
+    """
+    return says_real(rvfa) + says_real(fvra)
+
+
+def says_real(logits: Tensor) -> Tensor:
+    """Mean of -log S."""
+    return F.softplus(-logits).mean()
+
+
+def says_fake(logits: Tensor) -> Tensor:
+    """Mean of -log(1 - S)."""
+    return F.softplus(logits).mean()
+
+
+def l1_loss(generated: Tensor, target: Tensor) -> Tensor:
+    """L1 distance of (B, C, H, W) to its ground truth; a scalar.
+
+    Source: CMCGAN, eq. 3, one of its four terms. Averages over values, so that a weight does not depend on the size.
+    """
+    return F.l1_loss(generated, target)
+
+
+#: Distances that may stand for the L1 of eq. 3, by name; plugins add to them.
+LOSSES: Registry[Callable[[Tensor, Tensor], Tensor]] = Registry("cmcgan.losses", {"l1": l1_loss})
