@@ -1,0 +1,125 @@
+"""What the training loop, and whoever uses a trained run, need of a method."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.optim import SGD, Adam, Optimizer
+
+from cmcgan_core import device as devices
+from cmcgan_core.config import Config, OptimizerConfig
+from cmcgan_core.data.dataset import Batch
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.errors import ConfigError
+
+#: Number of channels of each modality: a(udio) and v(isual).
+CHANNELS = {"a": 1, "v": 3}
+
+
+class Translator(nn.Module, ABC):
+    """A network that turns one modality into the other.
+
+    Attributes:
+        directions: what it can do, of "a2v" and "v2a".
+        hops: number of subnetworks in a row that its own output takes, see `cmcgan.Options.hops`.
+    """
+
+    directions: ClassVar[tuple[str, ...]]
+    hops: int
+
+    @abstractmethod
+    def translate(self, direction: str, source: Tensor, generator: torch.Generator, hops: int | None = None) -> Tensor:
+        """One modality to the other, and nothing else computed.
+
+        Args:
+            direction: one of `directions`.
+            source: maps (B, C, H, W) of the first modality in [-1, 1].
+            generator: draws the latents.
+            hops: how many subnetworks in a row; None is the network's own number.
+        """
+
+
+class Method(nn.Module, ABC):
+    """A way to train a network; knows its networks, its losses and one step.
+
+    Attributes:
+        config: of the run.
+        classes: names of the classes, by index.
+        settings: feature settings of the pairs.
+        inference: the part that a trained run is used with; its weights are averaged if the configuration says so.
+    """
+
+    #: Names of the losses; `Config.loss_weights` must have exactly these.
+    losses: ClassVar[tuple[str, ...]]
+    inference: nn.Module
+
+    def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
+        super().__init__()
+        if set(config.loss_weights) != set(self.losses):
+            raise ConfigError(f"the losses of {config.method} are {sorted(self.losses)}, but loss_weights has "
+                              f"{sorted(config.loss_weights)}")  # fmt: skip
+        self.config = config
+        self.classes = classes
+        self.settings = settings
+
+    @abstractmethod
+    def optimizers(self) -> dict[str, Optimizer]:
+        """Fresh optimizers by name."""
+
+    @abstractmethod
+    def train_step(
+        self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """One update of everything; the losses by name, as scalars that are still on the device."""
+
+    @abstractmethod
+    def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """The figure by which the best checkpoint is chosen on held-out recordings; a scalar, lower is better."""
+
+    def samples(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """Outputs (B, C, H, W) in [-1, 1] worth looking at, by the name of their row; none by default."""
+        return {}
+
+    def sizes(self) -> dict[str, tuple[int, int]]:
+        """(H, W) of each modality's maps."""
+        network = self.config.network
+        return {
+            "a": (self.settings.n_mels, network.lms_frames),
+            "v": (network.picture_size, network.picture_size),
+        }
+
+    def autocast(self, batch: Batch) -> AbstractContextManager[None]:
+        """Mixed precision as the configuration says."""
+        return devices.autocast(batch.visual.device, self.config.train.precision)
+
+
+def make_optimizer(config: OptimizerConfig, parameters: Iterator[nn.Parameter]) -> Optimizer:
+    """SGD with momentum, or Adam whose first beta is the momentum."""
+    if config.name == "sgd":
+        return SGD(parameters, config.learning_rate, config.momentum)
+    return Adam(parameters, config.learning_rate, (config.momentum, 0.999))
+
+
+def update(optimizer: Optimizer, loss: Tensor) -> None:
+    """One step down the gradient of the loss."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
+
+
+def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """The losses, each times its weight, added up."""
+    return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+
+@contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """Let gradients pass through a module without computing any for its parameters."""
+    module.requires_grad_(False)
+    try:
+        yield
+    finally:
+        module.requires_grad_(True)

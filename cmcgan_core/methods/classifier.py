@@ -1,0 +1,88 @@
+"""The paper's classifiers: of pictures (V), of sounds (A), and the dynamic multimodal one of both (V-A).
+
+Source: CMCGAN, "Network Architectures" (3/1-64-128-256-512-512-256-64-fc) and "Dynamic Multimodal Classification
+Network". The paper concatenates picture and sound "directly", which their shapes do not allow; here the two codes are
+concatenated (late fusion), so that V, A and V-A differ only in what they are given.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cmcgan_core.config import Config, build
+from cmcgan_core.data.dataset import Batch
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.methods.base import CHANNELS, Method, make_optimizer, update, weighted_sum
+from cmcgan_core.networks import CODE, ENCODERS
+
+
+@dataclass(frozen=True)
+class Options:
+    """Which modalities the classifier is given: a(udio), v(isual), or both."""
+
+    modalities: tuple[Literal["a", "v"], ...] = ("a", "v")
+
+
+class Classifier(Method):
+    """One stack a modality, their codes concatenated, one fully connected layer."""
+
+    losses = ("class",)
+
+    def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
+        super().__init__(config, classes, settings)
+        self.options = build(Options, config.options, f"[options] of {config.method}")
+        self.inference = FusionNetwork(config, self.sizes(), self.options.modalities, len(classes))
+
+    def optimizers(self) -> dict[str, Optimizer]:
+        """One, with the settings of `train.generator`."""
+        return {"generator": make_optimizer(self.config.train.generator, self.inference.parameters())}
+
+    def train_step(
+        self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """One update on the cross-entropy."""
+        with self.autocast(batch):
+            logits = self.inference(audio=batch.audio, visual=batch.visual)
+        losses = {"class": F.cross_entropy(logits.float(), batch.label)}
+        update(optimizers["generator"], weighted_sum(losses, self.config.loss_weights))
+        return {name: loss.detach() for name, loss in losses.items()}
+
+    def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Cross-entropy."""
+        return F.cross_entropy(inference(audio=batch.audio, visual=batch.visual), batch.label)
+
+
+class FusionNetwork(nn.Module):
+    """Encoders of the given modalities and a fully connected layer on their codes.
+
+    Args:
+        config: of the run.
+        sizes: (H, W) by modality.
+        modalities: those that it is given; the others are ignored.
+        classes: number of classes.
+    """
+
+    def __init__(
+        self, config: Config, sizes: Mapping[str, tuple[int, int]], modalities: tuple[str, ...], classes: int
+    ) -> None:
+        super().__init__()
+        encoder = ENCODERS.get(config.network.encoder)
+        self.encoders = nn.ModuleDict(
+            {m: encoder(CHANNELS[m], sizes[m], config.network.width, ["real"]) for m in modalities}
+        )
+        self.head = nn.Linear(CODE * len(modalities), classes)
+
+    def features(self, **maps: Tensor) -> Tensor:
+        """Codes of `audio` and `visual`, those that the network has an encoder for, as (B, 64 n)."""
+        given = {"a": maps.get("audio"), "v": maps.get("visual")}
+        return torch.cat([e(given[m], "real").flatten(1) for m, e in self.encoders.items()], dim=1)
+
+    def forward(self, **maps: Tensor) -> Tensor:
+        """Logits (B, classes) from `audio` (B, 1, M, T) and `visual` (B, 3, S, S)."""
+        logits: Tensor = self.head(self.features(**maps).float())
+        return logits
