@@ -1,0 +1,45 @@
+"""Small pictures for people: spectrograms in colour, grids of samples."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmcgan_core.data import features
+
+#: Colours from quiet to loud: black, purple, red, orange, pale yellow (the magma palette at equal steps).
+_PALETTE = np.array(
+    [(0, 0, 4), (28, 16, 68), (79, 18, 123), (129, 37, 129), (181, 54, 122), (229, 80, 100), (251, 135, 97),
+     (254, 194, 135), (252, 253, 191)], dtype=np.float32,
+)  # fmt: skip
+
+
+def spectrogram_pictures(scaled: Tensor) -> NDArray[np.uint8]:
+    """Scaled spectrograms (B, 1, M, T) in [-1, 1] as coloured pictures (B, M, T, 3), low frequencies at the bottom."""
+    values = ((scaled[:, 0].float().cpu().numpy() + 1) / 2).clip(0, 1)[:, ::-1] * (len(_PALETTE) - 1)
+    lower = np.minimum(values.astype(np.int64), len(_PALETTE) - 2)
+    share = (values - lower)[..., None]
+    return np.asarray(_PALETTE[lower] * (1 - share) + _PALETTE[lower + 1] * share).round().astype(np.uint8)
+
+
+def map_pictures(maps: Tensor, side: int) -> NDArray[np.uint8]:
+    """Pictures or spectrograms (B, C, H, W) in [-1, 1], as squares (B, side, side, 3) for a grid."""
+    if maps.shape[1] == 1:
+        small = torch.from_numpy(spectrogram_pictures(maps)).permute(0, 3, 1, 2).float()
+        return features.resize(small, (side, side)).round().byte().permute(0, 2, 3, 1).numpy()
+    return features.unscale_pictures(features.resize(maps.float().cpu(), (side, side)).clamp(-1, 1)).numpy()
+
+
+def grid(rows: Mapping[str, Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+    """Rows of maps (B, C, H, W) in [-1, 1] as one picture (height, width, 3), white between them."""
+    tiles = [map_pictures(maps, side) for maps in rows.values()]
+    columns = max(len(row) for row in tiles)
+    height, width = (n * (side + gap) + gap for n in (len(tiles), columns))
+    sheet = np.full((height, width, 3), 255, dtype=np.uint8)
+    for i, row in enumerate(tiles):
+        for j, tile in enumerate(row):
+            top, left = gap + i * (side + gap), gap + j * (side + gap)
+            sheet[top : top + side, left : left + side] = tile
+    return sheet

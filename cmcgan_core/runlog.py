@@ -1,0 +1,75 @@
+"""What a run writes down as it goes: `metrics.jsonl` always, TensorBoard events and sample grids where possible."""
+
+import importlib.util
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cmcgan_core import figures
+from cmcgan_core.files import atomic_write, write_text
+
+
+class RunLog:
+    """The log of a run folder; a context manager.
+
+    Args:
+        out: run folder.
+        step: steps done before; what an interrupted run logged beyond them is removed, so that no step stands twice.
+    """
+
+    def __init__(self, out: Path, step: int) -> None:
+        self.out = out
+        self.file = out / "metrics.jsonl"
+        kept = [line for line in _lines(self.file) if json.loads(line)["step"] <= step]
+        write_text(self.file, "".join(f"{line}\n" for line in kept))
+        self.board = _tensorboard(out, step)
+        self.started = time.monotonic()
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.board:
+            self.board.close()
+
+    def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append figures; they are on disk when this returns."""
+        record = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values}
+        with self.file.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"loss/{name}", value, step)
+
+    def samples(self, epoch: int, rows: Mapping[str, Tensor]) -> None:
+        """Save a grid of samples as `samples/epoch_0001.png`; needs Pillow, without which there are none."""
+        if not rows or importlib.util.find_spec("PIL") is None:
+            return
+        from PIL import Image
+
+        sheet = figures.grid(rows)
+        with atomic_write(self.out / "samples" / f"epoch_{epoch:04d}.png") as temporary:
+            Image.fromarray(sheet).save(temporary, format="png")
+        if self.board:
+            self.board.add_image("samples", sheet, epoch, dataformats="HWC")
+
+
+def _lines(file: Path) -> list[str]:
+    """Whole lines of a log; a last one that a crash cut short is left out."""
+    if not file.exists():
+        return []
+    return [
+        line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("{") and line.endswith("}")
+    ]
+
+
+def _tensorboard(out: Path, step: int) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(out), purge_step=step + 1 if step else None)
