@@ -1,5 +1,105 @@
-"""placeholder."""
+"""The Typer app: commands, plugin commands, errors to exit codes.
+
+Exit codes: 0 done, 1 an expected error or a part that failed, 2 a wrong command line, 130 interrupted.
+"""
+
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import Annotated, Any
+
+import typer
+
+from cmcgan_cli.classify import classify
+from cmcgan_cli.console import err, warn
+from cmcgan_cli.demo import demo
+from cmcgan_cli.doctor import doctor
+from cmcgan_cli.evaluate import evaluate
+from cmcgan_cli.generate import generate
+from cmcgan_cli.plugins import plugins
+from cmcgan_cli.prepare import prepare
+from cmcgan_cli.train import train
+from cmcgan_core import __version__
+from cmcgan_core.errors import CmcganError
+
+#: Built-in commands, in the order of a user's first day.
+COMMANDS = {
+    "demo": demo, "prepare": prepare, "train": train, "generate": generate, "classify": classify,
+    "evaluate": evaluate, "plugins": plugins, "doctor": doctor,
+}  # fmt: skip
+
+
+class Commands(typer.core.TyperGroup):
+    """Built-in commands, then those of plugins, which are imported when they are called."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Built-ins in their order, then plugins."""
+        return [*COMMANDS, *(e.name for e in _plugin_commands())]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A built-in, or a plugin's command; one that does not load is a warning, and no command."""
+        found = super().get_command(ctx, cmd_name)
+        return found or next((_load(e) for e in _plugin_commands() if e.name == cmd_name), None)
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"cmcgan {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def cmcgan(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Turn sound into picture and picture into sound.
+
+    A first tour, with nothing to download: [bold]cmcgan demo[/bold]
+
+    With your own recordings: [bold]cmcgan prepare FOLDER[/bold], [bold]cmcgan train prepared/FOLDER[/bold],
+    [bold]cmcgan generate --from sound.wav[/bold]
+    """
 
 
 def main() -> None:
-    """Start."""
+    """Run the command line; expected errors become one line on standard error."""
+    try:
+        app()
+    except CmcganError as error:
+        err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        err.print("interrupted", style="yellow")
+        sys.exit(130)
+    except BrokenPipeError:
+        # Whoever read our output has heard enough (`| head`); nothing more can be written, so neither at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _plugin_commands() -> list[Any]:
+    return [e for e in entry_points(group="cmcgan.commands") if e.name not in COMMANDS]
+
+
+def _load(entry_point: Any) -> Any:
+    try:
+        function = entry_point.load()
+    except Exception as error:  # whatever a plugin raises must not stop the other commands
+        warn(f"plugin {entry_point.name!r} of {entry_point.dist.name} does not load: {type(error).__name__}: {error}")
+        return None
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(entry_point.name)(function)
+    return typer.main.get_command(single)

@@ -24,7 +24,8 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no n
 Seed = Annotated[int, typer.Option(help="Seed of everything drawn at random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
 Checkpoint = Annotated[
-    Path | None, typer.Option("--checkpoint", "-c", help="A run folder or checkpoint file; by default the newest run here.")
+    Path | None,
+    typer.Option("--checkpoint", "-c", help="A run folder or checkpoint file; by default the newest run here."),
 ]
 Data = Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).")]
 

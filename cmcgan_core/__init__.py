@@ -1,3 +1,49 @@
-"""Core of cmcgan."""
+"""cmcgan: sound into picture and picture into sound.
+
+All that the command line does, a Python user can do with these names; each is imported when it is first used, so that
+`import cmcgan_core` costs nothing.
+
+```python
+import cmcgan_core as cmcgan
+
+cmcgan.prepare(Path("urmp"), Path("prepared/urmp"), None, cmcgan.SourceOptions())
+config = cmcgan.load_config("small")
+cmcgan.train_run(config, Path("prepared/urmp"), Path("runs/urmp"), on_progress=cmcgan.tqdm_progress())
+```
+"""
+
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
+
+#: Public names, and the modules that they live in.
+_PUBLIC = {
+    "SourceOptions": "data.sources",
+    "prepare": "data.prepare",
+    "PairDataset": "data.dataset",
+    "Config": "config",
+    "load_config": "config",
+    "train_run": "training",
+    "train_classifier": "training",
+    "load_checkpoint": "checkpoint",
+    "find_checkpoint": "checkpoint",
+    "Choices": "generate",
+    "sound_to_pictures": "generate",
+    "picture_to_sounds": "generate",
+    "generate_file": "generate",
+    "classify": "classify",
+    "classify_files": "classify",
+    "evaluate": "evaluate",
+    "run_demo": "demonstration",
+    "tqdm_progress": "progress",
+    "CmcganError": "errors",
+}
+
+__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the names are those of the table
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -1,0 +1,142 @@
+"""A tour with nothing to download: render performances, train, generate both ways, evaluate, and make a page of it."""
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from cmcgan_core.checkpoint import load_checkpoint
+from cmcgan_core.config import Config, load_config
+from cmcgan_core.data import media
+from cmcgan_core.data.demo import DemoSource
+from cmcgan_core.data.prepare import prepare
+from cmcgan_core.data.sources import RawPair, SourceOptions
+from cmcgan_core.device import choose_device
+from cmcgan_core.evaluate import Evaluation, evaluate
+from cmcgan_core.files import write_text
+from cmcgan_core.generate import Choices, generate_file
+from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.report import demo_page
+from cmcgan_core.training import train_run
+
+
+@dataclass(frozen=True)
+class Tour:
+    """How large a tour is: pairs to render, and what to train on them."""
+
+    pairs: int
+    preset: str
+    settings: tuple[str, ...] = ()
+
+    def config(self) -> Config:
+        """The run's configuration."""
+        return load_config(self.preset, settings=self.settings)
+
+
+#: About five minutes on two CPU cores.
+FULL = Tour(2600, "small", ("train.epochs=5",))
+#: About one minute.
+FAST = Tour(520, "tiny", ("train.epochs=6",))
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """What a tour left behind.
+
+    Attributes:
+        page: the page to open.
+        finished: whether it came to its end; if not, the same command goes on.
+        seconds: that this call took.
+        evaluation: the rows of Tables 1 and 2, if it came to its end.
+    """
+
+    page: Path
+    finished: bool
+    seconds: float
+    evaluation: Evaluation | None
+
+
+@dataclass(frozen=True)
+class Example:
+    """One held-out performance of a class, and what was generated from it; paths relative to the page."""
+
+    label: str
+    picture: Path
+    sound: Path
+    spectrogram: Path
+    made_picture: Path
+    made_sound: Path
+    made_spectrogram: Path
+
+
+def run_demo(
+    out: Path, tour: Tour = FULL, *, soundfont: Path | None = None, seed: int = 0, device: str = "auto",
+    on_progress: OnProgress = silent,
+) -> Demonstration:  # fmt: skip
+    """Do the tour; what an interrupted one finished is not done again.
+
+    Args:
+        out: folder for everything: `data/`, `run/`, `given/`, `made/`, `evaluation.json`, `index.html`.
+        tour: its size.
+        soundfont: render with this soundfont instead of the built-in synthesis.
+        seed: of everything.
+        device: see `choose_device`.
+        on_progress: told of every stage.
+    """
+    started = time.monotonic()
+    source, options = DemoSource(tour.pairs, soundfont), SourceOptions(seed=seed)
+    prepare(Path(), out / "data", source, options, on_progress=on_progress)
+    config = tour.config()
+    result = train_run(config, out / "data", out / "run", device=device, resume=True, on_progress=on_progress)
+    page = out / "index.html"
+    if not result.finished:
+        return Demonstration(page, finished=False, seconds=time.monotonic() - started, evaluation=None)
+    evaluation = evaluate(out / "run", out / "data", seed=seed, device=device, on_progress=on_progress)
+    write_text(out / "evaluation.json", json.dumps(evaluation.to_dict(), indent=1) + "\n")
+    examples = _examples(source, options, out, device, on_progress)
+    seconds = time.monotonic() - started
+    write_text(page, demo_page(evaluation, [example.__dict__ for example in examples], config, seconds))
+    return Demonstration(page, finished=True, seconds=seconds, evaluation=evaluation)
+
+
+def _examples(
+    source: DemoSource, options: SourceOptions, out: Path, device: str, on_progress: OnProgress
+) -> list[Example]:
+    """Write a held-out sound and frame of each class as files, and generate from those files as a user would."""
+    trained = load_checkpoint(out / "run" / "last.safetensors", choose_device(device))
+    held_out = list(_held_out(source, options))
+    examples = []
+    for done, (label, pair) in enumerate(held_out, start=1):
+        sound, picture = out / "given" / f"{label}.wav", out / "given" / f"{label}.png"
+        media.write_sound(sound, pair.sound, options.settings.sample_rate)
+        media.write_picture(picture, pair.picture)
+        choices = Choices(seed=options.seed, overwrite=True)
+        (made_picture,) = generate_file(trained, sound, out / "made", choices).outputs
+        made_sound, made_spectrogram = generate_file(trained, picture, out / "made", choices).outputs
+        drawn = sound.with_suffix(".lms.png")
+        media.write_picture(drawn, _spectrogram(pair, options))
+        paths = (picture, sound, drawn, made_picture, made_sound, made_spectrogram)
+        examples.append(Example(label, *(path.relative_to(out) for path in paths)))
+        on_progress(Progress("generating", done, len(held_out), "performances"))
+    return examples
+
+
+def _held_out(source: DemoSource, options: SourceOptions) -> Iterator[tuple[str, RawPair]]:
+    """A pair from the middle of the first test recording of each class."""
+    recordings, _ = source.recordings(Path(), options)
+    firsts = {recording.label: recording for recording in reversed(recordings) if recording.split == "test"}
+    for label, recording in sorted(firsts.items()):
+        pairs = [pair for pair in source.pairs(recording, options) if isinstance(pair, RawPair)]
+        yield label, pairs[len(pairs) // 2]
+
+
+def _spectrogram(pair: RawPair, options: SourceOptions) -> "media.Picture":
+    from cmcgan_core.data import features
+    from cmcgan_core.figures import spectrogram_pictures
+
+    scaled = features.scale_levels(features.analyse(torch.from_numpy(pair.sound), options.settings), options.settings)
+    drawn: media.Picture = spectrogram_pictures(scaled[None, None])[0].repeat(3, axis=0).repeat(3, axis=1)
+    return drawn

@@ -1,0 +1,157 @@
+"""What this machine has, what is wrong with it, and how to mend it."""
+
+import importlib
+import importlib.util
+import os
+import platform
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import ModuleType
+
+from cmcgan_core.errors import CmcganError, ConfigError
+from cmcgan_core.registry import installed_plugins
+
+#: Decoders without which common files cannot be read, by PyAV's names.
+DECODERS = ("h264", "hevc", "vp9", "aac", "mp3", "opus")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        value: what was found.
+        fault: what is wrong, or None.
+        mend: what to do about it, or None.
+    """
+
+    name: str
+    value: str
+    fault: str | None = None
+    mend: str | None = None
+
+
+def examine() -> list[Finding]:
+    """Look at everything that cmcgan needs; never raises."""
+    checks: list[Callable[[], Finding]] = [
+        lambda: Finding("python", platform.python_version()), _torch, _cuda, _torchaudio, _av, _soundfile, _pillow,
+        lambda: _package("librosa", "other representations than the log-mel"),
+        lambda: _package("tensorboard", "TensorBoard logs", optional=True), _disk, _plugins,
+    ]  # fmt: skip
+    return [check() for check in checks]
+
+
+def import_torchaudio() -> ModuleType:
+    """Torchaudio, for the parts that need it; nothing on the default path does.
+
+    Raises:
+        ConfigError: it is missing, or was built for another torch.
+    """
+    try:
+        return importlib.import_module("torchaudio")
+    except (ImportError, OSError, RuntimeError) as error:
+        raise ConfigError(f"torchaudio {_version('torchaudio')} does not work with torch {_version('torch')} "
+                          f"({str(error).splitlines()[0]}); mend it with: {_TORCH_MEND}") from error  # fmt: skip
+
+
+_TORCH_MEND = 'pip install "torch>=2.11,<2.14" "torchaudio>=2.11,<2.12"'
+
+
+def _torch() -> Finding:
+    import torch
+
+    threads = torch.get_num_threads()
+    return Finding("torch", f"{torch.__version__}, {threads} threads of {os.cpu_count()} processors")
+
+
+def _cuda() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        return Finding("cuda", f"{torch.version.cuda}: {', '.join(names)}")
+    if shutil.which("nvidia-smi") is None:
+        return Finding("cuda", "no NVIDIA driver; everything runs on the CPU")
+    if torch.version.cuda is None:
+        return Finding(
+            "cuda", "not used", "there is an NVIDIA driver, but this torch is built without CUDA", _TORCH_MEND
+        )
+    return Finding(
+        "cuda", "not used", f"the NVIDIA driver is too old for CUDA {torch.version.cuda}", "update the driver"
+    )
+
+
+def _torchaudio() -> Finding:
+    try:
+        import_torchaudio()
+    except CmcganError as error:
+        return Finding("torchaudio", _version("torchaudio"), str(error).split("; mend it")[0], _TORCH_MEND)
+    return Finding("torchaudio", _version("torchaudio"))
+
+
+def _av() -> Finding:
+    if importlib.util.find_spec("av") is None:
+        return _missing("av", "video and compressed sound")
+    import av
+
+    lacking = [name for name in DECODERS if name not in av.codecs_available]
+    fault = f"cannot decode {', '.join(lacking)}" if lacking else None
+    return Finding(
+        "av", f"{av.__version__}, FFmpeg inside", fault, "pip install --force-reinstall av" if lacking else None
+    )
+
+
+def _soundfile() -> Finding:
+    if importlib.util.find_spec("soundfile") is None:
+        return _missing("soundfile", "sound files")
+    import soundfile
+
+    return Finding("soundfile", f"{soundfile.__version__}, {soundfile.__libsndfile_version__}")
+
+
+def _pillow() -> Finding:
+    if importlib.util.find_spec("PIL") is None:
+        return _missing("pillow", "pictures")
+    import PIL
+    from PIL import features
+
+    lacking = [name for name in ("jpg", "zlib", "webp", "libtiff") if not features.check(name)]
+    fault = f"cannot read {', '.join(lacking)}" if lacking else None
+    return Finding("pillow", PIL.__version__, fault, "pip install --force-reinstall pillow" if lacking else None)
+
+
+def _package(name: str, purpose: str, *, optional: bool = False) -> Finding:
+    if importlib.util.find_spec(name) is not None:
+        return Finding(name, _version(name))
+    if optional:
+        return Finding(name, f"not installed (optional, for {purpose})")
+    return _missing(name, purpose)
+
+
+def _missing(name: str, purpose: str) -> Finding:
+    return Finding(name, "not installed", f"needed for {purpose}", f"pip install {name}")
+
+
+def _disk() -> Finding:
+    free = shutil.disk_usage(Path.cwd()).free / 2**30
+    scarce = free < 2
+    return Finding("disk", f"{free:.1f} GiB free here", "that is little for a dataset and a run" if scarce else None,
+                   "free some space, or work elsewhere" if scarce else None)  # fmt: skip
+
+
+def _plugins() -> Finding:
+    found = installed_plugins()
+    faults = [plugin.fault for plugin in found if plugin.fault]
+    return Finding("plugins", f"{len(found)} entries", "; ".join(faults) or None,
+                   "see: cmcgan plugins" if faults else None)  # fmt: skip
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "(not installed)"
