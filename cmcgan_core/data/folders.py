@@ -84,7 +84,7 @@ class ClassFolders:
 
 @dataclass(frozen=True)
 class VideoFolders:
-    """`<root>/<class>/**` with videos, or a folder of videos with a CSV file of `file,label`; a video is a recording."""
+    """`<root>/<class>/**` with videos, or any folder of them with a CSV of `file,label`; a video is a recording."""
 
     def detects(self, root: Path) -> bool:
         """Whether there is a video in it."""

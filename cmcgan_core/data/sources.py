@@ -27,8 +27,8 @@ def find_source(root: Path) -> str:
         if SOURCES.get(name).detects(root):
             return name
     known = ", ".join(SOURCES.names())
-    raise DataError(f"{root} has none of the layouts that are known ({known}): put sounds and pictures, or videos, into "
-                    "one folder a class, or name the layout with --source")  # fmt: skip
+    raise DataError(f"{root} has none of the layouts that are known ({known}): put sounds and pictures, or videos, "
+                    "into one folder a class, or name the layout with --source")  # fmt: skip
 
 
 def require_folder(root: Path) -> None:
