@@ -1,0 +1,117 @@
+"""How the instruments sound: excitation, formants and articulation, and how one player differs from the next."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Timbre:
+    """A source-filter model of one instrument.
+
+    Attributes:
+        tilt: slope of the excitation from the first harmonic on, dB per octave.
+        cutoff: frequency above which the excitation falls by `slope`, Hz, of the softest and of the loudest note.
+        slope: dB per octave beyond the cutoff.
+        even: level of the even harmonics in the low register, dB; a cylinder closed at one end has few.
+        low: frequency below which the body radiates less, Hz (9 dB per octave).
+        formants: resonances as (centre Hz, width in octaves, gain dB).
+        ripple: standard deviation of a player's own resonances, dB.
+        attack: seconds until a note has its level.
+        release: seconds in which a note dies away.
+        vibrato: greatest depth, cents.
+        tremolo: greatest relative change of level with the vibrato.
+        noise: breath or bow noise beside the tone, dB.
+        noise_band: where that noise lies, Hz.
+        onset: noise of the attack beside the lasting noise, dB.
+    """
+
+    tilt: float
+    cutoff: tuple[float, float]
+    slope: float
+    low: float
+    formants: tuple[tuple[float, float, float], ...]
+    ripple: float
+    attack: float
+    release: float
+    vibrato: float
+    tremolo: float
+    noise: float
+    noise_band: tuple[float, float]
+    onset: float
+    even: float = 0.0
+
+
+#: Formants and slopes after Meyer, "Acoustics and the Performance of Music" (chapter 3), attacks and noise after the
+#: same chapter; vibrato after Sundberg and Seashore. Rounded, and adjusted by ear and by the averages of recordings.
+TIMBRES = {
+    "bassoon": Timbre(0, (600, 1300), 17, 200, ((500, 0.35, 11), (1150, 0.3, 7), (2200, 0.3, 4), (3500, 0.3, 3)),
+                      2, 0.04, 0.07, 20, 0.1, -36, (800, 5000), 3),
+    "cello": Timbre(-5, (1600, 4000), 12, 95, ((110, 0.2, 3), (190, 0.3, 5), (320, 0.3, 4), (700, 0.3, 3),
+                    (1500, 0.4, 3), (2500, 0.5, 6)), 5, 0.08, 0.15, 35, 0.15, -33, (700, 5000), 8),
+    "clarinet": Timbre(-3, (1200, 3000), 14, 110, ((1600, 0.5, 5), (3900, 0.4, 4)),
+                       2, 0.04, 0.06, 5, 0.03, -37, (1500, 7000), 3, even=-26),
+    "double_bass": Timbre(-5, (500, 1600), 11, 60, ((70, 0.3, 4), (110, 0.3, 5), (220, 0.35, 4), (420, 0.4, 3),
+                          (800, 0.4, 3)), 5, 0.1, 0.2, 25, 0.1, -32, (300, 3500), 8),
+    "flute": Timbre(-4, (1100, 2200), 14, 260, ((800, 0.6, 4),),
+                    2, 0.07, 0.09, 22, 0.35, -27, (1500, 9000), 7),
+    "horn": Timbre(0, (380, 1000), 19, 150, ((340, 0.4, 6), (750, 0.3, 4), (1250, 0.3, 3), (2000, 0.3, 2)),
+                   2, 0.06, 0.12, 8, 0.05, -42, (500, 3000), 4),
+    "oboe": Timbre(0, (1700, 2800), 17, 480, ((1100, 0.35, 9), (2800, 0.3, 8), (4500, 0.3, 4)),
+                   2, 0.03, 0.06, 22, 0.15, -38, (2000, 8000), 2),
+    "sax": Timbre(-3, (1600, 4500), 11, 190, ((650, 0.5, 5), (1300, 0.4, 3), (2600, 0.5, 5), (4200, 0.4, 3)),
+                  3, 0.035, 0.07, 35, 0.2, -31, (1500, 8000), 5),
+    "trombone": Timbre(0, (550, 2000), 15, 120, ((550, 0.4, 6), (1500, 0.4, 3)),
+                       2, 0.05, 0.08, 15, 0.08, -42, (800, 4000), 4),
+    "trumpet": Timbre(0, (1000, 3200), 15, 260, ((1250, 0.4, 7), (2400, 0.4, 5)),
+                      2, 0.03, 0.07, 18, 0.1, -40, (1500, 6000), 4),
+    "tuba": Timbre(0, (220, 600), 15, 50, ((220, 0.4, 5), (400, 0.3, 4)),
+                   2, 0.07, 0.12, 6, 0.04, -42, (300, 2000), 4),
+    "viola": Timbre(-5, (2000, 4200), 12, 190, ((225, 0.25, 6), (400, 0.3, 4), (700, 0.3, 2), (1150, 0.3, 5),
+                    (1900, 0.4, 4)), 5, 0.07, 0.13, 35, 0.15, -32, (1000, 6000), 7),
+    "violin": Timbre(-5, (3000, 6500), 13, 270, ((280, 0.2, 4), (480, 0.3, 6), (1050, 0.3, 3), (2800, 0.45, 9)),
+                     5, 0.06, 0.12, 40, 0.15, -31, (1500, 9000), 7),
+}  # fmt: skip
+
+
+def of_player(label: str, rng: np.random.Generator) -> Timbre:
+    """The instrument's timbre as one player and one make of the instrument have it."""
+    timbre = TIMBRES[label]
+    brightness = 2 ** rng.normal(0, 0.35)
+    return replace(
+        timbre,
+        tilt=timbre.tilt + rng.normal(0, 0.8),
+        cutoff=(timbre.cutoff[0] * brightness, timbre.cutoff[1] * brightness),
+        slope=timbre.slope + rng.normal(0, 1.5),
+        even=timbre.even * rng.uniform(0.6, 1.3),
+        low=timbre.low * 2 ** rng.normal(0, 0.2),
+        formants=tuple((hz * 2 ** rng.normal(0, 0.08), width, gain + rng.normal(0, 1.5))
+                       for hz, width, gain in timbre.formants),
+        attack=timbre.attack * 2 ** rng.normal(0, 0.5),
+        release=timbre.release * 2 ** rng.normal(0, 0.5),
+        vibrato=timbre.vibrato * rng.uniform(0, 1),
+        tremolo=timbre.tremolo * rng.uniform(0.2, 1),
+        noise=timbre.noise + rng.normal(0, 5),
+    )  # fmt: skip
+
+
+def harmonic_levels(timbre: Timbre, hz: float, loudness: float, harmonics: int) -> NDArray[np.float64]:
+    """Levels of the first harmonics of the excitation of a note, dB, (harmonics,)."""
+    number = np.arange(1, harmonics + 1)
+    soft, loud = timbre.cutoff
+    cutoff = soft * (loud / soft) ** loudness
+    levels: NDArray[np.float64] = timbre.tilt * np.log2(number) - timbre.slope / 2 * np.log2(
+        1 + (number * hz / cutoff) ** 2
+    )
+    # The closed cylinder loses its hold on the even harmonics above the register key and towards high numbers.
+    levels += timbre.even * (number % 2 == 0) / (1 + (hz / 450) ** 3) / np.sqrt(number / 2)
+    return levels
+
+
+def body_levels(timbre: Timbre, hz: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Frequency response of the instrument's body, dB, at the frequencies given (all above 0)."""
+    levels: NDArray[np.float64] = -4.5 * np.log2(1 + (timbre.low / hz) ** 2)
+    for centre, width, gain in timbre.formants:
+        levels = levels + gain * np.exp(-0.5 * (np.log2(hz / centre) / width) ** 2)
+    return levels
