@@ -131,7 +131,7 @@ def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
         note(f"{report.out} was complete already; nothing was done", quiet=quiet)
         return
     _list_skipped(report.skipped)
-    note(f"next: cmcgan train --data {report.out}", quiet=quiet)
+    note(f"next: cmcgan train {report.out}", quiet=quiet)
     if report.skipped:
         raise typer.Exit(1)
 

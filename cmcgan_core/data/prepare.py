@@ -29,6 +29,9 @@ from cmcgan_core.toml import dump_toml
 
 __all__ = ["Plan", "PrepareReport", "check", "plan", "prepare"]
 
+#: Starting a process takes as long as making about this many pairs.
+PAIRS_WORTH_A_PROCESS = 300
+
 Ratio = tuple[float, float, float]
 Counts = dict[str, dict[str, int]]
 
@@ -222,9 +225,19 @@ def _make_parts(source: Source, jobs: list[tuple[Recording, Path]], options: Sou
     tasks = [(source, list(group), options, silence) for _, group in by_file]
     done, pairs = len(jobs) - len(waiting), 0
     on_progress(Progress("preparing", done, len(jobs), "recordings"))
-    for task, made in in_processes(write_parts, tasks, workers or cpu_count() or 1):
+    for task, made in in_processes(write_parts, tasks, workers or _useful_workers(waiting, options)):
         done, pairs = done + len(tasks[task][1]), pairs + made
         on_progress(Progress("preparing", done, len(jobs), "recordings", {"pairs": pairs}))
+
+
+def _useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) -> int:
+    """As many processes as there are cores, but fewer for little work: a process takes seconds to start."""
+    cores, pairs = cpu_count() or 1, 0
+    for recording, _ in jobs:
+        pairs += _expected_pairs(recording, options)
+        if pairs > PAIRS_WORTH_A_PROCESS * cores:
+            return cores
+    return 1 + pairs // PAIRS_WORTH_A_PROCESS
 
 
 def _assemble(out: Path, about: dict[str, Any], recordings: list[Recording], parts: list[Path],
