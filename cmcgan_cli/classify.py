@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, note, out
 
@@ -56,8 +55,10 @@ def classify(
             {"input": [str(s) for s in sources], **said.__dict__, "seed": seed, "checkpoint": str(generating.path)}
         )
         return
+    from rich.table import Table
+
     filled = f", {said.generated} generated" if said.generated else ""
     table = Table("class", "probability", title=f"{' and '.join(said.given)} given{filled}")
     for name, probability in list(said.probabilities.items())[:5]:
         table.add_row(name, f"{probability:.3f}")
-    out.print(table)
+    out().print(table)

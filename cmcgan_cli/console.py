@@ -5,19 +5,33 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from cmcgan_core.progress import OnProgress, Progress
 
-#: For results: what a script would read.
-out = Console(highlight=False)
-#: For people: progress, notes, warnings, errors.
-err = Console(stderr=True, highlight=False)
+
+@cache
+def out() -> "Console":
+    """For results: what a script would read. Made when first used, as rich takes a while to import."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+@cache
+def err() -> "Console":
+    """For people: progress, notes, warnings, errors."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes; results and errors only.")]
@@ -39,12 +53,12 @@ def emit_json(result: object) -> None:
 def note(message: str, *, quiet: bool = False) -> None:
     """A line for people, on standard error."""
     if not quiet:
-        err.print(message, markup=False)
+        err().print(message, markup=False, soft_wrap=True)
 
 
 def warn(message: str) -> None:
     """A warning, on standard error, also when quiet."""
-    err.print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+    err().print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -52,7 +66,7 @@ def progress_bar(*, quiet: bool) -> Iterator["OnProgress"]:
     """Draw progress with rate and time left on standard error; lines now and then where that is no terminal."""
     if quiet:
         yield lambda progress: None
-    elif err.is_terminal:
+    elif err().is_terminal:
         with _bars() as draw:
             yield draw
     else:
@@ -69,7 +83,7 @@ def _bars() -> Iterator["OnProgress"]:
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[values]}"),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}
-    with Bars(*columns, console=err) as bars:
+    with Bars(*columns, console=err()) as bars:
 
         def draw(progress: "Progress") -> None:
             if progress.stage not in tasks:

@@ -45,7 +45,7 @@ def demo(
     if as_json:
         emit_json({"page": str(done.page), "seconds": done.seconds, "evaluation": done.evaluation.to_dict()})
         return
-    out.print(table1(done.evaluation))
-    out.print(table2(done.evaluation))
-    out.print(str(done.page), markup=False, soft_wrap=True)
+    out().print(table1(done.evaluation))
+    out().print(table2(done.evaluation))
+    out().print(str(done.page), markup=False, soft_wrap=True)
     note(f"made in {done.seconds:.0f} s; open {done.page} in a browser", quiet=quiet)

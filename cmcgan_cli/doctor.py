@@ -1,7 +1,6 @@
 """`cmcgan doctor`."""
 
 import typer
-from rich.table import Table
 
 from cmcgan_cli.console import Json, emit_json, out
 
@@ -21,10 +20,12 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         emit_json([finding.__dict__ for finding in findings])
     else:
+        from rich.table import Table
+
         table = Table("what", "found", "wrong", "mend it")
         for finding in findings:
             row = (finding.name, finding.value, finding.fault or "", finding.mend or "")
             table.add_row(*row, style="red" if finding.fault else None)
-        out.print(table)
+        out().print(table)
     if any(finding.fault for finding in findings):
         raise typer.Exit(1)

@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cmcgan_cli.console import Checkpoint, Data, Device, Json, Quiet, Seed, emit_json, note, out, progress_bar
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from cmcgan_core.evaluate import Accuracy, Evaluation
 
 
@@ -37,13 +38,15 @@ def evaluate(
     if as_json:
         emit_json(found.to_dict())
         return
-    out.print(table1(found))
-    out.print(table2(found))
+    out().print(table1(found))
+    out().print(table2(found))
     note(f"{found.pairs[split]} {split} pairs, {found.pairs['train']} training pairs, seed {found.seed}", quiet=quiet)
 
 
-def table1(found: "Evaluation") -> Table:
+def table1(found: "Evaluation") -> "Table":
     """Judged accuracy of generated samples beside the paper's."""
+    from rich.table import Table
+
     paper = found.to_dict()["paper"]["table1"]
     table = Table("", "train", found.split, "balanced", title="Table 1: judged accuracy of generated samples")
     for name, hops in found.table1.items():
@@ -60,8 +63,10 @@ def table1(found: "Evaluation") -> Table:
     return table
 
 
-def table2(found: "Evaluation") -> Table:
+def table2(found: "Evaluation") -> "Table":
     """The dynamic multimodal classification network, its controls and the paper's figures."""
+    from rich.table import Table
+
     paper = found.to_dict()["paper"]["table2"]
     table = Table("", found.split, "balanced", "paper", title="Table 2: dynamic multimodal classification")
     for name, accuracy in found.table2.items():

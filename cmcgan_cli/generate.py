@@ -61,13 +61,13 @@ def generate(
             made = generate_file(trained, source, out_path, choices)
         except MediaError as error:
             failed = True
-            err.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+            err().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
             continue
         if as_json:
             emit_json(made.__dict__ | {"outputs": [str(path) for path in made.outputs]})
         else:
             for path in made.outputs:
-                out.print(str(path), soft_wrap=True, markup=False)
+                out().print(str(path), soft_wrap=True, markup=False)
         if made.skipped:
             note(f"{source}: its results exist already; replace them with --overwrite", quiet=quiet)
     if failed:

@@ -1,7 +1,6 @@
 """`cmcgan plugins`."""
 
 import typer
-from rich.table import Table
 
 from cmcgan_cli.console import Json, emit_json, note, out
 
@@ -19,13 +18,15 @@ def plugins(as_json: Json = False) -> None:
     if as_json:
         emit_json([plugin.__dict__ for plugin in found])
     elif found:
+        from rich.table import Table
+
         table = Table("kind", "name", "package", "state")
         for plugin in found:
             kind = plugin.group.removeprefix("cmcgan.")[:-1]
             table.add_row(
                 kind, plugin.name, plugin.package, plugin.fault or "ok", style="red" if plugin.fault else None
             )
-        out.print(table)
+        out().print(table)
     else:
         note("no plugins are installed; docs/plugins.md shows how to write one. They can add:")
         for what in GROUPS.values():

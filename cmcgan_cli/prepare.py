@@ -81,7 +81,7 @@ def prepare(
             report = core.prepare(source, target, layout, options, split=ratio, silence=level, workers=workers,
                                   overwrite=overwrite, on_progress=on_progress)  # fmt: skip
     except KeyboardInterrupt:
-        err.print("stopped; what is finished is kept: give the same command again to go on")
+        err().print("stopped; what is finished is kept: give the same command again to go on")
         raise typer.Exit(130) from None
     _show_report(report, json=json, quiet=quiet)
 
@@ -102,7 +102,7 @@ def _check(folder: Path, *, json: bool) -> None:
         emit_json({"dataset": str(folder), "ok": not faults, "faults": faults})
     else:
         for fault in faults or ["every file is there, and every pair has its checksum"]:
-            out.print(f"{folder}: {fault}", markup=False, soft_wrap=True)
+            out().print(f"{folder}: {fault}", markup=False, soft_wrap=True)
     if faults:
         raise typer.Exit(1)
 
@@ -139,17 +139,17 @@ def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
 def _table(title: str, counts: "Counts") -> None:
     from rich.table import Table
 
-    out.print(title, markup=False, soft_wrap=True)
+    out().print(title, markup=False, soft_wrap=True)
     table = Table("class", *counts)
     for label in sorted({label for classes in counts.values() for label in classes}):
         table.add_row(label, *(str(classes.get(label, 0)) for classes in counts.values()))
     table.add_section()
     table.add_row("all", *(str(sum(classes.values())) for classes in counts.values()))
-    out.print(table)
+    out().print(table)
 
 
 def _list_skipped(skipped: "tuple[Skipped, ...]") -> None:
     for file, reason in skipped[:LISTED]:
-        err.print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
+        err().print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
     if len(skipped) > LISTED:
-        err.print(f"and {len(skipped) - LISTED} more, see skipped.csv")
+        err().print(f"and {len(skipped) - LISTED} more, see skipped.csv")

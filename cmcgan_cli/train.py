@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar
 
@@ -44,9 +43,9 @@ def train(
 
       cmcgan train prepared/sub_urmp --preset default --device cuda
 
-      cmcgan train prepared/sub_urmp --set train.epochs=20 --set loss_weights.class=0 --out runs/no-class
+      cmcgan train prepared/sub_urmp --set train.epochs=20 --out runs/longer
 
-      cmcgan train --resume runs/no-class
+      cmcgan train --resume runs/longer
     """
     from cmcgan_core import training
     from cmcgan_core.config import load_config
@@ -74,7 +73,7 @@ def train(
     if as_json:
         emit_json({**result.__dict__, "finished": result.finished})
     elif result.finished:
-        out.print(
+        out().print(
             f"{result.out}  {result.step} steps in {result.seconds:.0f} s  {_figures(result.losses)}", soft_wrap=True
         )
         note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
@@ -90,10 +89,12 @@ def _show_plan(config: "Config", data: Path, out_dir: Path, *, as_json: bool) ->
     if as_json:
         emit_json({"out": str(out_dir), **plan, "config": config.to_dict()})
         return
+    from rich.table import Table
+
     table = Table("setting", "value", title=f"{data} -> {out_dir}")
     for name, value in {**plan, **_flat(config.to_dict())}.items():
         table.add_row(name, str(value))
-    out.print(table)
+    out().print(table)
 
 
 def _flat(table: dict[str, object], prefix: str = "") -> dict[str, object]:

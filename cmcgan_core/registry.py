@@ -74,8 +74,7 @@ class Registry(Generic[T]):
         if not found:
             close = difflib.get_close_matches(name, self.names(), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise PluginError(f"no {self.group.removeprefix('cmcgan.')[:-1]} is called {name!r}{hint} "
-                              f"(known: {', '.join(self.names())}; see: cmcgan plugins)")  # fmt: skip
+            raise PluginError(f"{self.group} has no {name!r}{hint} (known: {', '.join(self.names())}; see: cmcgan plugins)")
         if len(found) > 1:
             packages = " and ".join(_package(p) for p in found)
             raise PluginError(f"{self.group}: {name!r} is provided by {packages}; uninstall one of them")

@@ -1,0 +1,6 @@
+"""`python -m cmcgan_cli`, where the `cmcgan` script is not on the path."""
+
+from cmcgan_cli.app import main
+
+if __name__ == "__main__":
+    main()
