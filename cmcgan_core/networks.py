@@ -116,7 +116,7 @@ class Decoder(nn.Module):
         maps = torch.cat([codes, z[:, :, None, None].to(codes.dtype)], dim=1)
         for deconvolution, norm in zip(self.deconvolutions, self.norms, strict=False):
             maps = F.leaky_relu(norm(deconvolution(maps), route), SLOPE)
-        return self.deconvolutions[-1](maps).float().tanh()
+        return full_precision(self.deconvolutions[-1](maps)).tanh()
 
 
 class Discriminator(nn.Module):
@@ -146,7 +146,7 @@ class Discriminator(nn.Module):
     def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
         """Features of a picture and of a spectrogram (B, c, 4, 4) each, to the logit of S (B,)."""
         logit: Tensor = self.joint(torch.cat([visual, audio], dim=1))
-        return logit.flatten().float()
+        return full_precision(logit.flatten())
 
 
 class Convolution(nn.Conv2d):
@@ -164,7 +164,7 @@ class Convolution(nn.Conv2d):
         if maps.shape[-2:] != (1, 1):
             return super().forward(maps)
         with torch.autocast(maps.device.type, enabled=False):
-            return F.linear(maps.float().flatten(1), self.weight[:, :, 2, 2])[:, :, None, None]
+            return F.linear(full_precision(maps).flatten(1), self.weight[:, :, 2, 2])[:, :, None, None]
 
 
 class Deconvolution(nn.ConvTranspose2d):
@@ -181,9 +181,14 @@ class Deconvolution(nn.ConvTranspose2d):
         # Of a single position, the taps from the centre on fall inside the output.
         height, width = (1 + extra for extra in self.output_padding)
         with torch.autocast(maps.device.type, enabled=False):
-            taps = self.weight[:, :, 2 : 2 + height, 2 : 2 + width].float()
-            mapped = torch.einsum("bi,iohw->bohw", maps.float().flatten(1), taps)
-            return mapped + self.bias.float()[:, None, None] if self.bias is not None else mapped
+            taps = self.weight[:, :, 2 : 2 + height, 2 : 2 + width]
+            mapped = torch.einsum("bi,iohw->bohw", full_precision(maps).flatten(1), taps)
+            return mapped + self.bias[:, None, None] if self.bias is not None else mapped
+
+
+def full_precision(maps: Tensor) -> Tensor:
+    """Maps as float32 where mixed precision made them bfloat16; others as they are."""
+    return maps.float() if maps.dtype == torch.bfloat16 else maps
 
 
 def layer_sizes(size: tuple[int, int], layers: int) -> list[tuple[int, int]]:

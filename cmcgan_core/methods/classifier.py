@@ -18,7 +18,7 @@ from cmcgan_core.config import Config, build
 from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.methods.base import CHANNELS, Method, make_optimizer, update, weighted_sum
-from cmcgan_core.networks import CODE, ENCODERS
+from cmcgan_core.networks import CODE, ENCODERS, full_precision
 
 
 @dataclass(frozen=True)
@@ -84,5 +84,5 @@ class FusionNetwork(nn.Module):
 
     def forward(self, **maps: Tensor) -> Tensor:
         """Logits (B, classes) from `audio` (B, 1, M, T) and `visual` (B, 3, S, S)."""
-        logits: Tensor = self.head(self.features(**maps).float())
+        logits: Tensor = self.head(full_precision(self.features(**maps)))
         return logits

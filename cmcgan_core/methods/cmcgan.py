@@ -17,7 +17,7 @@ from cmcgan_core.data.dataset import Batch, wrong_partners
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.losses import LOSSES, joint_discriminator_loss, joint_generator_loss
 from cmcgan_core.methods.base import CHANNELS, Method, Translator, frozen, make_optimizer, update, weighted_sum
-from cmcgan_core.networks import CODE, ENCODERS, Decoder, Discriminator
+from cmcgan_core.networks import CODE, ENCODERS, Decoder, Discriminator, full_precision
 
 #: The subnetworks: encoder of the first modality, decoder of the last (a = audio, v = visual).
 SUBNETWORKS = ("a2v", "v2a", "a2a", "v2v")
@@ -209,7 +209,7 @@ class CMCGAN(Method):
     def class_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Cross-entropy of the class from each code; not in the paper. Labels are used here, never to generate."""
         losses = [
-            nn.functional.cross_entropy(self.heads[m](code.float().flatten(1)), batch.label)
+            nn.functional.cross_entropy(self.heads[m](full_precision(code).flatten(1)), batch.label)
             for m, code in outputs.codes.items()
         ]
         return torch.stack(losses).sum()
