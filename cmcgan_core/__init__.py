@@ -22,6 +22,8 @@ _PUBLIC = {
     "SourceOptions": "data.sources",
     "prepare": "data.prepare",
     "PairDataset": "data.dataset",
+    "ENCODERS": "networks",
+    "LOSSES": "losses",
     "Config": "config",
     "load_config": "config",
     "train_run": "training",
