@@ -1,0 +1,78 @@
+"""What several test modules share."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmcgan_core.config import Config, load_config
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.toml import dump_toml
+
+CLASSES = ("cello", "flute", "tuba")
+#: Pairs of a class in each split of the `prepared` dataset.
+COUNTS = {"train": 16, "validation": 3, "test": 4}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Two threads on a busy two-core machine wait for each other; one is faster, and repeats exactly."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small prepared dataset whose classes differ in colour and in pitch."""
+    return write_dataset(tmp_path_factory.mktemp("data") / "bands")
+
+
+@pytest.fixture(scope="session")
+def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the `tiny` preset on `prepared`, with its classifier."""
+    from cmcgan_core.classify import keep_classifier
+    from cmcgan_core.training import train_classifier, train_run
+
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    train_run(tiny_config(), prepared, out)
+    keep_classifier(train_classifier(prepared, "av", "judge-tiny"), out)
+    return out
+
+
+def tiny_config(*settings: str) -> Config:
+    """The `tiny` preset, changed."""
+    return load_config("tiny", settings=settings)
+
+
+def write_dataset(out: Path) -> Path:
+    """Write a prepared dataset without `prepare`, as docs/data.md describes it."""
+    rng = np.random.default_rng(0)
+    settings = FeatureSettings()
+    rows, pictures, levels = [], [], []
+    for split, count in COUNTS.items():
+        for place, label in enumerate(CLASSES):
+            for number in range(count):
+                name = f"{label}-{split}"
+                rows.append({
+                    "id": f"{name}_{number:03d}", "split": split, "label": label, "recording": name, "player": "",
+                    "start": number / 2, "sound_file": f"{name}.wav", "picture_file": f"{name}.jpg", "checksum": "",
+                })  # fmt: skip
+                pictures.append(rng.integers(0, 60, (128, 128, 3)) + 180 * (np.arange(3) == place))
+                band = np.abs(np.arange(128) - 30 - 30 * place)[:, None]
+                levels.append(10.0 - 2.0 * band + rng.normal(0, 2, (128, 44)))
+    (out / "shards").mkdir(parents=True)
+    np.save(out / "shards" / "00000.pictures.npy", np.stack(pictures).astype(np.uint8))
+    np.save(out / "shards" / "00000.levels.npy", np.stack(levels).clip(-100, 40).astype(np.float16))
+    with (out / "index.csv").open("w", newline="", encoding="utf-8") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    about = {"format": 1, "name": out.name, "source": "test", "shard_size": 1024, "pairs": len(rows)}
+    (out / "dataset.toml").write_text(dump_toml({**about, "classes": CLASSES, "features": asdict(settings)}))
+    return out

@@ -1,0 +1,168 @@
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from cmcgan_cli import app
+
+COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "plugins", "doctor"]
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call `cmcgan` with arguments: exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cmcgan", *map(str, arguments)])
+        try:
+            app.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.fixture
+def media(tmp_path: Path) -> dict[str, Path]:
+    soundfile.write(tmp_path / "ton é.wav", 0.3 * np.sin(np.arange(44_100) / 10), 44_100)
+    Image.new("RGB", (90, 60), (40, 180, 30)).save(tmp_path / "player.png")
+    (tmp_path / "broken.wav").write_text("no sound at all")
+    return {"sound": tmp_path / "ton é.wav", "picture": tmp_path / "player.png", "broken": tmp_path / "broken.wav"}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert "Example" in out
+    assert f"cmcgan {command}" in out
+
+
+def test_help_loads_neither_torch_nor_media_libraries() -> None:
+    heavy = ["torch", "torchaudio", "librosa", "av", "soundfile", "PIL", "numpy", "cmcgan_residual"]
+    for arguments in (["--help"], ["train", "--help"], ["prepare", "--help"]):
+        code = (
+            f"import sys; sys.argv = ['cmcgan', *{arguments}]\nfrom cmcgan_cli.app import main\n"
+            f"try: main()\nexcept SystemExit: pass\n"
+            f"print('LOADED', [m for m in {heavy} if m in sys.modules])"
+        )
+        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert said.stdout.splitlines()[-1] == "LOADED []"
+
+
+def test_version(run: Run) -> None:
+    from cmcgan_core import __version__
+
+    assert run("--version") == (0, f"cmcgan {__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [["no-such-command"], ["train"], ["generate"], ["train", "--epochs", "3"]])
+def test_a_wrong_command_line_exits_with_2(run: Run, arguments: list[str]) -> None:
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert "cmcgan" in err
+
+
+def test_an_expected_error_is_one_line_with_the_next_command(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("train", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith(f"error: {tmp_path} is not a prepared dataset")
+    assert "cmcgan prepare SOURCE" in err
+    assert "Traceback" not in err
+
+
+def test_results_on_stdout_the_rest_on_stderr(run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path) -> None:
+    code, out, err = run("generate", "--from", media["sound"], "--out", tmp_path / "made", "--checkpoint", tiny_run)
+    assert code == 0
+    assert out == f"{tmp_path / 'made' / 'ton é.png'}\n"
+    assert err == f"model: {tiny_run / 'last.safetensors'}\n"
+    code, out, err = run("generate", "-f", media["picture"], "-o", tmp_path / "made", "-c", tiny_run, "--quiet")
+    assert (code, err) == (0, "")
+    assert len(out.splitlines()) == 2
+
+
+def test_one_bad_input_among_good_ones(run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path) -> None:
+    inputs = [a for name in ("broken", "sound", "picture") for a in ("--from", media[name])]
+    code, out, err = run("generate", *inputs, "--out", tmp_path / "made", "-c", tiny_run, "--json", "--seed", 4)
+    assert code == 1
+    assert "broken.wav" in err
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["input"] for line in lines] == [str(media["sound"]), str(media["picture"])]
+    assert all(line["seed"] == 4 and Path(line["outputs"][0]).exists() for line in lines)
+    code, out, _ = run("generate", *inputs[2:], "--out", tmp_path / "made", "-c", tiny_run, "--json")
+    assert code == 0
+    assert all(json.loads(line)["skipped"] for line in out.splitlines())
+
+
+def test_classify_says_what_was_filled_in(run: Run, tiny_run: Path, media: dict[str, Path]) -> None:
+    code, out, _ = run("classify", "--from", media["sound"], "-c", tiny_run, "--json")
+    said = json.loads(out)
+    assert (code, said["given"], said["generated"]) == (0, ["audio"], "visual")
+    code, out, _ = run("classify", "--from", media["sound"], "--from", media["picture"], "-c", tiny_run)
+    assert code == 0
+    assert "audio and visual given" in out
+    assert run("classify", "--from", media["sound"], "--from", media["broken"], "-c", tiny_run)[0] == 2
+
+
+def test_evaluate_prints_the_papers_figures_beside_ours(run: Run, prepared: Path, tiny_run: Path) -> None:
+    code, out, _ = run("evaluate", prepared, "-c", tiny_run)
+    assert code == 0
+    assert all(figure in out for figure in ("0.7661", "0.5189", "0.7556", "0.1117", "0.9861", "GV-A noise", "ceiling"))
+    code, out, _ = run("evaluate", prepared, "-c", tiny_run, "--json")
+    found = json.loads(out)
+    assert found["paper"]["table2"]["V"] == 0.9531
+    assert 0 <= found["table1"]["S2I"]["2"]["test"]["micro"] <= 1
+
+
+def test_train_shows_its_plan_without_training(run: Run, prepared: Path, tmp_path: Path) -> None:
+    out_dir = tmp_path / "run"
+    code, out, _ = run("train", prepared, "--preset", "tiny", "--seed", 3, "--out", out_dir, "--dry-run", "--json")
+    plan = json.loads(out)
+    assert (code, plan["pairs"], plan["steps"], plan["config"]["seed"]) == (0, 48, 6, 3)
+    assert not out_dir.exists()
+
+
+def test_train_writes_a_run_and_names_the_next_command(run: Run, prepared: Path, tmp_path: Path) -> None:
+    out_dir = tmp_path / "run"
+    arguments = ["train", prepared, "--preset", "tiny", "--set", "train.epochs=1", "--out", out_dir]
+    code, out, err = run(*arguments)
+    assert code == 0
+    assert f"{out_dir}  3 steps" in out
+    assert f"next: cmcgan evaluate {prepared} --checkpoint {out_dir}" in err
+    code, _, err = run(*arguments)
+    assert code == 1
+    assert f"--resume {out_dir}" in err
+    code, out, _ = run("train", "--resume", out_dir, "--json")
+    assert (code, json.loads(out)["finished"]) == (0, True)
+    assert run("train", prepared, "--resume", out_dir)[0] == 2
+
+
+def test_plugins_lists_what_is_installed(run: Run) -> None:
+    code, out, _ = run("plugins", "--json")
+    assert code == 0
+    assert {"cmcgan.encoders", "cmcgan.losses", "cmcgan.commands"} <= {p["group"] for p in json.loads(out)}
+    assert run("parameters", "tiny", "--encoder", "residual")[1].startswith("picture encoder 'residual'")
+
+
+def test_doctor_finds_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cmcgan_core import doctor
+
+    def import_module(name: str) -> None:
+        raise OSError("libcudart.so.12: cannot open shared object file")
+
+    monkeypatch.setattr(doctor.importlib, "import_module", import_module)
+    code, out, _ = run("doctor", "--json")
+    (finding,) = [f for f in json.loads(out) if f["name"] == "torchaudio"]
+    assert code == 1
+    assert "libcudart" in finding["fault"]
+    assert "torchaudio>=2.11,<2.12" in finding["mend"]

@@ -1,0 +1,147 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+
+from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.classify import classify, classify_files, load_classifier
+from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
+from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
+from cmcgan_core.generate import Choices, generate_file, read_chunk, translator
+
+CPU = torch.device("cpu")
+SETTINGS = FeatureSettings()
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run: Path) -> Trained:
+    return load_checkpoint(tiny_run / "last.safetensors", CPU)
+
+
+@pytest.fixture
+def sound(tmp_path: Path) -> Path:
+    """Two seconds of a tone that is loud from 1.0 to 1.5 s."""
+    time = np.arange(2 * 44_100) / 44_100
+    level = np.where((time >= 1.0) & (time < 1.5), 0.5, 0.05)
+    soundfile.write(tmp_path / "tone.wav", level * np.sin(2 * np.pi * 440 * time), 44_100)
+    return tmp_path / "tone.wav"
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    Image.new("RGB", (200, 120), (180, 40, 30)).save(tmp_path / "player.jpg")
+    return tmp_path / "player.jpg"
+
+
+def test_a_sound_becomes_a_picture(trained: Trained, sound: Path, tmp_path: Path) -> None:
+    made = generate_file(trained, sound, tmp_path / "made", Choices())
+    assert made.outputs == (tmp_path / "made" / "tone.png",)
+    assert made.direction == "a2v"
+    with Image.open(made.outputs[0]) as opened:
+        assert (opened.size, opened.mode) == ((32, 32), "RGB")
+
+
+def test_a_picture_becomes_half_a_second_of_sound_and_its_spectrogram(
+    trained: Trained, picture: Path, tmp_path: Path
+) -> None:
+    made = generate_file(trained, picture, tmp_path / "made", Choices())
+    assert [path.name for path in made.outputs] == ["player.wav", "player.lms.png"]
+    waveform, rate = soundfile.read(made.outputs[0])
+    assert (len(waveform), rate) == (22_050, 44_100)
+    assert np.abs(waveform).max() > 0
+    with Image.open(made.outputs[1]) as drawn:
+        assert drawn.size == (44 * 3, 128 * 3)
+
+
+def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, tmp_path: Path) -> None:
+    def made(folder: str, seed: int) -> list[bytes]:
+        choices = Choices(samples=3, seed=seed)
+        return [path.read_bytes() for path in generate_file(trained, sound, tmp_path / folder, choices).outputs]
+
+    first = made("one", 5)
+    assert len(set(first)) == 3
+    assert made("two", 5) == first
+    assert made("three", 6) != first
+
+
+def test_the_same_input_on_its_own_or_among_samples_gives_the_same_first(
+    trained: Trained, picture: Path, tmp_path: Path
+) -> None:
+    alone = generate_file(trained, picture, tmp_path / "alone", Choices(seed=3)).outputs
+    again = generate_file(trained, picture, tmp_path / "again", Choices(seed=3)).outputs
+    assert [p.read_bytes() for p in alone] == [p.read_bytes() for p in again]
+
+
+def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, tmp_path: Path) -> None:
+    target = tmp_path / "mine.png"
+    target.write_bytes(b"precious")
+    assert generate_file(trained, sound, target, Choices()).skipped
+    assert target.read_bytes() == b"precious"
+    assert not generate_file(trained, sound, target, Choices(overwrite=True)).skipped
+    assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_loudest_half_second_is_heard(sound: Path) -> None:
+    chunk = read_chunk(sound, SETTINGS, None)
+    assert chunk.shape == (22_050,)
+    assert float(chunk.abs().mean()) > 0.25
+    assert float(read_chunk(sound, SETTINGS, 0.2).abs().mean()) < 0.05
+
+
+def test_short_sound_is_filled_with_silence(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "short.wav", np.full(441, 0.5), 44_100)
+    chunk = read_chunk(tmp_path / "short.wav", SETTINGS, None)
+    assert chunk.shape == (22_050,)
+    assert float(chunk[441:].abs().max()) == 0
+
+
+def test_listening_past_the_end_is_refused(sound: Path) -> None:
+    with pytest.raises(MediaError, match=r"lasts 2\.00 s"):
+        read_chunk(sound, SETTINGS, 7.0)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "missing.wav", "missing.png"])
+def test_inputs_that_cannot_be_read_are_named(trained: Trained, tmp_path: Path, name: str) -> None:
+    (tmp_path / "notes.txt").write_text("do re mi")
+    with pytest.raises(MediaError, match=name):
+        generate_file(trained, tmp_path / name, tmp_path / "made", Choices())
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_classifier_cannot_generate(tiny_run: Path) -> None:
+    with pytest.raises(CheckpointError, match="generates nothing"):
+        translator(load_classifier(tiny_run, CPU))
+
+
+def test_classify_fills_in_what_is_missing(trained: Trained, tiny_run: Path, sound: Path, picture: Path) -> None:
+    classifier = load_classifier(tiny_run, CPU)
+    cases = [(sound, None, ("audio",), "visual"), (None, picture, ("visual",), "audio"),
+             (sound, picture, ("audio", "visual"), None)]  # fmt: skip
+    for given_sound, given_picture, given, generated in cases:
+        said = classify_files(trained, classifier, given_sound, given_picture, Choices())
+        assert (said.given, said.generated) == (given, generated)
+        assert sum(said.probabilities.values()) == pytest.approx(1, abs=1e-4)
+        assert said.label == max(said.probabilities, key=said.probabilities.__getitem__)
+
+
+def test_the_filled_in_modality_is_what_the_generator_makes(trained: Trained, tiny_run: Path) -> None:
+    classifier = load_classifier(tiny_run, CPU)
+    audio = scale_levels(analyse(torch.rand(22_050) * 2 - 1, SETTINGS), SETTINGS)[None, None]
+    from cmcgan_core.generate import to_network, translate
+
+    visual = translate(trained, "a2v", to_network(trained, audio), Choices(seed=4))
+    expected = classify(trained, classifier, audio, visual, Choices())
+    assert classify(trained, classifier, audio, None, Choices(seed=4)).probabilities == expected.probabilities
+
+
+def test_nothing_to_classify_is_said(trained: Trained, tiny_run: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing to classify"):
+        classify(trained, load_classifier(tiny_run, CPU), None, None, Choices())
+
+
+def test_a_run_without_a_classifier_says_where_it_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cmcgan evaluate"):
+        load_classifier(tmp_path, CPU)

@@ -1,0 +1,42 @@
+from math import log
+
+import pytest
+import torch
+
+from cmcgan_core.losses import LOSSES, joint_discriminator_loss, joint_generator_loss, l1_loss
+
+
+def logit(*scores: float) -> torch.Tensor:
+    return torch.tensor([log(s / (1 - s)) for s in scores], dtype=torch.float64)
+
+
+def test_joint_discriminator_loss_is_equation_1_by_hand() -> None:
+    loss = joint_discriminator_loss(rvra=logit(0.8), rvwa=logit(0.3), wvra=logit(0.4), rvfa=logit(0.1), fvra=logit(0.2))
+    matching = log(0.8) + (log(0.7) + log(0.6)) / 2
+    realism = log(0.8) + (log(0.9) + log(0.8)) / 2
+    assert float(loss) == pytest.approx(-(matching + realism))
+
+
+def test_several_kinds_of_fakes_are_averaged() -> None:
+    loss = joint_discriminator_loss(
+        rvra=logit(0.5), rvwa=logit(0.5), wvra=logit(0.5), rvfa=logit(0.5, 0.9), fvra=logit(0.5)
+    )
+    assert float(loss) == pytest.approx(-(3 * log(0.5) + (log(0.5) + (log(0.5) + log(0.1)) / 2) / 2))
+
+
+def test_joint_generator_loss_is_equation_2_by_hand() -> None:
+    assert float(joint_generator_loss(logit(0.25), logit(0.5))) == pytest.approx(-(log(0.25) + log(0.5)))
+
+
+def test_generator_loss_falls_as_fakes_pass_for_real() -> None:
+    assert joint_generator_loss(logit(0.9), logit(0.9)) < joint_generator_loss(logit(0.1), logit(0.1))
+
+
+def test_losses_stay_finite_at_extreme_logits() -> None:
+    extreme = torch.tensor([-1e4, 1e4])
+    assert joint_discriminator_loss(extreme, extreme, extreme, extreme, extreme).isfinite()
+
+
+def test_l1_averages_over_values() -> None:
+    assert float(l1_loss(torch.zeros(2, 1, 3, 3), torch.full((2, 1, 3, 3), 0.5))) == pytest.approx(0.5)
+    assert LOSSES.get("l1") is l1_loss

@@ -1,0 +1,105 @@
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cmcgan_core.networks import (
+    Convolution,
+    Decoder,
+    Deconvolution,
+    Discriminator,
+    Encoder,
+    RouteNorm,
+    count_parameters,
+    layer_sizes,
+)
+
+
+def shapes_of(network: nn.Module, kind: type[nn.Module], *inputs: object) -> list[tuple[int, ...]]:
+    shapes: list[tuple[int, ...]] = []
+    for module in network.modules():
+        if isinstance(module, kind):
+            module.register_forward_hook(lambda _m, _i, made: shapes.append(tuple(made.shape[1:])))
+    network(*inputs)
+    return shapes
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "expected"),
+    [
+        (
+            3,
+            (128, 128),
+            [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (512, 4, 4), (256, 2, 2), (64, 1, 1)],
+        ),
+        (1, (128, 32), [(64, 64, 16), (128, 32, 8), (256, 16, 4), (512, 8, 2), (512, 4, 1), (256, 2, 1), (64, 1, 1)]),
+    ],
+)
+def test_encoder_has_the_papers_layers(channels: int, size: tuple[int, int], expected: list[tuple[int, ...]]) -> None:
+    encoder = Encoder(channels, size, 1.0, ["real"])
+    assert shapes_of(encoder, Convolution, torch.rand(2, channels, *size), "real") == expected
+
+
+@pytest.mark.parametrize(
+    ("channels", "size", "expected"),
+    [
+        (
+            3,
+            (128, 128),
+            [(256, 2, 2), (512, 4, 4), (512, 8, 8), (256, 16, 16), (128, 32, 32), (64, 64, 64), (3, 128, 128)],
+        ),
+        (1, (128, 32), [(256, 2, 1), (512, 4, 1), (512, 8, 2), (256, 16, 4), (128, 32, 8), (64, 64, 16), (1, 128, 32)]),
+    ],
+)
+def test_decoder_has_the_papers_layers(channels: int, size: tuple[int, int], expected: list[tuple[int, ...]]) -> None:
+    decoder = Decoder(channels, size, 1.0, 100, ["a2v"])
+    made = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "a2v")
+    assert made == expected
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 32), (96, 40), (33, 70)])
+def test_any_size_is_encoded_to_one_code_and_decoded_to_itself(size: tuple[int, int]) -> None:
+    code = Encoder(1, size, 0.125, ["real"])(torch.rand(2, 1, *size), "real")
+    assert code.shape == (2, 64, *layer_sizes(size, 7)[-1])
+    if code.shape[2:] == (1, 1):
+        assert Decoder(1, size, 0.125, 10, ["r"])(code, torch.rand(2, 10), "r").shape == (2, 1, *size)
+
+
+def test_generators_have_the_papers_number_of_parameters() -> None:
+    parts = [Encoder(3, (128, 128), 1.0, ["r"]), Encoder(1, (128, 32), 1.0, ["r"])]
+    decoders = [Decoder(3, (128, 128), 1.0, 100, ["r"]), Decoder(1, (128, 32), 1.0, 100, ["r"])]
+    assert round(sum(map(count_parameters, [*parts, *decoders])) / 1e6, 2) == 59.47
+
+
+def test_centre_tap_equals_the_whole_convolution() -> None:
+    layer = Convolution(6, 4).double()
+    maps = torch.rand(3, 6, 1, 1, dtype=torch.float64)
+    whole = F.conv2d(maps, layer.weight, stride=2, padding=2)
+    torch.testing.assert_close(layer(maps), whole)
+
+
+@pytest.mark.parametrize("after", [(1, 1), (2, 1), (1, 2), (2, 2)])
+def test_taps_of_one_position_equal_the_whole_deconvolution(after: tuple[int, int]) -> None:
+    layer = Deconvolution(6, 4, (1, 1), after)
+    maps = torch.rand(3, 6, 1, 1)
+    whole = F.conv_transpose2d(maps, layer.weight, layer.bias, stride=2, padding=2, output_padding=layer.output_padding)
+    torch.testing.assert_close(layer(maps), whole)
+
+
+def test_route_norm_trains_like_batch_norm_and_keeps_routes_apart() -> None:
+    ours, plain = RouteNorm(3, ["real", "fake"]), nn.BatchNorm2d(3)
+    real, fake = torch.randn(8, 3, 4, 4), torch.randn(8, 3, 4, 4) * 5 + 2
+    torch.testing.assert_close(ours(real, "real"), plain(real))
+    ours(fake, "fake")
+    torch.testing.assert_close(ours.running_mean[0], plain.running_mean)
+    torch.testing.assert_close(ours.eval()(real, "real"), plain.eval()(real))
+    assert not torch.allclose(ours(real, "real"), ours(real, "fake"))
+
+
+@pytest.mark.parametrize("spectral", [False, True])
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_discriminator_scores_pairs(size: int, spectral: bool) -> None:
+    discriminator = Discriminator(size, (128, 32), 0.125, spectral=spectral)
+    visual, audio = discriminator.visual(torch.rand(5, 3, size, size)), discriminator.audio(torch.rand(5, 1, 128, 32))
+    assert visual.shape[2:] == audio.shape[2:] == (4, 4)
+    assert discriminator(visual, audio).shape == (5,)

@@ -1,0 +1,164 @@
+"""The rules of the house, held by tests rather than promised."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
+#: Modules from the lowest layer up; a module imports from its own layer or from lower ones.
+LAYERS = [
+    "errors files toml progress signals",
+    "registry config device data.media data.ffmpeg data.features data.recording data.sources data.folders data.urmp",
+    "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo networks losses metrics "
+    "figures runlog",
+    "methods",
+    "checkpoint",
+    "training generate classify",
+    "evaluate report doctor",
+    "demonstration",
+]
+
+
+def imports(file: Path) -> list[str]:
+    """Names of the modules that a file imports, wherever in it."""
+    names = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def layer(module: str) -> int:
+    """Layer of a module of the core, by its longest known prefix."""
+    name = module.removeprefix("cmcgan_core").removeprefix(".")
+    known = {name: i for i, row in enumerate(LAYERS) for name in row.split()} | {"": 0}
+    while name not in known:
+        name = name.rpartition(".")[0]
+    return known[name]
+
+
+def module_of(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@pytest.mark.parametrize("file", CORE, ids=module_of)
+def test_core_imports_downward_and_no_command_line(file: Path) -> None:
+    for name in imports(file):
+        assert name.split(".")[0] not in ("typer", "rich", "cmcgan_cli"), name
+        if name.startswith("cmcgan_core."):
+            assert layer(name) <= layer(module_of(file)), f"{module_of(file)} imports {name}"
+
+
+@pytest.mark.parametrize("file", CORE, ids=module_of)
+def test_core_never_prints_and_never_exits(file: Path) -> None:
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            assert ast.unparse(node.func) not in ("print", "exit", "sys.exit"), node.lineno
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "plugins").rglob("*.py")), ids=lambda file: file.stem)
+def test_plugins_use_public_names_only(file: Path) -> None:
+    import cmcgan_core
+
+    for name in imports(file):
+        assert not name.startswith("cmcgan_cli")
+        if name.startswith("cmcgan_core."):
+            assert name.removeprefix("cmcgan_core.") in cmcgan_core.__all__
+
+
+def test_every_public_name_exists() -> None:
+    import cmcgan_core
+
+    for name in cmcgan_core.__all__:
+        assert getattr(cmcgan_core, name) is not None
+    with pytest.raises(AttributeError):
+        cmcgan_core.nonsense  # noqa: B018
+
+
+def test_training_needs_no_media_library(prepared: Path, tmp_path: Path) -> None:
+    blocked = ["av", "soundfile", "librosa", "torchaudio", "PIL", "jinja2", "tensorboard", "scipy"]
+    code = f"""
+import sys
+from importlib.machinery import PathFinder
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {blocked}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name in {blocked} else find(name, *rest)
+import torch
+sys.meta_path.insert(0, Blocker())
+sys.argv = ["cmcgan", "train", {str(prepared)!r}, "--preset", "tiny", "--out", {str(tmp_path / "run")!r}, "--quiet"]
+from cmcgan_cli.app import main
+main()
+"""
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stderr
+    assert (tmp_path / "run" / "last.safetensors").exists()
+
+
+def commands_of(file: Path) -> list[str]:
+    """The `cmcgan` commands in the code blocks of a Markdown file or a shell script."""
+    text = file.read_text(encoding="utf-8")
+    blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, flags=re.DOTALL) if file.suffix == ".md" else [text]
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [
+        match for line in lines for match in re.findall(r"(?:^|&& |\$ |\| )(?:uv run )?(cmcgan [a-z][^|>#&]*)", line)
+    ]
+
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "examples").glob("*.sh"))]
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_documented_commands_and_options_exist(file: Path) -> None:
+    import typer
+
+    from cmcgan_cli.app import app
+
+    known = typer.main.get_command(app)
+    for line in commands_of(file):
+        name, *rest = line.split()[1:]
+        command = known.commands.get(name)
+        if command is None:  # a plugin's
+            assert name == "parameters", line
+            continue
+        options = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
+        for word in rest:
+            if word.startswith("-") and not re.fullmatch(r"-?[\d.]+", word):
+                assert word.split("=")[0] in {*options, "--help"}, f"{word} in: {line}"
+
+
+def test_readme_has_the_two_set_up_commands() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "pip install uv && uv run cmcgan demo" in text
+    assert "pip install uv && uv run pytest" in text
+
+
+def test_nothing_committed_names_a_download_host() -> None:
+    assert "uv.lock" in (ROOT / ".gitignore").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "index" not in project["tool"]["uv"]
+
+
+SOURCES = [f for folder in ("cmcgan_core", "cmcgan_cli", "plugins") for f in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_files_and_functions_stay_small(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    assert text.count("\n") <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            body = node.body[1:] if ast.get_docstring(node) else node.body
+            length = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+            assert length <= 60, f"{node.name} has {length} lines"

@@ -1,0 +1,164 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import CLASSES, tiny_config
+
+from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint, read_about, read_tensors
+from cmcgan_core.config import load_config
+from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
+from cmcgan_core.progress import Progress
+from cmcgan_core.training import cosine, plan_run, resume_config, train_classifier, train_run
+
+
+def interrupt_at(step: int):
+    """An `on_progress` that sends this process a SIGINT after a step."""
+
+    def draw(progress: Progress) -> None:
+        if progress.done == step:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return draw
+
+
+def test_a_run_folder_holds_what_docs_promise(tiny_run: Path) -> None:
+    config, data = resume_config(tiny_run)
+    assert config == tiny_config()
+    assert (data / "dataset.toml").exists()
+    log = [json.loads(line) for line in (tiny_run / "metrics.jsonl").read_text().splitlines()]
+    assert log[-1]["step"] == 6  # 48 pairs, batches of 16, 2 epochs
+    assert {"discriminator", "adversarial", "consistency", "direct", "class"} <= log[0].keys()
+    assert any("validation" in line for line in log)
+    assert len(list((tiny_run / "samples").glob("*.png"))) == 2
+    assert list(tiny_run.glob("events.out.tfevents.*"))
+    about = read_about(tiny_run / "last.safetensors")
+    assert (about.config, about.classes, about.step, about.data) == (config, CLASSES, 6, "bands")
+    assert read_about(tiny_run / "best.safetensors").best == about.best
+
+
+def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("train.epochs=3", "train.generator_updates=2")
+    whole = train_run(config, prepared, tmp_path / "whole")
+    for step in (2, 3, 7):  # in the middle of an epoch, at its end, in the last one
+        broken = train_run(config, prepared, tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
+        assert (broken.step, broken.finished) == (step, False)
+    ended = train_run(config, prepared, tmp_path / "broken", resume=True)
+    assert ended.finished
+    assert ended.best == whole.best
+    first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "broken")]
+    assert [json.loads(line)["step"] for line in logs[1]] == sorted(json.loads(line)["step"] for line in logs[1])
+
+
+def test_sigterm_ends_a_run_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "cmcgan_cli", "train", str(prepared), "--preset", "tiny", "--out", str(out)]
+    process = subprocess.Popen([*command, "--set", "train.epochs=5000"], stderr=subprocess.PIPE, text=True)
+    log = out / "metrics.jsonl"
+    while process.poll() is None and not (log.exists() and log.read_text()):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert f"go on with: cmcgan train --resume {out}" in said
+    assert read_about(out / "last.safetensors").step > 0
+
+
+def test_another_seed_gives_another_model(prepared: Path, tmp_path: Path) -> None:
+    weights = []
+    for seed in (0, 0, 1):
+        out = tmp_path / f"{len(weights)}"
+        train_run(tiny_config("train.epochs=1", f"seed={seed}"), prepared, out)
+        weights.append(read_tensors(out / "last.safetensors", "inference."))
+    same = [all(torch.equal(weights[0][n], other[n]) for n in other) for other in weights[1:]]
+    assert same == [True, False]
+
+
+def test_averaged_weights_are_those_that_are_used(tiny_run: Path) -> None:
+    raw = read_tensors(tiny_run / "last.safetensors", "method.generators.")
+    used = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).inference.state_dict()
+    weight = "encoders.a.convolutions.0.weight"
+    assert not torch.equal(raw[weight], used[weight])
+    assert torch.equal(raw["encoders.a.norms.0.running_mean"], used["encoders.a.norms.0.running_mean"])
+
+
+def test_a_run_is_not_replaced_unasked(tiny_run: Path, prepared: Path) -> None:
+    with pytest.raises(ConfigError, match="--resume"):
+        train_run(tiny_config(), prepared, tiny_run)
+
+
+def test_resuming_with_other_settings_is_refused(tiny_run: Path, prepared: Path) -> None:
+    with pytest.raises(CheckpointError, match="another configuration"):
+        train_run(tiny_config("train.epochs=9"), prepared, tiny_run, resume=True)
+
+
+def test_a_loss_that_explodes_stops_the_run_and_says_what_to_try(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("loss_weights.consistency=inf", "train.epochs=4")
+    with pytest.raises(TrainingError, match=r"no longer finite.*nothing was saved yet.*learning_rate"):
+        train_run(config, prepared, tmp_path / "run")
+
+
+def test_a_classifier_is_trained_once(prepared: Path) -> None:
+    path = train_classifier(prepared, "v", "judge-tiny")
+    written = path.stat().st_mtime_ns
+    assert train_classifier(prepared, "v", "judge-tiny") == path
+    assert path.stat().st_mtime_ns == written
+    assert read_about(path).config.options == {"modalities": ["v"]}
+
+
+def test_a_plan_counts_without_training(prepared: Path) -> None:
+    plan = plan_run(load_config("paper", settings=["train.batch_size=16"]), prepared)
+    assert (plan["pairs"], plan["steps"]) == (48, 3 * 200)
+    assert round(plan["parameters to generate"] / 1e6, 2) == 59.47
+
+
+def test_the_learning_rate_falls_along_a_cosine() -> None:
+    assert cosine(0, 0.02) == 1
+    assert cosine(0.5, 0.02) == pytest.approx(0.51)
+    assert cosine(1, 0.02) == pytest.approx(0.02)
+    assert cosine(0.7, 1.0) == 1
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut", "text", "foreign"])
+def test_a_damaged_checkpoint_is_named(tiny_run: Path, tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "last.safetensors"
+    if damage == "cut":
+        file.write_bytes((tiny_run / "last.safetensors").read_bytes()[:5000])
+    elif damage == "text":
+        file.write_text("no checkpoint at all")
+    elif damage == "foreign":
+        from safetensors.torch import save_file
+
+        save_file({"weight": torch.zeros(1)}, file)
+    with pytest.raises(CheckpointError, match=r"last\.safetensors"):
+        load_checkpoint(file, torch.device("cpu"))
+
+
+def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
+    file = tmp_path / "last.safetensors"
+    torch.save({"weight": torch.zeros(1)}, file)
+    with pytest.raises(CheckpointError, match="not a cmcgan checkpoint"):
+        load_checkpoint(file, torch.device("cpu"))
+
+
+def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="cmcgan demo"):
+        find_checkpoint(None)
+    for place, age in (("runs/old", 100), ("runs/new", 10), ("cmcgan-demo/run", 50)):
+        file = tmp_path / place / "last.safetensors"
+        file.parent.mkdir(parents=True)
+        file.touch()
+        os.utime(file, (time.time() - age,) * 2)
+    assert find_checkpoint(None) == Path("runs/new/last.safetensors")
+    assert find_checkpoint(tiny_run) == tiny_run / "last.safetensors"
+    with pytest.raises(CheckpointError, match="has no last"):
+        find_checkpoint(tmp_path)
