@@ -20,18 +20,18 @@ class Canvas:
 
     Args:
         image: what is drawn on, square.
-        foot: the point that stays where it is when the figure is scaled and tilted.
+        pivot: the point that stays where it is when the figure is scaled and tilted.
         shift: added to every point afterwards.
         scale: size of the figure.
         tilt: degrees clockwise.
     """
 
-    def __init__(self, image: Image.Image, foot: complex = 0, shift: complex = 0, scale: float = 1,
+    def __init__(self, image: Image.Image, pivot: complex = 0, shift: complex = 0, scale: float = 1,
                  tilt: float = 0) -> None:  # fmt: skip
         self._draw = ImageDraw.Draw(image)
         self._unit = image.width / 100
         self._turn = rect(scale, radians(tilt)) * self._unit
-        self._origin = (foot + shift) * self._unit - foot * self._turn
+        self._origin = (pivot + shift) * self._unit - pivot * self._turn
         self._width = scale * self._unit
 
     def polygon(self, points: Iterable[complex], fill: Colour) -> None:

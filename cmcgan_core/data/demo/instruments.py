@@ -73,7 +73,7 @@ def _upright(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
     if pose.label == "cello":
         bottom, scroll, bouts, length = 59 + 92j, 56 + 19j, (9.5 + 13j, 8.5 + 10j), 38
     else:
-        bottom, scroll, bouts, length = 65 + 98j, 58 + 3j, (13 + 17j, 11 + 12j), 36
+        bottom, scroll, bouts, length = 65 + 98j, 58.5 + 9j, (13 + 17j, 11 + 12j), 36
     way = scroll - bottom
     axis = way / abs(way)
     string, stop = stopped_string(pose.label, pose.pitch)
@@ -131,9 +131,9 @@ def _clarinet(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 def _oboe(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
     """A thin reddish tube on a straw-coloured reed, with a small round bell, held higher than a clarinet."""
     axis = rect(1, radians(44 - 9 * pose.height + 4 * pose.sway))
-    canvas.line([MOUTH, MOUTH + axis * 5], 0.9, (226, 190, 110))
-    canvas.cone(MOUTH + axis * 4.5, MOUTH + axis * 30, (1.3, 2.1), finish)
-    canvas.ellipse(MOUTH + axis * 30, 2.6 + 2j, shade(finish, 1.2), axis)
+    canvas.line([MOUTH, MOUTH + axis * 5], 1.1, (226, 190, 110))
+    canvas.cone(MOUTH + axis * 4.5, MOUTH + axis * 29, (1.8, 2.8), finish)
+    canvas.ellipse(MOUTH + axis * 30, 3.2 + 2.6j, shade(finish, 1.2), axis)
     _holes(canvas, pose, MOUTH + axis * 8, axis * 18, (226, 206, 150))
     return Hands(MOUTH + axis * 20.5 - 1, MOUTH + axis * 11 + 1)
 
@@ -141,8 +141,8 @@ def _oboe(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 def _flute(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
     """A silver tube held sideways, to the player's right."""
     axis = rect(1, radians(164 - 10 * pose.height + 4 * pose.sway))
-    canvas.cone(MOUTH - axis * 5, MOUTH + axis * 34, (2.1, 2.1), shade(finish, 0.75))
-    canvas.line([MOUTH - axis * 4 - 0.4j, MOUTH + axis * 33.5 - 0.4j], 1.1, finish)
+    canvas.cone(MOUTH - axis * 5, MOUTH + axis * 34, (2.6, 2.6), shade(finish, 0.75))
+    canvas.line([MOUTH - axis * 4 - 0.5j, MOUTH + axis * 33.5 - 0.5j], 1.4, finish)
     _holes(canvas, pose, MOUTH + axis * 11, axis * 18, (120, 124, 130))
     return Hands(MOUTH + axis * 26 + 1.5j, MOUTH + axis * 13 + 1.5j)
 
@@ -194,12 +194,12 @@ def _trumpet(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
     """A short loop with three valves, its bell straight ahead of the player."""
     axis = rect(1, radians(12 - 14 * pose.height + 3 * pose.sway))
     across = axis * 1j
-    canvas.line([MOUTH, MOUTH + axis * 20], 1.1, finish)
+    canvas.line([MOUTH, MOUTH + axis * 20], 1.4, finish)
     loop = [9 + 0j, 20 + 0j, 22 + 2j, 20 + 4.5j, 9 + 4.5j, 7 + 2j, 9 + 0j]
-    canvas.line([MOUTH + axis * p for p in loop], 1.2, shade(finish, 0.8))
-    canvas.cone(MOUTH + axis * 18, MOUTH + axis * 26, (1.3, 3.2), finish)
-    canvas.cone(MOUTH + axis * 26, MOUTH + axis * 30, (3.2, 9.5), finish)
-    canvas.ellipse(MOUTH + axis * 30, 1 + 4.7j, shade(finish, 0.6), axis)
+    canvas.line([MOUTH + axis * p for p in loop], 1.5, shade(finish, 0.8))
+    canvas.cone(MOUTH + axis * 18, MOUTH + axis * 26, (1.5, 4), finish)
+    canvas.cone(MOUTH + axis * 26, MOUTH + axis * 30, (4, 12), finish)
+    canvas.ellipse(MOUTH + axis * 30, 1.2 + 6j, shade(finish, 0.6), axis)
     _valves(canvas, pose, MOUTH + axis * 11.5, axis * 2.1, down=across, finish=finish)
     return Hands(MOUTH + axis * 13 - across * 2.5, MOUTH + axis * 12 + across * 4)
 

@@ -17,7 +17,6 @@ HAIRCUTS = ("short", "long", "bun", "bald")
 HEAD, NECK, HIPS = 46 + 22j, 46 + 31j, 46 + 67j
 RIGHT_SHOULDER, LEFT_SHOULDER = 38.5 + 39j, 53.5 + 39j
 MOUTH, CHIN = 51.8 + 27.5j, 50 + 31j
-FOOT = 50 + 96j
 
 #: Instruments that are held standing, and those that are held sitting; the others as the player likes.
 STANDING, SITTING = {"double_bass"}, {"bassoon", "cello", "horn", "tuba"}

@@ -9,7 +9,7 @@ from PIL import Image
 from cmcgan_core.data.demo.canvas import Canvas, Colour
 from cmcgan_core.data.demo.instruments import FINISHES, Pose, draw_instrument
 from cmcgan_core.data.demo.person import (
-    FOOT,
+    HIPS,
     LEFT_SHOULDER,
     RIGHT_SHOULDER,
     draw_arm,
@@ -42,8 +42,8 @@ class Scene:
         self.person = person_of(recording.label, looks)
         self.finish = _varied(FINISHES[recording.label], looks)
         self.room = paint_room(generator(seed, "room", recording.extra["room"], "looks"), rng, OVERSAMPLING * size)
-        self.shift = complex(rng.uniform(-9, 3), rng.uniform(0, 3))
-        self.scale = self.person.height * rng.uniform(0.97, 1.1)
+        self.shift = complex(rng.uniform(-9, 3), rng.uniform(3, 7))
+        self.scale = self.person.height * rng.uniform(1.08, 1.22)
         self.sway_seconds = rng.uniform(2, 5)
         self.backdrop = self.room.backdrop
         draw_legs(self._canvas(self.backdrop, 0), self.person, self.room.chair)
@@ -62,7 +62,7 @@ class Scene:
         return np.array(image.reduce(OVERSAMPLING).point(self.lookup))
 
     def _canvas(self, image: Image.Image, tilt: float) -> Canvas:
-        return Canvas(image, FOOT, self.shift, self.scale, tilt)
+        return Canvas(image, HIPS, self.shift, self.scale, tilt)
 
     def _pose(self, notes: list[Note], time: float) -> Pose:
         note = sounding(notes, time)

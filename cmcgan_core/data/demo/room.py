@@ -76,7 +76,7 @@ def _paint_panels(canvas: Canvas, rng: np.random.Generator) -> None:
     for row in range(8):
         for column in range(10):
             corner = complex(column, row) * side - 8
-            tone = shade(colour, 0.8 if (row + column) % 2 else 1)
+            tone = shade(colour, 0.9 if (row + column) % 2 else 1)
             canvas.polygon((corner, corner + side, corner + side * (1 + 1j), corner + side * 1j), tone)
 
 

@@ -69,10 +69,10 @@ def voice_of(label: str, rng: np.random.Generator) -> Voice:
 
 def acoustics_of(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
     """A room, and a microphone and its distance that differ from take to take."""
-    response = _ripple(room, 2.5, 1 / 2) + _ripple(take, 2, 1) + take.normal(0, 1.2) * np.log2(GRID / 1000)
+    response = _ripple(room, 2, 1 / 2) + _ripple(take, 1.5, 1) + take.normal(0, 1) * np.log2(GRID / 1000)
     response -= 6 * np.log2(1 + (take.uniform(30, 140) / GRID) ** 2)
     response -= 9 * np.log2(1 + (GRID / take.uniform(7_000, 22_000)) ** 4)
-    wet = room.uniform(-14, 0) + take.uniform(-8, 2)
+    wet = room.uniform(-16, -4) + take.uniform(-8, 2)
     return Acoustics(room.uniform(0.25, 1.8), wet, response, take.uniform(-18, -1), -take.uniform(32, 65))
 
 

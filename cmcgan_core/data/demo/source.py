@@ -19,8 +19,8 @@ from cmcgan_core.errors import ConfigError
 #: The classes, alphabetical: the instruments of URMP and Sub-URMP.
 DEMO_CLASSES = tuple(sorted(REGISTERS))
 
-#: Most pairs of a recording: ten seconds at the usual hop of half a second.
-LONGEST = 20
+#: Most pairs of a recording: eight seconds at the usual hop of half a second.
+LONGEST = 16
 
 #: Recordings that a class has at least, as far as it has so many pairs.
 FEWEST_RECORDINGS = 10
