@@ -56,7 +56,7 @@ def decode_frames(path: Path) -> Iterator[tuple[float, float, "VideoFrame"]]:
         # Files are decoded in parallel, one thread each: cheaper in all than several threads a file.
         stream.thread_type = "NONE"
         stream.codec_context.thread_count = 1
-        period = 1 / float(stream.average_rate or 25)
+        period = 1 / float(stream.base_rate or stream.average_rate or 25)
         timed = (
             (f.time - _origin(container), f)
             for f in container.decode(stream)

@@ -235,7 +235,8 @@ def _useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) 
     cores, pairs = cpu_count() or 1, 0
     for recording, _ in jobs:
         pairs += _expected_pairs(recording, options)
-        if pairs > PAIRS_WORTH_A_PROCESS * cores:
+        unknown = recording.pairs is None and not recording.files
+        if unknown or pairs > PAIRS_WORTH_A_PROCESS * cores:
             return cores
     return 1 + pairs // PAIRS_WORTH_A_PROCESS
 

@@ -15,9 +15,9 @@ def assign_splits(recordings: Sequence[Recording], ratio: tuple[float, float, fl
 
     Of the n groups that hold a class, the test split gets a share of `ratio`, at least one where n >= 2; then
     validation, at least one where n >= 3; the rest trains. Groups are served in random order, those with the rarest
-    class first. A group goes where its classes lack the largest part of their shares, and to the training split where
-    one of them has nothing there yet. So the shares are met exactly where every group holds one class, and nearly where
-    groups hold several, as pieces of several players do.
+    class first. A group goes where its classes lack the largest part of their shares; but where it is the last one
+    that holds a class, it goes to a split that would else have nothing of that class. So the shares are met exactly
+    where every group holds one class, and nearly where groups hold several, as pieces of several players do.
 
     Args:
         recordings: of all classes.
@@ -30,16 +30,19 @@ def assign_splits(recordings: Sequence[Recording], ratio: tuple[float, float, fl
             groups.setdefault(group_of(recording), set()).add(recording.label)
     sizes = Counter(label for labels in groups.values() for label in labels)
     shares = {label: _shares(size, ratio) for label, size in sizes.items()}
-    placed = {label: Counter[str]() for label in sizes}
+    left = Counter(sizes)
     order = random.Random(f"{seed} splits").sample(sorted(groups), len(groups))
     chosen: dict[str, str] = {}
+    lacking = {label: Counter(shares[label]) for label in sizes}
     for group in sorted(order, key=lambda group: min(sizes[label] for label in groups[group])):
         labels = groups[group]
-        untrained = any(not placed[label]["train"] for label in labels)
-        lacks = {s: sum((shares[c][s] - placed[c][s]) / max(shares[c][s], 1) for c in labels) for s in SPLITS}
-        chosen[group] = "train" if untrained else max(SPLITS, key=lambda split: lacks[split])
+        ending = [label for label in labels if left[label] == 1]
+        empty = [s for s in SPLITS if any(shares[c][s] and lacking[c][s] == shares[c][s] for c in ending)]
+        parts = {s: sum(lacking[c][s] / max(shares[c][s], 1) for c in labels) for s in SPLITS}
+        chosen[group] = empty[0] if empty else max(SPLITS, key=lambda split: parts[split])
         for label in labels:
-            placed[label][chosen[group]] += 1
+            lacking[label][chosen[group]] -= 1
+            left[label] -= 1
     return [recording.split or chosen[group_of(recording)] for recording in recordings]
 
 

@@ -1,0 +1,105 @@
+"""Sounds, pictures, videos and whole sources, made on the spot."""
+
+import struct
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from PIL import Image
+
+RATE = 44_100
+
+
+def tone(seconds: float, hertz: float = 1000, rate: int = RATE, level: float = 0.5) -> NDArray[np.float32]:
+    """A sine (L,)."""
+    return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def plain(colour: tuple[int, int, int], size: tuple[int, int] = (48, 32)) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) of one colour; `size` is (W, H)."""
+    return np.full((size[1], size[0], 3), colour, np.uint8)
+
+
+def write_wav(path: Path, sound: NDArray[np.float32], rate: int = RATE, subtype: str = "PCM_16") -> Path:
+    """A WAV file in a folder that is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, sound, rate, subtype)
+    return path
+
+
+def write_jpg(path: Path, picture: NDArray[np.uint8]) -> Path:
+    """A picture in a folder that is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path)
+    return path
+
+
+def write_video(path: Path, frames: list[NDArray[np.uint8]], *, rate: int = 10, times: list[float] | None = None,
+                sound: NDArray[np.float32] | None = None, sound_starts: float = 0.0) -> Path:  # fmt: skip
+    """A video of RGB frames (H, W, 3) at `times` seconds (at `rate` by default), with AAC sound at 44.1 kHz if any."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(str(path), "w") as container:
+        video = container.add_stream("mpeg4", rate=rate) if frames else None
+        audio = container.add_stream("aac", rate=RATE, layout="mono") if sound is not None else None
+        if video:
+            video.height, video.width, _ = frames[0].shape
+            video.pix_fmt, video.bit_rate = "yuv420p", 4_000_000
+            video.codec_context.time_base = Fraction(1, 1000)
+        for number, picture in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            frame.pts, frame.time_base = round(1000 * (times[number] if times else number / rate)), Fraction(1, 1000)
+            container.mux(video.encode(frame))
+        if video:
+            container.mux(video.encode(None))
+        if audio:
+            block = av.AudioFrame.from_ndarray(sound[None].astype(np.float32), format="fltp", layout="mono")
+            block.sample_rate, block.pts, block.time_base = RATE, round(sound_starts * RATE), Fraction(1, RATE)
+            container.mux(audio.encode(block))
+            container.mux(audio.encode(None))
+    return path
+
+
+def turn_video(path: Path) -> None:
+    """Write into the track header of an mp4 that its pictures are to be shown turned by 90 degrees clockwise."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+
+
+def sub_urmp(
+    root: Path, songs: dict[str, list[int]], picture: Callable[[int], NDArray[np.uint8]] | None = None
+) -> Path:
+    """A Sub-URMP folder; songs are named `split/instrument/song` and have their starts in ms."""
+    for name, starts in songs.items():
+        for start in starts:
+            write_wav(root / "chunk" / f"{name}_{start}.wav", tone(0.5, 200 + start / 10))
+            colour = (start // 40 % 256, len(name) * 8, 90)
+            write_jpg(root / "img" / f"{name}_{start}.jpg", picture(start) if picture else plain(colour))
+    return root
+
+
+def urmp_piece(root: Path, name: str, parts: list[str], seconds: float = 1.2) -> Path:
+    """A piece of URMP whose k-th player is a strip of its own grey, and sounds k octaves above 220 Hz."""
+    folder = root / name
+    number, tune, *_ = name.split("_")
+    for k, part in enumerate(parts, start=1):
+        sound = tone(seconds, 220 * 2**k, rate=48_000)
+        write_wav(folder / f"AuSep_{k}_{part}_{number}_{tune}.wav", sound, rate=48_000, subtype="PCM_24")
+    strips = [plain((40 * k, 40 * k, 40 * k), (32, 48)) for k in range(1, len(parts) + 1)]
+    write_video(folder / f"Vid_{name}.mp4", [np.concatenate(strips, 1)] * round(seconds * 10))
+    return folder
+
+
+def class_folders(root: Path, classes: list[str], sounds: int = 4, pictures: int = 6, seconds: float = 1.1) -> Path:
+    """`recordings/<class>` and `photos/<class>`, every picture of a colour of its own."""
+    for c, label in enumerate(classes):
+        for number in range(sounds):
+            write_wav(root / "recordings" / label / f"take {number}.wav", tone(seconds, 300 * (c + 1) + 20 * number))
+        for number in range(pictures):
+            write_jpg(root / "photos" / label / f"{number}.png", plain((20 * number, 60 * c, 128)))
+    return root

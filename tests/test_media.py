@@ -1,0 +1,214 @@
+"""Sounds, pictures and videos of every kind are read as a musician expects, or named with the reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from media_fixtures import RATE, plain, tone, turn_video, write_jpg, write_video, write_wav
+from PIL import Image
+
+from cmcgan_core.data.media import Strip, media_kind, read_picture, read_sound, read_video, write_picture, write_sound
+from cmcgan_core.errors import MediaError
+
+
+def pitch(sound, rate=RATE):
+    return np.abs(np.fft.rfft(sound * np.hanning(len(sound)))).argmax() * rate / len(sound)
+
+
+@pytest.mark.parametrize(("rate", "subtype", "channels"), [
+    (44_100, "PCM_U8", 1), (44_100, "PCM_24", 2), (48_000, "FLOAT", 1), (192_000, "PCM_16", 2), (8_000, "PCM_16", 6),
+])  # fmt: skip
+def test_wav_of_any_kind_becomes_mono_at_the_rate_asked_for(tmp_path, rate, subtype, channels):
+    sound = np.repeat(tone(1, rate=rate)[:, None], channels, 1)
+    read = read_sound(write_wav(tmp_path / "a.wav", sound, rate, subtype), RATE)
+    assert read.shape == (RATE,)
+    assert read.dtype == np.float32
+    assert pitch(read) == pytest.approx(1000, abs=2)
+    assert np.abs(read[2000:-2000]).max() == pytest.approx(0.5, abs=0.02)
+
+
+def test_resampling_keeps_time_and_lets_nothing_fold_back(tmp_path):
+    sound = tone(1, 30_000, rate=96_000)
+    high = read_sound(write_wav(tmp_path / "high.wav", sound, 96_000, "FLOAT"), RATE)
+    assert np.abs(high[500:-500]).max() < 0.01
+    click = np.zeros(96_000, np.float32)
+    click[48_000] = 1
+    assert np.abs(read_sound(write_wav(tmp_path / "click.wav", click, 96_000), RATE)).argmax() == RATE // 2
+
+
+@pytest.mark.parametrize("suffix", [".flac", ".ogg", ".mp3"])
+def test_compressed_sound_files(tmp_path, suffix):
+    soundfile.write(tmp_path / f"a{suffix}", tone(1), RATE)
+    assert pitch(read_sound(tmp_path / f"a{suffix}", RATE)) == pytest.approx(1000, abs=2)
+
+
+def test_padding_of_aac_is_cut(tmp_path):
+    sound = tone(1)
+    sound[: RATE // 2] = 0
+    read = read_sound(write_video(tmp_path / "a.m4a", [], sound=sound), RATE)
+    loud = np.flatnonzero(np.abs(read) > 0.2)[0] / RATE
+    assert loud == pytest.approx(0.5, abs=0.005)
+
+
+def test_sound_of_a_video_that_starts_late_keeps_its_place(tmp_path):
+    video = write_video(tmp_path / "a.mp4", [plain((9, 9, 9))] * 10, sound=tone(0.6), sound_starts=0.4)
+    read = read_sound(video, RATE)
+    assert np.flatnonzero(np.abs(read) > 0.2)[0] / RATE == pytest.approx(0.4, abs=0.005)
+    assert len(read) / RATE == pytest.approx(1.0, abs=0.05)
+
+
+def test_the_frame_shown_is_the_last_that_has_begun(tmp_path):
+    frames = [plain((level,) * 3) for level in (20, 90, 160, 230)]
+    video = write_video(tmp_path / "a.mp4", frames, times=[0, 0.45, 0.5, 1.6], rate=10)
+    shown = [(round(time, 3), int(pictures[0].mean())) for time, pictures in read_video(video, 0.5, 16)]
+    assert [time for time, _ in shown] == [0, 0.5, 1.0, 1.5]
+    assert [level for _, level in shown] == pytest.approx([20, 160, 160, 160], abs=4)
+
+
+def test_strips_of_a_video_are_cut_before_they_are_resized(tmp_path):
+    left, right = plain((40, 40, 40)), plain((200, 200, 200))
+    video = write_video(tmp_path / "a.mp4", [np.concatenate([left, right], 1)])
+    ((_, pictures),) = read_video(video, 0.5, 8, (Strip(0, 2), Strip(1, 2)))
+    assert [picture.shape for picture in pictures] == [(8, 8, 3)] * 2
+    assert [int(picture[:, 2:-2].mean()) for picture in pictures] == pytest.approx([40, 200], abs=4)
+
+
+def test_a_turned_video_is_upright(tmp_path):
+    top, bottom = plain((220, 220, 220), (48, 16)), plain((30, 30, 30), (48, 16))
+    video = write_video(tmp_path / "a.mp4", [np.concatenate([top, bottom])])
+    turn_video(video)
+    ((_, (picture,)),) = read_video(video, 0.5)
+    assert picture.shape == (48, 32, 3)
+    # Turned clockwise, the top is at the right.
+    assert picture[:, 20:].mean() > 200
+    assert picture[:, :12].mean() < 50
+
+
+RED = (250, 0, 0)
+PICTURES = {
+    "rgb.png": (Image.new("RGB", (9, 5), RED), RED),
+    "grey.png": (Image.new("L", (9, 5), 77), (77, 77, 77)),
+    "grey and alpha.png": (Image.new("LA", (9, 5), (0, 0)), (255, 255, 255)),
+    "transparent.png": (Image.new("RGBA", (9, 5), (*RED, 0)), (255, 255, 255)),
+    "palette.png": (Image.new("RGB", (9, 5), RED).quantize(4), RED),
+    "bits.png": (Image.new("1", (9, 5), 1), (255, 255, 255)),
+    "sixteen bits.png": (Image.fromarray(np.full((5, 9), 128 << 8, np.uint16)), (128, 128, 128)),
+    "one pixel.png": (Image.new("RGB", (1, 1), RED), RED),
+    "cmyk.jpg": (Image.new("CMYK", (9, 5), (0, 255, 255, 0)), (254, 0, 0)),
+    "Geige ü 中.bmp": (Image.new("RGB", (9, 5), RED), RED),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_pictures_of_any_mode_become_rgb(tmp_path, name):
+    image, colour = PICTURES[name]
+    image.save(tmp_path / name)
+    picture = read_picture(tmp_path / name, 8)
+    assert picture.shape == (8, 8, 3)
+    assert picture.dtype == np.uint8
+    np.testing.assert_allclose(picture.reshape(-1, 3), np.broadcast_to(colour, (64, 3)), atol=4)
+
+
+def test_an_animation_gives_its_first_frame(tmp_path):
+    first, second = Image.new("RGB", (9, 5), RED), Image.new("RGB", (9, 5), (0, 0, 250))
+    first.save(tmp_path / "a.gif", save_all=True, append_images=[second])
+    assert tuple(read_picture(tmp_path / "a.gif")[0, 0]) == pytest.approx(RED, abs=8)
+
+
+def test_exif_orientation_is_respected(tmp_path):
+    image = Image.fromarray(np.concatenate([plain((255, 255, 255), (32, 16)), plain((0, 0, 0), (32, 16))]))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise
+    image.save(tmp_path / "a.jpg", exif=exif)
+    picture = read_picture(tmp_path / "a.jpg", 16)
+    assert picture[:, 10:].mean() > 250
+    assert picture[:, :6].mean() < 5
+
+
+def test_a_large_picture_is_resized_whole_and_antialiased(tmp_path):
+    stripes = np.zeros((1000, 1000, 3), np.uint8)
+    stripes[:, ::2] = 254
+    write_jpg(tmp_path / "a.png", stripes)
+    assert read_picture(tmp_path / "a.png", 100)[5:-5, 5:-5].std() < 10
+
+
+def broken(folder: Path) -> dict[str, Path]:
+    """Files that cannot be read, by what is wrong with them."""
+    folder.mkdir(exist_ok=True)
+    files = {name: folder / name for name in (
+        "empty.wav", "empty.jpg", "text.wav", "text.jpg", "text.mp4", "truncated.mp4", "cut.jpg", "nan.wav",
+        "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "silent film.mp4",
+    )}  # fmt: skip
+    for name, path in files.items():
+        path.write_bytes(b"" if name.startswith("empty") else b"These are the voyages of a text file.\n" * 9)
+    whole = write_video(folder / "whole.mp4", [plain((9, 9, 9))] * 9, sound=tone(0.9)).read_bytes()
+    files["truncated.mp4"].write_bytes(whole[: len(whole) // 2])
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    files["cut.jpg"].write_bytes(write_jpg(folder / "whole.jpg", noise).read_bytes()[:900])
+    write_wav(files["nan.wav"], np.full(RATE, np.nan, np.float32), subtype="FLOAT")
+    write_wav(files["no samples.wav"], np.zeros(0, np.float32))
+    write_video(files["silent film.mp4"], [plain((9, 9, 9))] * 9)
+    for name, target in (("dangling.wav", "nothing there"), ("loop.wav", "loop.wav")):
+        files[name].unlink()
+        files[name].symlink_to(folder / target)
+    files["folder.wav"].unlink()
+    files["folder.wav"].mkdir()
+    return files
+
+
+REASONS = {
+    "empty.wav": "the file is empty", "empty.jpg": "the file is empty", "text.wav": "cannot be decoded",
+    "text.jpg": "is not a picture", "text.mp4": "cannot be decoded", "truncated.mp4": "cannot be decoded",
+    "cut.jpg": "is not a picture that can be decoded", "nan.wav": "not numbers", "dangling.wav": "is a link to a file",
+    "loop.wav": "symbolic links", "folder.wav": "is a directory", "no samples.wav": "holds no sound",
+    "silent film.mp4": "has no sound",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REASONS)
+def test_what_cannot_be_read_is_named_with_the_reason(tmp_path, name, capfd):
+    path = broken(tmp_path)[name]
+    with pytest.raises(MediaError) as caught:
+        read_picture(path) if media_kind(path) == "picture" else read_sound(path, RATE)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert REASONS[name] in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+    path = write_wav(tmp_path / "a.wav", tone(1))
+
+    def refused(*args, **kwargs):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refused)
+    with pytest.raises(MediaError, match=r"a\.wav: permission denied"):
+        read_sound(path, RATE)
+
+
+@pytest.mark.parametrize("sound", [tone(0.3, level=0.9), tone(0.3, level=3)])
+@pytest.mark.parametrize("suffix", [".wav", ".flac"])
+def test_written_sound_is_read_again_and_never_clips(tmp_path, sound, suffix):
+    write_sound(tmp_path / f"a{suffix}", sound, RATE)
+    expected = sound / max(1, np.abs(sound).max())
+    np.testing.assert_allclose(read_sound(tmp_path / f"a{suffix}", RATE), expected, atol=1e-4)
+
+
+def test_a_written_picture_is_read_again(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
+    write_picture(tmp_path / "a.png", picture)
+    np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), picture)
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    write_sound(tmp_path / "a.wav", tone(0.1), RATE)
+    before = (tmp_path / "a.wav").read_bytes()
+    with pytest.raises(MediaError, match="not numbers"):
+        write_sound(tmp_path / "a.wav", np.full(9, np.inf, np.float32), RATE)
+    with pytest.raises(MediaError, match=r"\.wav or \.flac"):
+        write_sound(tmp_path / "a.mp3", tone(0.1), RATE)
+    with pytest.raises(MediaError, match=r"\.png"):
+        write_picture(tmp_path / "a.txt", plain(RED))
+    assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
+    assert (tmp_path / "a.wav").read_bytes() == before

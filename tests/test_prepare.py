@@ -1,0 +1,407 @@
+"""`prepare` makes the same dataset whatever happens on the way, and names what it cannot use."""
+
+import csv
+import errno
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from media_fixtures import class_folders, plain, sub_urmp, tone, urmp_piece, write_jpg, write_video, write_wav
+from typer.testing import CliRunner
+
+from cmcgan_cli.app import app
+from cmcgan_core.data import parts, prepared
+from cmcgan_core.data import prepare as module
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.features import FeatureSettings, analyse
+from cmcgan_core.data.media import read_picture, read_sound
+from cmcgan_core.data.prepare import check, plan, prepare
+from cmcgan_core.data.sources import RawPair, Recording, SourceOptions
+from cmcgan_core.errors import DataError
+
+OPTIONS = SourceOptions()
+TAKES = {"train": (0, 1), "validation": (2,)}
+SONGS = {
+    f"{split}/{label}/{label}{n:02d}": [500, 1000, 1500]
+    for split, numbers in TAKES.items()
+    for label in ("violin", "tuba")
+    for n in numbers
+}
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory):
+    """A Sub-URMP of six songs of three pairs."""
+    return sub_urmp(tmp_path_factory.mktemp("source") / "Sub-URMP", SONGS)
+
+
+@pytest.fixture(scope="module")
+def whole(songs, tmp_path_factory):
+    """What an unbroken run makes of it."""
+    out = tmp_path_factory.mktemp("whole") / "songs"
+    prepare(songs, out, None, OPTIONS, workers=1)
+    return out
+
+
+def contents(out):
+    """Every file of a dataset by name; the dataset's own name, which is the folder's, left out."""
+    files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    files["dataset.toml"] = files["dataset.toml"].replace(f'name = "{out.name}"'.encode(), b"")
+    return files
+
+
+def rows(out):
+    with (out / "index.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_dataset_holds_what_its_files_hold(songs, whole):
+    assert not check(whole)
+    about = tomllib.loads((whole / "dataset.toml").read_text())
+    assert about["counts"] == {"train": {"tuba": 6, "violin": 6}, "test": {"tuba": 3, "violin": 3}}
+    assert about["classes"] == ["tuba", "violin"]
+    assert (about["pairs"], about["source"], about["root"], about["name"]) == (18, "sub-urmp", "Sub-URMP", "songs")
+    index = rows(whole)
+    assert [row["id"] for row in index][3:5] == ["tuba01_000.500", "tuba01_001.000"]
+    pictures, levels = (np.load(whole / "shards" / f"00000.{kind}.npy") for kind in ("pictures", "levels"))
+    for i in (0, 7, 17):
+        sound = torch.from_numpy(read_sound(songs / index[i]["sound_file"], 44_100))
+        np.testing.assert_allclose(levels[i], analyse(sound, FeatureSettings()).half(), atol=0.07)
+        np.testing.assert_array_equal(pictures[i], read_picture(songs / index[i]["picture_file"], 128))
+        assert index[i]["checksum"] == parts.checksum(pictures[i], levels[i])
+    assert len(PairDataset(whole, "test")) == 6
+    assert not (whole / ".parts").exists()
+
+
+def test_shards_are_filled_in_order_across_recordings(songs, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(prepared, "SHARD_SIZE", 5)
+    prepare(songs, tmp_path / "a", None, OPTIONS, workers=1)
+    names = [f"{i:05d}.pictures.npy" for i in range(4)]
+    shards = [np.load(tmp_path / "a" / "shards" / name) for name in names]
+    assert [len(shard) for shard in shards] == [5, 5, 5, 3]
+    np.testing.assert_array_equal(np.concatenate(shards), np.load(whole / "shards" / names[0]))
+    assert not check(tmp_path / "a")
+
+
+def test_an_interrupted_run_goes_on_and_ends_alike(songs, whole, tmp_path):
+    out = tmp_path / "out"
+    seen = []
+
+    def interrupt(progress):
+        seen.append(progress.done)
+        if len(seen) == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(songs, out, None, OPTIONS, workers=1, on_progress=interrupt)
+    assert not (out / "dataset.toml").exists()
+    (out / ".parts" / ".half a part.tmp").write_bytes(b"...")
+    prepare(songs, out, None, OPTIONS, workers=1, on_progress=lambda progress: seen.append(progress.done))
+    assert seen[:5] == [0, 1, 2, 3, 3]
+    assert contents(out) == contents(whole)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_run_killed_at_any_moment_goes_on_and_ends_alike(songs, whole, tmp_path):
+    out = tmp_path / "out"
+    rng = random.Random(0)
+    kills = 0
+    for _ in range(12):
+        child = os.fork()
+        if child == 0:
+            prepare(songs, out, None, OPTIONS, workers=1)
+            os._exit(0)
+        time.sleep(rng.uniform(0.005, 0.06))
+        os.kill(child, signal.SIGKILL)
+        kills += os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    prepare(songs, out, None, OPTIONS, workers=1)
+    assert kills >= 3
+    assert contents(out) == contents(whole)
+
+
+@pytest.mark.slow
+def test_a_killed_command_with_two_workers_goes_on_and_ends_alike(tmp_path):
+    names = [f"train/{label}/{label}{n:02d}" for label in ("violin", "tuba") for n in range(8)]
+    songs = sub_urmp(tmp_path / "songs", {name: list(range(500, 9000, 500)) for name in names})
+    prepare(songs, tmp_path / "whole", None, OPTIONS, workers=1)
+    out = tmp_path / "out"
+    main = "from cmcgan_cli.app import main; main()"
+    command = [sys.executable, "-c", main, "prepare", str(songs), "--out", str(out), "--workers", "2"]
+    for _ in range(3):
+        running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        before = len(list(out.glob(".parts/*.zip")))
+        while running.poll() is None and len(list(out.glob(".parts/*.zip"))) < before + 3:
+            time.sleep(0.01)
+        running.kill()
+        running.wait()
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_complete_dataset_is_left_alone_and_another_is_not_replaced_unasked(songs, tmp_path):
+    out = tmp_path / "out"
+    first = prepare(songs, out, None, OPTIONS, workers=1)
+    times = {path: path.stat().st_mtime_ns for path in out.rglob("*")}
+    again = prepare(songs, out, None, OPTIONS, workers=1)
+    assert again.already_complete
+    assert again.counts == first.counts
+    assert {path: path.stat().st_mtime_ns for path in out.rglob("*")} == times
+    with pytest.raises(DataError, match=r"hop 0\.5.*--overwrite"):
+        prepare(songs, out, None, SourceOptions(hop=1), workers=1)
+    report = prepare(songs, out, None, SourceOptions(hop=1), workers=1, overwrite=True)
+    assert report.pairs == 12
+    assert not check(out)
+
+
+def test_changed_files_make_another_dataset(tmp_path):
+    songs = sub_urmp(tmp_path / "songs", {"train/oboe/oboe00": [500, 1000]})
+    prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
+    write_wav(songs / "chunk/train/oboe/oboe00_1000.wav", tone(0.6))
+    with pytest.raises(DataError, match=r"other files.*--overwrite"):
+        prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
+
+
+def test_a_folder_of_other_things_is_never_written_to(songs, tmp_path):
+    (tmp_path / "letters.txt").write_text("dear")
+    for overwrite in (False, True):
+        with pytest.raises(DataError, match=r"other files \(letters.txt\)"):
+            prepare(songs, tmp_path, None, OPTIONS, workers=1, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["letters.txt"]
+    with pytest.raises(DataError, match="is a file"):
+        prepare(songs, tmp_path / "letters.txt", None, OPTIONS, workers=1)
+
+
+class Takes:
+    """A source of three recordings without files: loud, silent, and one that ends its process."""
+
+    def __init__(self, fatal=False):
+        self.fatal = fatal
+
+    def __repr__(self):
+        return f"Takes({self.fatal})"
+
+    def detects(self, root):
+        return False
+
+    def recordings(self, root, options):
+        return [Recording(label, label, pairs=2) for label in ("flute", "oboe", "tuba")], []
+
+    def pairs(self, recording, options):
+        if self.fatal and recording.id == "tuba":
+            os._exit(9)
+        level = 10 ** (-61 / 20) if recording.id == "oboe" else 0.5
+        for n in range(2):
+            yield RawPair(n / 2, tone(0.5, level=level * 2**0.5), plain((1, 2, 3), (128, 128)), "", "")
+
+
+def test_silent_chunks_are_left_out_and_counted(tmp_path):
+    report = prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1)
+    assert (report.counts, report.dropped_silent) == ({"train": {"flute": 2, "tuba": 2}}, 2)
+    assert tomllib.loads((tmp_path / "a" / "dataset.toml").read_text())["dropped_silent"] == 2
+    assert prepare(tmp_path, tmp_path / "b", Takes(), OPTIONS, workers=1, silence=None).pairs == 6
+    assert prepare(tmp_path, tmp_path / "c", Takes(), OPTIONS, workers=1, silence=-62).pairs == 6
+
+
+@pytest.mark.slow
+def test_workers_make_the_same_and_one_that_dies_is_an_error(tmp_path):
+    prepare(tmp_path, tmp_path / "one", Takes(), OPTIONS, workers=1)
+    with pytest.raises(DataError, match=r"worker process died.*--workers 1"):
+        prepare(tmp_path, tmp_path / "dead", Takes(fatal=True), OPTIONS, workers=2)
+    prepare(tmp_path, tmp_path / "two", Takes(), OPTIONS, workers=2)
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def test_a_full_disk_is_named_and_costs_only_what_was_not_finished(songs, whole, tmp_path, monkeypatch):
+    store, stored = parts._store, []
+
+    def full(archive, name, array):
+        if len(stored) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        stored.append(name)
+        store(archive, name, array)
+
+    monkeypatch.setattr(parts, "_store", full)
+    with pytest.raises(DataError, match=r"No space left on device.*same command"):
+        prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
+    assert len(list((tmp_path / "out" / ".parts").iterdir())) == 2
+    monkeypatch.undo()
+    prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
+    assert contents(tmp_path / "out") == contents(whole)
+
+
+def bad_inputs(root):
+    """A folder of videos: two good ones, and all that may go wrong beside them."""
+    for name in ("good", "good too"):
+        write_video(root / "violin" / f"{name}.mp4", [plain((99, 50, 50))] * 12, sound=tone(1.2))
+    whole = (root / "violin" / "good.mp4").read_bytes()
+    for name, data in (("empty", b""), ("text", b"dear diary" * 99), ("cut", whole[: len(whole) // 2])):
+        (root / "violin" / f"{name}.mp4").write_bytes(data)
+    write_video(root / "violin" / "mute.mp4", [plain((9, 9, 9))] * 12)
+    write_video(root / "violin" / "blind.mp4", [], sound=tone(1.2))
+    write_video(root / "violin" / "short.mp4", [plain((9, 9, 9))] * 3, sound=tone(0.3))
+    (root / "violin" / "dangling.mp4").symlink_to("nowhere.mp4")
+    (root / "violin" / "loop.mp4").symlink_to("loop.mp4")
+    (root / "violin" / "folder.mp4").mkdir()
+    (root / "harp").mkdir()
+    return root
+
+
+def test_damaged_files_are_named_and_everything_else_is_made(tmp_path):
+    report = prepare(bad_inputs(tmp_path / "videos"), tmp_path / "out", None, OPTIONS, workers=1)
+    assert report.pairs == 4
+    reasons = dict(report.skipped)
+    assert reasons.pop("harp") == "holds no media"
+    assert {file: reason.split(" (")[0] for file, reason in reasons.items()} == {
+        "violin/empty.mp4": "the file is empty",
+        "violin/text.mp4": "cannot be decoded",
+        "violin/cut.mp4": "cannot be decoded",
+        "violin/mute.mp4": "has no sound",
+        "violin/blind.mp4": "has no pictures",
+        "violin/short.mp4": "is shorter than one chunk of 0.5 s",
+        "violin/dangling.mp4": "is a link to a file that does not exist",
+        "violin/loop.mp4": "too many levels of symbolic links",
+    }
+    with (tmp_path / "out" / "skipped.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(report.skipped)
+    again = prepare(tmp_path / "videos", tmp_path / "out", None, OPTIONS, workers=1)
+    assert again.skipped == report.skipped
+
+
+def test_nothing_but_damaged_files_is_an_error(tmp_path):
+    (tmp_path / "in" / "violin").mkdir(parents=True)
+    (tmp_path / "in" / "violin" / "a.mp4").write_bytes(b"")
+    with pytest.raises(DataError, match=r"no pairs could be made.*the file is empty"):
+        prepare(tmp_path / "in", tmp_path / "out", None, OPTIONS, workers=1)
+    with pytest.raises(DataError, match="gives no recordings as classes: violin"):
+        prepare(tmp_path / "in", tmp_path / "out", "classes", OPTIONS, workers=1)
+
+
+@pytest.mark.parametrize("options", [{"hop": 0.0}, {"hop": -1.0}, {"split": (0, 0.5, 0.5)}, {"split": (1, -0.1, 0.1)}])
+def test_impossible_options_are_refused(songs, tmp_path, options):
+    split = options.pop("split", (0.7, 0.1, 0.2))
+    with pytest.raises(DataError, match="not possible"):
+        prepare(songs, tmp_path / "out", None, SourceOptions(**options), split=split, workers=1)
+
+
+def test_pieces_of_urmp_become_pairs_of_all_players(tmp_path):
+    for name, parts_ in (("01_Jupiter_vn_vc", ["vn", "vc"]), ("05_Entertainer_tpt_tpt", ["tpt", "tpt"])):
+        urmp_piece(tmp_path / "URMP", name, parts_)
+    report = prepare(tmp_path / "URMP", tmp_path / "out", None, OPTIONS, workers=1)
+    assert report.counts == {"train": {"cello": 2, "trumpet": 4, "violin": 2}}
+    planned = plan(tmp_path / "URMP", None, OPTIONS)
+    assert (planned.pairs, planned.source) == (report.counts, "urmp")
+
+
+def test_a_plan_tells_beforehand_and_writes_nothing(tmp_path):
+    root = class_folders(tmp_path / "set", ["violin", "drum"], sounds=5, seconds=2.2)
+    before = sorted(tmp_path.rglob("*"))
+    planned = plan(root, None, OPTIONS)
+    assert sorted(tmp_path.rglob("*")) == before
+    report = prepare(root, tmp_path / "out", None, OPTIONS, workers=1)
+    assert planned.pairs == report.counts
+    size = sum(path.stat().st_size for path in (tmp_path / "out" / "shards").iterdir())
+    assert planned.size == pytest.approx(size, rel=0.01)
+
+
+def test_check_tells_missing_from_damaged(whole, tmp_path):
+    def damaged(change):
+        out = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name, data in contents(whole).items():
+            (out / name).parent.mkdir(parents=True, exist_ok=True)
+            (out / name).write_bytes(data)
+        change(out)
+        return check(out)
+
+    def flip(out):
+        path = out / "shards" / "00000.pictures.npy"
+        data = bytearray(path.read_bytes())
+        data[-5] ^= 1
+        path.write_bytes(data)
+
+    def shorten(out):
+        path = out / "shards" / "00000.levels.npy"
+        path.write_bytes(path.read_bytes()[:-100])
+
+    def drop_row(out):
+        lines = (out / "index.csv").read_text().splitlines(keepends=True)
+        (out / "index.csv").write_text("".join(lines[:-1]))
+
+    assert damaged(lambda out: None) == []
+    assert damaged(lambda out: (out / "index.csv").unlink()) == ["missing: index.csv"]
+    assert damaged(lambda out: (out / "shards" / "00000.levels.npy").unlink()) == ["missing: shards/00000.levels.npy"]
+    (fault,) = damaged(flip)
+    assert fault.startswith("damaged: shards/00000: 1 of 18 pairs")
+    assert "violin02_001.500" in fault
+    assert damaged(shorten)[0].startswith("damaged: shards/00000.levels.npy")
+    assert any("17 pairs" in fault for fault in damaged(drop_row))
+    with pytest.raises(DataError, match="cmcgan prepare"):
+        check(tmp_path)
+
+
+def test_the_command_prints_a_table_or_one_json_document(songs, tmp_path):
+    runner = CliRunner()
+    arguments = ["prepare", str(songs), "--out", str(tmp_path / "out"), "--workers", "1"]
+    result = runner.invoke(app, [*arguments, "--dry-run", "--json"])
+    assert json.loads(result.stdout)["pairs"] == 18
+    assert not (tmp_path / "out").exists()
+    result = runner.invoke(app, arguments)
+    assert result.exit_code == 0
+    assert "18 pairs of 6 recordings" in result.stdout
+    result = runner.invoke(app, [*arguments, "--json"])
+    assert json.loads(result.stdout)["already_complete"] is True
+    assert result.exit_code == 0
+    result = runner.invoke(app, ["prepare", "--check", str(tmp_path / "out"), "--json"])
+    assert json.loads(result.stdout) == {"dataset": str(tmp_path / "out"), "ok": True, "faults": []}
+    (tmp_path / "out" / "index.csv").unlink()
+    result = runner.invoke(app, ["prepare", "--check", str(tmp_path / "out")])
+    assert result.exit_code == 1
+    assert "missing: index.csv" in result.stdout
+
+
+def test_the_command_lists_skipped_files_on_stderr_and_exits_1(tmp_path):
+    songs = sub_urmp(tmp_path / "songs", {"train/oboe/oboe00": list(range(500, 14000, 500))})
+    for n in range(500, 13000, 500):
+        (songs / f"chunk/train/oboe/oboe00_{n}.wav").unlink()
+    result = CliRunner().invoke(app, ["prepare", str(songs), "--out", str(tmp_path / "out"), "--quiet", "--json"])
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)["skipped"]) == 25
+    assert result.stderr.count("has no sound") == 20
+    assert "and 5 more, see skipped.csv" in result.stderr
+
+
+def test_ctrl_c_says_how_to_go_on(songs, tmp_path, monkeypatch):
+    def interrupted(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "prepare", interrupted)
+    result = CliRunner().invoke(app, ["prepare", str(songs), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 130
+    assert "same command again" in result.stderr
+
+
+def test_a_wrong_split_is_a_wrong_command_line(songs):
+    assert CliRunner().invoke(app, ["prepare", str(songs), "--split", "0.7,0.3"]).exit_code == 2
+
+
+@pytest.mark.parametrize("name", ["cmyk", "wide"])
+def test_odd_pictures_beside_sounds_are_used(tmp_path, name):
+    root = class_folders(tmp_path / "set", ["drum"], sounds=1, pictures=0)
+    picture = plain((10, 200, 30), (400, 3) if name == "wide" else (8, 8))
+    write_jpg(root / "photos" / "drum" / "é ü.jpg", picture)
+    assert prepare(root, tmp_path / "out", None, OPTIONS, workers=1).pairs == 2
+    np.testing.assert_allclose(np.load(tmp_path / "out/shards/00000.pictures.npy")[0, 64, 64], (10, 200, 30), atol=4)
+
+
+def test_the_source_may_lie_on_a_path_of_any_name(tmp_path):
+    root = sub_urmp(tmp_path / "mein Ordner ü 音", {"train/oboe/oboe00": [500]})
+    assert prepare(root, tmp_path / "über out", None, OPTIONS, workers=1).pairs == 1
+    assert not check(Path(tmp_path / "über out"))
