@@ -138,13 +138,15 @@ def broken(folder: Path) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     files = {name: folder / name for name in (
         "empty.wav", "empty.jpg", "text.wav", "text.jpg", "text.mp4", "truncated.mp4", "cut.jpg", "nan.wav",
-        "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "silent film.mp4",
+        "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "silent film.mp4", "cut off.mp4",
     )}  # fmt: skip
     for name, path in files.items():
         path.write_bytes(b"" if name.startswith("empty") else b"These are the voyages of a text file.\n" * 9)
     whole = write_video(folder / "whole.mp4", [plain((9, 9, 9))] * 9, sound=tone(0.9)).read_bytes()
     files["truncated.mp4"].write_bytes(whole[: len(whole) // 2])
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    long = write_video(folder / "long.mp4", [noise, noise[::-1]] * 15, sound=tone(3), index_first=True).read_bytes()
+    files["cut off.mp4"].write_bytes(long[: len(long) * 6 // 10])
     files["cut.jpg"].write_bytes(write_jpg(folder / "whole.jpg", noise).read_bytes()[:900])
     write_wav(files["nan.wav"], np.full(RATE, np.nan, np.float32), subtype="FLOAT")
     write_wav(files["no samples.wav"], np.zeros(0, np.float32))
@@ -162,7 +164,7 @@ REASONS = {
     "text.jpg": "is not a picture", "text.mp4": "cannot be decoded", "truncated.mp4": "cannot be decoded",
     "cut.jpg": "is not a picture that can be decoded", "nan.wav": "not numbers", "dangling.wav": "is a link to a file",
     "loop.wav": "symbolic links", "folder.wav": "is a directory", "no samples.wav": "holds no sound",
-    "silent film.mp4": "has no sound",
+    "silent film.mp4": "has no sound", "cut off.mp4": "is cut off: its sound ends after",
 }  # fmt: skip
 
 

@@ -40,6 +40,7 @@ def decode_sound(path: Path) -> tuple[NDArray[np.float32], int]:
             start = length if frame.time is None else round((frame.time - _origin(container)) * rate)
             parts.append(_aligned(_mono(frame), start - length, rate))
             length += len(parts[-1])
+        _require_all(path, container, stream, length / max(rate, 1))
     return np.concatenate(parts), rate
 
 
@@ -114,6 +115,14 @@ def _opened(path: Path) -> Iterator["InputContainer"]:
 
 def _origin(container: "InputContainer") -> float:
     return (container.start_time or 0) / 1e6
+
+
+def _require_all(path: Path, container: "InputContainer", stream: "AudioStream", decoded: float) -> None:
+    """FFmpeg ends quietly where a file is cut off; tell by what its header promised, where it promises anything."""
+    if stream.duration and stream.time_base and container.duration:
+        promised = min(float(stream.duration * stream.time_base), container.duration / 1e6)
+        if decoded < promised - 1:
+            raise MediaError(f"{path}: is cut off: its sound ends after {decoded:.1f} s of {promised:.1f} s")
 
 
 def _aligned(part: NDArray[np.float32], gap: int, rate: int) -> NDArray[np.float32]:
