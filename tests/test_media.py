@@ -133,9 +133,10 @@ def test_a_large_picture_is_resized_whole_and_antialiased(tmp_path):
     assert read_picture(tmp_path / "a.png", 100)[5:-5, 5:-5].std() < 10
 
 
-def broken(folder: Path) -> dict[str, Path]:
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory):
     """Files that cannot be read, by what is wrong with them."""
-    folder.mkdir(exist_ok=True)
+    folder = tmp_path_factory.mktemp("broken")
     files = {name: folder / name for name in (
         "empty.wav", "empty.jpg", "text.wav", "text.jpg", "text.mp4", "truncated.mp4", "cut.jpg", "nan.wav",
         "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "silent film.mp4", "cut off.mp4",
@@ -169,8 +170,8 @@ REASONS = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_what_cannot_be_read_is_named_with_the_reason(tmp_path, name, capfd):
-    path = broken(tmp_path)[name]
+def test_what_cannot_be_read_is_named_with_the_reason(broken, name, capfd):
+    path = broken[name]
     with pytest.raises(MediaError) as caught:
         read_picture(path) if media_kind(path) == "picture" else read_sound(path, RATE)
     assert str(caught.value).startswith(f"{path}: ")
