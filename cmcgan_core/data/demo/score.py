@@ -64,7 +64,7 @@ class Note(NamedTuple):
 def compose(label: str, seconds: float, rng: np.random.Generator) -> list[Note]:
     """A melody for the instrument that fills the given time: a walk on a scale, in phrases that swell and fade."""
     pitches = _scale(label, rng)
-    beat = 60 / rng.uniform(66, 132)
+    beat = 60 / rng.uniform(60, 132)
     touch = rng.uniform(0.6, 1.0)
     level = rng.uniform(0.25, 0.75)
     plucked = rng.random() < PIZZICATO.get(label, 0)
@@ -84,18 +84,19 @@ def compose(label: str, seconds: float, rng: np.random.Generator) -> list[Note]:
 
 
 def _scale(label: str, rng: np.random.Generator) -> list[int]:
-    """Pitches of a random key within a window of the register two octaves wide at most."""
+    """Pitches of a random key within a window of the register an octave and a half wide at most."""
     low, high = REGISTERS[label]
-    width = min(24, high - low)
-    low += int(rng.integers(0, high - low - width + 1))
+    width = min(19, high - low)
+    # Most pieces stay around the middle of the register, where the instruments are at home.
+    low += round(rng.triangular(0, 0.5, 1) * (high - low - width))
     key, degrees = int(rng.integers(12)), SCALES[int(rng.integers(len(SCALES)))]
     return [pitch for pitch in range(low, low + width + 1) if (pitch - key) % 12 in degrees]
 
 
 def _step(place: int, places: int, rng: np.random.Generator) -> int:
     """Mostly neighbours, sometimes a leap; reflected at the ends of the scale."""
-    leap = rng.random() < 0.25
-    place += int(rng.choice((-1, 1))) * int(rng.integers(2, 7) if leap else rng.integers(1, 3))
+    leap = rng.random() < 0.4
+    place += int(rng.choice((-1, 1))) * int(rng.integers(2, 8) if leap else rng.integers(1, 3))
     place = abs(place)
     return place if place < places else 2 * (places - 1) - place
 

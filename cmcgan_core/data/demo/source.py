@@ -19,11 +19,8 @@ from cmcgan_core.errors import ConfigError
 #: The classes, alphabetical: the instruments of URMP and Sub-URMP.
 DEMO_CLASSES = tuple(sorted(REGISTERS))
 
-#: Most pairs of a recording: eight seconds at the usual hop of half a second.
-LONGEST = 16
-
-#: Recordings that a class has at least, as far as it has so many pairs.
-FEWEST_RECORDINGS = 10
+#: Most pairs of a recording: ten seconds at the usual hop of half a second.
+LONGEST = 20
 
 #: Players of a class; rooms that training sees; rooms that only the test split has.
 PLAYERS, SEEN_ROOMS, UNSEEN_ROOMS = 8, 12, 6
@@ -106,10 +103,10 @@ class DemoSource:
 
 
 def _performances(label: str, pairs: int, seed: int) -> list[Recording]:
-    """The recordings of one class; every piece is performed once."""
-    lengths = _shares(pairs, min(pairs, max(FEWEST_RECORDINGS, ceil(pairs / LONGEST))))
-    tested = max(2, round(0.2 * len(lengths)))
-    validated = max(1, round(0.1 * len(lengths)))
+    """The recordings of one class, in tens where there are pairs enough; every piece is performed once."""
+    lengths = _shares(pairs, min(pairs, 10 * ceil(pairs / (10 * LONGEST))))
+    tested = 2 * max(1, len(lengths) // 10)
+    validated = tested // 2
     trained = len(lengths) - tested - validated
     rng = generator(seed, label, "rooms")
     seen, unseen = rng.permutation(SEEN_ROOMS), SEEN_ROOMS + rng.permutation(UNSEEN_ROOMS)
@@ -117,13 +114,13 @@ def _performances(label: str, pairs: int, seed: int) -> list[Recording]:
     performances = []
     for piece, length in enumerate(lengths):
         split, turn = _split(piece, trained, validated)
+        rooms = seen
         if split == "test":
             # Both kinds of rooms get the same players, so that neither the player nor the room explains the other.
             turn, is_unseen = divmod(turn, 2)
-            room = (unseen if is_unseen else seen)[turn % len(unseen if is_unseen else seen)]
-        else:
-            room = seen[turn % len(seen)]
-        performances.append(_performance(f"{label}-p{turn % min(PLAYERS, trained)}", piece, int(room), split, length))
+            rooms = unseen if is_unseen else seen
+        player, room = f"{label}-p{turn % min(PLAYERS, trained)}", int(rooms[turn % len(rooms)])
+        performances.append(_performance(player, piece, room, split, length))
     return performances
 
 

@@ -78,15 +78,15 @@ TIMBRES = {
 def of_player(label: str, rng: np.random.Generator) -> Timbre:
     """The instrument's timbre as one player and one make of the instrument have it."""
     timbre = TIMBRES[label]
-    brightness = 2 ** rng.normal(0, 0.35)
+    brightness = 2 ** rng.normal(0, 0.28)
     return replace(
         timbre,
-        tilt=timbre.tilt + rng.normal(0, 0.8),
+        tilt=timbre.tilt + rng.normal(0, 0.5),
         cutoff=(timbre.cutoff[0] * brightness, timbre.cutoff[1] * brightness),
-        slope=timbre.slope + rng.normal(0, 1.5),
+        slope=timbre.slope + rng.normal(0, 1),
         even=timbre.even * rng.uniform(0.6, 1.3),
         low=timbre.low * 2 ** rng.normal(0, 0.2),
-        formants=tuple((hz * 2 ** rng.normal(0, 0.08), width, gain + rng.normal(0, 1.5))
+        formants=tuple((hz * 2 ** rng.normal(0, 0.06), width, gain + rng.normal(0, 1))
                        for hz, width, gain in timbre.formants),
         attack=timbre.attack * 2 ** rng.normal(0, 0.5),
         release=timbre.release * 2 ** rng.normal(0, 0.5),

@@ -1,0 +1,310 @@
+"""The demonstration set: reproducible, honestly split, in tune, and its pictures follow its sounds."""
+
+import os
+import pickle
+import subprocess
+import sys
+import zlib
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cmcgan_core.data.demo import DEMO_CLASSES, DemoSource, soundfont
+from cmcgan_core.data.demo.picture import Scene
+from cmcgan_core.data.demo.score import (
+    OPEN_STRINGS,
+    REGISTERS,
+    Note,
+    closed_holes,
+    compose,
+    sounding,
+    stopped_string,
+    tube_position,
+)
+from cmcgan_core.data.demo.seeds import generator
+from cmcgan_core.data.demo.sound import acoustics_of, render, voice_of
+from cmcgan_core.data.features import FeatureSettings, analyse
+from cmcgan_core.data.sources import Recording, SourceOptions
+from cmcgan_core.errors import ConfigError
+
+OPTIONS = SourceOptions()
+NOWHERE = Path("nowhere")
+
+
+def recordings(pairs=5000, options=OPTIONS):
+    found, skipped = DemoSource(pairs).recordings(NOWHERE, options)
+    assert skipped == []
+    return found
+
+
+def short(label="violin"):
+    return next(r for r in recordings(130) if r.label == label)
+
+
+def rendered(recording, options=OPTIONS):
+    return list(DemoSource(130).pairs(recording, options))
+
+
+def held(label, pitch, bow=(0.2, 0.8)):
+    return [Note(0, 1, 1, pitch, 0.6, bow, False)]
+
+
+@pytest.mark.parametrize("pairs", [52, 130, 777, 5000])
+def test_set_has_as_many_pairs_as_asked_spread_over_the_classes(pairs):
+    counts = dict.fromkeys(DEMO_CLASSES, 0)
+    for recording in recordings(pairs):
+        counts[recording.label] += recording.extra["pairs"]
+    assert sum(counts.values()) == pairs
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize("pairs", [52, 130, 5000])
+def test_every_class_is_in_every_split_and_tested_in_rooms_seen_and_unseen(pairs):
+    found = recordings(pairs)
+    trained_rooms = {r.extra["room"] for r in found if r.split == "train"}
+    for label in DEMO_CLASSES:
+        of_class = [r for r in found if r.label == label]
+        own_rooms = {r.extra["room"] for r in of_class if r.split == "train"}
+        tested_rooms = {r.extra["room"] for r in of_class if r.split == "test"}
+        assert {r.split for r in of_class} == {"train", "validation", "test"}
+        assert tested_rooms & own_rooms
+        assert tested_rooms - trained_rooms
+        assert tested_rooms <= own_rooms | (tested_rooms - trained_rooms)
+
+
+def test_split_is_about_70_10_20_and_by_piece():
+    found = recordings()
+    share = {s: sum(r.extra["pairs"] for r in found if r.split == s) / 5000 for s in ("train", "validation", "test")}
+    assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.03)
+    assert len({r.group for r in found}) == len({r.id for r in found}) == len(found)
+
+
+def test_test_split_confounds_neither_player_nor_class_with_the_kind_of_room():
+    found = recordings()
+    trained = {r.extra["room"] for r in found if r.split == "train"}
+    players = {True: set(), False: set()}
+    for recording in (r for r in found if r.split == "test"):
+        players[recording.extra["room"] in trained].add(recording.player)
+    assert players[True] == players[False]
+
+
+def test_players_and_rooms_are_several():
+    found = [r for r in recordings() if r.label == "oboe" and r.split == "train"]
+    assert len({r.player for r in found}) >= 4
+    assert len({r.extra["room"] for r in found}) >= 4
+
+
+def test_too_few_pairs_are_refused():
+    with pytest.raises(ConfigError, match="at least 52 pairs, not 51"):
+        DemoSource(51)
+
+
+def test_pairs_have_the_promised_shapes_and_times():
+    options = replace(OPTIONS, hop=0.25, settings=FeatureSettings(picture_size=64))
+    recording = replace(short(), extra={**short().extra, "pairs": 3})
+    pairs = rendered(recording, options)
+    assert [p.start for p in pairs] == [0, 0.25, 0.5]
+    for pair in pairs:
+        assert pair.sound.shape == (22_050,)
+        assert pair.sound.dtype == np.float32
+        assert 0 < np.abs(pair.sound).max() <= 1
+        assert pair.picture.shape == (64, 64, 3)
+        assert pair.picture.dtype == np.uint8
+    assert np.array_equal(pairs[0].sound[11_025:], pairs[1].sound[:11_025])
+
+
+def test_rendering_depends_on_seed_and_recording_not_on_order_or_copy():
+    first, second = short("horn"), short("tuba")
+    alone = rendered(first)[0]
+    rendered(second)
+    again = rendered(pickle.loads(pickle.dumps(first)))[0]
+    other_seed = rendered(first, replace(OPTIONS, seed=1))[0]
+    assert np.array_equal(alone.sound, again.sound)
+    assert np.array_equal(alone.picture, again.picture)
+    assert not np.array_equal(alone.sound, other_seed.sound)
+    assert not np.array_equal(alone.picture, other_seed.picture)
+
+
+@pytest.mark.slow
+def test_rendering_is_the_same_in_another_process_with_another_hash_seed():
+    script = (
+        "import zlib; from pathlib import Path; from cmcgan_core.data.demo import DemoSource;"
+        "from cmcgan_core.data.sources import SourceOptions as O; s = DemoSource(130);"
+        "r = s.recordings(Path(), O())[0][0]; p = next(s.pairs(r, O()));"
+        "print(r.id, zlib.crc32(p.sound.tobytes()), zlib.crc32(p.picture.tobytes()))"
+    )
+    elsewhere = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": "1"},
+                               capture_output=True, text=True, check=True).stdout  # fmt: skip
+    recording = recordings(130)[0]
+    pair = rendered(recording)[0]
+    here = (recording.id, zlib.crc32(pair.sound.tobytes()), zlib.crc32(pair.picture.tobytes()))
+    assert elsewhere.split() == [str(part) for part in here]
+
+
+def test_levels_fit_the_range_of_the_features():
+    sounds = [rendered(short(label))[0].sound for label in DEMO_CLASSES]
+    levels = analyse(torch.from_numpy(np.stack(sounds)), OPTIONS.settings)
+    assert (levels > OPTIONS.settings.max_db).float().mean() < 0.002
+    assert (levels < OPTIONS.settings.min_db).float().mean() < 0.02
+
+
+@pytest.mark.parametrize("label", DEMO_CLASSES)
+def test_the_note_that_is_written_sounds(label):
+    pitch = sum(REGISTERS[label]) // 2
+    voice = voice_of(label, generator(0, label))
+    acoustics = acoustics_of(generator(0, "room"), generator(0, "take"))
+    sound = render(held(label, pitch), voice, acoustics, samples=44_100, rate=44_100, rng=generator(0))
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+    hz = voice.concert_pitch * 2 ** ((pitch - 69) / 12)
+    harmonics = hz * np.arange(1, 9)
+    in_tune = sum(spectrum[round(h * 0.98) : round(h * 1.02) + 1].sum() for h in harmonics)
+    between = sum(spectrum[round(h - hz * 0.55) : round(h - hz * 0.45) + 1].sum() for h in harmonics)
+    assert in_tune > 0.5 * spectrum.sum()
+    assert in_tune > 20 * between
+
+
+def scene(label):
+    recording = next(r for r in recordings(130) if r.label == label)
+    return Scene(0, recording, 128)
+
+
+@pytest.mark.parametrize("label", DEMO_CLASSES)
+def test_picture_follows_the_note(label):
+    low, high = REGISTERS[label]
+    camera = scene(label)
+    one, same, other = (camera.frame(held(label, pitch), 0.5) for pitch in (low + 1, low + 1, high - 4))
+    assert np.array_equal(one, same)
+    assert (np.abs(one.astype(int) - other).max(2) > 40).mean() > 0.002
+
+
+def test_bow_moves_within_a_note():
+    camera = scene("cello")
+    start, end = (camera.frame(held("cello", 50, bow), 0) for bow in ((0.1, 0.9), (0.9, 0.1)))
+    assert (np.abs(start.astype(int) - end).max(2) > 40).mean() > 0.005
+
+
+def test_trombone_slide_reaches_further_for_lower_positions():
+    camera = scene("trombone")
+    first, seventh = (camera.frame(held("trombone", pitch), 0).astype(int) for pitch in (46, 40))
+    assert tube_position("trombone", 46) == 0
+    assert tube_position("trombone", 40) == 6
+    changed = np.nonzero((np.abs(first - seventh).max(2) > 40).any(0))[0]
+    assert changed.max() - changed.min() > 15
+
+
+@pytest.mark.parametrize("label", DEMO_CLASSES)
+def test_pieces_fill_their_time_within_the_register(label):
+    notes = compose(label, 8, generator(0, label))
+    low, high = REGISTERS[label]
+    assert notes[-1].start + notes[-1].seconds >= 8
+    assert all(low <= note.pitch <= high and 0 <= note.loudness <= 1 for note in notes)
+    assert all(a.start + a.seconds <= b.start + 1e-9 for a, b in pairwise(notes))
+    assert all(0 <= place <= 1 for note in notes for place in note.bow)
+    assert len({note.pitch for note in notes}) > 2
+
+
+def test_sounding_note_is_the_last_that_began():
+    notes = [Note(0, 1, 1, 60, 0.5, (0, 1), False), Note(1.5, 1, 1, 62, 0.5, (0, 1), False)]
+    assert [sounding(notes, t).pitch for t in (0, 1.2, 1.5, 9)] == [60, 60, 62, 62]
+
+
+def test_fingerings_are_those_of_the_instruments():
+    assert stopped_string("violin", 69) == (2, 0)
+    assert stopped_string("violin", 81) == (len(OPEN_STRINGS["violin"]) - 1, pytest.approx(1 - 2 ** (-5 / 12)))
+    assert [tube_position("trumpet", pitch) for pitch in (58, 57, 56, 54)] == [0, 1, 2, 4]
+    assert closed_holes("flute", REGISTERS["flute"][0]) == 6
+    assert closed_holes("flute", REGISTERS["flute"][0] + 11) < 2
+
+
+def test_source_detects_no_folder(tmp_path):
+    assert not DemoSource().detects(tmp_path)
+
+
+def test_missing_soundfont_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"nothing\.sf2"):
+        DemoSource(52, tmp_path / "nothing.sf2")
+
+
+class Synth:
+    """Stands in for either package's synthesizer: a constant while a note is held."""
+
+    def __init__(self, samplerate):
+        self.held = 0
+
+    def sfload(self, path):
+        return 1 if Path(path).read_bytes() == b"RIFF" else -1
+
+    def program_select(self, channel, font, bank, program):
+        assert program == soundfont.PROGRAMS["violin"]
+
+    def noteon(self, channel, pitch, velocity):
+        self.held = velocity
+
+    def noteoff(self, channel, pitch):
+        self.held = 0
+
+
+class TinySynth(Synth):
+    def generate(self, samples):
+        return memoryview(np.full(2 * samples, self.held / 127, np.float32).tobytes())
+
+
+class FluidSynth(Synth):
+    def get_samples(self, samples):
+        return np.full(2 * samples, self.held * 258, np.int16)
+
+
+@pytest.fixture(params=[("tinysoundfont", TinySynth), ("fluidsynth", FluidSynth)], ids=["tinysoundfont", "fluidsynth"])
+def synthesizer(request, monkeypatch):
+    name, synth = request.param
+    for package in ("tinysoundfont", "fluidsynth"):
+        monkeypatch.setitem(sys.modules, package, None)
+    monkeypatch.setitem(sys.modules, name, type(sys)(name))
+    monkeypatch.setattr(sys.modules[name], "Synth", synth, raising=False)
+
+
+@pytest.mark.usefixtures("synthesizer")
+def test_soundfont_plays_the_notes_when_they_are_due(tmp_path):
+    path = tmp_path / "a.sf2"
+    path.write_bytes(b"RIFF")
+    notes = [Note(0.25, 0.25, 1, 60, 1, (0, 1), False), Note(0.75, 0.5, 1, 62, 0.5, (0, 1), False)]
+    sound = soundfont.play(path, "violin", notes, 1000, 1000)
+    assert sound.shape == (1000,)
+    assert sound[[100, 400, 600, 900]] == pytest.approx([0, 1, 0, 79 / 127], abs=0.02)
+
+
+@pytest.mark.usefixtures("synthesizer")
+def test_soundfont_serves_a_source(tmp_path):
+    path = tmp_path / "a.sf2"
+    path.write_bytes(b"RIFF")
+    source = DemoSource(52, path)
+    pair = next(source.pairs(short(), OPTIONS))
+    assert 0 < np.abs(pair.sound).max() <= 1
+
+
+@pytest.mark.usefixtures("synthesizer")
+def test_file_that_is_no_soundfont_is_named(tmp_path):
+    path = tmp_path / "a.sf2"
+    path.write_bytes(b"?")
+    with pytest.raises(ConfigError, match=r"a\.sf2 is not a soundfont"):
+        soundfont.play(path, "violin", held("violin", 60), 100, 1000)
+
+
+def test_soundfont_without_a_package_says_what_to_install(tmp_path, monkeypatch):
+    path = tmp_path / "a.sf2"
+    path.write_bytes(b"RIFF")
+    for package in ("tinysoundfont", "fluidsynth"):
+        monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ConfigError, match="pip install pyfluidsynth"):
+        DemoSource(52, path)
+
+
+def test_recording_is_a_protocol_recording():
+    recording = recordings(52)[0]
+    assert isinstance(recording, Recording)
+    assert recording.files == ()
+    assert recording.id == f"{recording.group.replace('-piece', '-p0-piece')}-room{recording.extra['room']}"
