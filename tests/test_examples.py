@@ -1,0 +1,49 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Run an example as a user would, with the `cmcgan` of this environment on the path."""
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_sounds_to_pictures(tiny_run: Path, tmp_path: Path) -> None:
+    sounds = tmp_path / "some sounds"
+    sounds.mkdir()
+    for name in ("a b.wav", "c.flac"):
+        soundfile.write(sounds / name, 0.3 * np.sin(np.arange(30_000) / 20), 44_100)
+    run(EXAMPLES / "sounds_to_pictures.sh", sounds, "made", tiny_run, cwd=tmp_path)
+    assert len((tmp_path / "made" / "made.jsonl").read_text().splitlines()) == 2
+    assert sorted(p.name for p in (tmp_path / "made").glob("*.png")) == [
+        f"{n}-{i}.png" for n in ("a b", "c") for i in range(1, 5)
+    ]
+
+
+def test_python_api(prepared: Path, tmp_path: Path) -> None:
+    said = run(sys.executable, EXAMPLES / "python_api.py", prepared, "tiny", cwd=tmp_path)
+    assert [line.split()[0] for line in said.splitlines()] == ["noise", "tone"]
+
+
+def test_first_model(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label, pitch in (("low", 110), ("high", 1760)):
+        folder = tmp_path / "bands" / label
+        folder.mkdir(parents=True)
+        for number in range(8):
+            tone = np.sin(2 * np.pi * pitch * np.arange(60_000) / 44_100) + rng.normal(0, 0.05, 60_000)
+            soundfile.write(folder / f"{number}.wav", 0.3 * tone, 44_100)
+            from PIL import Image
+
+            Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(folder / f"{number}.png")
+    run(EXAMPLES / "first_model.sh", "bands", "tiny", cwd=tmp_path)
+    assert (tmp_path / "runs" / "bands-tiny" / "evaluation.json").read_text().startswith("{")
