@@ -64,16 +64,16 @@ class Acoustics(NamedTuple):
 def voice_of(label: str, rng: np.random.Generator) -> Voice:
     """A player of the instrument."""
     timbre = of_player(label, rng)
-    return Voice(timbre, _ripple(rng, timbre.ripple, 1 / 4), rng.uniform(436, 446), rng.uniform(4.6, 6.6))
+    return Voice(timbre, _ripple(rng, timbre.ripple, 1 / 8), rng.uniform(436, 446), rng.uniform(4.6, 6.6))
 
 
 def acoustics_of(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
     """A room, and a microphone and its distance that differ from take to take."""
-    response = _ripple(room, 2, 1 / 2) + _ripple(take, 1.5, 1) + take.normal(0, 1) * np.log2(GRID / 1000)
-    response -= 6 * np.log2(1 + (take.uniform(30, 140) / GRID) ** 2)
-    response -= 9 * np.log2(1 + (GRID / take.uniform(7_000, 22_000)) ** 4)
-    wet = room.uniform(-16, -4) + take.uniform(-8, 2)
-    return Acoustics(room.uniform(0.25, 1.8), wet, response, take.uniform(-18, -1), -take.uniform(32, 65))
+    response = _ripple(room, 1, 1 / 2) + _ripple(take, 0.8, 1) + take.normal(0, 0.5) * np.log2(GRID / 1000)
+    response -= 6 * np.log2(1 + (take.uniform(30, 90) / GRID) ** 2)
+    response -= 9 * np.log2(1 + (GRID / take.uniform(8_000, 22_000)) ** 4)
+    wet = room.uniform(-20, -8) + take.uniform(-6, 2)
+    return Acoustics(room.uniform(0.25, 1.8), wet, response, take.uniform(-18, -1), -take.uniform(42, 68))
 
 
 def render(notes: list[Note], voice: Voice, acoustics: Acoustics, *, samples: int, rate: int,
