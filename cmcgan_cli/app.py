@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 an expected error or a part that failed, 2 a wrong command
 
 import os
 import sys
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
@@ -23,7 +24,7 @@ from cmcgan_core import __version__
 from cmcgan_core.errors import CmcganError
 
 #: Built-in commands, in the order of a user's first day.
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo, "prepare": prepare, "train": train, "generate": generate, "classify": classify,
     "evaluate": evaluate, "plugins": plugins, "doctor": doctor,
 }  # fmt: skip

@@ -6,16 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import Config, load_config
-from cmcgan_core.data import media
+from cmcgan_core.data import features, media
 from cmcgan_core.data.demo import DemoSource
 from cmcgan_core.data.prepare import prepare
 from cmcgan_core.data.sources import RawPair, SourceOptions
 from cmcgan_core.device import choose_device
 from cmcgan_core.evaluate import Evaluation, evaluate
+from cmcgan_core.figures import spectrogram_pictures
 from cmcgan_core.files import write_text
 from cmcgan_core.generate import Choices, generate_file
 from cmcgan_core.progress import OnProgress, Progress, silent
@@ -133,10 +136,7 @@ def _held_out(source: DemoSource, options: SourceOptions) -> Iterator[tuple[str,
         yield label, pairs[len(pairs) // 2]
 
 
-def _spectrogram(pair: RawPair, options: SourceOptions) -> "media.Picture":
-    from cmcgan_core.data import features
-    from cmcgan_core.figures import spectrogram_pictures
-
+def _spectrogram(pair: RawPair, options: SourceOptions) -> NDArray[np.uint8]:
     scaled = features.scale_levels(features.analyse(torch.from_numpy(pair.sound), options.settings), options.settings)
-    drawn: media.Picture = spectrogram_pictures(scaled[None, None])[0].repeat(3, axis=0).repeat(3, axis=1)
+    drawn: NDArray[np.uint8] = spectrogram_pictures(scaled[None, None], enlarge=3)[0]
     return drawn

@@ -16,12 +16,19 @@ _PALETTE = np.array(
 )  # fmt: skip
 
 
-def spectrogram_pictures(scaled: Tensor) -> NDArray[np.uint8]:
-    """Scaled spectrograms (B, 1, M, T) in [-1, 1] as coloured pictures (B, M, T, 3), low frequencies at the bottom."""
+def spectrogram_pictures(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
+    """Scaled spectrograms (B, 1, M, T) in [-1, 1] as coloured pictures, low frequencies at the bottom.
+
+    Args:
+        scaled: see `features.scale_levels`.
+        enlarge: pixels a cell, in both directions: the pictures are (B, M enlarge, T enlarge, 3).
+    """
     values = ((scaled[:, 0].float().cpu().numpy() + 1) / 2).clip(0, 1)[:, ::-1] * (len(_PALETTE) - 1)
     lower = np.minimum(values.astype(np.int64), len(_PALETTE) - 2)
     share = (values - lower)[..., None]
-    return np.asarray(_PALETTE[lower] * (1 - share) + _PALETTE[lower + 1] * share).round().astype(np.uint8)
+    colours = _PALETTE[lower] * (1 - share) + _PALETTE[lower + 1] * share
+    pictures: NDArray[np.uint8] = colours.round().astype(np.uint8).repeat(enlarge, axis=1).repeat(enlarge, axis=2)
+    return pictures
 
 
 def map_pictures(maps: Tensor, side: int) -> NDArray[np.uint8]:

@@ -168,11 +168,11 @@ def _write_pictures(trained: Trained, source: Path, targets: list[Path], choices
 def _write_sounds(trained: Trained, source: Path, targets: list[Path], choices: Choices) -> Iterator[Path]:
     settings = trained.about.settings
     waveforms, levels = picture_to_sounds(trained, media.read_picture(source), choices)
-    spectrograms = figures.spectrogram_pictures(features.scale_levels(levels, settings)[:, None])
+    spectrograms = figures.spectrogram_pictures(features.scale_levels(levels, settings)[:, None], enlarge=3)
     for target, waveform, spectrogram in zip(targets, waveforms, spectrograms, strict=True):
         media.write_sound(target, waveform.numpy(), settings.sample_rate)
         drawn = target.with_suffix(".lms.png")
-        media.write_picture(drawn, spectrogram.repeat(3, axis=0).repeat(3, axis=1))
+        media.write_picture(drawn, spectrogram)
         yield from (target, drawn)
 
 

@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from cmcgan_core.errors import PluginError
 
@@ -74,7 +74,8 @@ class Registry(Generic[T]):
         if not found:
             close = difflib.get_close_matches(name, self.names(), n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise PluginError(f"{self.group} has no {name!r}{hint} (known: {', '.join(self.names())}; see: cmcgan plugins)")
+            known = ", ".join(self.names())
+            raise PluginError(f"{self.group} has no {name!r}{hint} (known: {known}; see: cmcgan plugins)")
         if len(found) > 1:
             packages = " and ".join(_package(p) for p in found)
             raise PluginError(f"{self.group}: {name!r} is provided by {packages}; uninstall one of them")
@@ -84,7 +85,7 @@ class Registry(Generic[T]):
         return list(entry_points(group=self.group))
 
 
-def load(entry_point: EntryPoint) -> object:
+def load(entry_point: EntryPoint) -> Any:
     """Import what an entry point names.
 
     Raises:

@@ -117,7 +117,7 @@ class Loader:
     def __init__(
         self, dataset: PairDataset, network: NetworkConfig, batch_size: int, seed: int, device: torch.device
     ) -> None:
-        if len(dataset) < 2 or dataset.labels.unique().numel() < 2:
+        if len(dataset) < 2 or len(set(dataset.labels.tolist())) < 2:
             raise DataError(f"{dataset.root} has too little to train on: its {dataset.split} split has {len(dataset)} "
                             "pairs; at least two, of two classes, are needed")  # fmt: skip
         self.dataset = dataset
