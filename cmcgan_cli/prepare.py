@@ -59,8 +59,6 @@ def prepare(
 
       cmcgan prepare my-videos/ --labels labels.csv --out prepared/mine
 
-      cmcgan prepare URMP/ --dry-run
-
       cmcgan prepare --check prepared/URMP
     """
     if verify:
@@ -70,15 +68,14 @@ def prepare(
     from cmcgan_core.data.sources import SourceOptions
 
     options = SourceOptions(hop=hop, seed=seed, labels=labels)
-    ratio = _ratio(split)
     if dry_run:
-        _show_plan(core.plan(source, layout, options, split=ratio), json=json)
+        _show_plan(core.plan(source, layout, options, split=_ratio(split)), json=json)
         return
     target = out_folder or Path("prepared") / source.resolve().name
     level = None if keep_silence else silence
     try:
         with progress_bar(quiet=quiet) as on_progress:
-            report = core.prepare(source, target, layout, options, split=ratio, silence=level, workers=workers,
+            report = core.prepare(source, target, layout, options, split=_ratio(split), silence=level, workers=workers,
                                   overwrite=overwrite, on_progress=on_progress)  # fmt: skip
     except KeyboardInterrupt:
         err().print("stopped; what is finished is kept: give the same command again to go on")
