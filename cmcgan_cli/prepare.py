@@ -25,7 +25,7 @@ Hop = Annotated[float, typer.Option(help="Seconds between the starts of two pair
 Split = Annotated[str, typer.Option(help="Shares of train, validation and test, where the source fixes no split.")]
 Silence = Annotated[float, typer.Option(help="Leave out chunks whose level is below this, in dBFS.")]
 KeepSilence = Annotated[bool, typer.Option("--keep-silence", help="Keep silent chunks too.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; as many as there are cores by default.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, fewer for little work.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that was made otherwise.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made; write nothing.")]
 Verify = Annotated[bool, typer.Option("--check", help="Verify a prepared dataset, every checksum.")]

@@ -112,7 +112,7 @@ def prepare(root: Path, out: Path, source: Source | str | None, options: SourceO
         options: how the source is read.
         split: shares of train, validation and test where the source fixes no split.
         silence: chunks below this level, in dBFS, are left out; None keeps all.
-        workers: processes; as many as there are cores by default.
+        workers: processes; by default one a core, fewer for little work.
         overwrite: replace a dataset that was made otherwise.
         on_progress: told of each recording and each shard.
 
