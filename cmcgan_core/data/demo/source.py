@@ -31,8 +31,9 @@ class DemoSource:
     """Performances rendered on the spot; a `Source` that reads no files.
 
     A recording is one piece, played once by one player in one room. Pieces are split 70 : 10 : 20 into train,
-    validation and test; players play in all of them. Of a class's test recordings every other one is in a room that
-    the class was trained in, the rest are in rooms that no class was trained in.
+    validation and test (with fewer than ten pairs a class, not quite); players of the other splits play in train too.
+    Of a class's test recordings every other one is in a room that the class was trained in, the rest are in rooms that
+    no class was trained in.
 
     Attributes:
         size: pairs of the whole set, all splits and classes together.

@@ -43,8 +43,9 @@ class Timbre:
     even: float = 0.0
 
 
-#: Formants and slopes after Meyer, "Acoustics and the Performance of Music" (chapter 3), attacks and noise after the
-#: same chapter; vibrato after Sundberg and Seashore. Rounded, and adjusted by ear and by the averages of recordings.
+#: Formants, slopes, attacks and noise follow the descriptions in Meyer, "Acoustics and the Performance of Music"
+#: (chapter 3). They are round numbers, adjusted until harmonics lay near the averages of open recordings (those of oboe
+#: and viola could not be compared); they imitate, they do not measure.
 TIMBRES = {
     "bassoon": Timbre(0, (480, 1000), 22, 170, ((500, 0.35, 11), (1150, 0.3, 6), (2200, 0.3, 3)),
                       1.5, 0.04, 0.07, 20, 0.1, -38, (800, 5000), 3),
