@@ -91,6 +91,8 @@ def cmcgan(
 
 def main() -> None:
     """Run the command line; expected errors become one line on standard error."""
+    # OpenMP's threads wait for each other by spinning, which makes steps fifty times slower where other programs run too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except CmcganError as error:
