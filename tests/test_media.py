@@ -139,7 +139,7 @@ def broken(tmp_path_factory):
     folder = tmp_path_factory.mktemp("broken")
     files = {name: folder / name for name in (
         "empty.wav", "empty.jpg", "text.wav", "text.jpg", "text.mp4", "truncated.mp4", "cut.jpg", "nan.wav",
-        "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "silent film.mp4", "cut off.mp4",
+        "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "one sample.wav", "silent film.mp4", "cut off.mp4",
     )}  # fmt: skip
     for name, path in files.items():
         path.write_bytes(b"" if name.startswith("empty") else b"These are the voyages of a text file.\n" * 9)
@@ -151,6 +151,7 @@ def broken(tmp_path_factory):
     files["cut.jpg"].write_bytes(write_jpg(folder / "whole.jpg", noise).read_bytes()[:900])
     write_wav(files["nan.wav"], np.full(RATE, np.nan, np.float32), subtype="FLOAT")
     write_wav(files["no samples.wav"], np.zeros(0, np.float32))
+    write_wav(files["one sample.wav"], np.ones(1, np.float32), rate=192_000)
     write_video(files["silent film.mp4"], [plain((9, 9, 9))] * 9)
     for name, target in (("dangling.wav", "nothing there"), ("loop.wav", "loop.wav")):
         files[name].unlink()
@@ -165,6 +166,7 @@ REASONS = {
     "text.jpg": "is not a picture", "text.mp4": "cannot be decoded", "truncated.mp4": "cannot be decoded",
     "cut.jpg": "is not a picture that can be decoded", "nan.wav": "not numbers", "dangling.wav": "is a link to a file",
     "loop.wav": "symbolic links", "folder.wav": "is a directory", "no samples.wav": "holds no sound",
+    "one sample.wav": "holds no sound",
     "silent film.mp4": "has no sound", "cut off.mp4": "is cut off: its sound ends after",
 }  # fmt: skip
 
@@ -177,6 +179,21 @@ def test_what_cannot_be_read_is_named_with_the_reason(broken, name, capfd):
     assert str(caught.value).startswith(f"{path}: ")
     assert REASONS[name] in str(caught.value)
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "error", [IndexError("list index"), MemoryError("too much"), OverflowError(), ValueError("odd")]
+)
+@pytest.mark.parametrize("decoder", ["soundfile.read", "PIL.Image.open", "cmcgan_core.data.ffmpeg.decode_picture"])
+def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, decoder, error):
+    def fails(*args, **kwargs):
+        raise error
+
+    sound, picture = write_wav(tmp_path / "a.wav", tone(0.1)), write_jpg(tmp_path / "a.jpg", plain(RED))
+    video = write_video(tmp_path / "a.mp4", [plain(RED)])
+    monkeypatch.setattr(decoder, fails)
+    with pytest.raises(MediaError, match=r"a\.(wav|jpg|mp4): .* be decoded \("):
+        read_sound(sound, RATE), read_picture(picture), list(read_video(video, 0.5))
 
 
 def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 import torch
 from media_fixtures import class_folders, plain, sub_urmp, tone, urmp_piece, write_jpg, write_video, write_wav
 from typer.testing import CliRunner
@@ -274,6 +275,25 @@ def test_damaged_files_are_named_and_everything_else_is_made(tmp_path):
         assert len(list(csv.DictReader(file))) == len(report.skipped)
     again = prepare(tmp_path / "videos", tmp_path / "out", None, OPTIONS, workers=1)
     assert again.skipped == report.skipped
+
+
+def test_a_file_that_brings_its_decoder_down_costs_its_own_pairs_only(tmp_path, monkeypatch):
+    root = class_folders(tmp_path / "set", ["drum"], sounds=2)
+    write_wav(root / "recordings" / "drum" / "click.wav", np.ones(1, np.float32), rate=192_000)
+    decode = soundfile.read
+
+    def read(path, **kwargs):
+        if path.name == "take 0.wav":
+            raise MemoryError("Unable to allocate 256. GiB")
+        return decode(path, **kwargs)
+
+    monkeypatch.setattr(soundfile, "read", read)
+    report = prepare(root, tmp_path / "out", None, OPTIONS, workers=1)
+    assert report.pairs == 2
+    assert dict(report.skipped) == {
+        "recordings/drum/click.wav": "holds no sound",
+        "recordings/drum/take 0.wav": "cannot be decoded (unable to allocate 256. GiB)",
+    }
 
 
 def test_nothing_but_damaged_files_is_an_error(tmp_path):

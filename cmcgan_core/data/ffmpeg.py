@@ -97,7 +97,8 @@ def resample(waveform: NDArray[np.float32], rate: int, sample_rate: int) -> NDAr
     frame.sample_rate = rate
     parts = [part.to_ndarray()[0] for part in (*resampler.resample(frame), *resampler.resample(None))]
     length = round(len(waveform) * sample_rate / rate)
-    resampled = np.concatenate(parts)[:length]
+    # Of very few samples the resampler makes none.
+    resampled = np.concatenate([np.zeros(0, np.float32), *parts])[:length]
     return np.pad(resampled, (0, length - len(resampled)))
 
 

@@ -4,7 +4,9 @@ Whatever cannot be read raises a `MediaError` whose message is `<path>: <reason>
 """
 
 import math
+import struct
 import warnings
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,6 +32,12 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
 }
 
+#: What decoders are known to raise on a damaged file, besides errors of their own: they trust sizes and offsets in it.
+DECODER_ERRORS = (
+    ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
+    struct.error, zlib.error,
+)  # fmt: skip
+
 
 def media_kind(path: Path) -> Kind | None:
     """What a file is, by its suffix; None for anything that is no medium."""
@@ -51,13 +59,16 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
         MediaError: it cannot be decoded, holds no sound, or holds NaN or infinite samples.
     """
     _require_file(path)
-    decoded = None if media_kind(path) == "video" else _read_with_soundfile(path)
-    waveform, rate = decoded or ffmpeg.decode_sound(path)
+    with _decoding(path):
+        decoded = None if media_kind(path) == "video" else _read_with_soundfile(path)
+        waveform, rate = decoded or ffmpeg.decode_sound(path)
+        if not np.isfinite(waveform).all():
+            raise MediaError(f"{path}: holds samples that are not numbers (NaN or infinite)")
+        if len(waveform) and rate != sample_rate:
+            waveform = ffmpeg.resample(waveform, rate, sample_rate)
     if not len(waveform):
         raise MediaError(f"{path}: holds no sound")
-    if not np.isfinite(waveform).all():
-        raise MediaError(f"{path}: holds samples that are not numbers (NaN or infinite)")
-    return waveform if rate == sample_rate else ffmpeg.resample(waveform, rate, sample_rate)
+    return waveform
 
 
 def sound_seconds(path: Path) -> float:
@@ -69,10 +80,11 @@ def sound_seconds(path: Path) -> float:
     import soundfile
 
     _require_file(path)
-    try:
-        return float(soundfile.info(path).duration)
-    except (soundfile.LibsndfileError, OSError):
-        return ffmpeg.header_seconds(path)
+    with _decoding(path):
+        try:
+            return float(soundfile.info(path).duration)
+        except (soundfile.LibsndfileError, OSError):
+            return ffmpeg.header_seconds(path)
 
 
 @dataclass(frozen=True)
@@ -107,14 +119,15 @@ def read_video(path: Path, hop: float, size: int | None = None, strips: tuple[St
     """
     _require_file(path)
     number, end = 0, None
-    for start, end, frame in ffmpeg.decode_frames(path):
-        number = max(number, math.ceil(start / hop - 1e-6))
-        if number * hop < end - 1e-6:
-            whole = ffmpeg.decode_picture(frame)
-            pictures = [_resized(strip.cut(whole), size) for strip in strips]
-        while number * hop < end - 1e-6:
-            yield number * hop, pictures
-            number += 1
+    with _decoding(path):
+        for start, end, frame in ffmpeg.decode_frames(path):
+            number = max(number, math.ceil(start / hop - 1e-6))
+            if number * hop < end - 1e-6:
+                whole = ffmpeg.decode_picture(frame)
+                pictures = [_resized(strip.cut(whole), size) for strip in strips]
+            while number * hop < end - 1e-6:
+                yield number * hop, pictures
+                number += 1
     if end is None:
         raise MediaError(f"{path}: holds no pictures that can be decoded")
 
@@ -142,7 +155,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
                 image.draft(image.mode, (2 * size, 2 * size))
             upright = ImageOps.exif_transpose(image)
             return _resized(np.asarray(_on_white(upright)), size)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: is not a picture that can be decoded ({_short(error, path)})") from error
 
 
@@ -188,6 +201,15 @@ def _require_file(path: Path) -> None:
         raise MediaError(f"{path}: {reason}") from error
     if empty:
         raise MediaError(f"{path}: the file is empty")
+
+
+@contextmanager
+def _decoding(path: Path) -> Iterator[None]:
+    """Name the file in whatever its decoder raises, so that one damaged file never ends the reading of many."""
+    try:
+        yield
+    except DECODER_ERRORS as error:
+        raise MediaError(f"{path}: cannot be decoded ({_short(error, path)})") from error
 
 
 def _read_with_soundfile(path: Path) -> tuple[NDArray[np.float32], int] | None:
