@@ -5,6 +5,7 @@ further package.
 """
 
 import json
+import math
 from collections.abc import Mapping
 
 
@@ -28,5 +29,7 @@ def _value(value: object) -> str:
         return "[" + ", ".join(_value(v) for v in value) + "]"
     if isinstance(value, Mapping):
         return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     # JSON's strings, booleans and numbers are TOML's, given that DEL is escaped too.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

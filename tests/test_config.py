@@ -1,3 +1,4 @@
+import math
 import tomllib
 from pathlib import Path
 
@@ -92,7 +93,13 @@ def test_options_are_checked_by_the_method() -> None:
         {"name": 'with "quotes", \\ and ünïcode\n', "flag": True, "n": 3, "x": 0.1, "small": 1e-30, "list": ["a", "b"]},
         {"outer": {"inner key": {"deep": [1, 2]}, "after": 1}, "last": "x"},
         {"empty": {}, "none": []},
+        {"inf": math.inf, "low": [-math.inf, 1.0]},
     ],
 )
 def test_written_toml_reads_back(table: dict[str, object]) -> None:
     assert tomllib.loads(dump_toml(table)) == table
+
+
+def test_not_a_number_reads_back_as_toml_writes_it() -> None:
+    assert dump_toml({"x": math.nan}) == "x = nan\n"
+    assert math.isnan(tomllib.loads(dump_toml({"x": math.nan}))["x"])
