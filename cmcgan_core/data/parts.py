@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from cmcgan_core.files import atomic_write
 
 #: Pairs analysed at once: enough to be quick, little enough to stay in the processor's cache.
 BATCH = 32
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass
@@ -49,7 +52,8 @@ def part_name(source: object, recording: Recording, options: SourceOptions, sile
     """The name of a recording's part: a hash of all that decides what is in it, but for the code itself."""
     files = [(path.name, *_size_and_time(path)) for path in recording.files]
     taken = replace(recording, files=(), split=None, group="")
-    return blake2b(repr((source, taken, files, options, silence)).encode(), digest_size=16).hexdigest() + ".zip"
+    decisive = repr((_identity(source), taken, files, options, silence))
+    return blake2b(decisive.encode(), digest_size=16).hexdigest() + ".zip"
 
 
 def write_parts(source: Source, jobs: Sequence[tuple[Recording, Path]], options: SourceOptions,
@@ -162,6 +166,16 @@ def _reading(path: Path) -> Iterator[ZipFile]:
             yield archive
     except (BadZipFile, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it, then run the same command again") from error
+
+
+def _identity(thing: object) -> str:
+    """The type of an object and all that it holds; no address, as `repr` may show: it is another in the next run."""
+    kind = type(thing)
+    state = {
+        name: _identity(value) if vars(object)["__repr__"] is type(value).__repr__ else repr(value)
+        for name, value in sorted(getattr(thing, "__dict__", {}).items())
+    }
+    return _ADDRESS.sub("", f"{kind.__module__}.{kind.__qualname__}({state})")
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -5,6 +5,7 @@ written, and `dataset.toml` last: its presence means that the dataset is complet
 """
 
 import itertools
+import math
 import shutil
 from collections import Counter
 from dataclasses import asdict, dataclass, replace
@@ -31,6 +32,8 @@ __all__ = ["Plan", "PrepareReport", "check", "plan", "prepare"]
 
 #: Starting a process takes as long as making about this many pairs.
 PAIRS_WORTH_A_PROCESS = 300
+#: Seconds; what is meant to be longer is most likely a slip.
+LONGEST_HOP = 3600
 
 Ratio = tuple[float, float, float]
 Counts = dict[str, dict[str, int]]
@@ -120,6 +123,8 @@ def prepare(root: Path, out: Path, source: Source | str | None, options: SourceO
         DataError: the folder has no known layout, nothing can be made of it, `out` holds something else, or cannot be
             written; or a worker process died.
     """
+    if silence is not None and math.isnan(silence):
+        raise DataError("a silence of nan dBFS is not possible: give a level, or keep silent chunks")
     layout, name, recordings, skipped = _survey(root, source, options, split)
     parts = [out / ".parts" / part_name(layout, recording, options, silence) for recording in recordings]
     about = {
@@ -144,9 +149,7 @@ def prepare(root: Path, out: Path, source: Source | str | None, options: SourceO
 def _survey(root: Path, source: Source | str | None, options: SourceOptions,
             split: Ratio) -> tuple[Source, str, list[Recording], list[Skipped]]:  # fmt: skip
     """The layout, its name, its recordings with their splits, and the files that belong to none."""
-    if options.hop < 0.001 or min(split) < 0 or not split[0]:
-        raise DataError(f"a hop of {options.hop} s and a split of {split} are not possible: at least 0.001 s, and some "
-                        "of everything for training")  # fmt: skip
+    _require_possible(options, split)
     if source is None:
         source = find_source(root) if options.labels is None else "videos"
     if isinstance(source, str):
@@ -160,6 +163,15 @@ def _survey(root: Path, source: Source | str | None, options: SourceOptions,
         raise DataError(f"{root} gives no recordings as {name}{_reasons(skipped)}")
     splits = assign_splits(recordings, split, options.seed)
     return layout, name, [replace(r, split=s) for r, s in zip(recordings, splits, strict=True)], skipped
+
+
+def _require_possible(options: SourceOptions, split: Ratio) -> None:
+    if not 0.001 <= options.hop <= LONGEST_HOP:
+        raise DataError(f"a hop of {options.hop} s is not possible: from 0.001 s to {LONGEST_HOP} s")
+    if not all(0 <= share < math.inf for share in split) or not split[0]:
+        raise DataError(f"a split of {split} is not possible: no share below 0, and some of everything for training")
+    if not -(2**63) <= options.seed < 2**63:
+        raise DataError(f"a seed of {options.seed} is not possible: dataset.toml holds integers of 64 bits")
 
 
 def _reasons(skipped: list[Skipped]) -> str:
@@ -212,7 +224,10 @@ def _claim(out: Path, overwrite: bool) -> None:
         (out / ".parts").mkdir(parents=True, exist_ok=True)
         for name in ("dataset.toml", "index.csv", "skipped.csv"):
             (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / "shards", ignore_errors=True)
+        # The judges were trained on pairs that may now be in the test split.
+        for folder in ("shards", "judges"):
+            if (out / folder).exists():
+                shutil.rmtree(out / folder)
         for leftover in (*out.glob(".*.tmp"), *(out / ".parts").glob(".*.tmp")):
             leftover.unlink()
 
