@@ -39,7 +39,8 @@ def in_processes(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], w
             for future in as_completed(futures):
                 yield futures[future], future.result()
         except BrokenProcessPool as error:
-            raise DataError("a worker process died, perhaps for lack of memory; what is finished is kept: run the same "
+            raise DataError("a worker process died, perhaps for lack of memory (or, in a script, for lack of an "
+                            "`if __name__ == \"__main__\":` around the call); what is finished is kept: run the same "
                             f"command again with --workers {max(1, workers // 2)}") from error  # fmt: skip
 
 
