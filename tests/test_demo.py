@@ -28,6 +28,7 @@ from cmcgan_core.data.demo.score import (
 from cmcgan_core.data.demo.seeds import generator
 from cmcgan_core.data.demo.sound import acoustics_of, render, voice_of
 from cmcgan_core.data.features import FeatureSettings, analyse
+from cmcgan_core.data.prepare import plan
 from cmcgan_core.data.sources import Recording, SourceOptions
 from cmcgan_core.errors import ConfigError
 
@@ -57,7 +58,7 @@ def held(label, pitch, bow=(0.2, 0.8)):
 def test_set_has_as_many_pairs_as_asked_spread_over_the_classes(pairs):
     counts = dict.fromkeys(DEMO_CLASSES, 0)
     for recording in recordings(pairs):
-        counts[recording.label] += recording.extra["pairs"]
+        counts[recording.label] += recording.pairs
     assert sum(counts.values()) == pairs
     assert max(counts.values()) - min(counts.values()) <= 1
 
@@ -78,7 +79,7 @@ def test_every_class_is_in_every_split_and_tested_in_rooms_seen_and_unseen(pairs
 
 def test_split_is_about_70_10_20_and_by_piece():
     found = recordings()
-    share = {s: sum(r.extra["pairs"] for r in found if r.split == s) / 5000 for s in ("train", "validation", "test")}
+    share = {s: sum(r.pairs for r in found if r.split == s) / 5000 for s in ("train", "validation", "test")}
     assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.03)
     assert len({r.group for r in found}) == len({r.id for r in found}) == len(found)
 
@@ -98,6 +99,12 @@ def test_players_and_rooms_are_several():
     assert len({r.extra["room"] for r in found}) >= 4
 
 
+def test_a_plan_knows_the_pairs_without_rendering_them():
+    counts = plan(NOWHERE, DemoSource(130), OPTIONS).pairs
+    assert sum(sum(classes.values()) for classes in counts.values()) == 130
+    assert counts["train"].keys() == counts["test"].keys() == set(DEMO_CLASSES)
+
+
 def test_too_few_pairs_are_refused():
     with pytest.raises(ConfigError, match="at least 52 pairs, not 51"):
         DemoSource(51)
@@ -105,7 +112,7 @@ def test_too_few_pairs_are_refused():
 
 def test_pairs_have_the_promised_shapes_and_times():
     options = replace(OPTIONS, hop=0.25, settings=FeatureSettings(picture_size=64))
-    recording = replace(short(), extra={**short().extra, "pairs": 3})
+    recording = replace(short(), pairs=3)
     pairs = rendered(recording, options)
     assert [p.start for p in pairs] == [0, 0.25, 0.5]
     for pair in pairs:

@@ -80,8 +80,9 @@ class DemoSource:
 
         A function of the recording, the seed and the settings alone.
         """
-        settings, count = options.settings, _number(recording, "pairs")
-        starts = [round(i * options.hop * settings.sample_rate) for i in range(count)]
+        settings = options.settings
+        assert recording.pairs
+        starts = [round(i * options.hop * settings.sample_rate) for i in range(recording.pairs)]
         samples = starts[-1] + settings.samples
         notes = _notes(recording, samples / settings.sample_rate, options.seed)
         sound = self._perform(recording, notes, samples, options)
@@ -142,7 +143,8 @@ def _performance(player: str, piece: int, room: int, split: str, pairs: int) -> 
         player=player,
         split=split,
         group=f"{label}-piece{piece:02d}",
-        extra={"pairs": pairs, "piece": piece, "room": room},
+        extra={"piece": piece, "room": room},
+        pairs=pairs,
     )
 
 
