@@ -126,7 +126,6 @@ def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
         _table(f"{report.out}: {report.pairs} pairs of {report.recordings} recordings{silent}", report.counts)
     if report.already_complete:
         note(f"{report.out} was complete already; nothing was done", quiet=quiet)
-        return
     _list_skipped(report.skipped)
     note(f"next: cmcgan train {report.out}", quiet=quiet)
     if report.skipped:
@@ -135,11 +134,12 @@ def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
 
 def _table(title: str, counts: "Counts") -> None:
     from rich.table import Table
+    from rich.text import Text
 
     out().print(title, markup=False, soft_wrap=True)
     table = Table("class", *counts)
     for label in sorted({label for classes in counts.values() for label in classes}):
-        table.add_row(label, *(str(classes.get(label, 0)) for classes in counts.values()))
+        table.add_row(Text(label), *(str(classes.get(label, 0)) for classes in counts.values()))
     table.add_section()
     table.add_row("all", *(str(sum(classes.values())) for classes in counts.values()))
     out().print(table)

@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import math
 import os
 import random
 import signal
@@ -163,6 +164,15 @@ def test_a_complete_dataset_is_left_alone_and_another_is_not_replaced_unasked(so
     assert not check(out)
 
 
+def test_a_replaced_dataset_loses_the_judges_that_were_trained_on_it(songs, tmp_path):
+    out = tmp_path / "out"
+    prepare(songs, out, None, OPTIONS, workers=1)
+    (out / "judges" / "judge-av-0").mkdir(parents=True)
+    (out / "judges" / "judge-av-0" / "last.safetensors").write_bytes(b"weights")
+    prepare(songs, out, None, OPTIONS, workers=1, overwrite=True)
+    assert not (out / "judges").exists()
+
+
 def test_changed_files_make_another_dataset(tmp_path):
     songs = sub_urmp(tmp_path / "songs", {"train/oboe/oboe00": [500, 1000]})
     prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
@@ -187,9 +197,6 @@ class Takes:
     def __init__(self, fatal=False):
         self.fatal = fatal
 
-    def __repr__(self):
-        return f"Takes({self.fatal})"
-
     def detects(self, root):
         return False
 
@@ -204,10 +211,26 @@ class Takes:
             yield RawPair(n / 2, tone(0.5, level=level * 2**0.5), plain((1, 2, 3), (128, 128)), "", "")
 
 
+def test_a_source_is_known_again_by_what_it_holds():
+    class Held:
+        def __init__(self, number):
+            self.number = number
+
+    def name(source):
+        return parts.part_name(source, Recording("a", "flute"), OPTIONS, None)
+
+    one, again, other = Takes(), Takes(), Takes()
+    one.held, again.held, other.held = Held(1), Held(1), Held(2)
+    one.function, again.function = (lambda: None for _ in range(2))
+    assert name(one) == name(again)
+    assert len({name(source) for source in (one, other, Takes(), Takes(fatal=True), Held(1))}) == 5
+
+
 def test_silent_chunks_are_left_out_and_counted(tmp_path):
     report = prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1)
     assert (report.counts, report.dropped_silent) == ({"train": {"flute": 2, "tuba": 2}}, 2)
     assert tomllib.loads((tmp_path / "a" / "dataset.toml").read_text())["dropped_silent"] == 2
+    assert prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1).already_complete
     assert prepare(tmp_path, tmp_path / "b", Takes(), OPTIONS, workers=1, silence=None).pairs == 6
     assert prepare(tmp_path, tmp_path / "c", Takes(), OPTIONS, workers=1, silence=-62).pairs == 6
 
@@ -215,7 +238,7 @@ def test_silent_chunks_are_left_out_and_counted(tmp_path):
 @pytest.mark.slow
 def test_workers_make_the_same_and_one_that_dies_is_an_error(tmp_path):
     prepare(tmp_path, tmp_path / "one", Takes(), OPTIONS, workers=1)
-    with pytest.raises(DataError, match=r"worker process died.*--workers 1"):
+    with pytest.raises(DataError, match=r"worker process died.*__main__.*--workers 1"):
         prepare(tmp_path, tmp_path / "dead", Takes(fatal=True), OPTIONS, workers=2)
     prepare(tmp_path, tmp_path / "two", Takes(), OPTIONS, workers=2)
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
@@ -305,11 +328,21 @@ def test_nothing_but_damaged_files_is_an_error(tmp_path):
         prepare(tmp_path / "in", tmp_path / "out", "classes", OPTIONS, workers=1)
 
 
-@pytest.mark.parametrize("options", [{"hop": 0.0}, {"hop": -1.0}, {"split": (0, 0.5, 0.5)}, {"split": (1, -0.1, 0.1)}])
-def test_impossible_options_are_refused(songs, tmp_path, options):
-    split = options.pop("split", (0.7, 0.1, 0.2))
+@pytest.mark.parametrize(("options", "others"), [
+    ({"hop": 0.0}, {}), ({"hop": -1.0}, {}), ({"hop": math.nan}, {}), ({"hop": math.inf}, {}), ({"hop": 1e305}, {}),
+    ({"seed": 2**63}, {}), ({}, {"split": (0, 0.5, 0.5)}), ({}, {"split": (1, -0.1, 0.1)}),
+    ({}, {"split": (1, math.nan, 0)}), ({}, {"split": (math.inf, 1, 1)}), ({}, {"silence": math.nan}),
+])  # fmt: skip
+def test_impossible_options_are_refused(songs, tmp_path, options, others):
     with pytest.raises(DataError, match="not possible"):
-        prepare(songs, tmp_path / "out", None, SourceOptions(**options), split=split, workers=1)
+        prepare(songs, tmp_path / "out", None, SourceOptions(**options), workers=1, **others)
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_endless_silence_level_and_the_largest_seed_are_kept(songs, tmp_path):
+    options = SourceOptions(seed=2**63 - 1)
+    prepare(songs, tmp_path / "out", None, options, silence=-math.inf, workers=1)
+    assert prepare(songs, tmp_path / "out", None, options, silence=-math.inf, workers=1).already_complete
 
 
 def test_pieces_of_urmp_become_pairs_of_all_players(tmp_path):
@@ -391,11 +424,23 @@ def test_the_command_lists_skipped_files_on_stderr_and_exits_1(tmp_path):
     songs = sub_urmp(tmp_path / "songs", {"train/oboe/oboe00": list(range(500, 14000, 500))})
     for n in range(500, 13000, 500):
         (songs / f"chunk/train/oboe/oboe00_{n}.wav").unlink()
-    result = CliRunner().invoke(app, ["prepare", str(songs), "--out", str(tmp_path / "out"), "--quiet", "--json"])
-    assert result.exit_code == 1
-    assert len(json.loads(result.stdout)["skipped"]) == 25
-    assert result.stderr.count("has no sound") == 20
-    assert "and 5 more, see skipped.csv" in result.stderr
+    for already_complete in (False, True):
+        result = CliRunner().invoke(app, ["prepare", str(songs), "--out", str(tmp_path / "out"), "--quiet", "--json"])
+        assert result.exit_code == 1
+        assert json.loads(result.stdout)["already_complete"] is already_complete
+        assert len(json.loads(result.stdout)["skipped"]) == 25
+        assert result.stderr.count("has no sound") == 20
+        assert "and 5 more, see skipped.csv" in result.stderr
+
+
+def test_brackets_in_names_are_printed_as_they_are(tmp_path):
+    root = class_folders(tmp_path / "my [set]", ["sax [alto]"], sounds=2)
+    (root / "photos" / "[red] tuba").mkdir()
+    for more in (["--dry-run"], []):
+        result = CliRunner().invoke(app, ["prepare", str(root), "--out", str(tmp_path / "[out]"), *more])
+        assert "sax [alto]" in result.stdout
+        assert "skipped [red] tuba: the class" in result.stderr
+    assert "[out]: 4 pairs" in result.stdout
 
 
 def test_ctrl_c_says_how_to_go_on(songs, tmp_path, monkeypatch):
