@@ -35,7 +35,9 @@ class About:
         classes: names of the classes, by index.
         settings: feature settings of the pairs that it was trained on.
         step: updates done.
+        steps: updates planned.
         data: name of the dataset that it was trained on.
+        content: hash of that dataset's content, as its `dataset.toml` has it; "" where it has none.
         best: lowest validation loss so far, or None.
     """
 
@@ -43,8 +45,15 @@ class About:
     classes: tuple[str, ...]
     settings: FeatureSettings
     step: int
+    steps: int
     data: str
+    content: str
     best: float | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all planned updates are done."""
+        return self.step >= self.steps
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,8 @@ def load_checkpoint(path: Path, device: torch.device) -> Trained:
         CheckpointError: see `read_about`; also if its weights do not fit its configuration.
     """
     about = read_about(path)
-    inference = make_method(about.config, about.classes, about.settings).inference
+    with torch.random.fork_rng(devices=[]):
+        inference = make_method(about.config, about.classes, about.settings).inference
     load_weights(inference, read_tensors(path, "inference."), path)
     return Trained(about, inference.to(device).eval(), path)
 
@@ -172,3 +182,7 @@ def load_training(path: Path, method: Method, inference: nn.Module, optimizers: 
             index, key = place.split(".", 1)
             state.setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        for parameter, values in optimizer.state.items():
+            for key, value in values.items():
+                if value.shape == parameter.shape:  # laid out as the parameter is, which is what makes a step fast
+                    values[key] = torch.empty_like(parameter).copy_(value)

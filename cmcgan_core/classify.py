@@ -3,7 +3,6 @@
 Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6.
 """
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.data import features, media
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.files import atomic_write
 from cmcgan_core.generate import Choices, read_chunk, to_network, translate
 
 
@@ -42,14 +40,8 @@ def load_classifier(run: Path, device: torch.device) -> Trained:
     """
     file = (run if run.is_dir() else run.parent) / "classifier.safetensors"
     if not file.is_file():
-        raise CheckpointError(f"{file} does not exist; `cmcgan train` makes it, or `cmcgan evaluate` of that run")
+        raise CheckpointError(f"{file} does not exist; finish the run with: cmcgan train --resume {file.parent}")
     return load_checkpoint(file, device)
-
-
-def keep_classifier(classifier: Path, run: Path) -> None:
-    """Put a copy of a dataset's multimodal classifier into a run folder, so that the folder is enough by itself."""
-    with atomic_write(run / "classifier.safetensors") as temporary:
-        shutil.copyfile(classifier, temporary)
 
 
 def classify_files(
@@ -67,7 +59,9 @@ def classify_files(
         levels = features.analyse(read_chunk(sound, settings, choices.at), settings)
         audio = features.scale_levels(levels, settings)[None, None]
     if picture is not None:
-        visual = features.scale_pictures(torch.from_numpy(media.read_picture(picture).copy())[None])
+        visual = features.scale_pictures(
+            torch.from_numpy(media.read_picture(picture, settings.picture_size).copy())[None]
+        )
     return classify(generating, classifier, audio, visual, choices)
 
 

@@ -27,6 +27,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Mixed precision as `TrainConfig.precision` says: "auto" is bfloat16 on CUDA, float32 on a CPU."""
-    bfloat16 = precision == "bfloat16" or (precision == "auto" and device.type == "cuda")
+    """Mixed precision as `TrainConfig.precision` says: "auto" is bfloat16 where a GPU has it, float32 elsewhere."""
+    automatic = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    bfloat16 = precision == "bfloat16" or (precision == "auto" and automatic)
     return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cmcgan_core import metrics
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.classify import keep_classifier
+from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import Batch, PairDataset, to_batch, wrong_partners
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
@@ -93,7 +93,6 @@ def evaluate(
         preset = trained.about.config.judge
         path = train_classifier(data, modalities, preset, device=device, on_progress=on_progress)
         judges[modalities] = load_checkpoint(path, on)
-    keep_classifier(judges["av"].path, trained.path.parent)
     said = {split: Answers(trained, judges, held_out, seed, controls=True).collect(on_progress)}
     if split != "train":
         said["train"] = Answers(trained, judges, train, seed, most=len(held_out)).collect(on_progress)
@@ -128,6 +127,7 @@ class Answers:
         self.network = translator(trained, *TABLE_NAMES)
         self.generator = torch.Generator().manual_seed(seed)
         self.device = next(trained.inference.parameters()).device
+        self.judge_network = judges["av"].about.config.network
 
     def collect(self, on_progress: OnProgress, batch_size: int = 64) -> dict[str, Accuracy]:
         """Accuracies by the names that `_answers` gives."""
@@ -135,10 +135,10 @@ class Answers:
         labels = []
         for first in range(0, len(self.items), batch_size):
             items = self.items[first : first + batch_size]
-            batch = self._batch(items)
+            batch = self._batch(items, self.trained.about.config.network)
             labels.append(batch.label.cpu())
             with torch.inference_mode():
-                for name, logits in self._answers(batch):
+                for name, logits in self._answers(batch, self._batch(items, self.judge_network)):
                     predicted.setdefault(name, []).append(logits.argmax(dim=1).cpu())
             on_progress(Progress(f"judging {self.dataset.split}", first + len(items), len(self.items), "pairs"))
         label, classes = torch.cat(labels), len(self.dataset.classes)
@@ -149,33 +149,37 @@ class Answers:
             for name, p in predicted.items()
         }
 
-    def _answers(self, batch: Batch) -> Iterator[tuple[str, Tensor]]:
-        """Judges' logits by name: "V", "A", "V-A", "a2v 1", ..., "GV-A", "GA-V", "GV-A noise", ..."""
-        audio, visual = batch.audio, batch.visual
-        yield "V", self._judge("v", visual=visual)
-        yield "A", self._judge("a", audio=audio)
-        yield "V-A", self._judge("av", audio=audio, visual=visual)
-        for direction, source in (("a2v", audio), ("v2a", visual)):
+    def _answers(self, batch: Batch, real: Batch) -> Iterator[tuple[str, Tensor]]:
+        """Judges' logits by name: "V", "A", "V-A", "a2v 1", ..., "GV-A", "GA-V", "GV-A noise", ...
+
+        Args:
+            batch: pairs at the size that the generator is given.
+            real: the same pairs at the size that the judges are given.
+        """
+        yield "V", self._judge("v", visual=real.visual)
+        yield "A", self._judge("a", audio=real.audio)
+        yield "V-A", self._judge("av", audio=real.audio, visual=real.visual)
+        for direction, source in (("a2v", batch.audio), ("v2a", batch.visual)):
             for hops in TRANSLATIONS:
                 made = self.network.translate(direction, source, self.generator, hops)
                 modality = "visual" if direction == "a2v" else "audio"
                 yield f"{direction} {hops}", self._judge(modality[0], **{modality: made})
                 if hops == self.network.hops:
-                    yield from self._fusion(direction, batch, made)
+                    yield from self._fusion(direction, real, made)
 
-    def _fusion(self, direction: str, batch: Batch, made: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _fusion(self, direction: str, real: Batch, made: Tensor) -> Iterator[tuple[str, Tensor]]:
         """GV-A (sound and generated picture) or GA-V (picture and generated sound), and the controls."""
         name, generated = ("GV-A", "visual") if direction == "a2v" else ("GA-V", "audio")
-        real = {"audio": batch.audio, "visual": batch.visual}
-        yield name, self._judge("av", **{**real, generated: made})
+        given = {"audio": real.audio, "visual": real.visual}
+        yield name, self._judge("av", **{**given, generated: made})
         if self.controls:
-            for control, stand_in in self._stand_ins(direction, batch, made):
-                yield f"{name} {control}", self._judge("av", **{**real, generated: stand_in})
+            for control, stand_in in self._stand_ins(direction, real.label, made):
+                yield f"{name} {control}", self._judge("av", **{**given, generated: stand_in})
 
-    def _stand_ins(self, direction: str, batch: Batch, made: Tensor) -> Iterator[tuple[str, Tensor]]:
+    def _stand_ins(self, direction: str, label: Tensor, made: Tensor) -> Iterator[tuple[str, Tensor]]:
         yield CONTROLS[0], torch.zeros_like(made)
-        others = wrong_partners(batch.label.cpu(), self.generator, among=self.dataset.labels)
-        other = self._batch(others.tolist())
+        others = wrong_partners(label.cpu(), self.generator, among=self.dataset.labels)
+        other = self._batch(others.tolist(), self.trained.about.config.network)
         source = other.audio if direction == "a2v" else other.visual
         yield CONTROLS[1], self.network.translate(direction, source, self.generator)
         yield CONTROLS[2], torch.rand(made.shape, generator=self.generator).to(made.device) * 2 - 1
@@ -185,19 +189,20 @@ class Answers:
         logits: Tensor = classifier.inference(**{name: to_network(classifier, m) for name, m in maps.items()})
         return logits
 
-    def _batch(self, items: list[int]) -> Batch:
-        dataset = self.dataset
-        return to_batch(dataset.read(items), self.trained.about.config.network, dataset.settings, self.device)
+    def _batch(self, items: list[int], network: NetworkConfig) -> Batch:
+        return to_batch(self.dataset.read(items), network, self.dataset.settings, self.device)
 
 
 def _check(trained: Trained, dataset: PairDataset) -> None:
+    about = trained.about
     if not len(dataset):
         raise DataError(f"{dataset.root} has no pairs in its {dataset.split} split; choose another --split")
     translator(trained, *TABLE_NAMES)
-    if trained.about.classes != dataset.classes or trained.about.settings != dataset.settings:
-        raise CheckpointError(
-            f"{trained.path} was trained on other classes or other features than those of {dataset.root}"
-        )
+    if about.classes != dataset.classes or about.settings != dataset.settings:
+        raise CheckpointError(f"{trained.path} was trained on other classes or features than {dataset.root} has")
+    if about.data == dataset.about["name"] and about.content != dataset.about.get("content", ""):
+        raise CheckpointError(f"{dataset.root} was prepared anew since {trained.path} was trained on it: pairs "
+                              "that are in its test split now may have been trained on; train again")  # fmt: skip
 
 
 def _tabulate(

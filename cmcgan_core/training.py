@@ -6,13 +6,17 @@ validation split, `best.safetensors` (to use; lowest validation loss).
 """
 
 import copy
+import math
 import platform
+import shutil
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -22,8 +26,8 @@ from cmcgan_core.config import Config, build, load_config, read_toml
 from cmcgan_core.data.dataset import Batch, Loader, PairDataset, in_order, to_batch
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
-from cmcgan_core.files import write_text
-from cmcgan_core.methods import Method, make_method
+from cmcgan_core.files import atomic_write, write_text
+from cmcgan_core.methods import Method, Translator, make_method
 from cmcgan_core.networks import count_parameters
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.runlog import RunLog
@@ -34,6 +38,11 @@ from cmcgan_core.toml import dump_toml
 LOG_EVERY = 10
 #: Pairs of a sample grid.
 GRID = 8
+#: What a run writes that does not outlive it; patterns within its folder.
+OWN_FILES = (
+    "last.safetensors", "best.safetensors", "classifier.safetensors", ".*.safetensors.*.tmp", "metrics.jsonl",
+    "samples/epoch_*.png", "events.out.tfevents.*",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,6 +113,8 @@ def train_run(
 ) -> TrainResult:  # fmt: skip
     """Train into a run folder; on SIGINT or SIGTERM finish the step, save, and return.
 
+    A run that generates gets the dataset's multimodal classifier beside it at the end, for `classify`.
+
     Args:
         config: of the run.
         data: prepared dataset.
@@ -115,18 +126,24 @@ def train_run(
 
     Raises:
         ConfigError, DataError, CheckpointError: what is given does not fit.
-        TrainingError: a loss is no longer finite.
+        TrainingError: a loss is no longer finite, or the run folder cannot be written.
+        KeyboardInterrupt: it was asked to stop while it trained the classifier; resuming goes on there.
     """
     if not resume and not overwrite and (out / "config.toml").exists():
         raise ConfigError(f"{out} holds a run already; go on with it (--resume {out}), replace it (--overwrite), "
                           "or name another --out")  # fmt: skip
     run = _Run(config, data, out, choose_device(device))
-    if resume and run.last.exists():
-        run.load()
-    else:
-        run.begin()
-    with Stop() as stop:
-        return run.train(on_progress, stop)
+    with _explained(out), Stop() as stop:
+        if resume and run.last.exists():
+            run.load()
+        else:
+            run.begin()
+        result = run.train(on_progress, stop)
+    if result.finished and isinstance(run.method.inference, Translator):
+        classifier = train_classifier(data, "av", config.judge, device=device, on_progress=on_progress)
+        with _explained(out):
+            keep_classifier(classifier, out)
+    return result
 
 
 def plan_run(config: Config, data: Path) -> dict[str, int]:
@@ -158,22 +175,26 @@ def train_classifier(
     """The classifier of a dataset for "a", "v" or "av"; trained on its training split once, then kept beside it.
 
     Returns:
-        Its checkpoint.
+        Its checkpoint. One of an earlier content of the dataset is replaced.
 
     Raises:
         KeyboardInterrupt: it was asked to stop; the next call goes on where it left off.
     """
     config = replace(load_config(preset), options={"modalities": list(modalities)}, seed=seed)
     out = data / "judges" / f"{preset}-{modalities}-{seed}"
-    result = train_run(config, data, out, device=device, resume=True, on_progress=on_progress)
+    last = out / "last.safetensors"
+    fits = last.exists() and _same(checkpoint.read_about(last), config, PairDataset(data, "train"))
+    if fits and checkpoint.read_about(last).finished:
+        return last
+    result = train_run(config, data, out, device=device, resume=fits, overwrite=not fits, on_progress=on_progress)
     if not result.finished:
         raise KeyboardInterrupt
-    return out / "last.safetensors"
+    return last
 
 
 def cosine(share: float, final: float) -> float:
     """Factor of the learning rate after this share of the steps: from 1 down to `final`."""
-    return final + (1 - final) * (1 + float(torch.cos(torch.tensor(torch.pi * share)))) / 2
+    return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
 
 
 def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
@@ -186,6 +207,12 @@ def update_average(average: nn.Module, module: nn.Module, decay: float, step: in
         torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
         for mine, theirs in zip(average.buffers(), module.buffers(), strict=True):
             mine.copy_(theirs)
+
+
+def keep_classifier(classifier: Path, run: Path) -> None:
+    """Put a copy of a dataset's multimodal classifier into a run folder, so that the folder is enough by itself."""
+    with atomic_write(run / "classifier.safetensors") as temporary:
+        shutil.copyfile(classifier, temporary)
 
 
 class _Run:
@@ -211,14 +238,11 @@ class _Run:
         self.last = out / "last.safetensors"
 
     def begin(self) -> None:
-        """Write the head of a new run; what an older one left is removed."""
-        for old in [
-            self.last,
-            self.out / "best.safetensors",
-            *self.out.glob("samples/*.png"),
-            *self.out.glob("events.*"),
-        ]:
-            old.unlink(missing_ok=True)
+        """Write the head of a new run; what an older run left is removed, and nothing else."""
+        older = (self.out / "config.toml").exists()
+        for pattern in OWN_FILES if older else ():
+            for old in self.out.glob(pattern):
+                old.unlink()
         about = {
             "data": str(self.data.resolve()), "device": str(self.device), "cmcgan": __version__,
             "torch": torch.__version__, "python": platform.python_version(),
@@ -229,8 +253,7 @@ class _Run:
     def load(self) -> None:
         """Take up the state of `last.safetensors`."""
         about = checkpoint.read_about(self.last)
-        dataset = self.loader.dataset
-        if (about.config, about.classes, about.settings) != (self.config, dataset.classes, dataset.settings):
+        if not _same(about, self.config, self.loader.dataset):
             raise CheckpointError(f"{self.last} was trained with another configuration or dataset; begin anew with "
                                   "--overwrite, or name another --out")  # fmt: skip
         checkpoint.load_training(self.last, self.method, self.inference, self.optimizers)
@@ -239,7 +262,8 @@ class _Run:
     def train(self, on_progress: OnProgress, stop: Stop) -> TrainResult:
         """From the step reached to the end, or to where it is asked to stop."""
         started = time.monotonic()
-        stage = f"training {self.config.preset or self.config.method}"
+        given = "-".join(self.config.options.get("modalities", []))
+        stage = f"training {self.config.preset or self.config.method} {given}".rstrip()
         losses: dict[str, float] = {}
         pending: list[dict[str, Tensor]] = []
         with RunLog(self.out, self.step) as log:
@@ -270,14 +294,15 @@ class _Run:
 
     def _about(self) -> About:
         dataset = self.loader.dataset
-        return About(self.config, dataset.classes, dataset.settings, self.step, dataset.about["name"], self.best)
+        name, content = dataset.about["name"], dataset.about.get("content", "")
+        return About(self.config, dataset.classes, dataset.settings, self.step, self.steps, name, content, self.best)
 
     def _is_due(self, epoch: int) -> bool:
         return (epoch + 1) % self.config.train.sample_every == 0 or epoch + 1 == self.config.train.epochs
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
         means = {name: float(torch.stack([losses[name] for losses in pending]).mean()) for name in pending[0]}
-        if bad := [name for name, value in means.items() if not -1e30 < value < 1e30]:
+        if bad := [name for name, value in means.items() if not math.isfinite(value)]:
             raise TrainingError(self._advice(f"the loss {bad[0]!r} is no longer finite"))
         return means
 
@@ -294,6 +319,8 @@ class _Run:
             log.samples(epoch + 1, self.method.samples(self.inference, self._some(shown), self._fixed()))
             if len(self.validation):
                 score = self._validation_loss()
+                if not math.isfinite(score):
+                    raise TrainingError(self._advice("the validation loss is no longer finite"))
                 log.write(self.step, epoch, {"validation": score})
                 if self.best is None or score < self.best:
                     self.best = score
@@ -327,3 +354,20 @@ def _laid_out(batch: Batch, config: Config) -> Batch:
     return Batch(
         batch.audio.contiguous(memory_format=layout), batch.visual.contiguous(memory_format=layout), batch.label
     )
+
+
+def _same(about: About, config: Config, dataset: PairDataset) -> bool:
+    """Whether a checkpoint is of this configuration and of this dataset, split as it is now."""
+    mine = (about.config, about.classes, about.settings, about.content)
+    return mine == (config, dataset.classes, dataset.settings, dataset.about.get("content", ""))
+
+
+@contextmanager
+def _explained(out: Path) -> Iterator[None]:
+    """Turn a failure to write the run folder into a `TrainingError`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{out} cannot be written ({reason}); what was saved before is kept: mend it, then go on "
+                            f"with: cmcgan train --resume {out}") from error  # fmt: skip

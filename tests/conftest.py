@@ -36,12 +36,10 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the `tiny` preset on `prepared`, with its classifier."""
-    from cmcgan_core.classify import keep_classifier
-    from cmcgan_core.training import train_classifier, train_run
+    from cmcgan_core.training import train_run
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     train_run(tiny_config(), prepared, out)
-    keep_classifier(train_classifier(prepared, "av", "judge-tiny"), out)
     return out
 
 

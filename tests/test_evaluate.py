@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import COUNTS
+from conftest import COUNTS, tiny_config, write_dataset
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
@@ -11,7 +11,7 @@ from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.evaluate import Answers, evaluate, paper_tables
 from cmcgan_core.methods import Translator
 from cmcgan_core.progress import silent
-from cmcgan_core.training import train_classifier
+from cmcgan_core.training import train_classifier, train_run
 
 CPU = torch.device("cpu")
 
@@ -76,11 +76,25 @@ def test_evaluate_covers_the_split_and_the_papers_tables(prepared: Path, tiny_ru
     assert found.table1["S2I"].keys() == {"1", "2"}
     controls = {f"{row} {control}" for row in ("GV-A", "GA-V") for control in ("constant", "other class", "noise")}
     assert found.table2.keys() == {"V", "A", "V-A", "GV-A", "GA-V"} | controls
-    assert (tiny_run / "classifier.safetensors").exists()
 
 
 def test_evaluation_repeats_with_its_seed(prepared: Path, tiny_run: Path) -> None:
     assert evaluate(tiny_run, prepared, seed=3).table2 == evaluate(tiny_run, prepared, seed=3).table2
+
+
+def test_a_split_that_was_drawn_anew_is_not_judged(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    train_run(tiny_config("train.epochs=1"), data, tmp_path / "run")
+    (data / "dataset.toml").write_text('content = "anew"\n' + (data / "dataset.toml").read_text())
+    with pytest.raises(CheckpointError, match="prepared anew"):
+        evaluate(tmp_path / "run", data)
+
+
+def test_judges_are_not_trained_again(prepared: Path, tiny_run: Path) -> None:
+    evaluate(tiny_run, prepared)
+    before = {path: path.stat().st_mtime_ns for path in (prepared / "judges").rglob("*")}
+    evaluate(tiny_run, prepared)
+    assert {path: path.stat().st_mtime_ns for path in (prepared / "judges").rglob("*")} == before
 
 
 def test_the_papers_figures_are_the_papers() -> None:

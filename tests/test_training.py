@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import CLASSES, tiny_config
+from conftest import CLASSES, tiny_config, write_dataset
 
+from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint, read_about, read_tensors
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
@@ -54,8 +55,13 @@ def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) ->
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    logs = [(tmp_path / name / "metrics.jsonl").read_text().splitlines() for name in ("whole", "broken")]
-    assert [json.loads(line)["step"] for line in logs[1]] == sorted(json.loads(line)["step"] for line in logs[1])
+    validated = []
+    for name in ("whole", "broken"):
+        log = [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in log] == sorted(line["step"] for line in log)
+        validated.append([(line["step"], line["validation"]) for line in log if "validation" in line])
+    assert len(validated[0]) == 3
+    assert validated[0] == validated[1]
 
 
 def test_sigterm_ends_a_run_with_a_checkpoint(prepared: Path, tmp_path: Path) -> None:
@@ -101,7 +107,7 @@ def test_resuming_with_other_settings_is_refused(tiny_run: Path, prepared: Path)
 
 
 def test_a_loss_that_explodes_stops_the_run_and_says_what_to_try(prepared: Path, tmp_path: Path) -> None:
-    config = tiny_config("loss_weights.consistency=inf", "train.epochs=4")
+    config = tiny_config("loss_weights.consistency=1e39", "train.epochs=4")
     with pytest.raises(TrainingError, match=r"no longer finite.*nothing was saved yet.*learning_rate"):
         train_run(config, prepared, tmp_path / "run")
 
@@ -112,6 +118,62 @@ def test_a_classifier_is_trained_once(prepared: Path) -> None:
     assert train_classifier(prepared, "v", "judge-tiny") == path
     assert path.stat().st_mtime_ns == written
     assert read_about(path).config.options == {"modalities": ["v"]}
+
+
+def test_a_classifier_of_an_earlier_content_is_replaced(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    path = train_classifier(data, "a", "judge-tiny")
+    written = path.read_bytes()
+    about = (data / "dataset.toml").read_text()
+    (data / "dataset.toml").write_text('content = "anew"\n' + about)
+    assert train_classifier(data, "a", "judge-tiny") == path
+    assert path.read_bytes() != written
+    assert read_about(path).content == "anew"
+
+
+def test_a_run_is_not_resumed_on_a_dataset_that_was_prepared_anew(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    config = tiny_config("train.epochs=1")
+    train_run(config, data, tmp_path / "run")
+    (data / "dataset.toml").write_text('content = "anew"\n' + (data / "dataset.toml").read_text())
+    with pytest.raises(CheckpointError, match="dataset"):
+        train_run(config, data, tmp_path / "run", resume=True)
+
+
+def test_a_new_run_removes_what_an_older_one_left(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("train.epochs=1")
+    train_run(config, prepared, tmp_path / "run")
+    (tmp_path / "run" / ".last.safetensors.x.tmp").touch()
+    (tmp_path / "run" / "mine.safetensors").touch()
+    stopped = train_run(config, prepared, tmp_path / "run", overwrite=True, on_progress=interrupt_at(1))
+    assert not stopped.finished
+    left = {path.name for path in (tmp_path / "run").rglob("*") if path.suffix in (".safetensors", ".tmp", ".png")}
+    assert left == {"last.safetensors", "mine.safetensors"}
+
+
+def test_a_finished_run_can_classify(tiny_run: Path) -> None:
+    assert read_about(tiny_run / "classifier.safetensors").config.options == {"modalities": ["a", "v"]}
+
+
+def test_a_folder_that_cannot_be_written_is_named(prepared: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(TrainingError, match=r"file.* cannot be written"):
+        train_run(tiny_config(), prepared, tmp_path / "file" / "run")
+
+
+def test_a_full_disk_keeps_what_was_saved(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny_config("train.epochs=2")
+    train_run(config, prepared, tmp_path / "run", on_progress=interrupt_at(3))
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+        train_run(config, prepared, tmp_path / "run", resume=True)
+    monkeypatch.undo()
+    assert read_about(tmp_path / "run" / "last.safetensors").step == 3
+    assert train_run(config, prepared, tmp_path / "run", resume=True).finished
 
 
 def test_a_plan_counts_without_training(prepared: Path) -> None:
