@@ -10,7 +10,7 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.classify import classify, classify_files, load_classifier
 from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
-from cmcgan_core.generate import Choices, generate_file, read_chunk, translator
+from cmcgan_core.generate import Choices, generate_file, read_chunk, refuse_collisions, translator
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
@@ -67,12 +67,11 @@ def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, t
     assert made("three", 6) != first
 
 
-def test_the_same_input_on_its_own_or_among_samples_gives_the_same_first(
-    trained: Trained, picture: Path, tmp_path: Path
-) -> None:
-    alone = generate_file(trained, picture, tmp_path / "alone", Choices(seed=3)).outputs
-    again = generate_file(trained, picture, tmp_path / "again", Choices(seed=3)).outputs
-    assert [p.read_bytes() for p in alone] == [p.read_bytes() for p in again]
+def test_sample_i_of_a_seed_is_the_first_of_seed_plus_i(trained: Trained, picture: Path, tmp_path: Path) -> None:
+    among = generate_file(trained, picture, tmp_path / "among", Choices(seed=3, samples=3)).outputs
+    alone = generate_file(trained, picture, tmp_path / "alone", Choices(seed=5)).outputs
+    assert [path.name for path in among] == [f"player-{i}{s}" for i in (1, 2, 3) for s in (".wav", ".lms.png")]
+    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in among[4:]]
 
 
 def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, tmp_path: Path) -> None:
@@ -82,6 +81,38 @@ def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, t
     assert target.read_bytes() == b"precious"
     assert not generate_file(trained, sound, target, Choices(overwrite=True)).skipped
     assert target.read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_missing_results_are_made(trained: Trained, picture: Path, tmp_path: Path) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "player-2.wav").write_bytes(b"precious")
+    made = generate_file(trained, picture, tmp_path / "made", Choices(samples=2))
+    assert not made.skipped
+    assert len(made.outputs) == 4
+    assert all(path.exists() for path in made.outputs)
+    assert (tmp_path / "made" / "player-2.wav").read_bytes() == b"precious"
+
+
+def test_a_name_that_does_not_fit_is_refused(trained: Trained, sound: Path, picture: Path, tmp_path: Path) -> None:
+    for source, out in ((picture, "made.png"), (sound, "made.wav")):
+        with pytest.raises(MediaError, match="cannot become"):
+            generate_file(trained, source, tmp_path / out, Choices())
+        assert not (tmp_path / out).exists()
+
+
+def test_an_input_is_never_replaced(trained: Trained, tmp_path: Path) -> None:
+    Image.new("RGB", (9, 9)).save(tmp_path / "same.png")
+    soundfile.write(tmp_path / "same.wav", np.zeros(30_000), 44_100)
+    both = [tmp_path / "same.png", tmp_path / "same.wav"]
+    with pytest.raises(ConfigError, match="an input too"):
+        refuse_collisions(both, tmp_path, 1)
+    refuse_collisions(both, tmp_path / "elsewhere", 1)
+
+
+def test_two_inputs_never_become_one_file(tmp_path: Path) -> None:
+    sources = [tmp_path / "a" / "x.wav", tmp_path / "b" / "x.flac"]
+    with pytest.raises(ConfigError, match=r"both become x\.png"):
+        refuse_collisions(sources, tmp_path, 1)
 
 
 def test_the_loudest_half_second_is_heard(sound: Path) -> None:
@@ -99,8 +130,9 @@ def test_short_sound_is_filled_with_silence(tmp_path: Path) -> None:
 
 
 def test_listening_past_the_end_is_refused(sound: Path) -> None:
-    with pytest.raises(MediaError, match=r"lasts 2\.00 s"):
-        read_chunk(sound, SETTINGS, 7.0)
+    for at in (7.0, -1.0, float("nan")):
+        with pytest.raises(MediaError, match=r"lasts 2\.00 s"):
+            read_chunk(sound, SETTINGS, at)
 
 
 @pytest.mark.parametrize("name", ["notes.txt", "missing.wav", "missing.png"])
@@ -143,5 +175,5 @@ def test_nothing_to_classify_is_said(trained: Trained, tiny_run: Path) -> None:
 
 
 def test_a_run_without_a_classifier_says_where_it_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cmcgan evaluate"):
+    with pytest.raises(CheckpointError, match="cmcgan train --resume"):
         load_classifier(tmp_path, CPU)
