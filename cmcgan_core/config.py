@@ -9,6 +9,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib.resources import files
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
@@ -48,15 +49,16 @@ class NetworkConfig:
     Attributes:
         encoder: name in `networks.ENCODERS`.
         width: factor on every channel count of the paper's layers; the 64 channels of the code stay.
-        picture_size: side of the pictures that the networks see and make, pixels (paper: 128).
+        picture_size: side of the pictures that the networks see and make, pixels (paper: 128, the most that seven
+            halvings take to one).
         lms_frames: frames that the networks see and make (paper: 32, resized from 44).
         latent: size of the Gaussian latent vector z (paper: 100).
     """
 
     encoder: str = "conv"
     width: Positive = 1.0
-    picture_size: Annotated[int, Range(minimum=16, maximum=1024)] = 128
-    lms_frames: Annotated[int, Range(minimum=8, maximum=1024)] = 32
+    picture_size: Annotated[int, Range(minimum=16, maximum=128)] = 128
+    lms_frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
     latent: Annotated[int, Range(minimum=0)] = 100
 
 
@@ -115,7 +117,7 @@ class Config:
 
     preset: str = ""
     method: str = "cmcgan"
-    seed: Annotated[int, Range(minimum=0)] = 0
+    seed: Annotated[int, Range(minimum=0, maximum=2**31 - 1)] = 0
     judge: str = "judge"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     options: dict[str, Any] = field(default_factory=dict)
@@ -139,10 +141,12 @@ def load_config(preset: str, file: Path | None = None, settings: Iterable[str] =
         ConfigError: unknown preset, unreadable file, or a configuration that is not valid; lists every fault.
     """
     table = _read_preset(preset)
-    if file is not None:
-        table = merge(table, read_toml(file))
-    for setting in settings:
-        table = merge(table, _parse_setting(setting))
+    changes = [] if file is None else [read_toml(file)]
+    for change in [*changes, *map(_parse_setting, settings)]:
+        if change.get("method", table["method"]) != table["method"]:
+            # Options and losses are the method's own; those of another one mean nothing to it.
+            table = {key: value for key, value in table.items() if key not in ("options", "loss_weights")}
+        table = merge(table, change)
     return build(Config, table, what=str(file or f"preset {preset}"))
 
 
@@ -254,6 +258,8 @@ def _convert_scalar(kind: type, value: Any, path: str, faults: list[str]) -> Any
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind is float and isinstance(value, float) and not isfinite(value):
+        faults.append(f"{path}: should be finite, not {value}")
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         faults.append(f"{path}: should be {names[kind]}, not {value!r}")
     return value

@@ -56,11 +56,20 @@ def test_all_faults_are_told_at_once() -> None:
         ({"train": {"generator": {"learning_rate": 0}}}, "train.generator.learning_rate: should be greater than 0"),
         ({"train": {"average": 1.5}}, "train.average: should be at most"),
         ({"loss_weights": {"class": "much"}}, "loss_weights.class: should be a number"),
+        ({"loss_weights": {"class": float("inf")}}, "loss_weights.class: should be finite"),
+        ({"network": {"picture_size": 256}}, "network.picture_size: should be at most 128"),
+        ({"seed": 2**40}, "seed: should be at most"),
     ],
 )
 def test_a_fault_is_named_by_its_place(table: dict[str, object], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         build(Config, table, "test")
+
+
+def test_another_method_brings_its_own_options_and_losses() -> None:
+    config = load_config("tiny", settings=["method=classifier", "loss_weights.class=1", "options.modalities=['v']"])
+    assert config.loss_weights == {"class": 1}
+    assert make_method(config, ("a", "b"), FeatureSettings())
 
 
 def test_unknown_preset_names_the_known_ones() -> None:
