@@ -91,16 +91,14 @@ def cmcgan(
 
 def main() -> None:
     """Run the command line; expected errors become one line on standard error."""
-    # OpenMP's threads wait for each other by spinning, which makes steps fifty times slower where other programs run too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # OpenMP's threads spin while they wait for each other, 30 times longer than this by default; where other programs
+    # run too, that makes a training step many times slower (docs/benchmarks.md). No spinning at all is no better.
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app()
     except CmcganError as error:
-        err().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+        err().print(f"error: {error}", style="red", soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        err().print("interrupted", style="yellow")
-        sys.exit(130)
     except BrokenPipeError:
         # Whoever read our output has heard enough (`| head`); nothing more can be written, so neither at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

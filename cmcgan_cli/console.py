@@ -22,7 +22,7 @@ def out() -> "Console":
     """For results: what a script would read. Made when first used, as rich takes a while to import."""
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, markup=False)
 
 
 @cache
@@ -30,12 +30,12 @@ def err() -> "Console":
     """For people: progress, notes, warnings, errors."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False)
+    return Console(stderr=True, highlight=False, markup=False)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes; results and errors only.")]
-Seed = Annotated[int, typer.Option(help="Seed of everything drawn at random.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything drawn at random.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
 Checkpoint = Annotated[
     Path | None,
@@ -53,12 +53,17 @@ def emit_json(result: object) -> None:
 def note(message: str, *, quiet: bool = False) -> None:
     """A line for people, on standard error."""
     if not quiet:
-        err().print(message, markup=False, soft_wrap=True)
+        err().print(message, soft_wrap=True)
 
 
-def warn(message: str) -> None:
-    """A warning, on standard error, also when quiet."""
-    err().print(f"warning: {message}", style="yellow", markup=False, soft_wrap=True)
+@contextmanager
+def resumable(hint: str) -> Iterator[None]:
+    """On Ctrl-C say how to go on, and exit with 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        note(hint)
+        raise typer.Exit(130) from None
 
 
 @contextmanager
@@ -75,11 +80,25 @@ def progress_bar(*, quiet: bool) -> Iterator["OnProgress"]:
 
 @contextmanager
 def _bars() -> Iterator["OnProgress"]:
-    from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        Task,
+        TaskID,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        def render(self, task: Task) -> Text:
+            return Text(f"{task.speed or 0:.3g}/s")
 
     columns = (
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"),
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[unit]}"), Rate(),
         TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn(), TextColumn("{task.fields[values]}"),
     )  # fmt: skip
     tasks: dict[str, TaskID] = {}

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar
+from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
 
 
 def demo(
@@ -17,6 +17,7 @@ def demo(
         Path | None,
         typer.Option(help="Render with this .sf2 (needs pyfluidsynth or tinysoundfont).", show_default=False),
     ] = None,
+    overwrite: Annotated[bool, typer.Option(help="Begin anew where there is a tour already.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -35,17 +36,19 @@ def demo(
     from cmcgan_cli.evaluate import table1, table2
     from cmcgan_core.demonstration import FAST, FULL, run_demo
 
-    with progress_bar(quiet=quiet) as draw:
+    stopped = "stopped; the same command goes on where it was"
+    with resumable(stopped), progress_bar(quiet=quiet) as draw:
         done = run_demo(
-            out_dir, FAST if fast else FULL, soundfont=soundfont, seed=seed, device=device, on_progress=draw
-        )
+            out_dir, FAST if fast else FULL, soundfont=soundfont, seed=seed, device=device, overwrite=overwrite,
+            on_progress=draw,
+        )  # fmt: skip
     if done.evaluation is None:
-        note("stopped; the same command goes on")
+        note(stopped)
         raise typer.Exit(130)
     if as_json:
         emit_json({"page": str(done.page), "seconds": done.seconds, "evaluation": done.evaluation.to_dict()})
         return
     out().print(table1(done.evaluation))
     out().print(table2(done.evaluation))
-    out().print(str(done.page), markup=False, soft_wrap=True)
+    out().print(str(done.page), soft_wrap=True)
     note(f"made in {done.seconds:.0f} s; open {done.page} in a browser", quiet=quiet)

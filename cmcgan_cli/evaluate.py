@@ -4,7 +4,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Checkpoint, Data, Device, Json, Quiet, Seed, emit_json, note, out, progress_bar
+from cmcgan_cli.console import (
+    Checkpoint,
+    Data,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    emit_json,
+    note,
+    out,
+    progress_bar,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -33,7 +45,7 @@ def evaluate(
     """
     from cmcgan_core.evaluate import evaluate as run_evaluation
 
-    with progress_bar(quiet=quiet) as draw:
+    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
         found = run_evaluation(checkpoint, data, split=split, seed=seed, device=device, on_progress=draw)
     if as_json:
         emit_json(found.to_dict())

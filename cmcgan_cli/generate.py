@@ -48,10 +48,11 @@ def generate(
     from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
     from cmcgan_core.device import choose_device
     from cmcgan_core.errors import MediaError
-    from cmcgan_core.generate import Choices, generate_file
+    from cmcgan_core.generate import Choices, generate_file, refuse_collisions
 
     if out_path.suffix in (".png", ".wav") and len(sources) > 1:
         raise typer.BadParameter("several inputs need a folder", param_hint="--out")
+    refuse_collisions(sources, out_path, samples)
     trained = load_checkpoint(find_checkpoint(checkpoint), choose_device(device))
     note(f"model: {trained.path}", quiet=quiet)
     choices = Choices(samples, seed, hops, at, overwrite)
@@ -61,13 +62,13 @@ def generate(
             made = generate_file(trained, source, out_path, choices)
         except MediaError as error:
             failed = True
-            err().print(f"error: {error}", style="red", markup=False, soft_wrap=True)
+            err().print(f"error: {error}", style="red", soft_wrap=True)
             continue
         if as_json:
             emit_json(made.__dict__ | {"outputs": [str(path) for path in made.outputs]})
         else:
             for path in made.outputs:
-                out().print(str(path), soft_wrap=True, markup=False)
+                out().print(str(path), soft_wrap=True)
         if made.skipped:
             note(f"{source}: its results exist already; replace them with --overwrite", quiet=quiet)
     if failed:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar
+from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
     from cmcgan_core.config import Config
@@ -15,7 +15,10 @@ def train(
     data: Annotated[
         Path | None, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).", show_default=False)
     ] = None,
-    preset: Annotated[str, typer.Option(help="paper, default (GPU), small (two CPU cores) or tiny (tests).")] = "small",
+    preset: Annotated[
+        str | None,
+        typer.Option(help="paper, default (GPU), small (two CPU cores; taken if none is named) or tiny (tests)."),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings that differ from the preset.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, as train.epochs=10; may be repeated.")
@@ -51,7 +54,7 @@ def train(
     from cmcgan_core.config import load_config
 
     if resume is not None:
-        if data or config or settings or out_dir or overwrite or seed is not None:
+        if data or preset or config or settings or out_dir or overwrite or seed is not None:
             raise typer.BadParameter(
                 "a resumed run keeps its dataset and settings; give --resume alone", param_hint="--resume"
             )
@@ -61,12 +64,14 @@ def train(
         raise typer.BadParameter("name a prepared dataset, or a run to go on with (--resume)", param_hint="DATA")
     else:
         seeds = [] if seed is None else [f"seed={seed}"]
+        preset = preset or "small"
         chosen = load_config(preset, config, [*(settings or []), *seeds])
         out_dir = out_dir or Path("runs") / f"{data.resolve().name}-{preset}"
     if dry_run:
         _show_plan(chosen, data, out_dir, as_json=as_json)
         return
-    with progress_bar(quiet=quiet) as draw:
+    go_on = f"go on with: cmcgan train --resume {out_dir}"
+    with resumable(f"stopped; {go_on}"), progress_bar(quiet=quiet) as draw:
         result = training.train_run(
             chosen, data, out_dir, device=device, resume=resume is not None, overwrite=overwrite, on_progress=draw
         )
@@ -78,7 +83,7 @@ def train(
         )
         note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
     if not result.finished:
-        note(f"stopped after step {result.step} of {result.steps}; go on with: cmcgan train --resume {result.out}")
+        note(f"stopped after step {result.step} of {result.steps}; {go_on}")
         raise typer.Exit(130)
 
 

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,7 +40,7 @@ class Tour:
 
 
 #: About five minutes on two CPU cores.
-FULL = Tour(2600, "small", ("train.epochs=5",))
+FULL = Tour(1950, "small", ("train.epochs=5",))
 #: About one minute.
 FAST = Tour(520, "tiny", ("train.epochs=6",))
 
@@ -77,7 +77,7 @@ class Example:
 
 def run_demo(
     out: Path, tour: Tour = FULL, *, soundfont: Path | None = None, seed: int = 0, device: str = "auto",
-    on_progress: OnProgress = silent,
+    overwrite: bool = False, on_progress: OnProgress = silent,
 ) -> Demonstration:  # fmt: skip
     """Do the tour; what an interrupted one finished is not done again.
 
@@ -87,13 +87,15 @@ def run_demo(
         soundfont: render with this soundfont instead of the built-in synthesis.
         seed: of everything.
         device: see `choose_device`.
+        overwrite: begin anew where `out` holds a tour, of another size or seed perhaps.
         on_progress: told of every stage.
     """
     started = time.monotonic()
     source, options = DemoSource(tour.pairs, soundfont), SourceOptions(seed=seed)
-    prepare(Path(), out / "data", source, options, on_progress=on_progress)
-    config = tour.config()
-    result = train_run(config, out / "data", out / "run", device=device, resume=True, on_progress=on_progress)
+    prepare(Path(), out / "data", source, options, overwrite=overwrite, on_progress=on_progress)
+    config = replace(tour.config(), seed=seed)
+    result = train_run(config, out / "data", out / "run", device=device, resume=not overwrite, overwrite=overwrite,
+                       on_progress=on_progress)  # fmt: skip
     page = out / "index.html"
     if not result.finished:
         return Demonstration(page, finished=False, seconds=time.monotonic() - started, evaluation=None)

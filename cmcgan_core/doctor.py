@@ -36,13 +36,29 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Look at everything that cmcgan needs; never raises."""
-    checks: list[Callable[[], Finding]] = [
-        lambda: Finding("python", platform.python_version()), _torch, _cuda, _torchaudio, _av, _soundfile, _pillow,
-        lambda: _package("librosa", "other representations than the log-mel"),
-        lambda: _package("tensorboard", "TensorBoard logs", optional=True), _disk, _plugins,
-    ]  # fmt: skip
-    return [check() for check in checks]
+    """Look at everything that cmcgan needs; a look that fails is a finding too."""
+    checks: dict[str, Callable[[], Finding]] = {
+        "python": lambda: Finding("python", platform.python_version()),
+        "torch": _torch,
+        "cuda": _cuda,
+        "torchaudio": _torchaudio,
+        "av": _av,
+        "soundfile": _soundfile,
+        "pillow": _pillow,
+        "librosa": lambda: _package("librosa", "other representations than the log-mel", optional=True),
+        "tensorboard": lambda: _package("tensorboard", "TensorBoard logs", optional=True),
+        "disk": _disk,
+        "plugins": _plugins,
+    }
+    return [_look(name, check) for name, check in checks.items()]
+
+
+def _look(name: str, check: Callable[[], Finding]) -> Finding:
+    try:
+        return check()
+    except Exception as error:  # a broken package may raise anything
+        mend = _TORCH_MEND if name in ("torch", "cuda") else f"pip install --force-reinstall {name}"
+        return Finding(name, "broken", f"{type(error).__name__}: {error}", mend)
 
 
 def import_torchaudio() -> ModuleType:

@@ -147,6 +147,37 @@ def test_train_writes_a_run_and_names_the_next_command(run: Run, prepared: Path,
     assert run("train", prepared, "--resume", out_dir)[0] == 2
 
 
+def test_brackets_in_names_are_printed_as_they_are(run: Run, prepared: Path, tmp_path: Path) -> None:
+    out_dir = tmp_path / "a [b] [/c]"
+    code, out, _ = run("train", prepared, "--preset", "tiny", "--set", "train.epochs=1", "--out", out_dir)
+    assert code == 0
+    assert str(out_dir) in out
+
+
+def test_colliding_results_are_refused_before_any_is_made(run: Run, tiny_run: Path, tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        soundfile.write(tmp_path / folder / "x.wav", np.zeros(30_000), 44_100)
+    inputs = ["-f", tmp_path / "a" / "x.wav", "-f", tmp_path / "b" / "x.wav"]
+    code, out, err = run("generate", *inputs, "--out", tmp_path / "made", "-c", tiny_run)
+    assert (code, out) == (1, "")
+    assert "both become x.png" in err
+    assert not (tmp_path / "made").exists()
+
+
+def test_doctor_survives_a_broken_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cmcgan_core import doctor
+
+    def broken() -> None:
+        raise ImportError("libavcodec.so: undefined symbol")
+
+    monkeypatch.setattr(doctor, "_av", broken)
+    code, out, _ = run("doctor", "--json")
+    (finding,) = [f for f in json.loads(out) if f["name"] == "av"]
+    assert code == 1
+    assert "undefined symbol" in finding["fault"]
+
+
 def test_plugins_lists_what_is_installed(run: Run) -> None:
     code, out, _ = run("plugins", "--json")
     assert code == 0
