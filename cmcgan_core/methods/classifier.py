@@ -23,9 +23,16 @@ from cmcgan_core.networks import CODE, ENCODERS, full_precision
 
 @dataclass(frozen=True)
 class Options:
-    """Which modalities the classifier is given: a(udio), v(isual), or both."""
+    """What the classifier is given, and how it is trained.
+
+    Attributes:
+        modalities: a(udio), v(isual), or both.
+        vary: train on varied colours, levels and positions (see `varied`), so that the classifier looks at the
+            instrument rather than at the room. Not in the paper.
+    """
 
     modalities: tuple[Literal["a", "v"], ...] = ("a", "v")
+    vary: bool = True
 
 
 class Classifier(Method):
@@ -46,6 +53,8 @@ class Classifier(Method):
         self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
     ) -> dict[str, Tensor]:
         """One update on the cross-entropy."""
+        if self.options.vary:
+            batch = varied(batch, generator)
         with self.autocast(batch):
             logits = self.inference(audio=batch.audio, visual=batch.visual)
         losses = {"class": F.cross_entropy(logits.float(), batch.label)}
@@ -55,6 +64,25 @@ class Classifier(Method):
     def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy."""
         return F.cross_entropy(inference(audio=batch.audio, visual=batch.visual), batch.label)
+
+
+def varied(batch: Batch, generator: torch.Generator) -> Batch:
+    """The batch in other light, through other microphones, and moved by up to a twelfth of the picture.
+
+    Each picture gets its own contrast and brightness by colour, each spectrogram its own level and its own tilt over
+    the bands; all are moved alike.
+    """
+    count, side, bands = len(batch.label), batch.visual.shape[-1], batch.audio.shape[-2]
+
+    def draw(low: float, high: float, channels: int) -> Tensor:
+        drawn = torch.rand(count, channels, 1, 1, generator=generator) * (high - low) + low
+        return drawn.to(batch.visual.device)
+
+    down, right = torch.randint(-(side // 12), side // 12 + 1, (2,), generator=generator).tolist()
+    visual = (batch.visual * draw(0.5, 1.3, 3) + draw(-0.4, 0.4, 3)).clamp(-1, 1).roll((down, right), (2, 3))
+    slope = torch.linspace(-1, 1, bands, device=batch.audio.device)[:, None]
+    audio = (batch.audio + draw(-0.15, 0.15, 1) + draw(-0.15, 0.15, 1) * slope).clamp(-1, 1)
+    return Batch(audio, visual, batch.label)
 
 
 class FusionNetwork(nn.Module):
