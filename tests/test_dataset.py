@@ -1,7 +1,10 @@
 import functools
 import operator
+import re
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import CLASSES, COUNTS
@@ -45,6 +48,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(prepared: Path) -> None:
     assert order(0, 1) == order(0, 1)
     assert order(0, 1) != order(0, 2)
     assert order(0, 1) != order(1, 1)
+    assert order(2**70, 1) != order(2**70, 2)
     assert sorted(functools.reduce(operator.iadd, order(0, 1), [])) == list(range(48))
 
 
@@ -84,13 +88,45 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         PairDataset(tmp_path)
 
 
-def test_a_damaged_dataset_names_its_file(prepared: Path, tmp_path: Path) -> None:
-    copy = tmp_path / "copy"
-    copy.mkdir()
+@pytest.mark.parametrize(
+    ("name", "old", "new"),
+    [
+        ("dataset.toml", "pairs = 69", ""),
+        ("dataset.toml", "pairs = 69", "pairs = ["),
+        ("dataset.toml", "shard_size = 1024", "shard_size = 0"),
+        ("dataset.toml", "sample_rate = 44100", "sample_rate = 'fast'"),
+        ("index.csv", "cello-train_000,", "\ncello-train_000,"),
+        ("index.csv", "cello-train_003,train,cello,cello-train,,1.5,cello-train.wav,cello-train.jpg,\n", ""),
+        ("index.csv", ",1.5,", ",soon,"),
+        ("index.csv", ",flute,", ",\x00,"),
+        ("index.csv", ",flute,", ",harp,"),
+        ("index.csv", "checksum", "sum"),
+    ],
+)
+def test_a_damaged_table_is_named_with_the_next_command(
+    prepared: Path, tmp_path: Path, name: str, old: str, new: str
+) -> None:
     for file in ("dataset.toml", "index.csv"):
-        (copy / file).write_bytes((prepared / file).read_bytes())
-    with pytest.raises(DataError, match=r"00000\.pictures\.npy cannot be read.*--check"):
-        PairDataset(copy).read([0])
+        (tmp_path / file).write_text((prepared / file).read_text())
+    text = (tmp_path / name).read_text()
+    assert old in text
+    (tmp_path / name).write_text(text.replace(old, new, 1))
+    with pytest.raises(DataError, match=rf"(?s){re.escape(name)} cannot be read.*cmcgan prepare --check {tmp_path}"):
+        PairDataset(tmp_path, "train")
+
+
+@pytest.mark.parametrize("data", [None, b"", b"no array", "short"])
+def test_a_damaged_shard_is_named_with_the_next_command(
+    prepared: Path, tmp_path: Path, data: bytes | str | None
+) -> None:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    shard = tmp_path / "shards" / "00000.levels.npy"
+    if data == "short":
+        np.save(shard, np.load(shard)[:-1])
+    else:
+        shard.unlink() if data is None else shard.write_bytes(data)
+    with pytest.raises(DataError, match=rf"00000\.levels\.npy cannot be read.*cmcgan prepare --check {tmp_path}"):
+        PairDataset(tmp_path).read([0])
 
 
 def test_too_little_to_train_on_is_said(prepared: Path) -> None:

@@ -6,7 +6,8 @@ The format is described in `docs/data.md`; `prepare` writes it.
 import csv
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,10 +20,14 @@ from torch import Tensor
 from cmcgan_core.config import NetworkConfig, build, read_toml
 from cmcgan_core.data import features
 from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.errors import DataError
+from cmcgan_core.errors import ConfigError, DataError
 
 #: Version of the format that this code reads and writes.
 FORMAT = 1
+#: What every reader needs of dataset.toml.
+NEEDED = {"name": str, "pairs": int, "shard_size": int, "classes": list, "features": dict}
+#: What reading a missing or damaged file of a prepared dataset raises.
+DAMAGE = (ConfigError, EOFError, OSError, ValueError, csv.Error)
 
 
 class Batch(NamedTuple):
@@ -56,6 +61,10 @@ class Pair:
     checksum: str
 
 
+#: Columns of index.csv.
+COLUMNS = tuple(column.name for column in fields(Pair))
+
+
 class PairDataset:
     """A split of a prepared dataset; shards are memory-mapped, so its size does not matter.
 
@@ -64,16 +73,23 @@ class PairDataset:
         split: "train", "validation", "test", or None for all.
 
     Raises:
-        DataError: the folder is not a prepared dataset, or one of another version, or is incomplete.
+        DataError: the folder is not a prepared dataset, or one of another version, or is incomplete or damaged, as far
+            as dataset.toml and index.csv tell. `read` raises it where a shard is.
     """
 
     def __init__(self, root: Path, split: str | None = None) -> None:
         self.root = root
         self.split = split
-        self.about = read_about(root)
-        self.settings = build(FeatureSettings, self.about["features"], f"{root / 'dataset.toml'} [features]")
+        with reading(root, "dataset.toml"):
+            self.about = read_about(root)
+            self.settings = build(FeatureSettings, self.about["features"], "[features]")
         self.classes: tuple[str, ...] = tuple(self.about["classes"])
-        index = _read_index(root / "index.csv")
+        with reading(root, "index.csv"):
+            index = read_index(root)
+            if len(index) != self.about["pairs"]:
+                raise ValueError(f"it has {len(index)} pairs, dataset.toml says {self.about['pairs']}")
+            if strange := {pair.label for pair in index}.difference(self.classes):
+                raise ValueError(f"{min(strange)!r} is no class of dataset.toml")
         self.rows = [i for i, pair in enumerate(index) if split in (None, pair.split)]
         self.pairs = [index[i] for i in self.rows]
         position = {name: i for i, name in enumerate(self.classes)}
@@ -95,9 +111,17 @@ class PairDataset:
 
     @cached_property
     def _shards(self) -> list[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
-        count = -(-int(self.about["pairs"]) // self._shard_size)
-        names = [self.root / "shards" / f"{i:05d}" for i in range(count)]
-        return [(_map(Path(f"{name}.pictures.npy")), _map(Path(f"{name}.levels.npy"))) for name in names]
+        pairs, size = self.about["pairs"], self._shard_size
+        picture = (self.settings.picture_size, self.settings.picture_size, 3)
+        level = (self.settings.n_mels, self.settings.frames)
+        lengths = [min(size, pairs - first) for first in range(0, pairs, size)]
+        return [
+            (
+                _map(self.root, f"shards/{shard:05d}.pictures.npy", (length, *picture)),
+                _map(self.root, f"shards/{shard:05d}.levels.npy", (length, *level)),
+            )
+            for shard, length in enumerate(lengths)
+        ]
 
 
 class Loader:
@@ -136,7 +160,7 @@ class Loader:
 
     def order(self, number: int) -> Iterator[list[int]]:
         """Positions of the pairs of each batch."""
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
         shuffled = torch.randperm(len(self.dataset), generator=generator).tolist()
         for first in range(0, len(self) * self.batch_size, self.batch_size):
             items = shuffled[first : first + self.batch_size]
@@ -186,6 +210,8 @@ def read_about(root: Path) -> dict[str, Any]:
 
     Raises:
         DataError: there is none, or it is of another version.
+        ConfigError: it is not TOML.
+        ValueError: it lacks what every reader needs.
     """
     file = root / "dataset.toml"
     if not file.is_file():
@@ -194,22 +220,46 @@ def read_about(root: Path) -> dict[str, Any]:
     about = read_toml(file)
     if about.get("format") != FORMAT:
         raise DataError(f"{file} has format {about.get('format')}, this cmcgan reads {FORMAT}; prepare it again")
+    if lacking := [key for key, kind in NEEDED.items() if not isinstance(about.get(key), kind)]:
+        raise ValueError(f"it lacks {', '.join(lacking)}")
+    if about["shard_size"] < 1:
+        raise ValueError(f"its shard_size is {about['shard_size']}")
     return about
 
 
-def _read_index(file: Path) -> list[Pair]:
-    try:
-        with file.open(encoding="utf-8", newline="") as lines:
-            rows = list(csv.DictReader(lines))
-    except OSError as error:
-        raise DataError(
-            f"{file} cannot be read ({error.strerror}); see: cmcgan prepare --check {file.parent}"
-        ) from error
-    return [Pair(**{**row, "start": float(row["start"])}) for row in rows]  # type: ignore[arg-type]
+def read_index(root: Path) -> list[Pair]:
+    """`index.csv` of a prepared dataset.
+
+    Raises:
+        OSError: it cannot be read.
+        csv.Error, ValueError: it has other columns, a line is not whole, or it is no text.
+    """
+    with (root / "index.csv").open(encoding="utf-8", newline="") as lines:
+        rows = csv.reader(lines, strict=True)
+        if tuple(next(rows, ())) != COLUMNS:
+            raise ValueError("its first line does not name its columns")
+        index = []
+        for row in rows:
+            if len(row) != len(COLUMNS):
+                raise ValueError(f"line {rows.line_num} has {len(row)} columns, not {len(COLUMNS)}")
+            values: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
+            index.append(Pair(**{**values, "start": float(values["start"])}))
+    return index
 
 
-def _map(file: Path) -> NDArray[Any]:
+def _map(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    with reading(root, name):
+        array: NDArray[Any] = np.load(root / name, mmap_mode="r", allow_pickle=False)
+        if array.shape != shape:
+            raise ValueError(f"its shape is {array.shape}, not {shape}")
+    return array
+
+
+@contextmanager
+def reading(root: Path, name: str) -> Iterator[None]:
+    """Name the file and the next command where a file of a prepared dataset is missing or damaged."""
     try:
-        return np.load(file, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
-    except (OSError, ValueError) as error:
-        raise DataError(f"{file} cannot be read ({error}); see: cmcgan prepare --check {file.parent.parent}") from error
+        yield
+    except DAMAGE as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise DataError(f"{root / name} cannot be read ({reason}); see: cmcgan prepare --check {root}") from error

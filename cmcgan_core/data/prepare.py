@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from cmcgan_core.data import prepared
-from cmcgan_core.data.dataset import FORMAT, read_about
+from cmcgan_core.data.dataset import FORMAT, read_about, reading
 from cmcgan_core.data.media import media_kind, sound_seconds
 from cmcgan_core.data.parts import explained, part_name, read_log, write_parts
 from cmcgan_core.data.prepared import check
@@ -197,9 +197,11 @@ def _content(recordings: list[Recording], parts: list[Path]) -> str:
 
 def _already_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]) -> PrepareReport:
     """The report of a dataset that is there and was made with the same settings from the same files."""
-    there = read_about(out)
+    with reading(out, "dataset.toml"):
+        there = read_about(out)
     wanted = {key: value for key, value in about.items() if key != "name"}
     changed = [key for key, value in wanted.items() if there.get(key) != value]
+    changed += {"recordings", "counts", "dropped_silent"} - there.keys()
     if changed or there["features"] != settings:
         named = [f"{key} {there.get(key)}" for key in changed if key != "content"]
         how = f"otherwise ({', '.join(named)})" if named else "from other files, or with other features"
@@ -207,10 +209,8 @@ def _already_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]
             f"{out} holds a dataset that was made {how}; replace it with --overwrite, or choose another --out"
         )
     shutil.rmtree(out / ".parts", ignore_errors=True)
-    with explained(out):
-        skipped = prepared.read_skipped(out)
     return PrepareReport(out, about["source"], there["recordings"], there["counts"], there["dropped_silent"],
-                         tuple(skipped), already_complete=True)  # fmt: skip
+                         tuple(prepared.read_skipped(out)), already_complete=True)  # fmt: skip
 
 
 def _claim(out: Path, overwrite: bool) -> None:

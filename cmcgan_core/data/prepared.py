@@ -3,7 +3,7 @@
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.config import build
-from cmcgan_core.data.dataset import Pair, read_about
+from cmcgan_core.data.dataset import COLUMNS, DAMAGE, Pair, read_about, read_index, reading
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.data.parts import PartBatch, checksum, read_log, read_part
 from cmcgan_core.data.recording import Recording, Skipped
-from cmcgan_core.errors import DataError
 from cmcgan_core.files import atomic_write
 
 #: Pairs in a shard.
 SHARD_SIZE = 1024
-#: Columns of index.csv.
-COLUMNS = tuple(column.name for column in fields(Pair))
 
 
 def write_index(out: Path, recordings: Iterable[Recording], parts: Iterable[Path]) -> list[Pair]:
@@ -43,8 +40,8 @@ def write_skipped(out: Path, skipped: Iterable[Skipped]) -> None:
 
 def read_skipped(out: Path) -> list[Skipped]:
     """The files that gave no pairs, and why."""
-    with (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
-        return [Skipped(*row) for row in csv.reader(file)][1:]
+    with reading(out, "skipped.csv"), (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
+        return [Skipped(name, reason) for name, reason in csv.reader(file)][1:]
 
 
 def write_shards(out: Path, parts: Iterable[Path]) -> Iterator[int]:
@@ -70,14 +67,17 @@ def check(out: Path) -> list[str]:
     Raises:
         DataError: it is no prepared dataset, or one of another version.
     """
-    about = read_about(out)
     try:
-        settings = build(FeatureSettings, about["features"], str(out / "dataset.toml"))
-        index = _read_index(out / "index.csv")
+        about = read_about(out)
+        settings = build(FeatureSettings, about["features"], "[features]")
+    except DAMAGE as error:
+        return [f"damaged: dataset.toml ({error}); make it again with --overwrite"]
+    try:
+        index = read_index(out)
     except FileNotFoundError:
         return ["missing: index.csv"]
-    except (DataError, OSError, ValueError, KeyError) as error:
-        return [f"damaged: index.csv or dataset.toml ({error})"]
+    except DAMAGE as error:
+        return [f"damaged: index.csv ({error})"]
     faults = _check_counts(about, index)
     size = int(about["shard_size"])
     for shard, first in enumerate(range(0, len(index), size)):
@@ -92,19 +92,19 @@ class _Kind:
     dtype: type
 
 
-def _check_counts(about: dict[str, Any], index: list[dict[str, str]]) -> list[str]:
+def _check_counts(about: dict[str, Any], index: list[Pair]) -> list[str]:
     counts: dict[str, dict[str, int]] = {}
-    for (split, label), count in Counter((row["split"], row["label"]) for row in index).items():
+    for (split, label), count in Counter((pair.split, pair.label) for pair in index).items():
         counts.setdefault(split, {})[label] = count
     faults = []
     if len(index) != about["pairs"]:
         faults.append(f"damaged: index.csv has {len(index)} pairs, dataset.toml says {about['pairs']}")
-    elif counts != about["counts"]:
+    elif counts != about.get("counts"):
         faults.append("damaged: the counts of index.csv and dataset.toml differ")
     return faults
 
 
-def _check_shard(out: Path, shard: int, rows: list[dict[str, str]], settings: FeatureSettings) -> list[str]:
+def _check_shard(out: Path, shard: int, rows: list[Pair], settings: FeatureSettings) -> list[str]:
     side = settings.picture_size
     kinds = (
         _Kind("pictures", (side, side, 3), np.uint8),
@@ -115,7 +115,7 @@ def _check_shard(out: Path, shard: int, rows: list[dict[str, str]], settings: Fe
     pictures, levels = arrays
     if pictures is None or levels is None:
         return faults
-    wrong = [row["id"] for i, row in enumerate(rows) if checksum(pictures[i], levels[i]) != row["checksum"]]
+    wrong = [row.id for i, row in enumerate(rows) if checksum(pictures[i], levels[i]) != row.checksum]
     if wrong:
         names = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         faults.append(
@@ -140,15 +140,6 @@ def _check_array(out: Path, name: str, rows: int, kind: _Kind, faults: list[str]
         )
         return None
     return array
-
-
-def _read_index(file: Path) -> list[dict[str, str]]:
-    with file.open(encoding="utf-8", newline="") as lines:
-        reader = csv.DictReader(lines)
-        rows = list(reader)
-    if tuple(reader.fieldnames or ()) != COLUMNS or any(None in row.values() or None in row for row in rows):
-        raise ValueError("a line has other columns")
-    return rows
 
 
 def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
