@@ -136,6 +136,47 @@ def test_class_folders_in_both_layouts(tmp_path):
     assert skipped == [("violin", "the class has sounds but no pictures")]
 
 
+@pytest.mark.parametrize("layout", ["{split}/{label}/{name}", "{split}/{kind}/{label}/{name}"])
+def test_folders_named_after_splits_fix_the_splits_of_class_folders(tmp_path, layout):
+    for split in ("Train", "val", "TEST"):
+        for label in ("violin", "drum"):
+            for kind, name, write, data in (
+                ("s", "a.wav", write_wav, tone(0.6)),
+                ("p", "a.png", write_jpg, plain((9, 9, 9))),
+            ):
+                write(tmp_path / layout.format(split=split, kind=kind, label=label, name=name), data)
+    write_wav(tmp_path / layout.format(split="TEST", kind="s", label="mute", name="a.wav"), tone(0.6))
+    write_wav(tmp_path / "stray.wav", tone(0.6))
+    recordings, pairs, skipped = read("classes", tmp_path)
+    assert sorted((r.label, r.split) for r in recordings.values()) == [
+        (label, split) for label in ("drum", "violin") for split in ("test", "train", "validation")
+    ]
+    assert all(p.picture_file.split("/")[0] == name.split("/")[0] for name, found in pairs.items() for p in found)
+    assert dict(skipped) == {
+        "stray.wav": "lies in no class folder", "TEST/mute": "the class has sounds but no pictures",
+    }  # fmt: skip
+
+
+def test_folders_named_after_splits_fix_the_splits_of_videos(tmp_path):
+    for name in ("train/violin/a.mp4", "train/tuba/b.mp4", "test/violin/c.mp4", "test/d.mp4"):
+        write_video(tmp_path / name, [plain((50, 50, 50))])
+    (tmp_path / "test" / "tuba").mkdir()
+    found, faults = SOURCES.get("videos").recordings(tmp_path, OPTIONS)
+    assert [(r.label, r.split) for r in found] == [("violin", "test"), ("tuba", "train"), ("violin", "train")]
+    assert [skip.file for skip in faults] == ["test/d.mp4", "test/tuba"]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("file,label\ntest/d.mp4,viola\ntrain/violin/a.mp4,viola\n")
+    found, _ = SOURCES.get("videos").recordings(tmp_path, SourceOptions(labels=labels))
+    assert [(r.label, r.split) for r in found] == [("viola", "test"), ("viola", "train")]
+
+
+def test_a_class_may_be_named_like_a_split_beside_others(tmp_path):
+    for label in ("train", "plane"):
+        write_video(tmp_path / label / "a.mp4", [plain((50, 50, 50))])
+    found, _ = SOURCES.get("videos").recordings(tmp_path, OPTIONS)
+    assert {(r.label, r.split) for r in found} == {("train", None), ("plane", None)}
+
+
 @pytest.mark.parametrize(("sounds", "pictures"), [(3, 9), (7, 4), (4, 4), (1, 3), (5, 1)])
 def test_no_picture_serves_two_splits(tmp_path, sounds, pictures):
     class_folders(tmp_path, ["violin", "drum"], sounds, pictures, seconds=2.6)

@@ -4,8 +4,8 @@ import csv
 import itertools
 import os
 import random
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,14 +25,18 @@ from cmcgan_core.data.recording import (
 )  # fmt: skip
 from cmcgan_core.errors import DataError, MediaError
 
+#: Folders that fix the split of what lies in them, where all folders of the root are of these names, in any case.
+SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
+
 
 @dataclass(frozen=True)
 class ClassFolders:
     """Sounds and pictures that belong together by class only, as in INIS (Chen et al., ACM MM 2017).
 
-    `<root>/<class>/**` where a folder holds both, else `<root>/<anything>/<class>/**`. A sound file is a recording. The
-    pictures of a class are dealt out at random to its recordings, so that no picture serves two of them; where there
-    are fewer pictures than recordings, recordings share pictures and are one group.
+    `<root>/<class>/**` where a folder holds both, else `<root>/<anything>/<class>/**`; either may lie below
+    `SPLIT_FOLDERS`. A sound file is a recording. The pictures of a class (in one split folder) are dealt out at random
+    to its recordings, so that no picture serves two of them; where there are fewer pictures than recordings, recordings
+    share pictures and are one group.
     """
 
     def detects(self, root: Path) -> bool:
@@ -49,12 +53,14 @@ class ClassFolders:
         refuse_labels(options, "class folders")
         found: list[Recording] = []
         faults: list[Skipped] = []
-        for label, media in sorted(_by_class(root, faults).items()):
+        for (top, label), media in sorted(_by_class(root, faults).items()):
             if "sound" in media and "picture" in media:
-                found += _dealt(label, media["sound"], media["picture"], options.seed)
+                dealt = _dealt(label, media["sound"], media["picture"], options.seed)
+                found += [replace(recording, split=SPLIT_FOLDERS.get(top.lower())) for recording in dealt]
             else:
+                name = f"{top}/{label}" if top else label
                 there = "sounds but no pictures" if "sound" in media else "pictures but no sounds"
-                faults.append(Skipped(label, f"the class has {there if media else 'neither sounds nor pictures'}"))
+                faults.append(Skipped(name, f"the class has {there if media else 'neither sounds nor pictures'}"))
         return found, faults
 
     def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
@@ -84,7 +90,10 @@ class ClassFolders:
 
 @dataclass(frozen=True)
 class VideoFolders:
-    """`<root>/<class>/**` with videos, or any folder of them with a CSV of `file,label`; a video is a recording."""
+    """`<root>/<class>/**` with videos, or any folder of them with a CSV of `file,label`; a video is a recording.
+
+    Either may lie below `SPLIT_FOLDERS`.
+    """
 
     def detects(self, root: Path) -> bool:
         """Whether there is a video in it."""
@@ -93,16 +102,22 @@ class VideoFolders:
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """The videos that have a class, and those that have none."""
         videos = {name: path for name, path in _files(root) if media_kind(path) == "video"}
-        labels = {name: name.split("/")[0] for name in videos if "/" in name}
+        splits = _split_folders(videos)
+        level = 1 if splits else 0
+        labels = {name: name.split("/")[level] for name in videos if name.count("/") > level}
         missing = "lies in no class folder; make one, or give --labels"
-        empty = _bare_folders(root, "*/")
+        empty = _bare_folders(root, level + 1)
         if options.labels is not None:
             labels, missing, empty = _read_labels(options.labels), f"has no label in {options.labels.name}", []
         require_distinct(labels.values())
         faults = [Skipped(name, missing) for name in videos if name not in labels]
         faults += [Skipped(name, "has a label, but is no video that is there") for name in labels if name not in videos]
         faults += [Skipped(name, "holds no media") for name in empty]
-        found = [Recording(name, labels[name], files=(path,)) for name, path in videos.items() if name in labels]
+        found = [
+            Recording(name, labels[name], split=splits.get(name.split("/")[0]), files=(path,))
+            for name, path in videos.items()
+            if name in labels
+        ]
         return found, faults
 
     def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
@@ -137,26 +152,42 @@ def _files(root: Path) -> Iterator[tuple[str, Path]]:
 Media = dict[Kind, list[tuple[str, Path]]]
 
 
-def _by_class(root: Path, faults: list[Skipped]) -> dict[str, Media]:
-    """The media of each class by kind."""
+def _by_class(root: Path, faults: list[Skipped]) -> dict[tuple[str, str], Media]:
+    """The media, by kind, of each split folder ("" where there is none) and class."""
     files = [(name.split("/"), media_kind(path), path) for name, path in _files(root)]
-    first: dict[str, set[Kind | None]] = {}
+    splits = _split_folders("/".join(parts) for parts, _, _ in files)
+    level = 1 if splits else 0
+    first: dict[tuple[str, ...], set[Kind | None]] = {}
     for parts, kind, _ in files:
-        first.setdefault(parts[0], set()).add(kind)
-    depth = 0 if any({"sound", "picture"} <= kinds for kinds in first.values()) else 1
-    classes: dict[str, Media] = {name: {} for name in _bare_folders(root, "*/" * (depth + 1))}
+        first.setdefault(tuple(parts[: level + 1]), set()).add(kind)
+    level += 0 if any({"sound", "picture"} <= kinds for kinds in first.values()) else 1
+    bare = [name.split("/") for name in _bare_folders(root, level + 1)]
+    classes: dict[tuple[str, str], Media] = {(parts[0] if splits else "", parts[-1]): {} for parts in bare}
     for parts, kind, path in files:
-        if len(parts) < depth + 2:
+        if len(parts) < level + 2:
             faults.append(Skipped("/".join(parts), "lies in no class folder"))
         elif kind:
-            classes.setdefault(parts[depth], {}).setdefault(kind, []).append(("/".join(parts), path))
-    require_distinct(sorted(classes))
+            key = (parts[0] if splits else "", parts[level])
+            classes.setdefault(key, {}).setdefault(kind, []).append(("/".join(parts), path))
+    require_distinct(sorted({label for _, label in classes}))
     return classes
 
 
-def _bare_folders(root: Path, pattern: str) -> list[str]:
-    """Names of the folders that match and hold no media."""
-    return sorted(folder.name for folder in root.glob(pattern) if not any(_files(folder)) and folder.name[0] != ".")
+def _split_folders(names: Iterable[str]) -> dict[str, str]:
+    """The split that each first folder of some files fixes; none where one of these folders is named otherwise."""
+    folders = {name.split("/")[0] for name in names if "/" in name}
+    splits = {folder: SPLIT_FOLDERS[folder.lower()] for folder in folders if folder.lower() in SPLIT_FOLDERS}
+    return splits if len(splits) == len(folders) else {}
+
+
+def _bare_folders(root: Path, depth: int) -> list[str]:
+    """The folders at a depth that hold no media, relative to the root."""
+    names = {folder.relative_to(root).as_posix(): folder for folder in root.glob("*/" * depth)}
+    return sorted(
+        name
+        for name, folder in names.items()
+        if not any(part.startswith(".") for part in name.split("/")) and not any(_files(folder))
+    )
 
 
 def _dealt(label: str, sounds: list[tuple[str, Path]], pictures: list[tuple[str, Path]], seed: int) -> list[Recording]:
