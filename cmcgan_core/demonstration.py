@@ -40,7 +40,7 @@ class Tour:
 
 
 #: About five minutes on two CPU cores.
-FULL = Tour(1950, "small", ("train.epochs=5",))
+FULL = Tour(1950, "small", ("train.epochs=6",))
 #: About one minute.
 FAST = Tour(520, "tiny", ("train.epochs=6",))
 
