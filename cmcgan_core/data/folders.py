@@ -55,7 +55,11 @@ class ClassFolders:
         faults: list[Skipped] = []
         for (top, label), media in sorted(_by_class(root, faults).items()):
             if "sound" in media and "picture" in media:
-                dealt = _dealt(label, media["sound"], media["picture"], options.seed)
+                pictures = list(_readable(media["picture"], faults))
+                if not pictures:
+                    faults.append(Skipped(label, "the class has no picture that can be read"))
+                    continue
+                dealt = _dealt(label, media["sound"], pictures, options.seed)
                 found += [replace(recording, split=SPLIT_FOLDERS.get(top.lower())) for recording in dealt]
             else:
                 name = f"{top}/{label}" if top else label
@@ -188,6 +192,17 @@ def _bare_folders(root: Path, depth: int) -> list[str]:
         for name, folder in names.items()
         if not any(part.startswith(".") for part in name.split("/")) and not any(_files(folder))
     )
+
+
+def _readable(pictures: list[tuple[str, Path]], faults: list[Skipped]) -> Iterator[tuple[str, Path]]:
+    """The pictures that can be read: a sound that was dealt damaged ones only would be lost with them."""
+    for name, path in pictures:
+        try:
+            read_picture(path, 16)  # small, as a JPEG is then decoded at an eighth of its size
+        except MediaError as error:
+            faults.append(skipped(name, path, error))
+        else:
+            yield name, path
 
 
 def _dealt(label: str, sounds: list[tuple[str, Path]], pictures: list[tuple[str, Path]], seed: int) -> list[Recording]:

@@ -1,0 +1,52 @@
+"""What only a CUDA device can show; run with: pytest -m gpu."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cmcgan_core.checkpoint import load_checkpoint, read_about
+from cmcgan_core.data.dataset import PairDataset, in_order
+from cmcgan_core.evaluate import evaluate
+from cmcgan_core.generate import translator
+from cmcgan_core.training import train_run
+from conftest import tiny_config
+
+pytestmark = pytest.mark.gpu
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+@pytest.fixture(autouse=True)
+def _needs_cuda() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+
+
+@pytest.mark.parametrize("precision", ["float32", "auto"])
+def test_a_run_trains_on_cuda_and_resumes_there(prepared: Path, tmp_path: Path, precision: str) -> None:
+    config = tiny_config(f"train.precision={precision}", "train.epochs=10")
+    result = train_run(config, prepared, tmp_path / "run", device="cuda")
+    assert result.finished
+    assert result.losses["class"] < 1.0
+    assert train_run(config, prepared, tmp_path / "run", device="cuda", resume=True).finished
+    assert evaluate(tmp_path / "run", prepared, device="cuda").pairs["test"] == 12
+
+
+def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -> None:
+    made = []
+    for device in (CPU, CUDA):
+        trained = load_checkpoint(tiny_run / "last.safetensors", device)
+        batch = next(in_order(PairDataset(prepared, "test"), trained.about.config.network, 4, device))
+        generator = torch.Generator().manual_seed(0)
+        with torch.inference_mode():
+            made.append(translator(trained).translate("a2v", batch.audio, generator).cpu())
+    torch.testing.assert_close(made[0], made[1], atol=1e-3, rtol=1e-3)
+
+
+def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("train.epochs=1")
+    train_run(config, prepared, tmp_path / "run", device="cuda")
+    last = tmp_path / "run" / "last.safetensors"
+    trained = load_checkpoint(last, CPU)
+    assert trained.about == read_about(last)
+    assert all(p.device == CPU for p in trained.inference.parameters())
