@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import tiny_config
 
 from cmcgan_core.checkpoint import load_checkpoint, read_about
 from cmcgan_core.data.dataset import PairDataset, in_order
 from cmcgan_core.evaluate import evaluate
 from cmcgan_core.generate import translator
 from cmcgan_core.training import train_run
-from conftest import tiny_config
 
 pytestmark = pytest.mark.gpu
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
