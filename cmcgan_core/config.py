@@ -77,6 +77,7 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training pairs.
+        least_steps: updates below which a small dataset gets more epochs.
         batch_size: pairs a step.
         generator: optimizer of what generates (of the whole network, where nothing is adversarial).
         discriminator: optimizer of the discriminator.
@@ -89,6 +90,7 @@ class TrainConfig:
     """
 
     epochs: Count = 200
+    least_steps: Count = 1
     batch_size: Annotated[int, Range(minimum=2)] = 64
     generator: OptimizerConfig = field(default_factory=OptimizerConfig)
     discriminator: OptimizerConfig = field(default_factory=OptimizerConfig)

@@ -232,7 +232,8 @@ class _Run:
         if config.train.average:
             self.inference = copy.deepcopy(self.inference).eval().requires_grad_(False)
         self.optimizers = self.method.optimizers()
-        self.steps = config.train.epochs * len(self.loader)
+        self.epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
+        self.steps = self.epochs * len(self.loader)
         self.step = 0
         self.best: float | None = None
         self.last = out / "last.safetensors"
@@ -267,7 +268,7 @@ class _Run:
         losses: dict[str, float] = {}
         pending: list[dict[str, Tensor]] = []
         with RunLog(self.out, self.step) as log:
-            for update in fit(self.method, self.optimizers, self.loader, self.config.train.epochs, self.step):
+            for update in fit(self.method, self.optimizers, self.loader, self.epochs, self.step):
                 self.step = update.step
                 pending.append(update.losses)
                 if self.config.train.average:
@@ -298,7 +299,7 @@ class _Run:
         return About(self.config, dataset.classes, dataset.settings, self.step, self.steps, name, content, self.best)
 
     def _is_due(self, epoch: int) -> bool:
-        return (epoch + 1) % self.config.train.sample_every == 0 or epoch + 1 == self.config.train.epochs
+        return (epoch + 1) % self.config.train.sample_every == 0 or epoch + 1 == self.epochs
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
         means = {name: float(torch.stack([losses[name] for losses in pending]).mean()) for name in pending[0]}

@@ -182,6 +182,11 @@ def test_a_plan_counts_without_training(prepared: Path) -> None:
     assert round(plan["parameters to generate"] / 1e6, 2) == 59.47
 
 
+def test_a_small_dataset_gets_more_epochs(prepared: Path) -> None:
+    for least, steps in ((1, 6), (6, 6), (7, 9)):  # batches of 16 of 48 pairs, 2 epochs
+        assert plan_run(tiny_config(f"train.least_steps={least}"), prepared)["steps"] == steps
+
+
 def test_the_learning_rate_falls_along_a_cosine() -> None:
     assert cosine(0, 0.02) == 1
     assert cosine(0.5, 0.02) == pytest.approx(0.51)
