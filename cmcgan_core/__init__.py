@@ -4,11 +4,14 @@ All that the command line does, a Python user can do with these names; each is i
 `import cmcgan_core` costs nothing.
 
 ```python
+from pathlib import Path
+
 import cmcgan_core as cmcgan
 
-cmcgan.prepare(Path("urmp"), Path("prepared/urmp"), None, cmcgan.SourceOptions())
-config = cmcgan.load_config("small")
-cmcgan.train_run(config, Path("prepared/urmp"), Path("runs/urmp"), on_progress=cmcgan.tqdm_progress())
+if __name__ == "__main__":  # `prepare` starts processes, which import this file
+    data = cmcgan.prepare(Path("urmp"), Path("prepared/urmp"), None, cmcgan.SourceOptions()).out
+    run = cmcgan.train_run(cmcgan.load_config("small"), data, Path("runs/urmp"), on_progress=cmcgan.tqdm_progress())
+    print(cmcgan.evaluate(run.out, data).table1)
 ```
 """
 
