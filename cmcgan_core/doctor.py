@@ -74,7 +74,7 @@ def import_torchaudio() -> ModuleType:
                           f"({str(error).splitlines()[0]}); mend it with: {_TORCH_MEND}") from error  # fmt: skip
 
 
-_TORCH_MEND = 'pip install "torch>=2.11,<2.14" "torchaudio>=2.11,<2.12"'
+_TORCH_MEND = 'pip install --force-reinstall "torch>=2.11,<2.14" "torchaudio>=2.11,<2.12"'
 
 
 def _torch() -> Finding:
@@ -96,9 +96,8 @@ def _cuda() -> Finding:
         return Finding(
             "cuda", "not used", "there is an NVIDIA driver, but this torch is built without CUDA", _TORCH_MEND
         )
-    return Finding(
-        "cuda", "not used", f"the NVIDIA driver is too old for CUDA {torch.version.cuda}", "update the driver"
-    )
+    why = f"torch, built for CUDA {torch.version.cuda}, sees no device: the driver is too old, or the device is hidden"
+    return Finding("cuda", "not used", why, "update the NVIDIA driver, or unset CUDA_VISIBLE_DEVICES")
 
 
 def _torchaudio() -> Finding:
