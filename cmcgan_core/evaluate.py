@@ -93,10 +93,12 @@ def evaluate(
         preset = trained.about.config.judge
         path = train_classifier(data, modalities, preset, device=device, on_progress=on_progress)
         judges[modalities] = load_checkpoint(path, on)
-    said = {split: Answers(trained, judges, held_out, seed, controls=True).collect(on_progress)}
+    asked = {split: Answers(trained, judges, held_out, seed, controls=True)}
     if split != "train":
-        said["train"] = Answers(trained, judges, train, seed, most=len(held_out)).collect(on_progress)
-    return _tabulate(trained, data, split, seed, said)
+        asked["train"] = Answers(trained, judges, train, seed, most=len(held_out))
+    said = {part: answers.collect(on_progress) for part, answers in asked.items()}
+    pairs = {part: len(answers.items) for part, answers in asked.items()}
+    return _tabulate(trained, data, split, seed, pairs, said)
 
 
 class Answers:
@@ -206,7 +208,12 @@ def _check(trained: Trained, dataset: PairDataset) -> None:
 
 
 def _tabulate(
-    trained: Trained, data: Path, split: str, seed: int, said: Mapping[str, Mapping[str, Accuracy]]
+    trained: Trained,
+    data: Path,
+    split: str,
+    seed: int,
+    pairs: dict[str, int],
+    said: Mapping[str, Mapping[str, Accuracy]],
 ) -> Evaluation:
     table1 = {
         name: {
@@ -215,8 +222,6 @@ def _tabulate(
         for direction, name in TABLE_NAMES.items()
     }
     held_out = said[split]
-    pairs = {split: len(PairDataset(data, split))}
-    pairs["train"] = min(len(PairDataset(data, "train")), pairs[split])
     return Evaluation(
         checkpoint=str(trained.path),
         data=str(data),

@@ -17,9 +17,6 @@ from cmcgan_core.data import features, media
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.methods import Translator
 
-#: What `--to` calls each direction.
-DIRECTIONS = {"visual": "a2v", "audio": "v2a"}
-
 
 @dataclass(frozen=True)
 class Choices:

@@ -183,8 +183,9 @@ def train_classifier(
     config = replace(load_config(preset), options={"modalities": list(modalities)}, seed=seed)
     out = data / "judges" / f"{preset}-{modalities}-{seed}"
     last = out / "last.safetensors"
-    fits = last.exists() and _same(checkpoint.read_about(last), config, PairDataset(data, "train"))
-    if fits and checkpoint.read_about(last).finished:
+    about = checkpoint.read_about(last) if last.exists() else None
+    fits = about is not None and _same(about, config, PairDataset(data, "train"))
+    if about is not None and fits and about.finished:
         return last
     result = train_run(config, data, out, device=device, resume=fits, overwrite=not fits, on_progress=on_progress)
     if not result.finished:
