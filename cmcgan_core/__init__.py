@@ -30,7 +30,7 @@ _PUBLIC = {
     "Config": "config",
     "load_config": "config",
     "train_run": "training",
-    "train_classifier": "training",
+    "train_classifier": "classifiers",
     "load_checkpoint": "checkpoint",
     "find_checkpoint": "checkpoint",
     "Choices": "generate",

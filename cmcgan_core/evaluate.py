@@ -18,6 +18,7 @@ from torch import Tensor
 
 from cmcgan_core import metrics
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
+from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import Batch, PairDataset, to_batch, wrong_partners
 from cmcgan_core.device import choose_device
@@ -25,7 +26,6 @@ from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.generate import to_network, translator
 from cmcgan_core.methods.cmcgan import TRANSLATIONS
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.training import train_classifier
 
 #: Names of the directions in the papers' tables.
 TABLE_NAMES = {"a2v": "S2I", "v2a": "I2S"}

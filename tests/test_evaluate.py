@@ -6,12 +6,13 @@ from conftest import COUNTS, tiny_config, write_dataset
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.evaluate import Answers, evaluate, paper_tables
 from cmcgan_core.methods import Translator
 from cmcgan_core.progress import silent
-from cmcgan_core.training import train_classifier, train_run
+from cmcgan_core.training import train_run
 
 CPU = torch.device("cpu")
 

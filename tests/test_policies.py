@@ -19,7 +19,7 @@ LAYERS = [
     "figures runlog",
     "methods",
     "checkpoint",
-    "training generate classify",
+    "runs classifiers training generate classify",
     "evaluate report doctor",
     "demonstration",
 ]

@@ -12,10 +12,12 @@ from conftest import CLASSES, tiny_config, write_dataset
 
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint, read_about, read_tensors
+from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
 from cmcgan_core.progress import Progress
-from cmcgan_core.training import cosine, plan_run, resume_config, train_classifier, train_run
+from cmcgan_core.runs import cosine
+from cmcgan_core.training import plan_run, resume_config, train_run
 
 
 def interrupt_at(step: int):

@@ -1,0 +1,304 @@
+"""A run in its folder: the loop, its checkpoints, its log.
+
+A run folder holds `config.toml` (as resolved), `run.toml` (data, versions), `metrics.jsonl`, TensorBoard events where
+TensorBoard is installed, `samples/*.png`, `last.safetensors` (to go on, and to use) and, where the dataset has a
+validation split, `best.safetensors` (to use; lowest validation loss).
+"""
+
+import copy
+import math
+import platform
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from cmcgan_core import __version__, checkpoint
+from cmcgan_core.checkpoint import About
+from cmcgan_core.config import Config
+from cmcgan_core.data.dataset import Batch, Loader, PairDataset, in_order, to_batch
+from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
+from cmcgan_core.files import write_text
+from cmcgan_core.methods import Method, make_method
+from cmcgan_core.progress import OnProgress, Progress
+from cmcgan_core.runlog import RunLog
+from cmcgan_core.signals import Stop
+from cmcgan_core.toml import dump_toml
+
+#: Updates between two lines of the log.
+LOG_EVERY = 10
+#: Pairs of a sample grid.
+GRID = 8
+#: What a run writes that does not outlive it; patterns within its folder.
+OWN_FILES = (
+    "last.safetensors", "best.safetensors", "classifier.safetensors", ".*.safetensors.*.tmp", "metrics.jsonl",
+    "samples/epoch_*.png", "events.out.tfevents.*",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Update:
+    """One training step that has been done: its number from 1, its epoch from 0, its losses on the device."""
+
+    step: int
+    epoch: int
+    losses: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What became of a run.
+
+    Attributes:
+        out: run folder.
+        step: updates done.
+        steps: updates planned.
+        seconds: of this call.
+        losses: means over the last log interval.
+        best: lowest validation loss, or None without a validation split.
+    """
+
+    out: Path
+    step: int
+    steps: int
+    seconds: float
+    losses: dict[str, float]
+    best: float | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all planned updates are done."""
+        return self.step >= self.steps
+
+
+def fit(
+    method: Method, optimizers: Mapping[str, Optimizer], loader: Loader, epochs: int, done: int = 0
+) -> Iterator[Update]:
+    """Train, and yield after every step; whoever called it averages, logs, saves and stops.
+
+    What a step draws depends on the seed and the step alone, so a run that goes on equals one that never stopped.
+
+    Args:
+        method: on its device, in training mode.
+        optimizers: the method's.
+        loader: of the training split.
+        epochs: to do in all.
+        done: steps done before.
+    """
+    steps = epochs * len(loader)
+    rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
+    for epoch in range(done // len(loader), epochs):
+        skip = done - epoch * len(loader) if epoch == done // len(loader) else 0
+        for step, batch in enumerate(loader.epoch(epoch, skip), start=epoch * len(loader) + skip + 1):
+            share = cosine((step - 1) / steps, method.config.train.final_learning_rate)
+            for name, optimizer in optimizers.items():
+                for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
+                    group["lr"] = rate * share
+            generator = torch.Generator().manual_seed(method.config.seed * 1_000_003 + step)
+            yield Update(step, epoch, method.train_step(_laid_out(batch, method.config), optimizers, generator))
+
+
+class Run:
+    """The state of a run in its folder."""
+
+    def __init__(self, config: Config, data: Path, out: Path, device: torch.device) -> None:
+        self.config, self.data, self.out, self.device = config, data, out, device
+        dataset = PairDataset(data, "train")
+        self.loader = Loader(dataset, config.network, config.train.batch_size, config.seed, device)
+        self.validation = PairDataset(data, "validation")
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            self.method = make_method(config, dataset.classes, dataset.settings)
+        self.method.to(device).train()
+        self.method.to(memory_format=_format(config))  # type: ignore[call-overload]
+        self.inference = self.method.inference
+        if config.train.average:
+            self.inference = copy.deepcopy(self.inference).eval().requires_grad_(False)
+        self.optimizers = self.method.optimizers()
+        self.epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
+        self.steps = self.epochs * len(self.loader)
+        self.step = 0
+        self.best: float | None = None
+        self.last = out / "last.safetensors"
+
+    def begin(self) -> None:
+        """Write the head of a new run; what an older run left is removed, and nothing else."""
+        older = (self.out / "config.toml").exists()
+        for pattern in OWN_FILES if older else ():
+            for old in self.out.glob(pattern):
+                old.unlink()
+        about = {
+            "data": str(self.data.resolve()), "device": str(self.device), "cmcgan": __version__,
+            "torch": torch.__version__, "python": platform.python_version(),
+        }  # fmt: skip
+        write_text(self.out / "run.toml", dump_toml(about))
+        write_text(self.out / "config.toml", dump_toml(self.config.to_dict()))
+
+    def load(self) -> None:
+        """Take up the state of `last.safetensors`."""
+        about = checkpoint.read_about(self.last)
+        if not fits(about, self.config, self.loader.dataset):
+            raise CheckpointError(f"{self.last} was trained with another configuration or dataset; begin anew with "
+                                  "--overwrite, or name another --out")  # fmt: skip
+        checkpoint.load_training(self.last, self.method, self.inference, self.optimizers)
+        self.step, self.best = about.step, about.best
+
+    def train(self, on_progress: OnProgress, stop: Stop) -> TrainResult:
+        """From the step reached to the end, or to where it is asked to stop."""
+        started = time.monotonic()
+        given = "-".join(self.config.options.get("modalities", []))
+        stage = f"training {self.config.preset or self.config.method} {given}".rstrip()
+        losses: dict[str, float] = {}
+        pending: list[dict[str, Tensor]] = []
+        with RunLog(self.out, self.step) as log:
+            for update in fit(self.method, self.optimizers, self.loader, self.epochs, self.step):
+                self.step = update.step
+                pending.append(update.losses)
+                if self.config.train.average:
+                    update_average(self.inference, self.method.inference, self.config.train.average, update.step)
+                ends_epoch = update.step % len(self.loader) == 0
+                if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
+                    losses, pending = self._means(pending), []
+                    log.write(update.step, update.epoch, losses)
+                if ends_epoch and self._is_due(update.epoch):
+                    self._validate(log, update.epoch)
+                    self.save()
+                on_progress(Progress(stage, update.step, self.steps, "steps", losses))
+                if stop.requested:
+                    self.save()
+                    break
+        return TrainResult(self.out, self.step, self.steps, time.monotonic() - started, losses, self.best)
+
+    def save(self) -> None:
+        """Write `last.safetensors`."""
+        if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
+            raise TrainingError(self._advice("weights are no longer finite"))
+        tensors = checkpoint.training_tensors(self.method, self.inference, self.optimizers)
+        checkpoint.save_checkpoint(self.last, self._about(), tensors)
+
+    def _about(self) -> About:
+        dataset = self.loader.dataset
+        name, content = dataset.about["name"], dataset.about.get("content", "")
+        return About(self.config, dataset.classes, dataset.settings, self.step, self.steps, name, content, self.best)
+
+    def _is_due(self, epoch: int) -> bool:
+        return (epoch + 1) % self.config.train.sample_every == 0 or epoch + 1 == self.epochs
+
+    def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
+        means = {name: float(torch.stack([losses[name] for losses in pending]).mean()) for name in pending[0]}
+        if bad := [name for name, value in means.items() if not math.isfinite(value)]:
+            raise TrainingError(self._advice(f"the loss {bad[0]!r} is no longer finite"))
+        return means
+
+    def _advice(self, what: str) -> str:
+        kept = f"the last good state is {self.last}" if self.last.exists() else "nothing was saved yet"
+        return (f"step {self.step}: {what}; {kept}. Try a lower --set train.generator.learning_rate, or "
+                "--set train.precision=float32")  # fmt: skip
+
+    def _validate(self, log: RunLog, epoch: int) -> None:
+        """Draw the sample grid; score the validation split and keep the best."""
+        shown = self.validation if len(self.validation) else self.loader.dataset
+        self.inference.eval()
+        with torch.inference_mode():
+            log.samples(epoch + 1, self.method.samples(self.inference, self._some(shown), self._fixed()))
+            if len(self.validation):
+                score = self._validation_loss()
+                if not math.isfinite(score):
+                    raise TrainingError(self._advice("the validation loss is no longer finite"))
+                log.write(self.step, epoch, {"validation": score})
+                if self.best is None or score < self.best:
+                    self.best = score
+                    checkpoint.save_checkpoint(
+                        self.out / "best.safetensors", self._about(), checkpoint.inference_tensors(self.inference)
+                    )
+        self.method.train()
+
+    def _validation_loss(self) -> float:
+        generator, total = self._fixed(), 0.0
+        for batch in in_order(self.validation, self.config.network, self.config.train.batch_size, self.device):
+            total += len(batch.label) * float(self.method.validation_loss(self.inference, batch, generator))
+        return total / len(self.validation)
+
+    def _some(self, dataset: PairDataset) -> Batch:
+        """Pairs spread evenly over a split, the same ones every time."""
+        items = torch.linspace(0, len(dataset) - 1, min(GRID, len(dataset))).round().long().tolist()
+        network, device = self.config.network, self.device
+        return to_batch(dataset.read(items), network, dataset.settings, device)
+
+    def _fixed(self) -> torch.Generator:
+        return torch.Generator().manual_seed(self.config.seed)
+
+
+def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -> TrainResult:
+    """Train a run to its end; on SIGINT or SIGTERM finish the step, save, and return.
+
+    Args:
+        run: in its folder.
+        resume: go on with the run in that folder, if there is one.
+        overwrite: begin anew where the folder holds a run.
+        on_progress: told after every step.
+
+    Raises:
+        ConfigError, CheckpointError: the folder holds another run.
+        TrainingError: a loss is no longer finite, or the folder cannot be written.
+    """
+    if not resume and not overwrite and (run.out / "config.toml").exists():
+        raise ConfigError(f"{run.out} holds a run already; go on with it (--resume {run.out}), replace it "
+                          "(--overwrite), or name another --out")  # fmt: skip
+    with explained(run.out), Stop() as stop:
+        if resume and run.last.exists():
+            run.load()
+        else:
+            run.begin()
+        return run.train(on_progress, stop)
+
+
+def cosine(share: float, final: float) -> float:
+    """Factor of the learning rate after this share of the steps: from 1 down to `final`."""
+    return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
+
+
+def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
+    """Exponential moving average of the weights; buffers are copied.
+
+    Early on the decay is smaller, (1 + step) / (10 + step), so that the first, random weights are forgotten.
+    """
+    decay = min(decay, (1 + step) / (10 + step))
+    with torch.no_grad():
+        torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
+        for mine, theirs in zip(average.buffers(), module.buffers(), strict=True):
+            mine.copy_(theirs)
+
+
+def _format(config: Config) -> torch.memory_format:
+    return torch.channels_last if config.train.channels_last else torch.contiguous_format
+
+
+def _laid_out(batch: Batch, config: Config) -> Batch:
+    layout = _format(config)
+    return Batch(
+        batch.audio.contiguous(memory_format=layout), batch.visual.contiguous(memory_format=layout), batch.label
+    )
+
+
+def fits(about: About, config: Config, dataset: PairDataset) -> bool:
+    """Whether a checkpoint is of this configuration and of this dataset, split as it is now."""
+    mine = (about.config, about.classes, about.settings, about.content)
+    return mine == (config, dataset.classes, dataset.settings, dataset.about.get("content", ""))
+
+
+@contextmanager
+def explained(out: Path) -> Iterator[None]:
+    """Turn a failure to write the run folder into a `TrainingError`."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise TrainingError(f"{out} cannot be written ({reason}); what was saved before is kept: mend it, then go on "
+                            f"with: cmcgan train --resume {out}") from error  # fmt: skip
