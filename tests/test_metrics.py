@@ -1,10 +1,34 @@
+"""Figures are worked by hand where they can be."""
+
+import math
+
 import pytest
 import torch
+from torch import Tensor
 
-from cmcgan_core.metrics import accuracy, balanced_accuracy, confusion_matrix
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.metrics import (
+    accuracy,
+    balanced_accuracy,
+    bootstrap_interval,
+    confusion_matrix,
+    frechet_distance,
+    high_frequency_energy,
+    kernel_distance,
+    l1_distance,
+    log_spectral_distance,
+    retrieval,
+    spread,
+    ssim,
+    within_class_correlation,
+)
 
 LABEL = torch.tensor([0, 0, 0, 0, 1, 1, 3])
 PREDICTED = torch.tensor([0, 0, 0, 1, 1, 0, 3])
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def test_confusion_matrix_by_hand() -> None:
@@ -19,3 +43,140 @@ def test_accuracies_by_hand() -> None:
 
 def test_balanced_accuracy_does_not_reward_the_frequent_class() -> None:
     assert balanced_accuracy(torch.zeros(7, dtype=torch.long), LABEL, 4) == pytest.approx(1 / 3)
+
+
+def test_an_interval_over_recordings_by_hand() -> None:
+    # Two recordings of two pairs, one all right, one all wrong: of the four draws one is 0, two are .5, one is 1.
+    right, recording = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([7, 7, 3, 3])
+    assert bootstrap_interval(right, recording) == (0.0, 1.0)
+    # The same pairs in four recordings that are half right each have one accuracy in every draw.
+    assert bootstrap_interval(torch.tensor([1.0, 0.0] * 4), torch.arange(8) // 2) == (0.5, 0.5)
+    assert bootstrap_interval(right, torch.zeros(4)) is None
+
+
+def test_an_interval_over_recordings_is_that_of_the_binomial_where_each_has_one_pair() -> None:
+    right = (torch.arange(400) % 4 != 0).double()  # three quarters
+    low, high = bootstrap_interval(right, torch.arange(400)) or (0.0, 0.0)
+    half = 1.96 * math.sqrt(0.75 * 0.25 / 400)
+    assert low == pytest.approx(0.75 - half, abs=0.006)
+    assert high == pytest.approx(0.75 + half, abs=0.006)
+    # Ten pairs a recording that are all right or all wrong: as many as 40 pairs can tell.
+    low, high = bootstrap_interval(right.sort().values, torch.arange(400) // 10) or (0.0, 0.0)
+    assert high - low == pytest.approx(2 * half * math.sqrt(10), rel=0.1)
+
+
+def test_an_interval_of_the_balanced_accuracy_weighs_classes_alike() -> None:
+    # 90 pairs of class 0 are right, 10 of class 1 are wrong, in ten recordings each: every draw has 1/2.
+    label = torch.tensor([0] * 90 + [1] * 10)
+    recording = torch.cat([torch.arange(90) % 10, 10 + torch.arange(10)])
+    assert bootstrap_interval((label == 0).double(), recording, label) == (0.5, 0.5)
+    low, high = bootstrap_interval((label == 0).double(), recording) or (0.0, 0.0)
+    assert low < 0.9 < high
+
+
+def test_an_interval_repeats_with_its_seed() -> None:
+    right, recording = (random(60) > 0).double(), torch.arange(60) // 3
+    assert bootstrap_interval(right, recording, seed=1) == bootstrap_interval(right, recording, seed=1)
+    assert bootstrap_interval(right, recording, seed=1) != bootstrap_interval(right, recording, seed=2)
+
+
+def with_moments(mean: list[float], deviations: list[float]) -> Tensor:
+    """2 D items of D values with exactly this mean and a diagonal covariance."""
+    size = len(mean)
+    corners = torch.eye(size, dtype=torch.float64) * math.sqrt((2 * size - 1) / 2) * torch.tensor(deviations)
+    return torch.cat([corners, -corners]) + torch.tensor(mean)
+
+
+def test_frechet_distance_by_hand() -> None:
+    # Diagonal covariances: |m1 - m2|^2 + sum (s1 - s2)^2 = (3^2 + 4^2) + (2 - 1)^2 + (1 - 4)^2.
+    first, second = with_moments([3, 4], [2, 1]), with_moments([0, 0], [1, 4])
+    assert frechet_distance(first, second) == pytest.approx(25 + 1 + 9)
+    assert frechet_distance(first, first) == pytest.approx(0, abs=1e-9)
+
+
+def test_frechet_distance_does_not_depend_on_the_axes() -> None:
+    rotation = torch.linalg.qr(random(5, 5)).Q
+    first, second = random(40, 5, seed=1) * torch.arange(1, 6), random(50, 5, seed=2) + 1
+    turned = frechet_distance(first @ rotation, second @ rotation)
+    assert turned == pytest.approx(frechet_distance(first, second))
+    assert turned == pytest.approx(frechet_distance(second, first))
+
+
+def test_kernel_distance_by_hand() -> None:
+    # One value: k(x, y) = (x y + 1)^3. Within {0, 1} 1, within {2, 3} 7^3, across 1, 1, 3^3, 4^3.
+    distance = kernel_distance(torch.tensor([[0.0], [1.0]]), torch.tensor([[2.0], [3.0]]))
+    assert distance == pytest.approx(1 + 343 - 2 * (1 + 1 + 27 + 64) / 4)
+
+
+def test_kernel_distance_has_no_bias() -> None:
+    distances = torch.tensor([kernel_distance(random(10, 3, seed=i), random(20, 3, seed=100 + i)) for i in range(60)])
+    assert abs(float(distances.mean())) < 2.5 * float(distances.std()) / math.sqrt(60)
+    assert float(distances.min()) < 0
+
+
+def test_high_frequency_energy_by_hand() -> None:
+    rows, columns = torch.arange(16.0)[:, None], torch.arange(32.0)[None, :]
+    slow = torch.cos(2 * math.pi * rows / 8).expand(16, 32)  # 1/8 cycle a pixel
+    fast = (-1.0) ** (rows + columns)  # the checkerboard, at both Nyquist frequencies
+    maps = torch.stack([slow, fast, 0.5 * fast + slow + 3, torch.ones(16, 32)])[:, None]
+    assert high_frequency_energy(maps).tolist() == pytest.approx([0, 1, 0.25, 0], abs=1e-6)
+
+
+def test_l1_distance_by_hand() -> None:
+    generated, real = torch.zeros(2, 1, 2, 2), torch.tensor([[1.0, -1.0], [0.0, 0.0]]).expand(2, 1, 2, 2).clone()
+    real[1] *= 2
+    assert l1_distance(generated, real).tolist() == [0.5, 1.0]
+
+
+def test_ssim_by_hand() -> None:
+    maps = random(2, 3, 16, 20).clamp(-1, 1)
+    assert ssim(maps, maps).tolist() == pytest.approx([1, 1])
+    # Constant maps have no variance: the luminance term alone remains.
+    luminance = (2 * 0.5 * 0.2 + 0.0004) / (0.5**2 + 0.2**2 + 0.0004)
+    of_constants = ssim(torch.full((1, 1, 11, 11), 0.5), torch.full((1, 1, 11, 11), 0.2))
+    assert of_constants.item() == pytest.approx(luminance, abs=1e-4)
+    # A map and its negative: means near 0, covariance minus the variance.
+    checkered = ((-1.0) ** (torch.arange(12)[:, None] + torch.arange(12)[None, :]))[None, None]
+    assert ssim(checkered, -checkered).item() == pytest.approx(-1, abs=0.01)
+
+
+def test_log_spectral_distance_by_hand() -> None:
+    settings = FeatureSettings(min_db=-80, max_db=30)  # 1 is 55 dB
+    real = torch.zeros(1, 1, 2, 2)
+    generated = torch.tensor([[0.2, 0.0], [0.2, 0.0]])[None, None]  # 11 dB off in the first frame only
+    assert log_spectral_distance(generated, real, settings).item() == pytest.approx(11 / 2)
+    one_band = torch.tensor([[0.2, 0.2], [0.0, 0.0]])[None, None]
+    assert log_spectral_distance(one_band, real, settings).item() == pytest.approx(11 / math.sqrt(2))
+
+
+def test_spread_by_hand() -> None:
+    # Standard deviations of 0, 2 and of 1, 1: sqrt(2) and 0.
+    assert spread(torch.tensor([[0.0, 1.0], [2.0, 1.0]])) == pytest.approx(math.sqrt(2) / 2)
+
+
+def test_within_class_correlation_is_not_what_the_class_tells() -> None:
+    label = torch.tensor([0, 0, 0, 5, 5, 5])
+    x = torch.tensor([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
+    assert within_class_correlation(x, torch.tensor([9.0, 8.0, 7.0, 103.0, 102.0, 101.0]), label) == pytest.approx(-1)
+    # Class means alone: r over all is nearly 1, within the classes (1, 0, -1) against (-1, 2, -1) 0.
+    y = torch.tensor([0.0, 3.0, 0.0, 100.0, 103.0, 100.0])
+    assert within_class_correlation(x, y, label) == pytest.approx(0)
+    # (-1, 0, 1) and (-2/3, 1/3, 1/3): 1 / sqrt(2 * 2/3).
+    y = torch.tensor([0.0, 1.0, 1.0])
+    assert within_class_correlation(x[:3], y, label[:3]) == pytest.approx(math.sqrt(3) / 2)
+    assert within_class_correlation(x, torch.tensor([0.1, 0.1, 0.1, 0.7, 0.7, 0.7]), label) is None
+
+
+def test_retrieval_by_hand() -> None:
+    key = torch.tensor([[1.0, 0.0], [4.0, 1.0], [0.0, 2.0], [-1.0, 0.0]])
+    key_class, key_recording = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 1, 2, 2])
+    query = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
+    query_class, query_recording = torch.tensor([0, 1]), torch.tensor([0, 9])
+    found = retrieval(
+        query, key, query_class[:, None] == key_class[None], query_recording[:, None] == key_recording[None]
+    )
+    # First query: key 0 is of its own recording; the order is 1 (wrong), 2, 3 (right): (1/2 + 2/3) / 2.
+    # Second: 2 (wrong), 1 (right), ...: 1/2.
+    assert found == pytest.approx((0, ((1 / 2 + 2 / 3) / 2 + 1 / 2) / 2))
+    everything = torch.ones(2, 4, dtype=torch.bool)
+    assert retrieval(query, key, everything, everything) is None
