@@ -64,7 +64,8 @@ def bootstrap_interval(
         cell.index_put_((recording, label), values, accumulate=True)
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randint(groups, (DRAWS, groups), generator=generator)
-    times = F.one_hot(drawn, groups).sum(dim=1).double()
+    times = torch.zeros(DRAWS, groups, dtype=torch.float64)
+    times.scatter_add_(1, drawn, torch.ones_like(times))
     shares = (times @ cells[0]) / (times @ cells[1])
     low, high = shares.nanmean(dim=1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high
@@ -182,27 +183,30 @@ def within_class_correlation(x: Tensor, y: Tensor, label: Tensor) -> float | Non
     return float(x @ y / norm) if norm > 1e-9 else None
 
 
-def retrieval(query: Tensor, key: Tensor, same_class: Tensor, same_recording: Tensor) -> tuple[float, float] | None:
-    """Precision at 1 and mean average precision of looking up codes (N, D) among codes (M, D) by cosine.
+def retrieval(query: Tensor, key: Tensor, label: Tensor, recording: Tensor) -> tuple[float, float] | None:
+    """Precision at 1 and mean average precision of finding the class of codes among codes of real items, by cosine.
 
     Args:
-        query: codes of generated items.
-        key: codes of real items.
-        same_class: (N, M) whether a key is of the query's class, and so is right.
-        same_recording: (N, M) whether a key is of the recording that the query was made from; those are left out.
+        query: codes of what was generated from each of N pairs (N, D).
+        key: codes of the pairs' real items (N, D); those of the recording that a query was made from are left out.
+        label: class of each pair (N,).
+        recording: number of each pair's recording (N,).
 
     Returns:
-        Both in [0, 1], means over the queries that have a right key in another recording; None where none has.
+        Both in [0, 1], means over the queries whose class another recording has; None where there is no such query.
     """
-    similarity = F.normalize(query, dim=1) @ F.normalize(key, dim=1).T
-    order = similarity.masked_fill(same_recording, -torch.inf).argsort(dim=1, descending=True, stable=True)
-    right = (same_class & ~same_recording).gather(1, order).double()
-    right = right[right.any(dim=1)]
-    if not len(right):
-        return None
-    precision = right.cumsum(dim=1) / torch.arange(1, right.shape[1] + 1)
-    average = (precision * right).sum(dim=1) / right.sum(dim=1)
-    return float(right[:, 0].mean()), float(average.mean())
+    key, columns = F.normalize(key, dim=1), torch.arange(1, len(key) + 1)
+    first, average = [], []
+    for rows in torch.split(torch.arange(len(query)), ROWS):
+        other = recording[rows, None] != recording[None]
+        similarity = (F.normalize(query[rows], dim=1) @ key.T).masked_fill(~other, -torch.inf)
+        order = similarity.argsort(dim=1, descending=True, stable=True)
+        right = (other & (label[rows, None] == label[None])).gather(1, order)
+        right = right[right.any(dim=1)].double()
+        first.append(right[:, 0])
+        average.append((right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1))
+    found = torch.cat(first)
+    return (float(found.mean()), float(torch.cat(average).mean())) if len(found) else None
 
 
 def _centred(values: Tensor, label: Tensor) -> Tensor:

@@ -169,14 +169,13 @@ def test_within_class_correlation_is_not_what_the_class_tells() -> None:
 
 def test_retrieval_by_hand() -> None:
     key = torch.tensor([[1.0, 0.0], [4.0, 1.0], [0.0, 2.0], [-1.0, 0.0]])
-    key_class, key_recording = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 1, 2, 2])
-    query = torch.tensor([[3.0, 0.0], [0.0, 1.0]])
-    query_class, query_recording = torch.tensor([0, 1]), torch.tensor([0, 9])
-    found = retrieval(
-        query, key, query_class[:, None] == key_class[None], query_recording[:, None] == key_recording[None]
-    )
-    # First query: key 0 is of its own recording; the order is 1 (wrong), 2, 3 (right): (1/2 + 2/3) / 2.
-    # Second: 2 (wrong), 1 (right), ...: 1/2.
-    assert found == pytest.approx((0, ((1 / 2 + 2 / 3) / 2 + 1 / 2) / 2))
-    everything = torch.ones(2, 4, dtype=torch.bool)
-    assert retrieval(query, key, everything, everything) is None
+    query = torch.tensor([[3.0, 0.0], [0.0, 1.0], [1.0, 0.2], [0.0, 1.0]])
+    label, recording = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 1, 2, 2])
+    # Query 0 is not shown key 0, of its own recording: 1 (wrong), 2, 3 (right), so (1/2 + 2/3) / 2.
+    # Query 1 has no other recording of its class and does not count.
+    # Query 2 is not shown keys 2 and 3: 1 (wrong, nearest), 0: 1/2. Query 3 neither: 1 (wrong), 0: 1/2.
+    assert retrieval(query, key, label, recording) == pytest.approx((0, ((1 / 2 + 2 / 3) / 2 + 1 / 2 + 1 / 2) / 3))
+    # Without key 1, the first that queries 2 and 3 are shown is right.
+    some = torch.tensor([0, 2, 3])
+    assert retrieval(query[some], key[some], label[some], recording[some]) == (1, 1)
+    assert retrieval(query[:2], key[:2], label[:2], recording[:2]) is None
