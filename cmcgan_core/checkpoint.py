@@ -5,7 +5,7 @@ A checkpoint is a safetensors file. Its metadata is one JSON document; loading i
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class About:
         data: name of the dataset that it was trained on.
         content: hash of that dataset's content, as its `dataset.toml` has it; "" where it has none.
         best: lowest validation loss so far, or None.
+        completed_by: of a classifier, hash of the checkpoint that completed pairs of its training; "" for none.
+        temperatures: of a classifier, by case (see `completion.CASES`), what calibrates its logits; fitted on held-out
+            pairs.
     """
 
     config: Config
@@ -49,6 +52,8 @@ class About:
     data: str
     content: str
     best: float | None = None
+    completed_by: str = ""
+    temperatures: dict[str, float] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:

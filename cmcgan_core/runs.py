@@ -21,6 +21,7 @@ from torch.optim import Optimizer
 
 from cmcgan_core import __version__, checkpoint
 from cmcgan_core.checkpoint import About
+from cmcgan_core.completion import Completion
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import Batch, Loader, PairDataset, in_order, to_batch
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
@@ -78,8 +79,9 @@ class TrainResult:
 
 
 def fit(
-    method: Method, optimizers: Mapping[str, Optimizer], loader: Loader, epochs: int, done: int = 0
-) -> Iterator[Update]:
+    method: Method, optimizers: Mapping[str, Optimizer], loader: Loader, epochs: int, done: int = 0,
+    completion: Completion | None = None,
+) -> Iterator[Update]:  # fmt: skip
     """Train, and yield after every step; whoever called it averages, logs, saves and stops.
 
     What a step draws depends on the seed and the step alone, so a run that goes on equals one that never stopped.
@@ -90,6 +92,7 @@ def fit(
         loader: of the training split.
         epochs: to do in all.
         done: steps done before.
+        completion: gives some pairs a generated modality in the place of a real one.
     """
     steps = epochs * len(loader)
     rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
@@ -101,14 +104,28 @@ def fit(
                 for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = rate * share
             generator = torch.Generator().manual_seed(method.config.seed * 1_000_003 + step)
-            yield Update(step, epoch, method.train_step(_laid_out(batch, method.config), optimizers, generator))
+            pairs = completion.mix(batch, generator) if completion else batch
+            yield Update(step, epoch, method.train_step(_laid_out(pairs, method.config), optimizers, generator))
 
 
 class Run:
-    """The state of a run in its folder."""
+    """The state of a run in its folder.
 
-    def __init__(self, config: Config, data: Path, out: Path, device: torch.device) -> None:
-        self.config, self.data, self.out, self.device = config, data, out, device
+    Args:
+        config: of the run.
+        data: prepared dataset.
+        out: run folder.
+        device: to train on.
+        completion: see `fit`.
+
+    Raises:
+        ConfigError, DataError: configuration and dataset do not fit.
+    """
+
+    def __init__(
+        self, config: Config, data: Path, out: Path, device: torch.device, completion: Completion | None = None
+    ) -> None:
+        self.config, self.data, self.out, self.device, self.completion = config, data, out, device, completion
         dataset = PairDataset(data, "train")
         self.loader = Loader(dataset, config.network, config.train.batch_size, config.seed, device)
         self.validation = PairDataset(data, "validation")
@@ -143,7 +160,7 @@ class Run:
     def load(self) -> None:
         """Take up the state of `last.safetensors`."""
         about = checkpoint.read_about(self.last)
-        if not fits(about, self.config, self.loader.dataset):
+        if not fits(about, self.config, self.loader.dataset, self.completion):
             raise CheckpointError(f"{self.last} was trained with another configuration or dataset; begin anew with "
                                   "--overwrite, or name another --out")  # fmt: skip
         checkpoint.load_training(self.last, self.method, self.inference, self.optimizers)
@@ -157,7 +174,7 @@ class Run:
         losses: dict[str, float] = {}
         pending: list[dict[str, Tensor]] = []
         with RunLog(self.out, self.step) as log:
-            for update in fit(self.method, self.optimizers, self.loader, self.epochs, self.step):
+            for update in fit(self.method, self.optimizers, self.loader, self.epochs, self.step, self.completion):
                 self.step = update.step
                 pending.append(update.losses)
                 if self.config.train.average:
@@ -185,7 +202,9 @@ class Run:
     def _about(self) -> About:
         dataset = self.loader.dataset
         name, content = dataset.about["name"], dataset.about.get("content", "")
-        return About(self.config, dataset.classes, dataset.settings, self.step, self.steps, name, content, self.best)
+        completed_by = self.completion.fingerprint if self.completion else ""
+        return About(self.config, dataset.classes, dataset.settings, self.step, self.steps, name, content, self.best,
+                     completed_by)  # fmt: skip
 
     def _is_due(self, epoch: int) -> bool:
         return (epoch + 1) % self.config.train.sample_every == 0 or epoch + 1 == self.epochs
@@ -251,7 +270,8 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     if not resume and not overwrite and (run.out / "config.toml").exists():
         raise ConfigError(f"{run.out} holds a run already; go on with it (--resume {run.out}), replace it "
                           "(--overwrite), or name another --out")  # fmt: skip
-    with explained(run.out), Stop() as stop:
+    # What takes another run's completion is trained by that run's command, in its folder.
+    with explained(run.out.parent if run.completion else run.out), Stop() as stop:
         if resume and run.last.exists():
             run.load()
         else:
@@ -287,10 +307,11 @@ def _laid_out(batch: Batch, config: Config) -> Batch:
     )
 
 
-def fits(about: About, config: Config, dataset: PairDataset) -> bool:
-    """Whether a checkpoint is of this configuration and of this dataset, split as it is now."""
-    mine = (about.config, about.classes, about.settings, about.content)
-    return mine == (config, dataset.classes, dataset.settings, dataset.about.get("content", ""))
+def fits(about: About, config: Config, dataset: PairDataset, completion: Completion | None = None) -> bool:
+    """Whether a checkpoint is of this configuration, of this dataset, split as it is now, and of this completion."""
+    theirs = (about.config, about.classes, about.settings, about.content, about.completed_by)
+    content, completed_by = dataset.about.get("content", ""), completion.fingerprint if completion else ""
+    return theirs == (config, dataset.classes, dataset.settings, content, completed_by)
 
 
 @contextmanager

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import torch
 
-from cmcgan_core.classifiers import keep_classifier, train_classifier
+from cmcgan_core.classifiers import retrain_classifier
 from cmcgan_core.config import Config, build, read_toml
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.methods import Translator
 from cmcgan_core.networks import count_parameters
 from cmcgan_core.progress import OnProgress, silent
-from cmcgan_core.runs import Run, TrainResult, explained, train
+from cmcgan_core.runs import Run, TrainResult, train
 
 
 def train_run(
@@ -20,7 +20,7 @@ def train_run(
 ) -> TrainResult:  # fmt: skip
     """Train into a run folder; on SIGINT or SIGTERM finish the step, save, and return.
 
-    A run that generates gets the dataset's multimodal classifier beside it at the end, for `classify`.
+    A run that generates gets a multimodal classifier beside it at the end, for `classify`: see `retrain_classifier`.
 
     Args:
         config: of the run.
@@ -39,9 +39,7 @@ def train_run(
     run = Run(config, data, out, choose_device(device))
     result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
     if result.finished and isinstance(run.method.inference, Translator):
-        classifier = train_classifier(data, "av", config.judge, device=device, on_progress=on_progress)
-        with explained(out):
-            keep_classifier(classifier, out)
+        retrain_classifier(data, out, device=device, on_progress=on_progress)
     return result
 
 

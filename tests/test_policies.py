@@ -16,10 +16,10 @@ LAYERS = [
     "errors files toml progress signals",
     "registry config device data.media data.ffmpeg data.features data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo networks losses metrics "
-    "figures runlog",
+    "calibration figures runlog",
     "methods",
     "checkpoint",
-    "runs classifiers training generate classify",
+    "generate completion runs classifiers training classify",
     "evaluate report doctor",
     "demonstration",
 ]

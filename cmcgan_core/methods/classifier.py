@@ -17,6 +17,7 @@ from torch.optim import Optimizer
 from cmcgan_core.config import Config, build
 from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.errors import ConfigError
 from cmcgan_core.methods.base import CHANNELS, Method, make_optimizer, update, weighted_sum
 from cmcgan_core.networks import CODE, ENCODERS, full_precision
 
@@ -29,20 +30,29 @@ class Options:
         modalities: a(udio), v(isual), or both.
         vary: train on varied colours, levels and positions (see `varied`), so that the classifier looks at the
             instrument rather than at the room. Not in the paper.
+        class_weights: by class, how much its pairs count in the loss; none: all alike. The inverse of the classes'
+            frequencies makes up for classes that have fewer pairs. Not in the paper.
     """
 
     modalities: tuple[Literal["a", "v"], ...] = ("a", "v")
     vary: bool = True
+    class_weights: tuple[float, ...] = ()
 
 
 class Classifier(Method):
     """One stack a modality, their codes concatenated, one fully connected layer."""
 
     losses = ("class",)
+    class_weights: Tensor
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__(config, classes, settings)
         self.options = build(Options, config.options, f"[options] of {config.method}")
+        weights = self.options.class_weights or (1.0,) * len(classes)
+        if len(weights) != len(classes) or min(weights) < 0:
+            raise ConfigError(f"options.class_weights needs a number from 0 up for each of {len(classes)} classes; "
+                              f"it has {list(weights)}")  # fmt: skip
+        self.register_buffer("class_weights", torch.tensor(weights), persistent=False)
         self.inference = FusionNetwork(config, self.sizes(), self.options.modalities, len(classes))
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -52,18 +62,22 @@ class Classifier(Method):
     def train_step(
         self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """One update on the cross-entropy."""
+        """One update on the class loss."""
         if self.options.vary:
             batch = varied(batch, generator)
         with self.autocast(batch):
             logits = self.inference(audio=batch.audio, visual=batch.visual)
-        losses = {"class": F.cross_entropy(logits.float(), batch.label)}
+        losses = {"class": self.class_loss(logits.float(), batch.label)}
         update(optimizers["generator"], weighted_sum(losses, self.config.loss_weights))
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Cross-entropy."""
-        return F.cross_entropy(inference(audio=batch.audio, visual=batch.visual), batch.label)
+        """The class loss."""
+        return self.class_loss(inference(audio=batch.audio, visual=batch.visual), batch.label)
+
+    def class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
+        """Cross-entropy of logits (B, classes), each pair weighted by its class; a scalar."""
+        return F.cross_entropy(logits, label, self.class_weights)
 
 
 def varied(batch: Batch, generator: torch.Generator) -> Batch:

@@ -1,0 +1,187 @@
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import CLASSES, COUNTS, write_dataset
+from torch import Tensor
+
+from cmcgan_core import checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about, read_tensors
+from cmcgan_core.classifiers import answers, classifier_config, retrain_classifier
+from cmcgan_core.completion import Completion
+from cmcgan_core.config import load_config
+from cmcgan_core.data.dataset import Batch, PairDataset, in_order
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.methods import Translator, make_method
+from cmcgan_core.progress import Progress
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def completion(tiny_run: Path) -> Completion:
+    return Completion(load_checkpoint(tiny_run / "last.safetensors", CPU))
+
+
+@pytest.fixture
+def run(tiny_run: Path, tmp_path: Path) -> Path:
+    """A copy of `tiny_run`, so that what it is completed with can change."""
+    return Path(shutil.copytree(tiny_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="module")
+def batch(prepared: Path) -> Batch:
+    """All training pairs."""
+    return next(in_order(PairDataset(prepared, "train"), load_config("judge-tiny").network, 1000, CPU))
+
+
+def draws() -> torch.Generator:
+    return torch.Generator().manual_seed(3)
+
+
+def test_a_run_comes_with_a_classifier_that_knows_what_it_generates(tiny_run: Path, completion: Completion) -> None:
+    about = read_about(tiny_run / "classifier.safetensors")
+    assert about.config.options == {"modalities": ["a", "v"]}
+    assert about.completed_by == completion.fingerprint
+    assert set(about.temperatures) == {"V-A", "GV-A", "GA-V"}
+    assert not read_tensors(tiny_run / "classifier.safetensors", "optimizer.")
+
+
+def test_it_is_trained_once(prepared: Path, tiny_run: Path) -> None:
+    written = (tiny_run / "classifier.safetensors").stat().st_mtime_ns
+    assert retrain_classifier(prepared, tiny_run) == tiny_run / "classifier.safetensors"
+    assert (tiny_run / "classifier.safetensors").stat().st_mtime_ns == written
+
+
+def test_it_is_trained_anew_when_the_run_has_changed(prepared: Path, run: Path) -> None:
+    last = run / "last.safetensors"
+    tensors = {name: t + 0.01 if t.is_floating_point() else t for name, t in read_tensors(last, "").items()}
+    checkpoint.save_checkpoint(last, read_about(last), tensors)
+    before = read_about(run / "classifier.safetensors")
+    after = read_about(retrain_classifier(prepared, run))
+    assert after.completed_by == Completion(load_checkpoint(last, CPU)).fingerprint != before.completed_by
+    assert after.finished
+
+
+def test_what_was_interrupted_goes_on_as_if_it_never_was(prepared: Path, tiny_run: Path, run: Path) -> None:
+    def interrupt(progress: Progress) -> None:
+        if progress.done == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    (run / "classifier.safetensors").unlink()
+    shutil.rmtree(run / "classifier")
+    with pytest.raises(KeyboardInterrupt):
+        retrain_classifier(prepared, run, on_progress=interrupt)
+    assert not (run / "classifier.safetensors").exists()
+    assert read_about(run / "classifier" / "last.safetensors").step == 4
+    whole, broken = (read_tensors(retrain_classifier(prepared, one), "") for one in (tiny_run, run))
+    assert all(torch.equal(whole[name], broken[name]) for name in whole)
+
+
+def test_a_run_without_a_checkpoint_is_named(prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"last\.safetensors does not exist"):
+        retrain_classifier(prepared, tmp_path)
+
+
+def test_temperatures_lower_the_loss_on_the_validation_split(
+    prepared: Path, tiny_run: Path, completion: Completion
+) -> None:
+    classifier = load_checkpoint(tiny_run / "classifier.safetensors", CPU)
+    said, label = answers(classifier, completion, PairDataset(prepared, "validation"))
+    for case, temperature in classifier.about.temperatures.items():
+        assert temperature != 1
+        assert F.cross_entropy(said[case] / temperature, label) < F.cross_entropy(said[case], label)
+
+
+def test_without_a_validation_split_nothing_is_calibrated(run: Path, tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    (data / "index.csv").write_text((data / "index.csv").read_text().replace(",validation,", ",test,"))
+    (data / "dataset.toml").write_text('content = "another"\n' + (data / "dataset.toml").read_text())
+    assert read_about(retrain_classifier(data, run)).temperatures == {}
+
+
+def test_a_third_stays_real_and_of_each_other_third_one_modality_is_generated(
+    completion: Completion, batch: Batch
+) -> None:
+    mixed = completion.mix(batch, draws())
+    audio = (mixed.audio == batch.audio).flatten(1).all(dim=1)
+    visual = (mixed.visual == batch.visual).flatten(1).all(dim=1)
+    assert bool((audio | visual).all())
+    counts = [int(kept.sum()) for kept in (audio & visual, ~visual, ~audio)]
+    assert sum(counts) == len(batch.label) == 48
+    assert min(counts) >= 8
+    assert torch.equal(mixed.label, batch.label)
+
+
+def test_what_stands_in_is_what_the_run_generates(completion: Completion, batch: Batch) -> None:
+    network = completion.generating.inference
+    picture = completion.complete(batch, "GV-A", draws())
+    assert torch.equal(picture.visual, network.translate("a2v", batch.audio, draws()))
+    assert torch.equal(picture.audio, batch.audio)
+    sound = completion.complete(batch, "GA-V", draws())
+    assert torch.equal(sound.audio, network.translate("v2a", batch.visual, draws()))
+    assert torch.equal(sound.visual, batch.visual)
+    assert completion.complete(batch, "V-A", draws()) is batch
+
+
+def test_labels_take_no_part(completion: Completion, batch: Batch) -> None:
+    other = batch._replace(label=(batch.label + 1) % len(CLASSES))
+    mine, theirs = completion.mix(batch, draws()), completion.mix(other, draws())
+    assert torch.equal(mine.visual, theirs.visual)
+    assert torch.equal(mine.audio, theirs.audio)
+
+
+def test_a_run_that_only_shows_what_it_hears_completes_pictures_only(completion: Completion, batch: Batch) -> None:
+    class Painter(Translator):
+        directions = ("a2v",)
+        hops = 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.zeros(()))
+
+        def translate(
+            self, direction: str, source: Tensor, generator: torch.Generator, hops: int | None = None
+        ) -> Tensor:
+            return torch.ones(len(source), 3, 20, 20)
+
+    of_run = completion.generating
+    painting = Completion(Trained(of_run.about, Painter(), of_run.path))
+    assert painting.cases == ("V-A", "GV-A")
+    mixed = painting.mix(batch, draws())
+    assert torch.equal(mixed.audio, batch.audio)
+    painted = (mixed.visual == 1).flatten(1).all(dim=1)
+    assert 12 <= int(painted.sum()) <= 36
+
+
+def test_rare_classes_count_as_much_as_frequent_ones(tmp_path: Path) -> None:
+    data = write_dataset(tmp_path / "data")
+    lines = (data / "index.csv").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if not (line.startswith("tuba-train") and int(line.split("_")[1][:3]) >= 4)]
+    (data / "index.csv").write_text("".join(kept))
+    about = (data / "dataset.toml").read_text()
+    (data / "dataset.toml").write_text(about.replace(f"pairs = {len(lines) - 1}", f"pairs = {len(kept) - 1}"))
+    # 16 cellos, 16 flutes, 4 tubas: 36 / (3 * 16) and 36 / (3 * 4).
+    config = classifier_config("judge-tiny", "av", PairDataset(data, "train"), seed=0)
+    assert config.options["class_weights"] == [0.75, 0.75, 3.0]
+    method = make_method(config, CLASSES, FeatureSettings())
+    logits, label = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([0, 2])
+    by_pair = [0.75 * -np.log(np.e / (np.e + 2)), 3.0 * np.log(3)]
+    assert float(method.class_loss(logits, label)) == pytest.approx(sum(by_pair) / (0.75 + 3.0))
+
+
+def test_equal_classes_need_no_weights(prepared: Path) -> None:
+    assert len(set(COUNTS.values())) == 3
+    assert "class_weights" not in classifier_config("judge-tiny", "v", PairDataset(prepared, "train"), seed=0).options
+
+
+def test_weights_that_do_not_fit_the_classes_are_refused() -> None:
+    config = load_config("judge-tiny", settings=["options.class_weights=[1.0, 2.0]"])
+    with pytest.raises(ConfigError, match=r"class_weights needs a number .* for each of 3 classes"):
+        make_method(config, CLASSES, FeatureSettings())
