@@ -72,7 +72,9 @@ def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], choices: Cho
 
 
 def translate(trained: Trained, direction: str, source: Tensor, choices: Choices) -> Tensor:
-    """Maps (1, C, H, W) of one modality to `samples` maps (samples, C', H', W') of the other.
+    """Maps (B, C, H, W) of one modality to `samples` times as many (samples * B, C', H', W') of the other.
+
+    First all of the first sample.
 
     Raises:
         CheckpointError: the model does not go in that direction.

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from media_fixtures import plain, write_video
 from PIL import Image
 
 from cmcgan_cli import app
@@ -110,8 +111,32 @@ def test_classify_says_what_was_filled_in(run: Run, tiny_run: Path, media: dict[
     assert (code, said["given"], said["generated"]) == (0, ["audio"], "visual")
     code, out, _ = run("classify", "--from", media["sound"], "--from", media["picture"], "-c", tiny_run)
     assert code == 0
-    assert "audio and visual given" in out
+    assert out.startswith("sound and picture given\n")
     assert run("classify", "--from", media["sound"], "--from", media["broken"], "-c", tiny_run)[0] == 2
+
+
+def test_classify_shows_three_classes_of_a_video_and_prints_all_as_json(
+    run: Run, tiny_run: Path, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "player.mp4", [plain((200, 0, 0))] * 11)
+    code, out, err = run("classify", "--from", video, "-c", tiny_run)
+    assert code == 0
+    assert out.startswith("picture given; sound filled in by the generator\n")
+    assert "mean over 3 half seconds; probabilities calibrated on the validation split" in err
+    code, out, err = run("classify", "--from", video, "-c", tiny_run, "--json", "--quiet")
+    said = json.loads(out)
+    assert (code, err) == (0, "")
+    assert (said["given"], said["generated"], said["chunks"], said["calibrated"]) == (["visual"], "audio", 3, True)
+    assert said["confidence"] == said["probabilities"][said["label"]] == max(said["probabilities"].values())
+
+
+def test_classify_takes_a_video_alone(run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path) -> None:
+    video = tmp_path / "player.mp4"
+    for others in ([media["sound"]], [media["picture"]], [tmp_path / "second.mp4"], [tmp_path / "notes.txt"]):
+        sources = [argument for source in (video, *others) for argument in ("--from", source)]
+        code, _, err = run("classify", *sources, "-c", tiny_run)
+        assert code == 2
+        assert "or one video" in err
 
 
 def test_evaluate_prints_the_papers_figures_beside_ours(run: Run, prepared: Path, tiny_run: Path) -> None:

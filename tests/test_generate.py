@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
-from cmcgan_core.classify import classify, classify_files, load_classifier
-from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
+from cmcgan_core.classify import load_classifier
+from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.generate import Choices, generate_file, read_chunk, refuse_collisions, translator
 
@@ -146,34 +146,3 @@ def test_inputs_that_cannot_be_read_are_named(trained: Trained, tmp_path: Path, 
 def test_a_classifier_cannot_generate(tiny_run: Path) -> None:
     with pytest.raises(CheckpointError, match="generates nothing"):
         translator(load_classifier(tiny_run, CPU))
-
-
-def test_classify_fills_in_what_is_missing(trained: Trained, tiny_run: Path, sound: Path, picture: Path) -> None:
-    classifier = load_classifier(tiny_run, CPU)
-    cases = [(sound, None, ("audio",), "visual"), (None, picture, ("visual",), "audio"),
-             (sound, picture, ("audio", "visual"), None)]  # fmt: skip
-    for given_sound, given_picture, given, generated in cases:
-        said = classify_files(trained, classifier, given_sound, given_picture, Choices())
-        assert (said.given, said.generated) == (given, generated)
-        assert sum(said.probabilities.values()) == pytest.approx(1, abs=1e-4)
-        assert said.label == max(said.probabilities, key=said.probabilities.__getitem__)
-
-
-def test_the_filled_in_modality_is_what_the_generator_makes(trained: Trained, tiny_run: Path) -> None:
-    classifier = load_classifier(tiny_run, CPU)
-    audio = scale_levels(analyse(torch.rand(22_050) * 2 - 1, SETTINGS), SETTINGS)[None, None]
-    from cmcgan_core.generate import to_network, translate
-
-    visual = translate(trained, "a2v", to_network(trained, audio), Choices(seed=4))
-    expected = classify(trained, classifier, audio, visual, Choices())
-    assert classify(trained, classifier, audio, None, Choices(seed=4)).probabilities == expected.probabilities
-
-
-def test_nothing_to_classify_is_said(trained: Trained, tiny_run: Path) -> None:
-    with pytest.raises(ConfigError, match="nothing to classify"):
-        classify(trained, load_classifier(tiny_run, CPU), None, None, Choices())
-
-
-def test_a_run_without_a_classifier_says_where_it_comes_from(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cmcgan train --resume"):
-        load_classifier(tmp_path, CPU)

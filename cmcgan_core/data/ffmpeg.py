@@ -78,6 +78,16 @@ def decode_picture(frame: "VideoFrame") -> NDArray[np.uint8]:
     return picture
 
 
+def has_tracks(path: Path) -> tuple[bool, bool]:
+    """Whether the file has sound, and whether it has pictures, by its header.
+
+    Raises:
+        MediaError: it cannot be opened.
+    """
+    with _opened(path) as container:
+        return container.streams.best("audio") is not None, container.streams.best("video") is not None
+
+
 def header_seconds(path: Path) -> float:
     """How long the file lasts by its header; 0 where it does not tell.
 

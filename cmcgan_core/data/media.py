@@ -71,6 +71,19 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
     return waveform
 
 
+def tracks(path: Path) -> set[Kind]:
+    """What a video holds by its header: "sound", "picture", both or neither.
+
+    Raises:
+        MediaError: it cannot be opened.
+    """
+    _require_file(path)
+    with _decoding(path):
+        sound, picture = ffmpeg.has_tracks(path)
+    there: dict[Kind, bool] = {"sound": sound, "picture": picture}
+    return {kind for kind in there if there[kind]}
+
+
 def sound_seconds(path: Path) -> float:
     """How long a sound file or a video lasts by its header, without decoding it; seconds.
 

@@ -1,0 +1,148 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import CLASSES
+from media_fixtures import plain, tone, write_jpg, write_video
+
+from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.classify import (
+    classify,
+    classify_files,
+    classify_video,
+    load_classifier,
+    read_performance,
+)
+from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
+from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
+from cmcgan_core.generate import Choices, to_network, translate
+
+CPU = torch.device("cpu")
+SETTINGS = FeatureSettings()
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run: Path) -> Trained:
+    return load_checkpoint(tiny_run / "last.safetensors", CPU)
+
+
+@pytest.fixture(scope="module")
+def classifier(tiny_run: Path) -> Trained:
+    return load_classifier(tiny_run, CPU)
+
+
+@pytest.fixture
+def audio() -> torch.Tensor:
+    """A spectrogram of noise, as the networks take it."""
+    noise = torch.rand(22_050, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return scale_levels(analyse(noise, SETTINGS), SETTINGS)[None, None]
+
+
+def test_what_is_missing_is_filled_in(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    sound, picture = tmp_path / "tone.wav", write_jpg(tmp_path / "player.jpg", plain((180, 40, 30)))
+    soundfile.write(sound, tone(1), 44_100)
+    cases = [(sound, None, ("audio",), "visual"), (None, picture, ("visual",), "audio"),
+             (sound, picture, ("audio", "visual"), None)]  # fmt: skip
+    for given_sound, given_picture, given, generated in cases:
+        said = classify_files(trained, classifier, given_sound, given_picture, Choices())
+        assert (said.given, said.generated, said.chunks) == (given, generated, 1)
+        assert set(said.probabilities) == set(CLASSES)
+        assert sum(said.probabilities.values()) == pytest.approx(1, abs=1e-4)
+        assert said.label == max(said.probabilities, key=said.probabilities.__getitem__)
+        assert said.confidence == max(said.probabilities.values())
+        assert said.calibrated
+
+
+def test_the_filled_in_modality_is_what_the_generator_makes(
+    trained: Trained, classifier: Trained, audio: torch.Tensor
+) -> None:
+    visual = translate(trained, "a2v", to_network(trained, audio), Choices(seed=4))
+    logits = classifier.inference(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
+    expected = (logits / classifier.about.temperatures["GV-A"]).softmax(dim=1)[0]
+    said = classify(trained, classifier, audio, None, Choices(seed=4))
+    assert [said.probabilities[name] for name in CLASSES] == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_several_samples_are_averaged(trained: Trained, classifier: Trained, audio: torch.Tensor) -> None:
+    audio = torch.cat([audio, -audio])
+    one, two = (classify(trained, classifier, audio, None, Choices(seed=seed)).probabilities for seed in (0, 1))
+    both = classify(trained, classifier, audio, None, Choices(samples=2)).probabilities
+    assert all(both[name] == pytest.approx((one[name] + two[name]) / 2, abs=1e-5) for name in CLASSES)
+
+
+def test_a_classifier_without_temperatures_says_that_it_is_not_calibrated(
+    trained: Trained, classifier: Trained, audio: torch.Tensor
+) -> None:
+    from dataclasses import replace
+
+    bare = replace(classifier, about=replace(classifier.about, temperatures={}))
+    assert not classify(trained, bare, audio, None, Choices()).calibrated
+
+
+def test_nothing_to_classify_is_said(trained: Trained, classifier: Trained) -> None:
+    with pytest.raises(ConfigError, match="nothing to classify"):
+        classify(trained, classifier, None, None, Choices())
+
+
+def test_a_run_without_a_classifier_says_where_it_comes_from(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="cmcgan train --resume"):
+        load_classifier(tmp_path, CPU)
+
+
+FRAMES = [plain(colour) for colour in [(200, 0, 0)] * 5 + [(0, 200, 0)] * 5 + [(0, 0, 200)] * 5]
+
+
+def test_a_video_is_classified_by_its_half_seconds(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", FRAMES, sound=tone(1.6, 440))
+    said = classify_video(trained, classifier, video, Choices())
+    assert (said.given, said.generated, said.chunks) == (("audio", "visual"), None, 3)
+    parts = [classify_video(trained, classifier, video, Choices(at=at)) for at in (0.0, 0.7, 1.2)]
+    assert [part.chunks for part in parts] == [1, 1, 1]
+    for name, probability in said.probabilities.items():
+        assert probability == pytest.approx(sum(part.probabilities[name] for part in parts) / 3, abs=1e-5)
+
+
+def test_a_video_gives_each_half_second_the_picture_at_its_start(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", FRAMES, sound=np.concatenate([np.zeros(22_050), tone(1.1)]))
+    times, sounds, pictures = read_performance(video, SETTINGS)
+    assert times == [0.0, 0.5, 1.0]
+    assert sounds is not None
+    assert pictures is not None
+    assert (sounds.shape, pictures.shape) == ((3, 22_050), (3, 128, 128, 3))
+    assert pictures.mean(axis=(1, 2)).argmax(axis=1).tolist() == [0, 1, 2]
+    loud = np.abs(sounds[:, 5000:15000]).max(axis=1)
+    assert loud[0] < 0.01
+    assert loud[1] > 0.3
+
+
+def test_silent_half_seconds_are_left_out_unless_all_are(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    sound = np.concatenate([np.zeros(33_075, np.float32), tone(0.85)])
+    video = write_video(tmp_path / "a.mp4", FRAMES, sound=sound)
+    assert classify_video(trained, classifier, video, Choices()).chunks == 2
+    video = write_video(tmp_path / "b.mp4", FRAMES, sound=np.zeros_like(sound))
+    assert classify_video(trained, classifier, video, Choices()).chunks == 3
+
+
+def test_a_video_with_one_track_has_the_other_filled_in(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    seen = classify_video(trained, classifier, write_video(tmp_path / "seen.mp4", FRAMES), Choices())
+    assert (seen.given, seen.generated, seen.chunks) == (("visual",), "audio", 3)
+    heard = classify_video(trained, classifier, write_video(tmp_path / "heard.mp4", [], sound=tone(0.3)), Choices())
+    assert (heard.given, heard.generated, heard.chunks) == (("audio",), "visual", 1)
+
+
+def test_a_video_that_cannot_be_classified_is_named(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", FRAMES)
+    with pytest.raises(MediaError, match=r"a\.mp4 shows nothing at 9 s, only from 0 to 1\.5 s.*--at"):
+        classify_video(trained, classifier, video, Choices(at=9.0))
+    late = write_video(tmp_path / "late.mp4", FRAMES[:2], sound=tone(0.5))
+    late.write_bytes(late.read_bytes()[:2000])
+    with pytest.raises(MediaError, match=r"late\.mp4"):
+        classify_video(trained, classifier, late, Choices())
+
+
+def test_a_video_whose_tracks_never_meet_is_named(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "a.mp4", FRAMES[:2], times=[3.0, 3.1], sound=tone(0.5))
+    with pytest.raises(MediaError, match=r"a\.mp4: has no half second of both sound and pictures"):
+        read_performance(video, SETTINGS)
