@@ -2,7 +2,8 @@
 
 A run folder holds `config.toml` (as resolved), `run.toml` (data, versions), `metrics.jsonl`, TensorBoard events where
 TensorBoard is installed, `samples/*.png`, `last.safetensors` (to go on, and to use) and, where the dataset has a
-validation split, `best.safetensors` (to use; lowest validation loss).
+validation split, `best.safetensors` (to use; lowest validation loss). A run that generates also gets
+`classifier.safetensors` (to classify with), trained in the run folder `classifier/`.
 """
 
 import copy
