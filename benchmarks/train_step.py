@@ -2,6 +2,9 @@
 
 Prints seconds a step of both, in turns, and their ratio; on the CPU these are CPU-seconds of one thread.
 
+Whatever the preset says otherwise, all paths are taken and the losses that the paper does not have are left out, but
+for those on codes and on direct outputs.
+
 usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE]
 """
 
@@ -21,12 +24,16 @@ from cmcgan_core.methods.base import update, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, FAKES, PATHS, SUBNETWORKS, Outputs
 
 CLASSES = tuple("abcdefghijklm")
+ALL_PATHS = (
+    "options.draw_paths=false", "options.vary=false", "options.posterior=0",
+    "loss_weights.latent=0", "loss_weights.class_of_generated=0",
+)  # fmt: skip
 
 
 def naive_forward(method: CMCGAN, batch: Batch, generator: torch.Generator) -> Outputs:
     """Every path from its input to its output, nothing shared."""
     g, real = method.generators, {"a": batch.audio, "v": batch.visual}
-    z = g.draw_latents(batch.audio, generator)
+    z = {route: g.draw_latent(batch.audio, generator) for route in (*SUBNETWORKS, *PATHS)}
     maps, codes = {}, {}
     for path, (first, second) in PATHS.items():
         codes[first[0]] = g.encoders[first[0]](real[first[0]], "real")
@@ -81,7 +88,11 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu", rounds: int = 7) -> None:
     torch.set_num_threads(1)
     device = torch.device(device_name)
-    method = CMCGAN(load_config(preset), CLASSES, FeatureSettings()).to(device).to(memory_format=torch.channels_last)
+    method = (
+        CMCGAN(load_config(preset, settings=ALL_PATHS), CLASSES, FeatureSettings())
+        .to(device)
+        .to(memory_format=torch.channels_last)
+    )
     sizes, n = method.sizes(), int(batch_size)
     label = torch.arange(n, device=device) % len(CLASSES)
     audio, visual = (torch.rand(n, c, *sizes[m], device=device) * 2 - 1 for m, c in (("a", 1), ("v", 3)))

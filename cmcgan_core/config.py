@@ -52,7 +52,9 @@ class NetworkConfig:
         picture_size: side of the pictures that the networks see and make, pixels (paper: 128, the most that seven
             halvings take to one).
         lms_frames: frames that the networks see and make (paper: 32, resized from 44).
-        latent: size of the Gaussian latent vector z (paper: 100).
+        latent: size of the Gaussian latent vector z (paper: 100); 0 for none (its NLCMCGAN).
+        layers: of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7).
+        upsampling: how decoders double a map: by "deconvolution" (paper), or "resize" and convolve, three by three.
     """
 
     encoder: str = "conv"
@@ -60,6 +62,8 @@ class NetworkConfig:
     picture_size: Annotated[int, Range(minimum=16, maximum=128)] = 128
     lms_frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
     latent: Annotated[int, Range(minimum=0)] = 100
+    layers: Annotated[int, Range(minimum=5, maximum=7)] = 7
+    upsampling: Literal["deconvolution", "resize"] = "deconvolution"
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,10 @@ def _read_preset(name: str) -> dict[str, Any]:
     if name not in preset_names():
         raise ConfigError(f"no preset is called {name!r}{_did_you_mean(name, preset_names())} "
                           f"(known: {', '.join(preset_names())})")  # fmt: skip
-    return {**tomllib.loads(resource.read_text(encoding="utf-8")), "preset": name}
+    table = tomllib.loads(resource.read_text(encoding="utf-8"))
+    if "base" in table:
+        table = merge(_read_preset(table.pop("base")), table)
+    return {**table, "preset": name}
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:

@@ -30,6 +30,15 @@ def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Ten
     return matching + realism
 
 
+def standard_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
+    """-L_D without wrong pairs; a scalar.
+
+    Source: the "standard adversarial loss" that CMCGAN's Figure 5 compares with: L_Df of eq. 1 alone. Arguments as in
+    `joint_discriminator_loss`.
+    """
+    return says_real(rvra) + (says_fake(rvfa) + says_fake(fvra)) / 2
+
+
 def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
     """-L_G, which rewards fakes that pass for real and matching; a scalar.
 
@@ -46,6 +55,14 @@ def says_real(logits: Tensor) -> Tensor:
 def says_fake(logits: Tensor) -> Tensor:
     """Mean of -log(1 - S)."""
     return F.softplus(logits).mean()
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Divergence of N(mean, variance) from N(0, 1): nats, summed over latents (B, Z), mean of the pairs; a scalar.
+
+    Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), appendix B.
+    """
+    return ((mean**2 + log_variance.exp() - 1 - log_variance) / 2).sum(dim=1).mean()
 
 
 def l1_loss(generated: Tensor, target: Tensor) -> Tensor:

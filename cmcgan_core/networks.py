@@ -15,7 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from cmcgan_core.config import NetworkConfig
 from cmcgan_core.registry import Registry
+from cmcgan_core.residual import ResidualEncoder
 
 #: Kernels of the seven convolutional layers of image and sound encoder; the last is the code.
 ENCODER_CHANNELS = (64, 128, 256, 512, 512, 256, 64)
@@ -25,6 +27,9 @@ DECODER_CHANNELS = (256, 512, 512, 256, 128, 64)
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512, 512)
 #: Channels of a code, whatever the width of the layers before it.
 CODE = 64
+#: Longer side from which on a decoder of so many channels may resize. A resized map of one value knows places only by
+#: its padding, which gives pictures a plaid; spectrograms, whose harmonics cross all frames, gained by it.
+RESIZED_FROM = {1: 1, 3: 8}
 #: Slope of the leaky ReLUs; the paper gives none, DCGAN's is taken.
 SLOPE = 0.2
 
@@ -32,7 +37,9 @@ SLOPE = 0.2
 class EncoderClass(Protocol):
     """What `ENCODERS` holds: a class of modules (B, C, H, W) -> (B, 64, 1, 1)."""
 
-    def __call__(self, channels: int, size: tuple[int, int], width: float, routes: Sequence[str]) -> nn.Module:
+    def __call__(
+        self, channels: int, size: tuple[int, int], network: NetworkConfig, routes: Sequence[str]
+    ) -> nn.Module:
         """An encoder for maps of `channels` and `size`; its `forward` takes the maps and the name of their route."""
 
 
@@ -65,18 +72,21 @@ class RouteNorm(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Seven convolutions, five by five with stride two, each with batch normalisation and ReLU; to a code.
+    """Convolutions, five by five with stride two, each with batch normalisation and ReLU; to a code.
+
+    Seven layers take 128 x 128 and 128 x 32 to 1 x 1. The paper does not say what its encoders of five and six layers
+    look like; here the last but one are left out, and the code is the mean over the map that remains.
 
     Args:
         channels: C of the input.
-        size: (H, W) of the input; halved, rounding up, by every layer: 128 x 128 and 128 x 32 both end at 1 x 1.
-        width: factor on the paper's channel counts.
+        size: (H, W) of the input; halved, rounding up, by every layer.
+        network: layers, and width as a factor on the paper's channel counts.
         routes: see `RouteNorm`.
     """
 
-    def __init__(self, channels: int, size: tuple[int, int], width: float, routes: Sequence[str]) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], network: NetworkConfig, routes: Sequence[str]) -> None:
         super().__init__()
-        counts = [channels, *scaled(ENCODER_CHANNELS[:-1], width), CODE]
+        counts = [channels, *scaled(ENCODER_CHANNELS[: network.layers - 1], network.width), CODE]
         self.convolutions = nn.ModuleList(Convolution(i, o) for i, o in itertools.pairwise(counts))
         self.norms = nn.ModuleList(RouteNorm(count, routes) for count in counts[1:])
 
@@ -84,36 +94,38 @@ class Encoder(nn.Module):
         """Maps (B, C, H, W) to codes (B, 64, 1, 1)."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             maps = F.relu(norm(convolution(maps), route))
-        return maps
+        return maps if maps.shape[-2:] == (1, 1) else maps.mean(dim=(2, 3), keepdim=True)
 
 
 class Decoder(nn.Module):
-    """Seven deconvolutions, five by five with stride two, batch normalisation and leaky ReLU; to [-1, 1].
+    """Deconvolutions, five by five with stride two, batch normalisation and leaky ReLU; to [-1, 1].
 
     The last layer is a bare tanh: batch normalisation and leaky ReLU, which the paper's text puts after every layer,
-    cannot represent the range of the data.
+    cannot represent the range of the data. With fewer than seven layers the first are left out, and the code is
+    repeated over the map that they would have made.
 
     Args:
         channels: C of the output.
         size: (H, W) of the output; the layers' sizes are the encoder's in reverse.
-        width: factor on the paper's channel counts.
-        latent: Z.
+        network: layers, width as a factor on the paper's channel counts, Z, and how to upsample.
         routes: see `RouteNorm`.
     """
 
-    def __init__(self, channels: int, size: tuple[int, int], width: float, latent: int, routes: Sequence[str]) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], network: NetworkConfig, routes: Sequence[str]) -> None:
         super().__init__()
-        counts = [CODE + latent, *scaled(DECODER_CHANNELS, width), channels]
-        sizes = layer_sizes(size, len(counts) - 1)[::-1]
+        inner = scaled(DECODER_CHANNELS[len(DECODER_CHANNELS) + 1 - network.layers :], network.width)
+        counts = [CODE + network.latent, *inner, channels]
+        sizes = layer_sizes(size, network.layers)[::-1]
+        self.start = sizes[0]
         self.deconvolutions = nn.ModuleList(
-            Deconvolution(i, o, before, after)
+            upsampling_layer(network.upsampling, before, RESIZED_FROM[channels])(i, o, before, after)
             for (i, o), (before, after) in zip(itertools.pairwise(counts), itertools.pairwise(sizes), strict=True)
         )
         self.norms = nn.ModuleList(RouteNorm(count, routes) for count in counts[1:-1])
 
     def forward(self, codes: Tensor, z: Tensor, route: str) -> Tensor:
         """Codes (B, 64, 1, 1) and latents (B, Z) to maps (B, C, H, W) in [-1, 1]."""
-        maps = torch.cat([codes, z[:, :, None, None].to(codes.dtype)], dim=1)
+        maps = torch.cat([codes, z[:, :, None, None].to(codes.dtype)], dim=1).expand(-1, -1, *self.start)
         for deconvolution, norm in zip(self.deconvolutions, self.norms, strict=False):
             maps = F.leaky_relu(norm(deconvolution(maps), route), SLOPE)
         return full_precision(self.deconvolutions[-1](maps)).tanh()
@@ -186,6 +198,25 @@ class Deconvolution(nn.ConvTranspose2d):
             return mapped + self.bias[:, None, None] if self.bias is not None else mapped
 
 
+class ResizedConvolution(nn.Conv2d):
+    """The nearest neighbours, then three by three: no checkerboard (Odena et al. 2016); the sizes as above."""
+
+    def __init__(self, channels_in: int, channels_out: int, before: tuple[int, int], after: tuple[int, int]) -> None:
+        super().__init__(channels_in, channels_out, 3, padding=1)
+        self.after = after
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Maps (B, C, H, W) to twice the size."""
+        return super().forward(F.interpolate(maps, size=self.after, mode="nearest"))
+
+
+def upsampling_layer(
+    upsampling: str, before: tuple[int, int], resized_from: int
+) -> type[Deconvolution] | type[ResizedConvolution]:
+    """The layer that doubles a map of this size; see `NetworkConfig.upsampling` and `RESIZED_FROM`."""
+    return ResizedConvolution if upsampling == "resize" and max(before) >= resized_from else Deconvolution
+
+
 def full_precision(maps: Tensor) -> Tensor:
     """Maps as float32 where mixed precision made them bfloat16; others as they are."""
     return maps.float() if maps.dtype == torch.bfloat16 else maps
@@ -228,4 +259,4 @@ def count_parameters(module: nn.Module) -> int:
 
 
 #: Encoders by name; plugins add to them.
-ENCODERS: Registry[EncoderClass] = Registry("cmcgan.encoders", {"conv": Encoder})
+ENCODERS: Registry[EncoderClass] = Registry("cmcgan.encoders", {"conv": Encoder, "resnet": ResidualEncoder})

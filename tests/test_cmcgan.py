@@ -1,6 +1,7 @@
 import copy
 import inspect
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,7 +14,7 @@ from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.losses import l1_loss, says_fake, says_real
 from cmcgan_core.methods.base import weighted_sum
-from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS
+from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS, Outputs
 
 BOTH_FAKES = "options.fakes=['direct', 'two-hop']"
 
@@ -36,6 +37,13 @@ def state(module: torch.nn.Module) -> dict[str, Tensor]:
 
 def moved(module: torch.nn.Module, before: dict[str, Tensor]) -> list[str]:
     return [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
+
+
+def forward(method: CMCGAN, batch: Batch, seed: int = 0) -> tuple[Outputs, dict[str, Tensor]]:
+    """Outputs of all subnetworks and paths, and the latents that they got."""
+    generators, generator = method.generators, seeded(seed)
+    z = {r: generators.draw_latent(batch.audio, generator).to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
+    return generators(generators.encode(batch.audio, batch.visual), z, list(PATHS)), z
 
 
 def naive_outputs(method: CMCGAN, batch: Batch, z: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -66,8 +74,7 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
     method, batch = make(BOTH_FAKES)
     method.double()
     batch = Batch(batch.audio.double(), batch.visual.double(), batch.label)
-    z = {k: v.double() for k, v in method.generators.draw_latents(batch.audio, seeded()).items()}
-    outputs = method.generators(batch.audio, batch.visual, z)
+    outputs, z = forward(method, batch)
     weights = method.config.loss_weights
     shared = gradients(method.generators, weighted_sum(method.generator_losses(outputs, batch), weights))
 
@@ -90,7 +97,7 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
 
 def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
     method, batch = make(BOTH_FAKES)
-    outputs = method.generators(batch.audio, batch.visual, method.generators.draw_latents(batch.audio, seeded()))
+    outputs, _ = forward(method, batch)
     shared = gradients(method.discriminator, method.discriminator_loss(outputs, batch, seeded(7)))
 
     generator, d, maps = seeded(7), method.discriminator, outputs.maps
@@ -108,7 +115,7 @@ def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
 def test_discriminator_step_moves_only_the_discriminator() -> None:
     method, batch = make("loss_weights.consistency=0", "loss_weights.direct=0", "loss_weights.class=0")
     optimizers = method.optimizers()
-    outputs = method.generators(batch.audio, batch.visual, method.generators.draw_latents(batch.audio, seeded()))
+    outputs, _ = forward(method, batch)
     before = state(method)
     optimizers["discriminator"].zero_grad()
     method.discriminator_loss(outputs, batch, seeded()).backward()
@@ -121,7 +128,7 @@ def test_discriminator_step_moves_only_the_discriminator() -> None:
 
 def test_generator_step_leaves_the_discriminator_alone_and_reaches_every_generator() -> None:
     method, batch = make()
-    outputs = method.generators(batch.audio, batch.visual, method.generators.draw_latents(batch.audio, seeded()))
+    outputs, _ = forward(method, batch)
     gradients_of = gradients(method, weighted_sum(method.generator_losses(outputs, batch), method.config.loss_weights))
     assert not any(name.startswith("discriminator.") for name in gradients_of)
     assert {name for name, _ in method.generators.named_parameters(prefix="generators")} <= gradients_of.keys()
@@ -166,16 +173,18 @@ def test_translation_equals_the_forward_pass() -> None:
         for route in routes:
             direction, source = f"{route[0]}2{route[-1]}", batch.audio if route[0] == "a" else batch.visual
             made = generators.translate(direction, source, seeded(3), hops)
-            z, generator = generators.draw_latents(source, seeded(9)), seeded(3)
-            for used in [PATHS[route][0], route] if hops == 2 else [route]:
-                z[used] = generators.draw_latent(source, generator)
-            torch.testing.assert_close(made, generators(batch.audio, batch.visual, z).maps[route])
+            generator = seeded(3)
+            used = [PATHS[route][0], route] if hops == 2 else [route]
+            z = {r: generators.draw_latent(source, generator) for r in used}
+            codes = generators.encode(batch.audio, batch.visual)
+            torch.testing.assert_close(made, generators(codes, z, used[1:]).maps[route])
 
 
 def test_generators_take_sounds_pictures_and_latents_but_no_labels() -> None:
     method, _ = make()
     generators = method.generators
-    assert list(inspect.signature(generators.forward).parameters) == ["audio", "visual", "z"]
+    assert list(inspect.signature(generators.encode).parameters) == ["audio", "visual"]
+    assert list(inspect.signature(generators.forward).parameters) == ["codes", "z", "paths"]
     assert list(inspect.signature(generators.translate).parameters) == ["direction", "source", "generator", "hops"]
     assert not any("head" in name or "label" in name for name in generators.state_dict())
 
@@ -190,8 +199,105 @@ def test_the_papers_preset_is_the_papers() -> None:
     from cmcgan_core.config import load_config
 
     config = load_config("paper")
-    assert config.loss_weights == {"adversarial": 1.0, "consistency": 1.0, "direct": 0.0, "class": 0.0}
+    assert {n: w for n, w in config.loss_weights.items() if w} == {"adversarial": 1.0, "consistency": 1.0}
+    assert not config.options.keys() - {"hops"}
     assert (config.train.batch_size, config.train.epochs, config.network.latent) == (64, 200, 100)
     assert (config.train.discriminator.name, config.train.generator.name) == ("sgd", "adam")
     assert config.train.discriminator.learning_rate == config.train.generator.learning_rate == 0.001
     assert config.train.average == 0
+
+
+def test_a_drawn_step_takes_one_path_to_each_modality() -> None:
+    method, batch = make("options.draw_paths=true")
+    taken = set()
+    for seed in range(12):
+        outputs = method._forward(batch, seeded(seed))
+        paths = [route for route in outputs.maps if route in PATHS]
+        assert sorted(path[-1] for path in paths) == ["a", "v"]
+        taken.update(paths)
+    assert taken == set(PATHS)
+
+
+def test_encoders_do_not_learn_classes_from_what_the_subnetworks_make() -> None:
+    method, batch = make("loss_weights.class_of_generated=1", "options.paths=[]", "loss_weights.consistency=0")
+    codes = {m: code.detach() for m, code in method.generators.encode(batch.audio, batch.visual).items()}
+    outputs = method.generators(
+        codes, {s: method.generators.draw_latent(batch.audio, seeded()) for s in SUBNETWORKS}, []
+    )
+    changed = gradients(method, method.generated_class_loss(outputs, batch))
+    assert changed
+    assert all(name.startswith("generators.decoders.") for name in changed)
+
+
+def test_encoders_learn_the_classes_of_what_a_path_encodes() -> None:
+    method, batch = make("loss_weights.class_of_generated=1")
+    outputs, _ = forward(method, batch)
+    changed = gradients(method, method.generated_class_loss(outputs, batch))
+    assert any(name.startswith("generators.encoders.") for name in changed)
+    assert any(name.startswith("heads.") for name in changed)
+
+
+def test_only_pairs_with_inferred_latents_are_held_against_the_truth() -> None:
+    method, batch = make("options.posterior=0.5", "loss_weights.latent=0.05")
+    outputs, _ = forward(method, batch)
+    first, last = outputs.maps["a2v"][:3], outputs.maps["a2v"][3:]
+    apart = Outputs({"a2v": torch.cat([first, last + 1])}, outputs.codes)
+    loss, alone = method.direct_loss(apart, batch), l1_loss(first, batch.visual[:3])
+    torch.testing.assert_close(loss, alone)
+
+
+def test_an_inferred_latent_tells_of_the_truth_and_a_drawn_one_does_not() -> None:
+    method, batch = make("options.posterior=0.5", "loss_weights.latent=0.05")
+    codes = method.generators.encode(batch.audio, batch.visual)
+    other = {**codes, "v": codes["v"] + 1}
+    differs = method._latent(codes, "a2v", seeded()) != method._latent(other, "a2v", seeded())
+    assert differs[:3].all()
+    assert not differs[3:].any()
+
+
+def test_varied_inputs_are_held_against_the_truth_as_it_is() -> None:
+    plain, batch = make("loss_weights.adversarial=0")
+    varying = copy.deepcopy(plain)
+    varying.options = replace(varying.options, vary=True)
+    given = []
+    varying.generators.encode = lambda *maps: (given.extend(maps), plain.generators.encode(*maps))[1]  # type: ignore[method-assign]
+    before = batch.audio.clone(), batch.visual.clone()
+    varying._forward(batch, seeded())
+    assert not torch.equal(given[0], batch.audio)
+    assert torch.equal(batch.audio, before[0])
+    assert torch.equal(batch.visual, before[1])
+
+
+@pytest.mark.parametrize(
+    ("settings", "fault"),
+    [
+        (["options.hops=2", "options.paths=['v2a2v', 'a2v2a']"], "a2a2v and v2v2a"),
+        (["options.paths=[]"], "consistency"),
+        (["options.draw_paths=true", "options.paths=['v2a2v']"], "each modality"),
+        (["options.posterior=0.5"], "loss_weights.latent"),
+        (["options.posterior=0.5", "loss_weights.latent=1", "network.latent=0"], "latent vector"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(settings: list[str], fault: str) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        make(*settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        ["options.paths=[]", "loss_weights.consistency=0"],
+        ["network.latent=0"],
+        ["network.layers=5"],
+        ["network.layers=6", "network.upsampling='resize'"],
+        ["options.adversarial='standard'"],
+    ],
+)
+def test_every_variant_of_the_paper_trains_and_translates(settings: list[str]) -> None:
+    method, batch = make(*settings)
+    before = state(method.generators)
+    losses = method.train_step(batch, method.optimizers(), seeded())
+    assert all(loss.isfinite() for loss in losses.values())
+    assert moved(method.generators, before)
+    for direction, source, target in (("a2v", batch.audio, batch.visual), ("v2a", batch.visual, batch.audio)):
+        assert method.generators.eval().translate(direction, source, seeded()).shape == target.shape

@@ -18,7 +18,7 @@ def test_every_preset_is_valid_and_survives_a_round_trip(preset: str) -> None:
     assert build(Config, tomllib.loads(dump_toml(config.to_dict())), "round trip") == config
 
 
-@pytest.mark.parametrize("preset", ["paper", "default", "small", "tiny", "judge-small"])
+@pytest.mark.parametrize("preset", preset_names())
 def test_every_preset_makes_a_method(preset: str) -> None:
     assert make_method(load_config(preset, settings=["network.width=0.0625"]), ("a", "b"), FeatureSettings())
 

@@ -3,7 +3,14 @@ from math import log
 import pytest
 import torch
 
-from cmcgan_core.losses import LOSSES, joint_discriminator_loss, joint_generator_loss, l1_loss
+from cmcgan_core.losses import (
+    LOSSES,
+    joint_discriminator_loss,
+    joint_generator_loss,
+    kl_divergence,
+    l1_loss,
+    standard_discriminator_loss,
+)
 
 
 def logit(*scores: float) -> torch.Tensor:
@@ -15,6 +22,18 @@ def test_joint_discriminator_loss_is_equation_1_by_hand() -> None:
     matching = log(0.8) + (log(0.7) + log(0.6)) / 2
     realism = log(0.8) + (log(0.9) + log(0.8)) / 2
     assert float(loss) == pytest.approx(-(matching + realism))
+
+
+def test_standard_discriminator_loss_knows_no_wrong_pairs() -> None:
+    loss = standard_discriminator_loss(rvra=logit(0.8), rvfa=logit(0.1), fvra=logit(0.2))
+    assert float(loss) == pytest.approx(-(log(0.8) + (log(0.9) + log(0.8)) / 2))
+
+
+def test_divergence_from_the_normal_distribution_by_hand() -> None:
+    # One pair at mean 3 with variance 1 (4.5 nats); one at mean 0 with variances 1 and 4 (0 and 1.5 - log 2 nats).
+    mean = torch.tensor([[3.0, 0.0], [0.0, 0.0]])
+    log_variance = torch.tensor([[0.0, 0.0], [0.0, log(4)]])
+    assert float(kl_divergence(mean, log_variance)) == pytest.approx((4.5 + 1.5 - log(2)) / 2)
 
 
 def test_several_kinds_of_fakes_are_averaged() -> None:

@@ -114,9 +114,7 @@ class FusionNetwork(nn.Module):
     ) -> None:
         super().__init__()
         encoder = ENCODERS.get(config.network.encoder)
-        self.encoders = nn.ModuleDict(
-            {m: encoder(CHANNELS[m], sizes[m], config.network.width, ["real"]) for m in modalities}
-        )
+        self.encoders = nn.ModuleDict({m: encoder(CHANNELS[m], sizes[m], config.network, ["real"]) for m in modalities})
         self.head = nn.Linear(CODE * len(modalities), classes)
 
     def features(self, **maps: Tensor) -> Tensor:

@@ -4,19 +4,28 @@ Source: Hao, Zhang and Guan, "CMCGAN: A Uniform Framework for Cross-Modal Visual
 Departures from the paper are settings; `docs/reproduction.md` lists them with their reasons.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cmcgan_core.config import Config, build
+from cmcgan_core.config import Config, Share, build
 from cmcgan_core.data.dataset import Batch, wrong_partners
 from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.losses import LOSSES, joint_discriminator_loss, joint_generator_loss
+from cmcgan_core.errors import ConfigError
+from cmcgan_core.losses import (
+    LOSSES,
+    joint_discriminator_loss,
+    joint_generator_loss,
+    kl_divergence,
+    standard_discriminator_loss,
+)
 from cmcgan_core.methods.base import CHANNELS, Method, Translator, frozen, make_optimizer, update, weighted_sum
+from cmcgan_core.methods.classifier import varied
 from cmcgan_core.networks import CODE, ENCODERS, Decoder, Discriminator, full_precision
 
 #: The subnetworks: encoder of the first modality, decoder of the last (a = audio, v = visual).
@@ -34,27 +43,40 @@ FAKES: dict[str, dict[str, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What the paper leaves open, or what we add to it.
+    """What the paper leaves open or compares, and what we add to it.
 
     Attributes:
         hops: what `generate` and `evaluate` take for the model's output: 2 the paper's paths A->A->V and V->V->A,
             1 the subnetworks A2V and V2A by themselves.
+        paths: the generation paths; none is the paper's LCGAN.
+        draw_paths: take two of the paths a step, one that ends in each modality, drawn evenly (paper: all of them).
+        adversarial: "joint" (paper), or "standard", which knows no wrong pairs (its Figure 5).
         fakes: which outputs the discriminator sees as fakes.
         consistency: distance of the consistency loss, a name in `losses.LOSSES` (paper: l1).
         spectral_norm: bound the discriminator by spectral normalisation (paper: no).
+        vary: give the encoders varied sounds and pictures (`classifier.varied`); the truth stays as it is (paper: no).
+        posterior: share of each batch whose latents are inferred from the truth, as in a conditional variational
+            autoencoder (Sohn et al. 2015; with a discriminator, Zhu et al. 2017), so that z says what the input cannot
+            know, such as the room. Only these pairs are held against the truth. 0 is the paper's z, which training
+            then ignores.
     """
 
     hops: Literal[1, 2] = 2
+    paths: tuple[Literal["v2a2v", "a2v2a", "v2v2a", "a2a2v"], ...] = ("v2a2v", "a2v2a", "v2v2a", "a2a2v")
+    draw_paths: bool = False
+    adversarial: Literal["joint", "standard"] = "joint"
     fakes: tuple[Literal["direct", "two-hop"], ...] = ("direct", "two-hop")
     consistency: str = "l1"
     spectral_norm: bool = False
+    vary: bool = False
+    posterior: Share = 0.0
 
 
 class Outputs(NamedTuple):
     """Everything that one forward pass makes."""
 
     maps: dict[str, Tensor]  #: by subnetwork and path, (B, C, H, W) in [-1, 1]
-    codes: dict[str, Tensor]  #: of the real inputs, by modality, (B, 64, 1, 1)
+    codes: dict[str, Tensor]  #: by "a" and "v" of the inputs, by subnetwork of what a path encodes, (B, 64, 1, 1)
 
 
 class Generators(Translator):
@@ -78,23 +100,27 @@ class Generators(Translator):
         for m in CHANNELS:
             made_by = [s for s in SUBNETWORKS if s[-1] == m]
             routes = made_by + [p for p in PATHS if p[-1] == m]
-            self.encoders[m] = encoder(CHANNELS[m], sizes[m], network.width, ["real", *made_by])
-            self.decoders[m] = Decoder(CHANNELS[m], sizes[m], network.width, network.latent, routes)
+            self.encoders[m] = encoder(CHANNELS[m], sizes[m], network, ["real", *made_by])
+            self.decoders[m] = Decoder(CHANNELS[m], sizes[m], network, routes)
 
-    def forward(self, audio: Tensor, visual: Tensor, z: Mapping[str, Tensor]) -> Outputs:
-        """All subnetworks and paths; a feature that several paths share is computed once.
+    def encode(self, audio: Tensor, visual: Tensor) -> dict[str, Tensor]:
+        """Codes (B, 64, 1, 1) of sounds (B, 1, M, T) and pictures (B, 3, S, S), by modality."""
+        return {"a": self.encoders["a"](audio, "real"), "v": self.encoders["v"](visual, "real")}
+
+    def forward(self, codes: Mapping[str, Tensor], z: Mapping[str, Tensor], paths: Sequence[str]) -> Outputs:
+        """The subnetworks and paths; a feature that several paths share is computed once.
 
         Args:
-            audio: real spectrograms (B, 1, M, T).
-            visual: real pictures (B, 3, S, S).
-            z: latents (B, Z) by subnetwork and path; see `draw_latents`.
+            codes: of the inputs, see `encode`.
+            z: latents (B, Z) by subnetwork and path; what has none is not computed.
+            paths: to be taken.
         """
-        real = {"a": audio, "v": visual}
-        codes = {m: self.encoders[m](real[m], "real") for m in real}
-        maps = {s: self.decoders[s[-1]](codes[s[0]], z[s], s) for s in SUBNETWORKS}
-        for path, (first, second) in PATHS.items():
-            code = self.encoders[second[0]](maps[first], first)
-            maps[path] = self.decoders[second[-1]](code, z[path], path)
+        maps = {s: self.decoders[s[-1]](codes[s[0]], z[s], s) for s in SUBNETWORKS if s in z}
+        codes = dict(codes)
+        for path in paths:
+            first, second = PATHS[path]
+            codes[first] = self.encoders[second[0]](maps[first], first)
+            maps[path] = self.decoders[second[-1]](codes[first], z[path], path)
         return Outputs(maps, codes)
 
     def translate(self, direction: str, source: Tensor, generator: torch.Generator, hops: int | None = None) -> Tensor:
@@ -108,10 +134,6 @@ class Generators(Translator):
         translated: Tensor = self.decoders[direction[-1]](code, self.draw_latent(source, generator), route)
         return translated
 
-    def draw_latents(self, like: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        """A fresh z for every decoding of a forward pass."""
-        return {route: self.draw_latent(like, generator) for route in (*SUBNETWORKS, *PATHS)}
-
     def draw_latent(self, like: Tensor, generator: torch.Generator) -> Tensor:
         """Latents of N(0, 1), (B, Z), drawn on the CPU so that a seed means the same on every device."""
         return torch.randn(len(like), self.latent, generator=generator).to(like.device, non_blocking=True)
@@ -120,11 +142,12 @@ class Generators(Translator):
 class CMCGAN(Method):
     """The generators, the discriminator and Algorithm 1."""
 
-    losses = ("adversarial", "consistency", "direct", "class")
+    losses = ("adversarial", "consistency", "direct", "class", "class_of_generated", "latent")
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__(config, classes, settings)
         self.options = build(Options, config.options, f"[options] of {config.method}")
+        _check(config, self.options)
         self.distance = LOSSES.get(self.options.consistency)
         sizes = self.sizes()
         self.generators = self.inference = Generators(config, sizes, self.options.hops)
@@ -132,11 +155,14 @@ class CMCGAN(Method):
             config.network.picture_size, sizes["a"], config.network.width, spectral=self.options.spectral_norm
         )
         self.heads = nn.ModuleDict({m: nn.Linear(CODE, len(classes)) for m in CHANNELS})
+        self.posteriors = nn.ModuleDict()
+        if self.options.posterior:
+            self.posteriors.update({m: nn.Linear(CODE, 2 * config.network.latent) for m in CHANNELS})
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """One for the discriminator, one for generators and heads."""
+        """One for the discriminator, one for generators, heads and posteriors."""
         train = self.config.train
-        generating = [*self.generators.parameters(), *self.heads.parameters()]
+        generating = [p for part in (self.generators, self.heads, self.posteriors) for p in part.parameters()]
         return {
             "discriminator": make_optimizer(train.discriminator, self.discriminator.parameters()),
             "generator": make_optimizer(train.generator, iter(generating)),
@@ -161,20 +187,21 @@ class CMCGAN(Method):
 
     def discriminator_loss(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> Tensor:
         """Eq. 1; real, wrong and fake pairs meet in `joint`, each map's features computed once."""
-        wrong_audio, wrong_visual = (wrong_partners(batch.label, generator) for _ in range(2))
         with self.autocast(batch):
             visual, *fakes = self._features("v", [batch.visual, *(f.detach() for f in self._fakes(outputs, "v"))])
             fake_visual = torch.cat(fakes)
             audio, *fakes = self._features("a", [batch.audio, *(f.detach() for f in self._fakes(outputs, "a"))])
             fake_audio = torch.cat(fakes)
             score = self.discriminator
-            return joint_discriminator_loss(
-                rvra=score(visual, audio),
-                rvwa=score(visual, audio[wrong_audio]),
-                wvra=score(visual[wrong_visual], audio),
-                rvfa=score(_repeat(visual, fake_audio), fake_audio),
-                fvra=score(fake_visual, _repeat(audio, fake_visual)),
-            )
+            rvra = score(visual, audio)
+            rvfa = score(_repeat(visual, fake_audio), fake_audio)
+            fvra = score(fake_visual, _repeat(audio, fake_visual))
+            if self.options.adversarial == "standard":
+                return standard_discriminator_loss(rvra, rvfa, fvra)
+            wrong_audio, wrong_visual = (wrong_partners(batch.label, generator) for _ in range(2))
+            rvwa = score(visual, audio[wrong_audio])
+            wvra = score(visual[wrong_visual], audio)
+            return joint_discriminator_loss(rvra, rvwa, wvra, rvfa, fvra)
 
     def generator_losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
         """The losses whose weight is not zero, by name."""
@@ -183,6 +210,8 @@ class CMCGAN(Method):
             "consistency": self.consistency_loss,
             "direct": self.direct_loss,
             "class": self.class_loss,
+            "class_of_generated": self.generated_class_loss,
+            "latent": self.latent_loss,
         }
         return {name: loss(outputs, batch) for name, loss in compute.items() if self.config.loss_weights[name]}
 
@@ -199,26 +228,48 @@ class CMCGAN(Method):
             )
 
     def consistency_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
-        """Eq. 3: the sum over the four paths, each against the ground truth of its last modality."""
-        return self._distances(outputs, batch, tuple(PATHS))
+        """Eq. 3: the sum over the paths, each against the ground truth of its last modality.
+
+        Of drawn paths each counts for the two that it was drawn from.
+        """
+        paths = [path for path in PATHS if path in outputs.maps]
+        return self._distances(outputs, batch, paths) * (len(self.options.paths) / len(paths))
 
     def direct_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """The same distance for the four subnetworks' own outputs; not in the paper."""
-        return self._distances(outputs, batch, SUBNETWORKS)
+        return self._distances(outputs, batch, [s for s in SUBNETWORKS if s in outputs.maps])
 
     def class_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
         """Cross-entropy of the class from each code; not in the paper. Labels are used here, never to generate."""
-        losses = [
-            nn.functional.cross_entropy(self.heads[m](full_precision(code).flatten(1)), batch.label)
-            for m, code in outputs.codes.items()
-        ]
-        return torch.stack(losses).sum()
+        return torch.stack([self._cross_entropy(m, outputs.codes[m], batch.label) for m in CHANNELS]).sum()
+
+    def generated_class_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Cross-entropy of the class that is read from what was generated; not in the paper.
+
+        What A2V and V2A made is read by encoders and heads that this leaves alone: their idea of a class stays that of
+        real samples, so that decoders cannot agree with them on signs that nobody else sees. What a path encodes on
+        its second hop is read as well, and there the encoders learn too: otherwise two hops forget the class.
+        """
+        read = []
+        for direction in TRANSLATIONS[1]:
+            m = direction[-1]
+            encoder, head = self.generators.encoders[m], self.heads[m]
+            with frozen(encoder), frozen(head), self.autocast(batch):
+                read.append(self._cross_entropy(m, encoder(outputs.maps[direction], direction), batch.label))
+        encoded = [s for s in SUBNETWORKS if s in outputs.codes]
+        read += [self._cross_entropy(s[-1], outputs.codes[s], batch.label) for s in encoded]
+        return torch.stack(read).sum()
+
+    def latent_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Divergence (nats) of the inferred latents from N(0, 1), over both modalities; not in the paper."""
+        del batch
+        return torch.stack([kl_divergence(*self._infer(outputs.codes[m], m)) for m in CHANNELS]).sum()
 
     def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean L1 of both translations to the ground truth."""
         sources = {"a2v": (batch.audio, batch.visual), "v2a": (batch.visual, batch.audio)}
         distances = [
-            nn.functional.l1_loss(inference.translate(direction, source, generator), target)  # type: ignore[operator]
+            F.l1_loss(inference.translate(direction, source, generator), target)  # type: ignore[operator]
             for direction, (source, target) in sources.items()
         ]
         return torch.stack(distances).mean()
@@ -233,13 +284,52 @@ class CMCGAN(Method):
         return rows
 
     def _forward(self, batch: Batch, generator: torch.Generator) -> Outputs:
-        z = self.generators.draw_latents(batch.audio, generator)
+        paths = self._draw_paths(generator)
+        given = varied(batch, generator) if self.options.vary else batch
         with self.autocast(batch):
-            outputs: Outputs = self.generators(batch.audio, batch.visual, z)
+            codes = self.generators.encode(given.audio, given.visual)
+            needed = [*TRANSLATIONS[1], *(PATHS[path][0] for path in paths), *paths]
+            routes = needed if self.options.draw_paths else [*SUBNETWORKS, *paths]
+            z = {route: self._latent(codes, route, generator) for route in routes}
+            outputs: Outputs = self.generators(codes, z, paths)
         return outputs
 
+    def _draw_paths(self, generator: torch.Generator) -> list[str]:
+        if not self.options.draw_paths:
+            return list(self.options.paths)
+        choices = [[path for path in self.options.paths if path[-1] == m] for m in CHANNELS]
+        return [paths[int(torch.randint(len(paths), (), generator=generator))] for paths in choices]
+
+    def _latent(self, codes: Mapping[str, Tensor], route: str, generator: torch.Generator) -> Tensor:
+        """Z (B, Z) of a decoding: of N(0, 1), but for the first pairs inferred from the truth (`Options.posterior`)."""
+        truth = codes[route[-1]]
+        drawn = self.generators.draw_latent(truth, generator)
+        if not self.options.posterior:
+            return drawn
+        count = self._held(len(drawn))
+        mean, log_variance = self._infer(truth[:count], route[-1])
+        return torch.cat([mean + drawn[:count] * (log_variance / 2).exp(), drawn[count:]])
+
+    def _infer(self, codes: Tensor, modality: str) -> tuple[Tensor, Tensor]:
+        """Mean and logarithm of the variance (B, Z) of the latents that codes (B, 64, 1, 1) of the truth tell."""
+        inferred: Tensor = self.posteriors[modality](full_precision(codes).flatten(1))
+        mean, log_variance = inferred.chunk(2, dim=1)
+        return mean, log_variance.clamp(-8, 4)
+
+    def _held(self, pairs: int) -> int:
+        """How many pairs of a batch are held against the truth, the first ones."""
+        return max(1, round(self.options.posterior * pairs)) if self.options.posterior else pairs
+
+    def _cross_entropy(self, modality: str, codes: Tensor, label: Tensor) -> Tensor:
+        return F.cross_entropy(self.heads[modality](full_precision(codes).flatten(1)), label)
+
     def _fakes(self, outputs: Outputs, modality: str) -> list[Tensor]:
-        return [outputs.maps[route] for kind in self.options.fakes for route in FAKES[kind][modality]]
+        return [
+            outputs.maps[route]
+            for kind in self.options.fakes
+            for route in FAKES[kind][modality]
+            if route in outputs.maps
+        ]
 
     def _features(self, modality: str, maps: list[Tensor]) -> list[Tensor]:
         """Discriminator features (B, c, 4, 4) of each of several maps (B, C, H, W), in one call."""
@@ -247,11 +337,29 @@ class CMCGAN(Method):
         features: Tensor = branch(torch.cat(maps))
         return list(features.chunk(len(maps)))
 
-    def _distances(self, outputs: Outputs, batch: Batch, routes: tuple[str, ...]) -> Tensor:
-        truth = {"a": batch.audio, "v": batch.visual}
-        return torch.stack([self.distance(outputs.maps[route], truth[route[-1]]) for route in routes]).sum()
+    def _distances(self, outputs: Outputs, batch: Batch, routes: Sequence[str]) -> Tensor:
+        truth, held = {"a": batch.audio, "v": batch.visual}, self._held(len(batch.label))
+        return torch.stack([self.distance(outputs.maps[r][:held], truth[r[-1]][:held]) for r in routes]).sum()
 
 
 def _repeat(features: Tensor, fakes: Tensor) -> Tensor:
     """The real partners of n kinds of fakes: (B, ...) repeated to (n B, ...)."""
     return features.repeat(len(fakes) // len(features), 1, 1, 1)
+
+
+def _check(config: Config, options: Options) -> None:
+    """Refuse settings that contradict one another."""
+    weights, paths = config.loss_weights, set(options.paths)
+    faults = []
+    if options.hops == 2 and not {"a2a2v", "v2v2a"} <= paths:
+        faults.append("options.hops=2 needs the paths a2a2v and v2v2a")
+    if not paths and (weights.get("consistency") or "two-hop" in options.fakes):
+        faults.append("without options.paths there is no loss_weights.consistency and no options.fakes two-hop")
+    if options.draw_paths and {path[-1] for path in paths} != set(CHANNELS):
+        faults.append("options.draw_paths needs a path to each modality")
+    if bool(options.posterior) != bool(weights.get("latent")):
+        faults.append("options.posterior and loss_weights.latent need each other")
+    if options.posterior and not config.network.latent:
+        faults.append("options.posterior needs a latent vector (network.latent)")
+    if faults:
+        raise ConfigError("the settings contradict one another:\n" + "\n".join(f"  {fault}" for fault in faults))

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from cmcgan_core.config import NetworkConfig
+
 
 class ResidualEncoder(nn.Module):
     """Five stages that halve the map, each a convolution with a shortcut; then the mean over the map.
@@ -17,13 +19,13 @@ class ResidualEncoder(nn.Module):
     Args:
         channels: C of the input.
         size: (H, W) of the input; any will do.
-        width: factor on the channel counts.
+        network: width, a factor on the channel counts.
         routes: not needed.
     """
 
-    def __init__(self, channels: int, size: tuple[int, int], width: float, routes: Sequence[str]) -> None:
+    def __init__(self, channels: int, size: tuple[int, int], network: NetworkConfig, routes: Sequence[str]) -> None:
         super().__init__()
-        counts = [max(8, round(count * width) // 8 * 8) for count in (64, 128, 256, 512, 512)]
+        counts = [max(8, round(count * network.width) // 8 * 8) for count in (64, 128, 256, 512, 512)]
         befores = [channels, *counts[:-1]]
         self.convolutions = nn.ModuleList(
             nn.Conv2d(i, o, 5, stride=2, padding=2) for i, o in zip(befores, counts, strict=True)

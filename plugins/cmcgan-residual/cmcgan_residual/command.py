@@ -21,5 +21,5 @@ def parameters(
     make = ENCODERS.get(encoder)
     sizes = {"picture": (3, (network.picture_size, network.picture_size)), "sound": (1, (128, network.lms_frames))}
     for name, (channels, size) in sizes.items():
-        made = make(channels, size, network.width, ["real"])
+        made = make(channels, size, network, ["real"])
         typer.echo(f"{name} encoder {encoder!r} of {preset}: {sum(p.numel() for p in made.parameters()):,} parameters")
