@@ -1,19 +1,23 @@
 """How far a classifier's probabilities can be believed: temperature scaling, and the error that it lowers.
 
-Source: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017). Not in CMCGAN.
+Sources: Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks" (ICML 2017); Platt, "Probabilistic
+outputs for support vector machines" (1999). Not in CMCGAN.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
-#: Lowest and highest temperature. A split that is classified without a fault would ask for certainty itself.
+#: Lowest and highest temperature; what is worse than a guess would ask for an infinite one.
 TEMPERATURES = (0.1, 10.0)
 
 
 def fit_temperature(logits: Tensor, label: Tensor) -> float:
-    """The temperature T for which softmax(logits / T) gives the labels the highest likelihood, within `TEMPERATURES`.
+    """The temperature T, within `TEMPERATURES`, for which softmax(logits / T) has least cross-entropy to the labels.
 
-    The negative log-likelihood is convex in 1 / T; its derivative there is bisected.
+    As Platt does, N items are taken to be right in (N + 1) / (N + 2) rather than in all, so that a few items that are
+    classified without a fault ask for confidence, not for certainty. The cross-entropy is convex in 1 / T; its
+    derivative is bisected.
 
     Args:
         logits: (N, C), of held-out items.
@@ -22,13 +26,15 @@ def fit_temperature(logits: Tensor, label: Tensor) -> float:
     Returns:
         Above 1 where the classifier is too sure of itself, below 1 where it is not sure enough.
     """
-    logits = logits.double()
-    right = logits.gather(1, label[:, None])[:, 0]
+    logits, (items, classes) = logits.double(), logits.shape
+    right = (items + 1) / (items + 2)
+    wrong = (1 - right) / (classes - 1)
+    target = wrong + (right - wrong) * F.one_hot(label, classes)
     low, high = 1 / TEMPERATURES[1], 1 / TEMPERATURES[0]
     for _ in range(50):
         sharpness = (low + high) / 2
-        expected = ((logits * sharpness).softmax(dim=1) * logits).sum(dim=1)
-        if float((expected - right).mean()) > 0:
+        slope = (((logits * sharpness).softmax(dim=1) - target) * logits).sum()
+        if float(slope) > 0:
             high = sharpness
         else:
             low = sharpness
