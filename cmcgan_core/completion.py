@@ -4,6 +4,7 @@ Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6. No label 
 """
 
 from hashlib import sha256
+from pathlib import Path
 
 import torch
 
@@ -14,6 +15,11 @@ from cmcgan_core.generate import to_network, translator
 
 #: What the classifier may be given, by the paper's name, and the direction that fills in the modality that is missing.
 CASES = {"V-A": None, "GV-A": "a2v", "GA-V": "v2a"}
+
+
+def fingerprint(checkpoint: Path) -> str:
+    """Hash of a checkpoint's file, by which a classifier knows the run that completed its pairs."""
+    return sha256(checkpoint.read_bytes()).hexdigest()
 
 
 class Completion:
@@ -33,7 +39,7 @@ class Completion:
     def __init__(self, generating: Trained) -> None:
         self.generating = generating
         self.network = translator(generating)
-        self.fingerprint = sha256(generating.path.read_bytes()).hexdigest()
+        self.fingerprint = fingerprint(generating.path)
         self.cases = tuple(c for c, direction in CASES.items() if direction in (None, *self.network.directions))
 
     def complete(self, batch: Batch, case: str, generator: torch.Generator) -> Batch:
