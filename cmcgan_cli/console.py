@@ -39,7 +39,11 @@ Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everythin
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
 Checkpoint = Annotated[
     Path | None,
-    typer.Option("--checkpoint", "-c", help="A run folder or checkpoint file; by default the newest run here."),
+    typer.Option(
+        "--checkpoint",
+        "-c",
+        help="A run folder, a checkpoint file, or box; by default the newest run here, then the model in the box.",
+    ),
 ]
 Data = Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).")]
 

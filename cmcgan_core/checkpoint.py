@@ -22,6 +22,8 @@ from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.files import atomic_write
 from cmcgan_core.methods import Method, make_method
 
+#: The model in the box: a run folder inside the package, with what it takes to use the run.
+BOX = Path(__file__).parent / "box"
 #: Version of the format that this code reads and writes.
 FORMAT = 1
 
@@ -83,7 +85,8 @@ def find_checkpoint(given: Path | None, name: str = "last.safetensors") -> Path:
     """The checkpoint file that a user means.
 
     Args:
-        given: a checkpoint file, or a run folder, or None for the newest run below `runs/` or `cmcgan-demo/`.
+        given: a checkpoint file, or a run folder, or "box" for the model that ships with cmcgan, or None for the newest
+            run below `runs/` or `cmcgan-demo/` and, where there is none, the model in the box.
         name: file to take in a run folder.
 
     Raises:
@@ -91,10 +94,9 @@ def find_checkpoint(given: Path | None, name: str = "last.safetensors") -> Path:
     """
     if given is None:
         runs = [*Path("runs").glob(f"*/{name}"), *Path("cmcgan-demo").glob(f"*/{name}")]
-        if not runs:
-            raise CheckpointError("there is no trained model here, in runs/ or cmcgan-demo/; make one with: "
-                                  "cmcgan demo, or cmcgan train DATA, or name one with --checkpoint")  # fmt: skip
-        return max(runs, key=lambda run: run.stat().st_mtime)
+        given = max(runs, key=lambda run: run.stat().st_mtime, default=BOX)
+    if given == Path("box") and not given.exists():
+        given = BOX
     found = given / name if given.is_dir() else given
     if not found.is_file():
         what = f"has no {name}" if given.is_dir() else "does not exist"
@@ -167,6 +169,11 @@ def training_tensors(method: Method, inference: nn.Module, optimizers: Mapping[s
         for index, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{key}": v for key, v in values.items() if isinstance(v, Tensor)}
     return tensors
+
+
+def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights as float16, which halves a file; running statistics, whose range is wider, stay as they are."""
+    return {name: t if "running" in name or not t.is_floating_point() else t.half() for name, t in tensors.items()}
 
 
 def load_training(path: Path, method: Method, inference: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
