@@ -38,9 +38,11 @@ LOG_EVERY = 10
 #: Pairs of a sample grid.
 GRID = 8
 #: What a run writes that does not outlive it; patterns within its folder.
-OWN_FILES = (
-    "last.safetensors", "best.safetensors", "classifier.safetensors", ".*.safetensors.*.tmp", "metrics.jsonl",
-    "samples/epoch_*.png", "events.out.tfevents.*",
+OWN_FILES = tuple(
+    folder + name
+    for folder in ("", "classifier/")
+    for name in ("last.safetensors", "best.safetensors", "classifier.safetensors", ".*.safetensors.*.tmp",
+                 "metrics.jsonl", "samples/epoch_*.png", "events.out.tfevents.*")
 )  # fmt: skip
 
 
