@@ -7,10 +7,12 @@ usage: python benchmarks/recipe.py DATA OUT CPU_SECONDS SEEDS [ROW ...]      (SE
 """
 
 import json
+import statistics
 import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -56,6 +58,7 @@ def budgeted(config: Config, data: Path, seconds: float) -> Config:
     loader = Loader(dataset, config.network, config.train.batch_size, config.seed, torch.device("cpu"))
     method = make_method(config, dataset.classes, dataset.settings).to(memory_format=torch.channels_last)
     optimizers, generator = method.optimizers(), torch.Generator().manual_seed(0)
+    started = 0.0
     for number, batch in enumerate(loader.epoch(0)):
         if number == TIMED:
             started = time.process_time()
@@ -66,9 +69,14 @@ def budgeted(config: Config, data: Path, seconds: float) -> Config:
     return replace(config, train=replace(config.train, epochs=max(1, round(seconds / cost / len(loader)))))
 
 
+def folder(row: str, seed: int | str) -> str:
+    """Name of the folder of a run."""
+    return f"{row.replace(' ', '-').replace(',', '')}-{seed}"
+
+
 def work(data: Path, out: Path, row: str, seed: int, seconds: float) -> None:
     """Train and evaluate one row, unless that is done."""
-    place = out / f"{row.replace(' ', '-').replace(',', '')}-{seed}"
+    place = out / folder(row, seed)
     if (place / "evaluation.json").exists():
         return
     resume = (place / "config.toml").exists()
@@ -88,12 +96,54 @@ def work(data: Path, out: Path, row: str, seed: int, seconds: float) -> None:
     (place / "evaluation.json").write_text(json.dumps(document, indent=1))
 
 
+def figures(document: dict[str, Any]) -> dict[str, float | None]:
+    """What a row of the table says of one run, by column."""
+    (second,) = document["other_judges"].values()
+    columns: dict[str, float | None] = {"steps": document["steps"], "CPU-s": document["cpu_seconds"]}
+    for direction in ("S2I", "I2S"):
+        for hops in "12":
+            columns[f"{direction} {hops}"] = document["table1"][direction][hops]["test"]["micro"]
+        columns[f"{direction} 1, second judge"] = second["table1"][direction]["1"]["test"]["micro"]
+        quality = document["quality"][direction]["1"]
+        columns[f"{direction} energy"] = quality["high_frequency"]
+        columns[f"{direction} Frechet"] = quality["frechet_distance"][document["judge"]]
+        columns[f"{direction} spread"] = quality["spread"]
+    columns["pose"] = document["pose"]["generated"]["1"] if document["pose"] else None
+    columns["classes"] = sum(counts[i] > 0 for i, counts in enumerate(document["quality"]["S2I"]["1"]["confusion"]))
+    return columns
+
+
+def summary(values: list[float | None]) -> str:
+    """Mean, and standard deviation where there are several runs."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    places = 0 if abs(known[0]) >= 100 else 2
+    mean = f"{statistics.mean(known):.{places}f}"
+    return f"{mean} ({statistics.stdev(known):.{places}f})" if len(known) > 1 else mean
+
+
+def table(out: Path) -> str:
+    """All rows that are done, as Markdown."""
+    lines = []
+    for row in ROWS:
+        runs = [json.loads(file.read_text()) for file in sorted(out.glob(f"{folder(row, '*')}/evaluation.json"))]
+        found = [figures(run) for run in runs]
+        if found and not lines:
+            lines = ["| | seeds | " + " | ".join(found[0]) + " |", "|---" * (len(found[0]) + 2) + "|"]
+        if found:
+            cells = [summary([run[column] for run in found]) for column in found[0]]
+            lines.append(f"| {row} | {len(found)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main(data: str, out: str, seconds: str, seeds: str, *rows: str) -> None:
     """Do the rows, then print the table."""
     torch.set_num_threads(1)
     for row in rows or ROWS:
         for seed in map(int, seeds.split(",")):
             work(Path(data), Path(out), row, seed, float(seconds))
+    print(table(Path(out)))
 
 
 if __name__ == "__main__":
