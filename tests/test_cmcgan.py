@@ -76,7 +76,7 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
     batch = Batch(batch.audio.double(), batch.visual.double(), batch.label)
     outputs, z = forward(method, batch)
     weights = method.config.loss_weights
-    shared = gradients(method.generators, weighted_sum(method.generator_losses(outputs, batch), weights))
+    shared = gradients(method.generators, weighted_sum(method.generator_losses(outputs, batch, seeded()), weights))
 
     maps = naive_outputs(method, batch, z)
     d, truth = method.discriminator, {"a": batch.audio, "v": batch.visual}
@@ -129,7 +129,9 @@ def test_discriminator_step_moves_only_the_discriminator() -> None:
 def test_generator_step_leaves_the_discriminator_alone_and_reaches_every_generator() -> None:
     method, batch = make()
     outputs, _ = forward(method, batch)
-    gradients_of = gradients(method, weighted_sum(method.generator_losses(outputs, batch), method.config.loss_weights))
+    gradients_of = gradients(
+        method, weighted_sum(method.generator_losses(outputs, batch, seeded()), method.config.loss_weights)
+    )
     assert not any(name.startswith("discriminator.") for name in gradients_of)
     assert {name for name, _ in method.generators.named_parameters(prefix="generators")} <= gradients_of.keys()
     assert all(p.requires_grad for p in method.discriminator.parameters())
@@ -224,7 +226,7 @@ def test_encoders_do_not_learn_classes_from_what_the_subnetworks_make() -> None:
     outputs = method.generators(
         codes, {s: method.generators.draw_latent(batch.audio, seeded()) for s in SUBNETWORKS}, []
     )
-    changed = gradients(method, method.generated_class_loss(outputs, batch))
+    changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
     assert changed
     assert all(name.startswith("generators.decoders.") for name in changed)
 
@@ -232,7 +234,7 @@ def test_encoders_do_not_learn_classes_from_what_the_subnetworks_make() -> None:
 def test_encoders_learn_the_classes_of_what_a_path_encodes() -> None:
     method, batch = make("loss_weights.class_of_generated=1")
     outputs, _ = forward(method, batch)
-    changed = gradients(method, method.generated_class_loss(outputs, batch))
+    changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
     assert any(name.startswith("generators.encoders.") for name in changed)
     assert any(name.startswith("heads.") for name in changed)
 

@@ -6,6 +6,7 @@ Departures from the paper are settings; `docs/reproduction.md` lists them with t
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -181,7 +182,7 @@ class CMCGAN(Method):
         for k in range(self.config.train.generator_updates):
             if k > 0:
                 outputs = self._forward(batch, generator)
-            losses = self.generator_losses(outputs, batch)
+            losses = self.generator_losses(outputs, batch, generator)
             update(optimizers["generator"], weighted_sum(losses, weights))
         return {name: loss.detach() for name, loss in {**logged, **losses}.items()}
 
@@ -203,14 +204,14 @@ class CMCGAN(Method):
             wvra = score(visual[wrong_visual], audio)
             return joint_discriminator_loss(rvra, rvwa, wvra, rvfa, fvra)
 
-    def generator_losses(self, outputs: Outputs, batch: Batch) -> dict[str, Tensor]:
+    def generator_losses(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses whose weight is not zero, by name."""
         compute = {
             "adversarial": self.adversarial_loss,
             "consistency": self.consistency_loss,
             "direct": self.direct_loss,
             "class": self.class_loss,
-            "class_of_generated": self.generated_class_loss,
+            "class_of_generated": partial(self.generated_class_loss, generator=generator),
             "latent": self.latent_loss,
         }
         return {name: loss(outputs, batch) for name, loss in compute.items() if self.config.loss_weights[name]}
@@ -243,19 +244,24 @@ class CMCGAN(Method):
         """Cross-entropy of the class from each code; not in the paper. Labels are used here, never to generate."""
         return torch.stack([self._cross_entropy(m, outputs.codes[m], batch.label) for m in CHANNELS]).sum()
 
-    def generated_class_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+    def generated_class_loss(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy of the class that is read from what was generated; not in the paper.
 
         What A2V and V2A made is read by encoders and heads that this leaves alone: their idea of a class stays that of
-        real samples, so that decoders cannot agree with them on signs that nobody else sees. What a path encodes on
-        its second hop is read as well, and there the encoders learn too: otherwise two hops forget the class.
+        real samples, so that decoders cannot agree with them on signs that nobody else sees. Where inputs are varied,
+        so is what is read, for the same reason. What a path encodes on its second hop is read as well, and there the
+        encoders learn too: otherwise two hops forget the class.
         """
+        made = Batch(outputs.maps["v2a"], outputs.maps["a2v"], batch.label)
+        if self.options.vary:
+            made = varied(made, generator)
         read = []
         for direction in TRANSLATIONS[1]:
             m = direction[-1]
             encoder, head = self.generators.encoders[m], self.heads[m]
             with frozen(encoder), frozen(head), self.autocast(batch):
-                read.append(self._cross_entropy(m, encoder(outputs.maps[direction], direction), batch.label))
+                code = encoder({"a": made.audio, "v": made.visual}[m], direction)
+                read.append(self._cross_entropy(m, code, batch.label))
         encoded = [s for s in SUBNETWORKS if s in outputs.codes]
         read += [self._cross_entropy(s[-1], outputs.codes[s], batch.label) for s in encoded]
         return torch.stack(read).sum()
