@@ -4,7 +4,7 @@ Source: Hao, Zhang and Guan, "CMCGAN: A Uniform Framework for Cross-Modal Visual
 Departures from the paper are settings; `docs/reproduction.md` lists them with their reasons.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
@@ -206,7 +206,7 @@ class CMCGAN(Method):
 
     def generator_losses(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """The losses whose weight is not zero, by name."""
-        compute = {
+        compute: dict[str, Callable[[Outputs, Batch], Tensor]] = {
             "adversarial": self.adversarial_loss,
             "consistency": self.consistency_loss,
             "direct": self.direct_loss,
