@@ -21,13 +21,16 @@ from cmcgan_cli.console import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cmcgan_core.evaluate import Accuracy, Evaluation
+    from cmcgan_core.evaluate import Evaluation
+    from cmcgan_core.scores import Accuracy, Quality
 
 
 def evaluate(
     data: Data,
     checkpoint: Checkpoint = None,
     split: Annotated[str, typer.Option(help="Split to judge: test, validation or train.")] = "test",
+    latents: Annotated[int, typer.Option(min=1, help="Samples to make of each pair.")] = 4,
+    confusion: Annotated[bool, typer.Option("--confusion", help="Print which class is taken for which.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -35,7 +38,7 @@ def evaluate(
 ) -> None:
     """Judge a trained model on a whole split, beside the paper's Tables 1 and 2.
 
-    The judges are the paper's classifiers, trained once on the real training pairs and kept beside the dataset.
+    The judges are classifiers, trained once on the real training pairs and kept beside the dataset.
 
     Examples:
 
@@ -46,13 +49,27 @@ def evaluate(
     from cmcgan_core.evaluate import evaluate as run_evaluation
 
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
-        found = run_evaluation(checkpoint, data, split=split, seed=seed, device=device, on_progress=draw)
+        found = run_evaluation(
+            checkpoint, data, split=split, latents=latents, seed=seed, device=device, on_progress=draw
+        )
     if as_json:
         emit_json(found.to_dict())
         return
-    out().print(table1(found))
-    out().print(table2(found))
-    note(f"{found.pairs[split]} {split} pairs, {found.pairs['train']} training pairs, seed {found.seed}", quiet=quiet)
+    for table in (table1(found), quality(found), table2(found)):
+        out().print(table)
+    if confusion:
+        for direction in found.table1:
+            out().print(confusions(found, direction))
+    note(summary(found), quiet=quiet)
+
+
+def summary(found: "Evaluation") -> str:
+    """What the tables are of."""
+    latents = found.seeds["latents"]
+    said = (f"{found.pairs[found.split]} {found.split} pairs of {found.recordings[found.split]} recordings, "
+            f"{len(latents)} latents each, seeds {latents[0]} to {latents[-1]}; {found.pairs['train']} training pairs. "
+            "Brackets: 95 % over recordings.")  # fmt: skip
+    return said if found.pose else f"{said} No poses: only the demonstration set has a score."
 
 
 def table1(found: "Evaluation") -> "Table":
@@ -60,18 +77,20 @@ def table1(found: "Evaluation") -> "Table":
     from rich.table import Table
 
     paper = found.to_dict()["paper"]["table1"]
-    table = Table("", "train", found.split, "balanced", title="Table 1: judged accuracy of generated samples")
+    second = next(iter(found.other_judges.values()), None)
+    columns = ["", "train", found.split, "balanced", *(["2nd judge"] if second else [])]
+    table = Table(*columns, title="Table 1: judged accuracy of generated samples")
     for name, hops in found.table1.items():
         for number, parts in hops.items():
             own = " *" if number == str(found.hops) else ""
-            label = {"1": "direct", "2": "two hops"}[number]
-            table.add_row(f"{name} {label}{own}", *_cells(parts, found.split))
+            others = [_accuracy(second.table1[name][number][found.split])] if second else []
+            table.add_row(f"{name} {_HOPS[number]}{own}", *_cells(parts, found.split), *others)
         for row, values in paper[name].items():
-            table.add_row(f"{name} {row}", _number(values.get("train")), _number(values.get("test")), "-", style="dim")
-        real = found.real["v" if name == "S2I" else "a"]
-        table.add_row(f"{name} ceiling (real {'pictures' if name == 'S2I' else 'sounds'})", *_cells(real, found.split),
-                      end_section=True)  # fmt: skip
-    table.caption = "* the model's own output"
+            table.add_row(f"{name} {row}", _paper(values.get("train")), _paper(values.get("test")), style="dim")
+        modality, what = ("v", "pictures") if name == "S2I" else ("a", "sounds")
+        others = [_accuracy(second.real[modality][found.split])] if second else []
+        table.add_row(f"{name} real {what}", *_cells(found.real[modality], found.split), *others, end_section=True)
+    table.caption = "* the model's own output; real: the judge's own accuracy, the ceiling"
     return table
 
 
@@ -80,16 +99,85 @@ def table2(found: "Evaluation") -> "Table":
     from rich.table import Table
 
     paper = found.to_dict()["paper"]["table2"]
-    table = Table("", found.split, "balanced", "paper", title="Table 2: dynamic multimodal classification")
+    columns = ["", found.split, "balanced", *(["retrained"] if found.retrained else []), "paper"]
+    table = Table(*columns, title="Table 2: dynamic multimodal classification")
     for name, accuracy in found.table2.items():
-        label = name if name in paper else f"  control: {name}"
-        table.add_row(label, f"{accuracy.micro:.4f}", f"{accuracy.balanced:.4f}", _number(paper.get(name)))
+        label = name if name in paper else f"  {name}"
+        own = [_accuracy(found.retrained.get(name))] if found.retrained else []
+        table.add_row(label, _accuracy(accuracy), _accuracy(accuracy, balanced=True), *own, _paper(paper.get(name)))
+    table.caption = "indented: controls, which carry nothing"
+    if found.retrained:
+        table.caption += "; retrained: the run's classifier, trained on generated samples too"
     return table
 
 
+def quality(found: "Evaluation") -> "Table":
+    """Closeness to the truth, distances, sharpness, spread, retrieval and pose."""
+    from rich.table import Table
+
+    columns = [(name, kind) for name, kinds in found.quality.items() for kind in kinds]
+    heads = [f"{name}\n{_HOPS[kind]}" for name, kind in columns]
+    table = Table("", *heads, title=f"Samples of the {found.split} split")
+
+    def row(label: str, *values: float | None) -> None:
+        if any(value is not None for value in values):
+            table.add_row(label, *("-" if value is None else f"{value:.3g}" for value in values))
+
+    def figures(label: str, name: str) -> None:
+        row(label, *(getattr(found.quality[direction][kind], name) for direction, kind in columns))
+
+    def distances(label: str, name: str) -> None:
+        of: list[Quality] = [found.quality[direction][kind] for direction, kind in columns]
+        row(label, *(getattr(one, name).get(found.judge) for one in of))
+
+    figures("L1 to the truth", "l1")
+    figures("SSIM to the truth", "ssim")
+    figures("log-spectral distance, dB", "log_spectral_distance")
+    distances("Fréchet distance", "frechet_distance")
+    distances("kernel distance", "kernel_distance")
+    figures("upper frequencies / real", "high_frequency")
+    figures("spread over z / real", "spread")
+    figures("retrieval: precision at 1", "precision_at_1")
+    figures("retrieval: mean precision", "mean_average_precision")
+    if found.pose:
+        generated, other = found.pose.generated, found.pose.other_sound
+        row("pose: r within classes", generated["1"], generated["2"], found.pose.real, None, None, None)
+        row("  with another sound", other["1"], other["2"], None, None, None, None)
+    table.caption = "real: what real samples reach in the same place; distances: those of the training split"
+    return table
+
+
+def confusions(found: "Evaluation", direction: str) -> "Table":
+    """Which class is taken for which in the model's own output, in per cent of the true class."""
+    from rich.table import Table
+
+    matrix = found.quality[direction][str(found.hops)].confusion
+    table = Table("true", *(str(i + 1) for i in range(len(matrix))), title=f"{direction}: judged class, %")
+    for number, (name, counts) in enumerate(zip(found.classes, matrix, strict=True), start=1):
+        shares = [round(100 * count / max(1, sum(counts))) for count in counts]
+        table.add_row(f"{number} {name}", *(str(share) if share else "." for share in shares))
+    return table
+
+
+_HOPS = {"1": "direct", "2": "two hops", "real": "real"}
+
+
 def _cells(parts: "dict[str, Accuracy]", split: str) -> tuple[str, str, str]:
-    return _number(parts["train"].micro), _number(parts[split].micro), _number(parts[split].balanced)
+    return f"{parts['train'].micro:.3f}", _accuracy(parts[split]), _accuracy(parts[split], balanced=True)
 
 
-def _number(value: float | None) -> str:
+def _accuracy(accuracy: "Accuracy | None", *, balanced: bool = False) -> str:
+    """An accuracy with its interval: 0.512 [.45 .57]."""
+    if accuracy is None:
+        return "-"
+    value, interval = accuracy.micro, accuracy.micro_interval
+    if balanced:
+        value, interval = accuracy.balanced, accuracy.balanced_interval
+    if interval is None:
+        return f"{value:.3f}"
+    low, high = (f"{end:.2f}".removeprefix("0") for end in interval)
+    return f"{value:.3f} [{low} {high}]"
+
+
+def _paper(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"

@@ -99,7 +99,8 @@ def run_demo(
     page = out / "index.html"
     if not result.finished:
         return Demonstration(page, finished=False, seconds=time.monotonic() - started, evaluation=None)
-    evaluation = evaluate(out / "run", out / "data", seed=seed, device=device, on_progress=on_progress)
+    evaluation = evaluate(out / "run", out / "data", latents=1, seed=seed, thorough=False, device=device,
+                          on_progress=on_progress)  # fmt: skip
     write_text(out / "evaluation.json", json.dumps(evaluation.to_dict(), indent=1) + "\n")
     examples = _examples(source, options, out, device, on_progress)
     seconds = time.monotonic() - started

@@ -1,68 +1,66 @@
-"""A checkpoint and a split to rows beside the papers' numbers.
+"""A checkpoint and a split to figures beside the papers'; `docs/evaluation.md` says what each of them is.
 
-Judges are the paper's classifiers, trained on real training pairs only and kept beside the dataset. No label reaches
-the generator. The rows of Table 2 stand beside controls: what the same classifier says when the generated modality is
-replaced by a constant, by what was generated for another class, and by noise. A generator helps by no more than its
-row is above those.
+Judges are classifiers trained on real training pairs only and kept beside the dataset. No label reaches the generator.
+The rows of Table 2 stand beside controls: what the same classifier says when the generated modality is replaced by a
+constant, by what was generated for another class, and by noise. A generator helps by no more than its row is above
+those.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from cmcgan_core import metrics
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.classifiers import train_classifier
-from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import Batch, PairDataset, to_batch, wrong_partners
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.demo.pose import heights
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
-from cmcgan_core.generate import to_network, translator
-from cmcgan_core.methods.cmcgan import TRANSLATIONS
-from cmcgan_core.progress import OnProgress, Progress, silent
-
-#: Names of the directions in the papers' tables.
-TABLE_NAMES = {"a2v": "S2I", "v2a": "I2S"}
-#: What stands in for the generated modality in the controls.
-CONTROLS = ("constant", "other class", "noise")
-
-
-@dataclass(frozen=True)
-class Accuracy:
-    """Share of items whose judged class is right, over all items and as the mean over classes."""
-
-    micro: float
-    balanced: float
+from cmcgan_core.generate import translator
+from cmcgan_core.judges import Panel, assemble
+from cmcgan_core.judging import TABLE_NAMES, Pass
+from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.scores import Accuracy, Judgement, Pose, Quality, Scores, judgement, qualities
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The rows of Tables 1 and 2.
+    """The rows of Tables 1 and 2, and what else there is to know of the samples.
 
     Attributes:
-        checkpoint, data, split, seed: what was evaluated, and how.
-        pairs: number of pairs by split.
+        checkpoint, data, split: what was evaluated.
+        seeds: of the latents, the stand-ins, the bootstrap, and the judges' trainings.
+        classes: their names, in the order of the confusion matrices.
+        pairs, recordings: their number by split.
         hops: of the model's own output, which Table 2 uses.
-        real: judged accuracy of real pictures ("v") and sounds ("a") by split: the ceiling of the rows of Table 1.
-        table1: judged accuracy of generated samples by direction ("S2I", "I2S"), number of hops ("1", "2") and split.
+        judge: preset of the main judge.
+        real, table1: what the main judge says, see `Judgement`.
+        other_judges: what others say, by preset.
+        quality: by direction ("S2I", "I2S"), then by number of hops ("1", "2"), or "real": what real samples of the
+            split reach in the same place; the distances there are those of the training split's.
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls, on the held-out split.
+        retrained: the rows of pairs by the run's own classifier, which was trained on generated samples too; empty
+            where the run has none.
+        pose: of a demonstration set; None for others.
     """
 
     checkpoint: str
     data: str
     split: str
-    seed: int
-    hops: int
+    seeds: dict[str, Any]
+    classes: tuple[str, ...]
     pairs: dict[str, int]
+    recordings: dict[str, int]
+    hops: int
+    judge: str
     real: dict[str, dict[str, Accuracy]]
     table1: dict[str, dict[str, dict[str, Accuracy]]]
+    other_judges: dict[str, Judgement]
+    quality: dict[str, dict[str, Quality]]
     table2: dict[str, Accuracy]
+    retrained: dict[str, Accuracy]
+    pose: Pose | None
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values, the papers' figures beside them."""
@@ -75,124 +73,62 @@ def paper_tables() -> dict[str, Any]:
 
 
 def evaluate(
-    run: Path | None, data: Path, *, split: str = "test", seed: int = 0, device: str = "auto",
-    on_progress: OnProgress = silent,
+    run: Path | None, data: Path, *, split: str = "test", latents: int = 4, seed: int = 0, thorough: bool = True,
+    device: str = "auto", on_progress: OnProgress = silent,
 ) -> Evaluation:  # fmt: skip
     """Judge a run on a whole split, and on as many training pairs, spread evenly.
+
+    Args:
+        run: a checkpoint, a run folder, or None for the newest run.
+        data: prepared dataset.
+        split: to judge.
+        latents: samples that are made of each pair; of the training pairs it is one.
+        seed: of the latents, the stand-ins and the bootstrap.
+        thorough: ask the second judge and the pose judge too, which are trained when they are first needed.
+        device: see `choose_device`.
+        on_progress: told of every stage.
 
     Raises:
         CheckpointError: there is no such run, it generates nothing, or it knows other classes than the dataset.
         DataError: the dataset has no such split.
+        KeyboardInterrupt: it was asked to stop while it trained a judge; the next call goes on there.
     """
-    on = choose_device(device)
-    trained = load_checkpoint(find_checkpoint(run), on)
-    held_out, train = PairDataset(data, split), PairDataset(data, "train")
-    _check(trained, held_out)
-    judges = {}
-    for modalities in ("v", "a", "av"):
-        preset = trained.about.config.judge
-        path = train_classifier(data, modalities, preset, device=device, on_progress=on_progress)
-        judges[modalities] = load_checkpoint(path, on)
-    asked = {split: Answers(trained, judges, held_out, seed, controls=True)}
+    trained = load_checkpoint(find_checkpoint(run), choose_device(device))
+    dataset = PairDataset(data, split)
+    _check(trained, dataset)
+    panel = assemble(trained, data, thorough=thorough, device=device, on_progress=on_progress)
+    judged = Pass(trained, panel, dataset, latents=latents, seed=seed)
+    held_out = Scores(judged, judged.run(full=True, on_progress=on_progress), seed)
+    scores, train = {split: held_out}, None
     if split != "train":
-        asked["train"] = Answers(trained, judges, train, seed, most=len(held_out))
-    said = {part: answers.collect(on_progress) for part, answers in asked.items()}
-    pairs = {part: len(answers.items) for part, answers in asked.items()}
-    return _tabulate(trained, data, split, seed, pairs, said)
+        judged = Pass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
+        scores["train"] = train = Scores(judged, judged.run(full=False, on_progress=on_progress), seed)
+    main, *others = (judgement(judge, scores) for judge in panel.single)
+    height = heights(dataset) if panel.pose else None
+    return Evaluation(
+        checkpoint=str(trained.path),
+        data=str(data),
+        split=split,
+        seeds=_seeds(panel, latents, seed),
+        classes=dataset.classes,
+        pairs={name: len(of.label) for name, of in scores.items()},
+        recordings={name: len(set(of.recording.tolist())) for name, of in scores.items()},
+        hops=translator(trained).hops,
+        judge=next(iter(panel.single)),
+        real=main.real,
+        table1=main.table1,
+        other_judges=dict(zip(list(panel.single)[1:], others, strict=True)),
+        quality={name: qualities(direction, held_out, train) for direction, name in TABLE_NAMES.items()},
+        table2={"V": main.real["v"][split], "A": main.real["a"][split], **held_out.table2("real")},
+        retrained=held_out.table2("retrained"),
+        pose=None if height is None else held_out.pose(height),
+    )
 
 
-class Answers:
-    """What the judges say of the real, generated and stand-in samples of a split, as accuracies by name.
-
-    Args:
-        trained: the generating model.
-        judges: classifiers by what they are given: "v", "a", "av".
-        dataset: a split.
-        seed: of latents and stand-ins.
-        controls: also try the stand-ins.
-        most: at most so many pairs, spread evenly.
-    """
-
-    def __init__(
-        self,
-        trained: Trained,
-        judges: Mapping[str, Trained],
-        dataset: PairDataset,
-        seed: int,
-        *,
-        controls: bool = False,
-        most: int | None = None,
-    ) -> None:
-        self.trained, self.judges, self.dataset, self.controls = trained, judges, dataset, controls
-        count = min(most or len(dataset), len(dataset))
-        self.items = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
-        self.network = translator(trained, *TABLE_NAMES)
-        self.generator = torch.Generator().manual_seed(seed)
-        self.device = next(trained.inference.parameters()).device
-        self.judge_network = judges["av"].about.config.network
-
-    def collect(self, on_progress: OnProgress, batch_size: int = 64) -> dict[str, Accuracy]:
-        """Accuracies by the names that `_answers` gives."""
-        predicted: dict[str, list[Tensor]] = {}
-        labels = []
-        for first in range(0, len(self.items), batch_size):
-            items = self.items[first : first + batch_size]
-            batch = self._batch(items, self.trained.about.config.network)
-            labels.append(batch.label.cpu())
-            with torch.inference_mode():
-                for name, logits in self._answers(batch, self._batch(items, self.judge_network)):
-                    predicted.setdefault(name, []).append(logits.argmax(dim=1).cpu())
-            on_progress(Progress(f"judging {self.dataset.split}", first + len(items), len(self.items), "pairs"))
-        label, classes = torch.cat(labels), len(self.dataset.classes)
-        return {
-            name: Accuracy(
-                metrics.accuracy(torch.cat(p), label), metrics.balanced_accuracy(torch.cat(p), label, classes)
-            )
-            for name, p in predicted.items()
-        }
-
-    def _answers(self, batch: Batch, real: Batch) -> Iterator[tuple[str, Tensor]]:
-        """Judges' logits by name: "V", "A", "V-A", "a2v 1", ..., "GV-A", "GA-V", "GV-A noise", ...
-
-        Args:
-            batch: pairs at the size that the generator is given.
-            real: the same pairs at the size that the judges are given.
-        """
-        yield "V", self._judge("v", visual=real.visual)
-        yield "A", self._judge("a", audio=real.audio)
-        yield "V-A", self._judge("av", audio=real.audio, visual=real.visual)
-        for direction, source in (("a2v", batch.audio), ("v2a", batch.visual)):
-            for hops in TRANSLATIONS:
-                made = self.network.translate(direction, source, self.generator, hops)
-                modality = "visual" if direction == "a2v" else "audio"
-                yield f"{direction} {hops}", self._judge(modality[0], **{modality: made})
-                if hops == self.network.hops:
-                    yield from self._fusion(direction, real, made)
-
-    def _fusion(self, direction: str, real: Batch, made: Tensor) -> Iterator[tuple[str, Tensor]]:
-        """GV-A (sound and generated picture) or GA-V (picture and generated sound), and the controls."""
-        name, generated = ("GV-A", "visual") if direction == "a2v" else ("GA-V", "audio")
-        given = {"audio": real.audio, "visual": real.visual}
-        yield name, self._judge("av", **{**given, generated: made})
-        if self.controls:
-            for control, stand_in in self._stand_ins(direction, real.label, made):
-                yield f"{name} {control}", self._judge("av", **{**given, generated: stand_in})
-
-    def _stand_ins(self, direction: str, label: Tensor, made: Tensor) -> Iterator[tuple[str, Tensor]]:
-        yield CONTROLS[0], torch.zeros_like(made)
-        others = wrong_partners(label.cpu(), self.generator, among=self.dataset.labels)
-        other = self._batch(others.tolist(), self.trained.about.config.network)
-        source = other.audio if direction == "a2v" else other.visual
-        yield CONTROLS[1], self.network.translate(direction, source, self.generator)
-        yield CONTROLS[2], torch.rand(made.shape, generator=self.generator).to(made.device) * 2 - 1
-
-    def _judge(self, judge: str, **maps: Tensor) -> Tensor:
-        classifier = self.judges[judge]
-        logits: Tensor = classifier.inference(**{name: to_network(classifier, m) for name, m in maps.items()})
-        return logits
-
-    def _batch(self, items: list[int], network: NetworkConfig) -> Batch:
-        return to_batch(self.dataset.read(items), network, self.dataset.settings, self.device)
+def _seeds(panel: Panel, latents: int, seed: int) -> dict[str, Any]:
+    """All that was drawn by."""
+    judges = {preset: by_modality["v"].trained.about.config.seed for preset, by_modality in panel.single.items()}
+    return {"latents": [seed + k for k in range(latents)], "stand_ins": seed, "bootstrap": seed, "judges": judges}
 
 
 def _check(trained: Trained, dataset: PairDataset) -> None:
@@ -201,35 +137,8 @@ def _check(trained: Trained, dataset: PairDataset) -> None:
         raise DataError(f"{dataset.root} has no pairs in its {dataset.split} split; choose another --split")
     translator(trained, *TABLE_NAMES)
     if about.classes != dataset.classes or about.settings != dataset.settings:
-        raise CheckpointError(f"{trained.path} was trained on other classes or features than {dataset.root} has")
+        raise CheckpointError(f"{trained.path} was trained on other classes or features than {dataset.root} has; train "
+                              f"a model of its own with: cmcgan train {dataset.root}")  # fmt: skip
     if about.data == dataset.about["name"] and about.content != dataset.about.get("content", ""):
         raise CheckpointError(f"{dataset.root} was prepared anew since {trained.path} was trained on it: pairs "
                               "that are in its test split now may have been trained on; train again")  # fmt: skip
-
-
-def _tabulate(
-    trained: Trained,
-    data: Path,
-    split: str,
-    seed: int,
-    pairs: dict[str, int],
-    said: Mapping[str, Mapping[str, Accuracy]],
-) -> Evaluation:
-    table1 = {
-        name: {
-            str(hops): {part: answers[f"{direction} {hops}"] for part, answers in said.items()} for hops in TRANSLATIONS
-        }
-        for direction, name in TABLE_NAMES.items()
-    }
-    held_out = said[split]
-    return Evaluation(
-        checkpoint=str(trained.path),
-        data=str(data),
-        split=split,
-        seed=seed,
-        hops=translator(trained).hops,
-        pairs=pairs,
-        real={m: {part: answers[m.upper()] for part, answers in said.items()} for m in ("v", "a")},
-        table1=table1,
-        table2={name: value for name, value in held_out.items() if name[:3] not in ("a2v", "v2a")},
-    )

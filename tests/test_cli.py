@@ -139,14 +139,33 @@ def test_classify_takes_a_video_alone(run: Run, tiny_run: Path, media: dict[str,
         assert "or one video" in err
 
 
-def test_evaluate_prints_the_papers_figures_beside_ours(run: Run, prepared: Path, tiny_run: Path) -> None:
-    code, out, _ = run("evaluate", prepared, "-c", tiny_run)
+def test_evaluate_prints_the_papers_figures_beside_ours(
+    run: Run, prepared: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, err = run("evaluate", prepared, "-c", tiny_run, "--latents", 2, "--confusion")
     assert code == 0
     assert all(figure in out for figure in ("0.7661", "0.5189", "0.7556", "0.1117", "0.9861", "GV-A noise", "ceiling"))
+    assert max(map(len, out.splitlines())) <= 100
+    for whole in (
+        "S2I two hops",
+        "I2S CMCGAN (paper)",
+        "2nd judge",
+        "retrained",
+        "log-spectral distance, dB",
+        "3 tuba",
+    ):
+        assert whole in out, "a label is missing, or broken over two lines"
+    assert "12 test pairs of 3 recordings, 2 latents each, seeds 0 to 1" in err
+
+
+def test_evaluate_gives_a_script_everything(run: Run, prepared: Path, tiny_run: Path) -> None:
     code, out, _ = run("evaluate", prepared, "-c", tiny_run, "--json")
     found = json.loads(out)
+    assert code == 0
     assert found["paper"]["table2"]["V"] == 0.9531
     assert 0 <= found["table1"]["S2I"]["2"]["test"]["micro"] <= 1
+    assert found["seeds"]["latents"] == [0, 1, 2, 3]
 
 
 def test_train_shows_its_plan_without_training(run: Run, prepared: Path, tmp_path: Path) -> None:
