@@ -11,7 +11,7 @@ import torch
 from conftest import CLASSES, tiny_config, write_dataset
 
 from cmcgan_core import checkpoint
-from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint, read_about, read_tensors
+from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
 from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
@@ -220,8 +220,7 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 
 def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match="cmcgan demo"):
-        find_checkpoint(None)
+    assert find_checkpoint(None) == find_checkpoint(Path("box")) == BOX / "last.safetensors"
     for place, age in (("runs/old", 100), ("runs/new", 10), ("cmcgan-demo/run", 50)):
         file = tmp_path / place / "last.safetensors"
         file.parent.mkdir(parents=True)
