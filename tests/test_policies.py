@@ -20,7 +20,7 @@ LAYERS = [
     "methods",
     "checkpoint",
     "runs classifiers training generate classify",
-    "evaluate report doctor",
+    "evaluate report doctor human_eval",
     "demonstration",
 ]
 
