@@ -1,4 +1,4 @@
-"""`cmcgan human-eval`: create, inputs, serve, report, export, power."""
+"""`cmcgan human-eval`: create, inputs, serve, report, export, forget, power."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -267,6 +267,25 @@ def export(
     else:
         write_text(out_file, text)
         out().print(str(out_file), soft_wrap=True)
+
+
+@human_eval.command()
+def forget(
+    folder: StudyFolder,
+    rater: Annotated[str, typer.Argument(help="Number of the rater, as the last page and the exports show it.")],
+) -> None:
+    """Delete a rater who withdrew, with all answers.
+
+    Examples:
+
+      cmcgan human-eval forget study r1f2e3d4c5b6
+    """
+    from cmcgan_core.human_eval.store import Store
+    from cmcgan_core.human_eval.study import open_study
+
+    if not Store(open_study(folder)).forget(rater):
+        raise typer.BadParameter(f"{folder} has no rater {rater}", param_hint="RATER")
+    out().print(f"{rater} is deleted")
 
 
 @human_eval.command()

@@ -163,3 +163,13 @@ def test_a_preference_is_stored_for_the_model_whichever_side_it_was_on(tmp_path:
     assert Counter(tuple(sorted((a.model, a.rival))) for a in store.answers()) == {
         ("alpha", "ground truth"): 6, ("beta", "ground truth"): 6, ("alpha", "beta"): 6,
     }  # fmt: skip
+
+
+def test_who_withdraws_is_forgotten(tmp_path: Path) -> None:
+    store = Store(make_study(tmp_path / "study"))
+    leaves, stays = join(store), join(store)
+    for rater in (leaves, stays):
+        rate_all(store, rater, lambda item: 1)
+    assert store.forget(leaves.id)
+    assert {answer.rater for answer in store.answers()} == {stays.id}
+    assert not store.forget(leaves.id)

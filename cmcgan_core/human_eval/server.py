@@ -161,7 +161,7 @@ class Site:
         """The personal link, to come back with."""
         done = await run_in_threadpool(self.store.answered, rater)
         link = str(request.url.replace(path=_base(request), query=""))
-        return self.page(request, "pause.html", rater.language, base=_base(request), done=done, link=link)
+        return self.page(request, "pause.html", rater.language, base=_base(request), rater=rater, done=done, link=link)
 
     async def thanks(self, request: Request, rater: Rater) -> Response:
         """The end."""

@@ -242,6 +242,13 @@ class Store:
         )
         return [(row["id"], row["n"]) for row in rows]
 
+    def forget(self, rater: str) -> bool:
+        """Delete a rater, who withdrew, with all answers; whether there was one of that number."""
+        with self._transaction():
+            for table in ("answers", "assignments"):
+                self._connection.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))
+            return self._connection.execute("DELETE FROM raters WHERE id = ?", (rater,)).rowcount > 0
+
     def media(self) -> frozenset[str]:
         """Names of all files that may be served."""
         rows = self._rows("SELECT source, shown, other FROM items")
