@@ -365,7 +365,7 @@ def _measure(measure: str, modality: str) -> str:
 
 
 def _interval(interval: "tuple[float, float] | None") -> str:
-    return "-" if interval is None else f"{interval[0]:.3f} to {interval[1]:.3f}"
+    return "-" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
 def _number(value: float | None) -> str:
