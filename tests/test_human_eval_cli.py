@@ -145,3 +145,11 @@ def in_terminal(root: Path, typed: str, *options: str) -> str:
     done = subprocess.run(command, input=typed, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode in (0, 130), done.stderr
     return done.stdout
+
+
+def test_all_but_the_server_works_without_a_web_framework() -> None:
+    code = (
+        "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = sys.modules['krippendorff'] = None\n"
+        "from cmcgan_core.human_eval import blocks, create, draw, export, pages, report, store, study, summary\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

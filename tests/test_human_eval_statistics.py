@@ -144,11 +144,14 @@ def test_simulated_raters_are_recovered_within_the_intervals(tmp_path: Path) -> 
     store = Store(study)
     rng = np.random.default_rng(2)
     satisfied = {"ground truth": 0.9, "alpha": 0.6, "beta": 0.3}
-    for _ in range(24):
-        taste = float(rng.normal(0, 0.08))
+    for taste in rng.normal(0, 0.08, size=24):
+        luck = rng.random((3, 8))
 
-        def value(item: Item, taste: float = taste) -> int:
-            return 2 * int(rng.random() < satisfied[item.model] + taste) if item.role == "rated" else 0
+        def value(item: Item, taste: float = taste, luck: np.ndarray = luck) -> int:
+            if item.role == "check":
+                return 0
+            drawn = luck[list(satisfied).index(item.model), int(item.pair[-1])]
+            return 2 * int(drawn < satisfied[item.model] + taste)
 
         rate_all(store, join(store), value)
     summary = summarise(study, store)
