@@ -81,6 +81,9 @@ def test_faults_are_named_with_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"neither a run .* nor samples"):
         open_maker(tmp_path / "empty", 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "study"]  # nothing half-made is left
+    study.database.write_bytes(b"no database at all" * 100)
+    with pytest.raises(DataError, match=r"study\.db cannot be used"):
+        Store(study)
     study.database.unlink()
     with pytest.raises(DataError, match=r"has lost its study\.db"):
         open_study(study.root)

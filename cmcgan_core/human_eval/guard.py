@@ -19,9 +19,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Bytes that a form may have.
 LARGEST_FORM = 4096
-#: Requests that a key may make, and in how many seconds: a rater's pages; anything else of one address; joining, of
-#: one address (a class behind one router); wrong codes, tokens and links, of one address.
-LIMITS = {"rater": (240, 60.0), "address": (600, 60.0), "join": (120, 60.0), "wrong": (20, 300.0)}
+#: Requests that a key may make, and in how many seconds: a rater's pages; a rater's sounds and pictures; anything else
+#: of one address; joining, of one address (a class behind one router); wrong codes, tokens and links, of one address.
+LIMITS = {
+    "rater": (240, 60.0), "media": (1200, 60.0), "address": (600, 60.0), "join": (120, 60.0), "wrong": (20, 300.0),
+}  # fmt: skip
 #: Keys that are remembered; beyond it the oldest are forgotten.
 REMEMBERED = 20_000
 

@@ -178,6 +178,7 @@ class Site:
 
     async def static(self, request: Request) -> Response:
         """A style sheet or a script."""
+        self.guard.limiter.count("address", address(request))
         path = STATIC.get(request.path_params["name"])
         if path is None:
             raise HTTPException(404)
@@ -222,8 +223,7 @@ def _for_rater(site: Site, page: RaterPage) -> Callable[[Request], Awaitable[Res
         if rater is None:
             site.guard.refuse_guessers(request)
             raise site.guard.wrong(request, 404)
-        if "name" not in request.path_params:
-            site.guard.limiter.count("rater", rater.id)
+        site.guard.limiter.count("media" if "name" in request.path_params else "rater", rater.id)
         return await page(site, request, rater)
 
     return guarded

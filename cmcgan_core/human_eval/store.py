@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
 
+from cmcgan_core.errors import DataError
 from cmcgan_core.human_eval.study import Plan, Study
 
 #: An assignment that nobody has answered counts as a rating to come for so long, in seconds; then the rater has left.
@@ -131,15 +132,23 @@ class Store:
     """The database of a study; one connection that threads take turns on, so its methods may be called from any."""
 
     def __init__(self, study: Study) -> None:
+        """Open it.
+
+        Raises:
+            DataError: it is damaged, is no database of a study, or may not be written.
+        """
         self.plan = study.plan
         self.values = study.design.values
         self._lock = threading.RLock()
-        self._connection = _connect(study.database)
-        rated = self._rows("SELECT count(*) AS n FROM items WHERE role = 'rated'")[0]["n"]
-        checks = self._rows("SELECT count(*) AS n FROM items WHERE role = 'check'")[0]["n"]
-        self._checks = min(self.plan.checks_per_rater, checks)
+        try:
+            self._connection = _connect(study.database)
+            roles = Counter(row["role"] for row in self._rows("SELECT role FROM items"))
+        except sqlite3.Error as error:
+            raise DataError(f"{study.database} cannot be used ({error}); it must be writable, on a local disk, or be "
+                            "restored from a backup") from error  # fmt: skip
+        self._checks = min(self.plan.checks_per_rater, roles["check"])
         #: Items that each rater gets, checks included.
-        self.total: int = min(self.plan.per_rater, rated) + self._checks
+        self.total: int = min(self.plan.per_rater, roles["rated"]) + self._checks
 
     def close(self) -> None:
         """Give the file back."""
