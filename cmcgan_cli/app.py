@@ -17,6 +17,7 @@ from cmcgan_cli.demo import demo
 from cmcgan_cli.doctor import doctor
 from cmcgan_cli.evaluate import evaluate
 from cmcgan_cli.generate import generate
+from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.plugins import plugins
 from cmcgan_cli.prepare import prepare
 from cmcgan_cli.train import train
@@ -28,6 +29,8 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo, "prepare": prepare, "train": train, "generate": generate, "classify": classify,
     "evaluate": evaluate, "plugins": plugins, "doctor": doctor,
 }  # fmt: skip
+#: Built-in commands that have commands of their own.
+GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}
 
 
 class Commands(typer.core.TyperGroup):
@@ -35,7 +38,7 @@ class Commands(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Built-ins in their order, then plugins."""
-        return [*COMMANDS, *_plugin_commands()]
+        return [*COMMANDS, *GROUPS, *_plugin_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """A built-in, or for a plugin a line of help that needs no import."""
@@ -61,6 +64,8 @@ app = typer.Typer(
 )
 for _name, _command in COMMANDS.items():
     app.command(_name)(_command)
+for _name, _group in GROUPS.items():
+    app.add_typer(_group, name=_name)
 
 
 def _show_version(wanted: bool) -> None:
@@ -106,7 +111,7 @@ def main() -> None:
 
 
 def _plugin_commands() -> dict[str, EntryPoint]:
-    return {e.name: e for e in entry_points(group="cmcgan.commands") if e.name not in COMMANDS}
+    return {e.name: e for e in entry_points(group="cmcgan.commands") if e.name not in {*COMMANDS, *GROUPS}}
 
 
 def _load(entry_point: EntryPoint) -> Any:

@@ -20,7 +20,7 @@ LAYERS = [
     "methods",
     "checkpoint",
     "generate completion runs classifiers training classify",
-    "pose judges judging scores evaluate report doctor",
+    "pose judges judging scores evaluate report doctor human_eval",
     "demonstration",
 ]
 
@@ -132,6 +132,8 @@ def test_documented_commands_and_options_exist(file: Path) -> None:
         if command is None:  # a plugin's
             assert name == "parameters", line
             continue
+        while rest and rest[0] in getattr(command, "commands", {}):
+            command = command.commands[rest.pop(0)]
         options = {option for parameter in command.params for option in [*parameter.opts, *parameter.secondary_opts]}
         for word in rest:
             if word.startswith("-") and not re.fullmatch(r"-?[\d.]+", word):

@@ -1,0 +1,211 @@
+"""Raters in a real browser, by keyboard and by touch. Needs Chromium and playwright; `.ci/run` installs both."""
+
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from human_eval_fixtures import make_study, serving
+
+from cmcgan_core.human_eval.store import Store
+from cmcgan_core.human_eval.study import Study
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+playwright = pytest.importorskip("playwright.sync_api", reason="install it with: uv sync")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
+
+DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
+PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+QUESTIONS = 4
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright.sync_playwright() as driver:
+        # A container's root user has no sandbox; the pages are our own.
+        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(tmp_path_factory.mktemp("browser") / "study", per_rater=QUESTIONS - 1, checks_per_rater=1)
+
+
+@pytest.fixture(scope="module")
+def home(study: Study) -> Iterator[str]:
+    with serving(study) as address:
+        yield address
+
+
+def open_page(browser: Any, device: dict[str, Any]) -> tuple[Any, list[str]]:
+    """A page, and what goes wrong on it: script errors, refused resources, failed requests."""
+    page = browser.new_context(**device).new_page()
+    page.set_default_timeout(60_000)
+    faults: list[str] = []
+    page.on("pageerror", lambda error: faults.append(str(error)))
+    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
+    return page, faults
+
+
+def answers_of(study: Study, number: str) -> list[int]:
+    return [answer.value for answer in Store(study).answers() if answer.rater == number]
+
+
+def number_on(page: Any) -> str:
+    return str(page.inner_text("main").split("Your number is ")[1][:13])
+
+
+def test_a_rater_completes_a_study_by_keyboard_alone(browser: Any, home: str, study: Study) -> None:
+    page, faults = open_page(browser, DESK)
+    page.goto(home)
+    page.focus("input[name=consent]")
+    page.keyboard.press("Space")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/sound")
+    page.keyboard.press("Space")
+    page.wait_for_selector("audio[data-heard]", state="attached")
+    page.focus("a.main")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/training")
+    page.focus("button.main")
+    page.keyboard.press("Enter")
+    for number in range(QUESTIONS):
+        page.wait_for_selector(f"text=Question {number + 1} of {QUESTIONS}")
+        page.keyboard.press("Space")  # hears it; a digit does nothing before
+        page.wait_for_selector("button[name=value]:not([disabled])")
+        page.keyboard.press("1")
+    page.wait_for_url("**/thanks")
+    page.keyboard.press("b")
+    page.wait_for_url("**/back")
+    page.keyboard.press("Space")
+    page.wait_for_selector("button[name=value]:not([disabled])")
+    page.keyboard.press("3")
+    page.wait_for_url("**/thanks")
+    assert answers_of(study, number_on(page)) == [0] * (QUESTIONS - 1) + [2]
+    assert faults == []
+
+
+def begin_by_touch(page: Any, home: str) -> None:
+    page.goto(home)
+    page.tap("label.check")
+    page.tap("button.main")
+    page.wait_for_url("**/sound")
+    page.tap(".play")
+    page.tap("a.main")
+    page.wait_for_url("**/training")
+    page.tap("button.main")
+
+
+def answer_by_touch(page: Any, number: int, value: int) -> None:
+    page.wait_for_selector(f"text=Question {number + 1} of {QUESTIONS}")
+    page.tap(".play")
+    page.wait_for_selector("button[name=value]:not([disabled])")
+    page.tap(f"button[value='{value}']")
+
+
+def test_a_rater_completes_a_study_by_touch_and_everything_fits_a_phone(browser: Any, home: str, study: Study) -> None:
+    page, faults = open_page(browser, PHONE)
+    begin_by_touch(page, home)
+    for number in range(QUESTIONS):
+        page.wait_for_selector(f"text=Question {number + 1} of {QUESTIONS}")
+        boxes = [button.bounding_box() for button in page.query_selector_all(".choices button, .play")]
+        assert all(box["height"] >= 44 and box["x"] >= 0 and box["x"] + box["width"] <= 390 for box in boxes)
+        assert max(box["y"] + box["height"] for box in boxes) <= 844  # no scrolling
+        answer_by_touch(page, number, 1)
+    page.wait_for_url("**/thanks")
+    assert answers_of(study, number_on(page)) == [1] * QUESTIONS
+    assert faults == []
+
+
+def test_a_rater_closes_the_tab_and_comes_back_by_the_personal_link(browser: Any, home: str, study: Study) -> None:
+    page, _ = open_page(browser, PHONE)
+    begin_by_touch(page, home)
+    answer_by_touch(page, 0, 2)
+    answer_by_touch(page, 1, 2)
+    page.wait_for_selector(f"text=Question 3 of {QUESTIONS}")
+    shown = page.get_attribute(".medium img", "src")
+    page.tap("header a")
+    link = page.input_value("#link")
+    page.context.close()
+    again, faults = open_page(browser, DESK)  # another device, which knows nothing
+    again.goto(link)
+    again.wait_for_selector(f"text=Question 3 of {QUESTIONS}")
+    assert again.get_attribute(".medium img", "src") == shown
+    for _ in range(2, QUESTIONS):
+        again.keyboard.press("Space")
+        again.wait_for_selector("button[name=value]:not([disabled])")
+        with again.expect_navigation():
+            again.keyboard.press("3")
+    again.wait_for_url("**/thanks")
+    assert answers_of(study, number_on(again)) == [2] * QUESTIONS
+    assert faults == []
+
+
+def test_the_next_item_is_loaded_while_this_one_is_judged(browser: Any, home: str) -> None:
+    page, _ = open_page(browser, PHONE)
+    begin_by_touch(page, home)
+    page.wait_for_selector(f"text=Question 1 of {QUESTIONS}")
+    page.wait_for_load_state("networkidle")
+    coming = {entry.get_attribute("data-file") for entry in page.query_selector_all("#preload li")}
+    answer_by_touch(page, 0, 1)
+    page.wait_for_selector(f"text=Question 2 of {QUESTIONS}")
+    media = {entry.get_attribute("src") for entry in page.query_selector_all(".medium img, .medium audio")}
+    assert media == coming
+    picture = page.get_attribute(".medium img", "src")
+    sent = f"performance.getEntriesByType('resource').find((e) => e.name.endsWith('{picture}')).transferSize"
+    assert page.evaluate(sent) == 0  # from the cache
+
+
+def test_pages_work_without_javascript(browser: Any, home: str, study: Study) -> None:
+    page, _ = open_page(browser, {**DESK, "java_script_enabled": False})
+    page.goto(home)
+    page.check("input[name=consent]")
+    page.click("button.main")
+    page.click("a.main")
+    page.click("button.main")
+    for _ in range(QUESTIONS):
+        page.click("button[value='1']")
+    assert answers_of(study, number_on(page)) == [1] * QUESTIONS
+
+
+def test_everything_has_a_name_for_a_screen_reader_and_enough_contrast(browser: Any, home: str) -> None:
+    page, _ = open_page(browser, DESK)
+    begin = page.goto(home)
+    assert begin is not None
+    page.check("input[name=consent]")
+    page.click("button.main")
+    page.wait_for_url("**/sound")
+    base = page.url.removesuffix("/sound")
+    for path in ("/sound", "/training", "/rate", "/pause"):
+        page.goto(base + path)
+        assert page.evaluate(NAMELESS) == [], path
+        assert page.evaluate(FAINT) == [], path
+        assert page.evaluate("document.querySelectorAll('h1').length") == 1
+
+
+#: Controls and pictures without a name.
+NAMELESS = """() => [...document.querySelectorAll("button, a, img, audio, progress, input:not([type=hidden])")]
+  .filter((e) => !(e.innerText?.trim() || e.alt || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)"""
+#: Visible texts whose contrast to what is behind them is below 4.5 (WCAG 2.2, AA).
+FAINT = """() => {
+  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+  const light = (c) => c.slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const behind = (e) => {
+    for (; e; e = e.parentElement) {
+      const c = channels(getComputedStyle(e).backgroundColor);
+      if (c.length === 3 || c[3] > 0) return c;
+    }
+    return [255, 255, 255];
+  };
+  return [...document.querySelectorAll("main *, header *")]
+    .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
+    .filter((e) => {
+      const [a, b] = [light(channels(getComputedStyle(e).color)), light(behind(e))];
+      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
+    }).map((e) => e.outerHTML);
+}"""

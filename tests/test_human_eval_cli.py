@@ -1,0 +1,155 @@
+"""`cmcgan human-eval` as a user types it, from samples to the report, and the terminal mode."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from human_eval_fixtures import join, make_study, rate_all, real_pairs
+from PIL import Image
+
+from cmcgan_cli import app
+from cmcgan_core.human_eval.blocks import picture_blocks
+from cmcgan_core.human_eval.draw import write_pairs
+from cmcgan_core.human_eval.store import Store
+
+Run = Callable[..., tuple[int, str, str]]
+SUBCOMMANDS = ("create", "inputs", "serve", "report", "export", "forget", "power")
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call `cmcgan human-eval` with arguments: exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cmcgan", "human-eval", *map(str, arguments)])
+        try:
+            app.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+@pytest.mark.parametrize("command", SUBCOMMANDS)
+def test_help_shows_an_example(run: Run, command: str) -> None:
+    code, out, _ = run(command, "--help")
+    assert code == 0
+    assert "Example" in out
+    assert f"cmcgan human-eval {command}" in out
+
+
+def test_help_loads_no_web_framework() -> None:
+    code = (
+        "import sys; sys.argv = ['cmcgan', 'human-eval', '--help']\nfrom cmcgan_cli.app import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print([m for m in ('torch', 'numpy', 'starlette', 'uvicorn', 'jinja2', 'krippendorff') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.splitlines()[-1] == "[]"
+
+
+def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
+    write_pairs(real_pairs(7), tmp_path / "real")
+    code, out, _ = run("inputs", tmp_path / "real", "--pairs", 3, "--out", tmp_path / "pairs")
+    assert (code, "7 pairs" in out) == (0, True)
+    for picture in (tmp_path / "pairs").rglob("*.png"):
+        target = tmp_path / "theirs" / picture.relative_to(tmp_path / "pairs")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(picture).rotate(90).save(target)
+    study = tmp_path / "study"
+    code, out, err = run("create", tmp_path / "pairs", "-m", tmp_path / "theirs", "--design", "cmav", "--pairs", 3,
+                         "--checks", 1, "--out", study)  # fmt: skip
+    assert (code, "6 items" in out, "human-eval serve" in err) == (0, True, True)
+    from cmcgan_core.human_eval.study import open_study
+
+    store = Store(open_study(study))
+    for _ in range(2):
+        rate_all(store, join(store), lambda item: {"theirs": 1, "noise": 0}.get(item.model, 3))
+    code, out, _ = run("report", study, "--json", "--html", tmp_path / "report.html", "--quiet")
+    rows = {row["model"]: row["mean"] for row in json.loads(out)["rows"]}
+    assert rows == {"ground truth": 3.0, "theirs": 1.0}
+    assert "theirs" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    code, out, _ = run("report", study)
+    assert code == 0
+    for text in ("S2I-C", "1.810", "agreement", "1.000", "0 of 2 failed"):
+        assert text in out
+    code, out, _ = run("export", study)
+    table = list(csv.DictReader(io.StringIO(out)))
+    assert len(table) == 14
+    assert json.loads(run("export", study, "--json")[1])[0]["value"] == int(table[0]["value"])
+    code, out, _ = run("forget", study, table[0]["rater"])
+    assert code == 0
+    assert len(store.answers()) == 7
+
+
+def test_how_many_raters(run: Run) -> None:
+    assert run("power", 0.7, 0.6, "--items", 10, "--spread", 0)[:2] == (0, "38 raters\n")
+    assert "no number of raters" in run("power", 0.5, 0.5)[1]
+
+
+def test_public_needs_codes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("CMCGAN_ACCESS_CODE", raising=False)
+    make_study(tmp_path / "study")
+    for given in ([], ["--access-code", "cello-4711"], ["--admin-token", "x" * 16],
+                  ["--access-code", "abc", "--admin-token", "x" * 16]):  # fmt: skip
+        code, _, err = run("serve", tmp_path / "study", "--public", *given)
+        assert (code, "--access-code of 6" in err) == (2, True)
+
+
+def test_faults_name_the_next_command(run: Run, tmp_path: Path) -> None:
+    code, out, err = run("report", tmp_path)
+    assert (code, out) == (1, "")
+    assert "cmcgan human-eval create" in err
+    assert run("create", tmp_path, "-m", tmp_path, "--design", "best")[0] == 1
+    assert run("create", tmp_path, "-m", "a=x", "-m", "a=y")[0] == 2
+    make_study(tmp_path / "study")
+    assert run("forget", tmp_path / "study", "nobody")[0] == 2
+
+
+def test_a_picture_becomes_blocks_of_colour(tmp_path: Path) -> None:
+    picture = np.zeros((4, 4, 3), dtype=np.uint8)
+    picture[0] = (255, 0, 0)
+    picture[1] = (0, 0, 255)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    rows = picture_blocks(tmp_path / "a.png", 4)
+    assert rows == [[((255, 0, 0), (0, 0, 255))] * 4, [((0, 0, 0), (0, 0, 0))] * 4]
+
+
+def test_one_rater_in_a_terminal_stops_and_goes_on(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", per_rater=3, checks_per_rater=1)
+    said = in_terminal(study.root, "y\n" + "\n" * 4 + "1\nb\n3\n2\nr\n9\n")  # then the input ends: a lost connection
+    key = said.split("--resume ")[1].split()[0]
+    assert "▀" in said
+    assert str(study.media) in said  # the sound's file is named, as over ssh nobody hears it
+    assert [answer.value for answer in Store(study).answers()] == [2, 1]
+    said = in_terminal(study.root, "1\n1\n", "--resume", key)
+    assert "Question 3 of 4" in said
+    assert [(a.value, a.revisions) for a in Store(study).answers()] == [(2, 2), (1, 1), (0, 1), (0, 1)]
+    assert Store(study).answers()[0].rater in said
+
+
+def in_terminal(root: Path, typed: str, *options: str) -> str:
+    """What the terminal mode says to somebody who types this, over ssh, and hangs up."""
+    command = [sys.executable, "-m", "cmcgan_cli", "human-eval", "serve", str(root), "--terminal", *options]
+    environment = {**os.environ, "SSH_CONNECTION": "here there", "COLUMNS": "100"}
+    done = subprocess.run(command, input=typed, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode in (0, 130), done.stderr
+    return done.stdout
+
+
+def test_all_but_the_server_works_without_a_web_framework() -> None:
+    code = (
+        "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = sys.modules['krippendorff'] = None\n"
+        "from cmcgan_core.human_eval import blocks, create, draw, export, pages, report, store, study, summary\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
