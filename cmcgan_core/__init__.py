@@ -28,6 +28,7 @@ _PUBLIC = {
     "ENCODERS": "networks",
     "LOSSES": "losses",
     "Config": "config",
+    "NetworkConfig": "config",
     "load_config": "config",
     "train_run": "training",
     "train_classifier": "classifiers",

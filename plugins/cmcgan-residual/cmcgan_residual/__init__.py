@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from cmcgan_core.config import NetworkConfig
+from cmcgan_core import NetworkConfig
 
 
 class ResidualEncoder(nn.Module):
