@@ -1,18 +1,24 @@
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cmcgan_core.config import NetworkConfig
 from cmcgan_core.networks import (
     Convolution,
     Decoder,
     Deconvolution,
     Discriminator,
     Encoder,
+    ResizedConvolution,
     RouteNorm,
     count_parameters,
-    layer_sizes,
 )
+
+#: The paper's sizes.
+PAPER = NetworkConfig()
 
 
 def shapes_of(network: nn.Module, kind: type[nn.Module], *inputs: object) -> list[tuple[int, ...]]:
@@ -36,7 +42,7 @@ def shapes_of(network: nn.Module, kind: type[nn.Module], *inputs: object) -> lis
     ],
 )
 def test_encoder_has_the_papers_layers(channels: int, size: tuple[int, int], expected: list[tuple[int, ...]]) -> None:
-    encoder = Encoder(channels, size, 1.0, ["real"])
+    encoder = Encoder(channels, size, PAPER, ["real"])
     assert shapes_of(encoder, Convolution, torch.rand(2, channels, *size), "real") == expected
 
 
@@ -52,22 +58,44 @@ def test_encoder_has_the_papers_layers(channels: int, size: tuple[int, int], exp
     ],
 )
 def test_decoder_has_the_papers_layers(channels: int, size: tuple[int, int], expected: list[tuple[int, ...]]) -> None:
-    decoder = Decoder(channels, size, 1.0, 100, ["a2v"])
+    decoder = Decoder(channels, size, PAPER, ["a2v"])
     made = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "a2v")
     assert made == expected
 
 
+@pytest.mark.parametrize("upsampling", ["deconvolution", "resize"])
+@pytest.mark.parametrize("layers", [5, 7])
 @pytest.mark.parametrize("size", [(64, 64), (128, 32), (96, 40), (33, 70)])
-def test_any_size_is_encoded_to_one_code_and_decoded_to_itself(size: tuple[int, int]) -> None:
-    code = Encoder(1, size, 0.125, ["real"])(torch.rand(2, 1, *size), "real")
-    assert code.shape == (2, 64, *layer_sizes(size, 7)[-1])
-    if code.shape[2:] == (1, 1):
-        assert Decoder(1, size, 0.125, 10, ["r"])(code, torch.rand(2, 10), "r").shape == (2, 1, *size)
+def test_any_size_is_encoded_to_one_code_and_decoded_to_itself(
+    size: tuple[int, int], layers: int, upsampling: Literal["deconvolution", "resize"]
+) -> None:
+    network = NetworkConfig(width=0.125, latent=10, layers=layers, upsampling=upsampling)
+    code = Encoder(1, size, network, ["real"])(torch.rand(2, 1, *size), "real")
+    assert code.shape == (2, 64, 1, 1)
+    assert Decoder(1, size, network, ["r"])(code, torch.rand(2, 10), "r").shape == (2, 1, *size)
+
+
+def test_fewer_layers_are_the_papers_but_for_the_smallest() -> None:
+    network = NetworkConfig(layers=5)
+    encoder, decoder = Encoder(3, (128, 128), network, ["r"]), Decoder(3, (128, 128), network, ["r"])
+    made = shapes_of(encoder, Convolution, torch.rand(2, 3, 128, 128), "r")
+    assert made == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (64, 4, 4)]
+    made = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "r")
+    assert made == [(512, 8, 8), (256, 16, 16), (128, 32, 32), (64, 64, 64), (3, 128, 128)]
+
+
+@pytest.mark.parametrize(("channels", "size", "resized"), [(3, (64, 64), 3), (1, (128, 32), 7)])
+def test_pictures_are_resized_from_eight_on_and_spectrograms_throughout(
+    channels: int, size: tuple[int, int], resized: int
+) -> None:
+    decoder = Decoder(channels, size, NetworkConfig(width=0.125, upsampling="resize"), ["r"])
+    kinds = [type(layer) for layer in decoder.deconvolutions]
+    assert kinds == [Deconvolution] * (7 - resized) + [ResizedConvolution] * resized
 
 
 def test_generators_have_the_papers_number_of_parameters() -> None:
-    parts = [Encoder(3, (128, 128), 1.0, ["r"]), Encoder(1, (128, 32), 1.0, ["r"])]
-    decoders = [Decoder(3, (128, 128), 1.0, 100, ["r"]), Decoder(1, (128, 32), 1.0, 100, ["r"])]
+    parts = [Encoder(3, (128, 128), PAPER, ["r"]), Encoder(1, (128, 32), PAPER, ["r"])]
+    decoders = [Decoder(3, (128, 128), PAPER, ["r"]), Decoder(1, (128, 32), PAPER, ["r"])]
     assert round(sum(map(count_parameters, [*parts, *decoders])) / 1e6, 2) == 59.47
 
 
