@@ -176,3 +176,8 @@ def test_who_withdraws_is_forgotten(tmp_path: Path) -> None:
     assert store.forget(leaves.id)
     assert {answer.rater for answer in store.answers()} == {stays.id}
     assert not store.forget(leaves.id)
+
+
+def test_the_model_in_the_box_can_be_rated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert set(open_maker(Path("box"), 0).makes("any pair")) == {"picture", "sound"}

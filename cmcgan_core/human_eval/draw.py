@@ -119,12 +119,13 @@ class FolderMaker:
 
 
 def open_maker(path: Path, seed: int, device: str = "auto") -> Maker:
-    """A model by its run folder, its checkpoint, or a folder of its samples.
+    """A model by its run folder, its checkpoint, "box" for the one that ships with cmcgan, or a folder of its samples.
 
     Raises:
         CheckpointError, DataError: it is none of those, or cannot be read.
     """
-    if path.is_file() or (path / "last.safetensors").exists():
+    in_the_box = path == Path("box") and not path.exists()
+    if in_the_box or path.is_file() or (path / "last.safetensors").exists():
         trained = load_checkpoint(find_checkpoint(path), choose_device(device))
         translator(trained)
         if trained.about.settings.sample_rate != SAMPLE_RATE:
