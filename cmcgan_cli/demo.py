@@ -12,7 +12,7 @@ def demo(
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for everything that is made.")] = Path(
         "cmcgan-demo"
     ),
-    fast: Annotated[bool, typer.Option("--fast", help="About one minute instead of five, and worse pictures.")] = False,
+    fast: Annotated[bool, typer.Option("--fast", help="In under two minutes, with worse pictures.")] = False,
     soundfont: Annotated[
         Path | None,
         typer.Option(help="Render with this .sf2 (needs pyfluidsynth or tinysoundfont).", show_default=False),
@@ -25,7 +25,7 @@ def demo(
 ) -> None:
     """Take a tour: render performances, train on them, generate both ways, evaluate, make a page.
 
-    About five minutes on two CPU cores. Interrupted, the same command goes on where it stopped.
+    Several minutes on two CPU cores. Interrupted, the same command goes on where it stopped.
 
     Examples:
 

@@ -39,9 +39,9 @@ class Tour:
         return load_config(self.preset, settings=self.settings)
 
 
-#: About five minutes on two CPU cores.
+#: Several minutes on two CPU cores.
 FULL = Tour(1950, "small", ("train.epochs=6",))
-#: About one minute.
+#: Under two minutes.
 FAST = Tour(520, "tiny", ("train.epochs=6",))
 
 
