@@ -1,0 +1,41 @@
+"""Who judges, and on what."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from cmcgan_core.checkpoint import load_checkpoint
+from cmcgan_core.classifiers import train_classifier
+from cmcgan_core.config import NetworkConfig, load_config, preset_names
+from cmcgan_core.data.dataset import PairDataset, in_order
+from cmcgan_core.judges import SECOND, Judge
+from cmcgan_core.networks import ENCODERS
+from cmcgan_core.residual import ResidualEncoder
+
+
+@pytest.mark.parametrize("preset", preset_names())
+def test_every_preset_has_a_second_judge_of_another_architecture(preset: str) -> None:
+    judge = load_config(preset).judge
+    first, second = load_config(judge), load_config(judge + SECOND)
+    assert first.network.encoder != second.network.encoder
+    assert (first.network.picture_size, first.network.lms_frames) == (
+        second.network.picture_size,
+        second.network.lms_frames,
+    )
+
+
+@pytest.mark.parametrize("size", [(128, 128), (128, 32), (30, 17)])
+def test_the_residual_encoder_makes_codes_of_any_size(size: tuple[int, int]) -> None:
+    encoder = ENCODERS.get("resnet")(1, size, NetworkConfig(width=0.125), ["real"]).eval()
+    assert isinstance(encoder, ResidualEncoder)
+    assert encoder(torch.zeros(2, 1, *size), "real").shape == (2, 64, 1, 1)
+
+
+def test_a_judge_sees_maps_of_any_size(prepared: Path) -> None:
+    trained = load_checkpoint(train_classifier(prepared, "v", "judge-tiny" + SECOND, seed=1), torch.device("cpu"))
+    judge, dataset = Judge(trained), PairDataset(prepared, "test")
+    batch = next(in_order(dataset, NetworkConfig(picture_size=128), 12, torch.device("cpu")))
+    codes, seen = judge.look(visual=batch.visual)
+    assert codes.shape == (12, 64)
+    assert seen.tolist() == batch.label.tolist()
