@@ -21,7 +21,7 @@ from cmcgan_core.data.dataset import Loader, PairDataset
 from cmcgan_core.evaluate import evaluate
 from cmcgan_core.methods import make_method
 from cmcgan_core.progress import tqdm_progress
-from cmcgan_core.training import train_run
+from cmcgan_core.runs import Run, train
 
 #: Rows of the table: what is changed in `small`.
 ROWS: dict[str, tuple[str, ...]] = {
@@ -75,7 +75,7 @@ def folder(row: str, seed: int | str) -> str:
 
 
 def work(data: Path, out: Path, row: str, seed: int, seconds: float) -> None:
-    """Train and evaluate one row, unless that is done."""
+    """Train and evaluate one row, unless that is done; without the classifier that `cmcgan train` adds."""
     place = out / folder(row, seed)
     if (place / "evaluation.json").exists():
         return
@@ -87,7 +87,8 @@ def work(data: Path, out: Path, row: str, seed: int, seconds: float) -> None:
         planned.write_text(str(budgeted(config, data, seconds).train.epochs))
     config = replace(config, train=replace(config.train, epochs=int(planned.read_text())))
     started = time.process_time()
-    result = train_run(config, data, place, resume=resume, on_progress=tqdm_progress())
+    run = Run(config, data, place, torch.device("cpu"))
+    result = train(run, resume=resume, on_progress=tqdm_progress())
     if not result.finished:
         raise KeyboardInterrupt
     spent = time.process_time() - started
