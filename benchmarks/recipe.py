@@ -88,7 +88,7 @@ def work(data: Path, out: Path, row: str, seed: int, seconds: float) -> None:
     config = replace(config, train=replace(config.train, epochs=int(planned.read_text())))
     started = time.process_time()
     run = Run(config, data, place, torch.device("cpu"))
-    result = train(run, resume=resume, on_progress=tqdm_progress())
+    result = train(run, resume=resume, overwrite=False, on_progress=tqdm_progress())
     if not result.finished:
         raise KeyboardInterrupt
     spent = time.process_time() - started
