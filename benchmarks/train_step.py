@@ -33,7 +33,7 @@ ALL_PATHS = (
 def naive_forward(method: CMCGAN, batch: Batch, generator: torch.Generator) -> Outputs:
     """Every path from its input to its output, nothing shared."""
     g, real = method.generators, {"a": batch.audio, "v": batch.visual}
-    z = {route: g.draw_latent(batch.audio, generator) for route in (*SUBNETWORKS, *PATHS)}
+    z = {route: g.draw(len(batch.audio), generator, 1)[0].to(batch.audio.device) for route in (*SUBNETWORKS, *PATHS)}
     maps, codes = {}, {}
     for path, (first, second) in PATHS.items():
         codes[first[0]] = g.encoders[first[0]](real[first[0]], "real")

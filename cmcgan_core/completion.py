@@ -50,7 +50,8 @@ class Completion:
             return batch
         source, missing = ("audio", "visual") if direction == "a2v" else ("visual", "audio")
         with torch.no_grad():
-            made = self.network.translate(direction, to_network(self.generating, getattr(batch, source)), generator)
+            given = to_network(self.generating, getattr(batch, source))
+            made = self.network.translate(direction, given, self.network.draw(len(given), generator))
             made = features.resize(made, getattr(batch, missing).shape[-2:])
         return batch._replace(**{missing: made})
 

@@ -80,8 +80,9 @@ def translate(trained: Trained, direction: str, source: Tensor, choices: Choices
         CheckpointError: the model does not go in that direction.
     """
     network = translator(trained, direction)
+    latents = (network.draw(len(source), generator, choices.hops) for generator in _generators(choices))
     with torch.inference_mode():
-        made = [network.translate(direction, source, one, choices.hops) for one in _generators(choices)]
+        made = [network.translate(direction, source, z) for z in latents]
     return torch.cat(made)
 
 

@@ -99,7 +99,8 @@ class Pass:
             yield from self._together("V-A", real.audio[None], real.visual[None])
         for direction, source, truth in (("a2v", batch.audio, batch.visual), ("v2a", batch.visual, batch.audio)):
             for hops in TRANSLATIONS:
-                made = torch.stack([self.network.translate(direction, source, z, hops) for z in self.latents])
+                latents = (self.network.draw(len(source), generator, hops) for generator in self.latents)
+                made = torch.stack([self.network.translate(direction, source, z) for z in latents])
                 yield from self._judged(f"{direction} {hops}", made)
                 if full:
                     yield from self._compared(f"{direction} {hops}", made, truth)
@@ -145,7 +146,8 @@ class Pass:
         others = wrong_partners(label.cpu(), self.stand_ins, among=self.dataset.labels)
         other = self._batch(others.tolist(), self.trained.about.config.network)
         source = other.audio if direction == "a2v" else other.visual
-        yield f" {CONTROLS[1]}", self.network.translate(direction, source, self.stand_ins)[None]
+        z = self.network.draw(len(source), self.stand_ins)
+        yield f" {CONTROLS[1]}", self.network.translate(direction, source, z)[None]
         yield f" {CONTROLS[2]}", torch.rand(one.shape, generator=self.stand_ins).to(one.device) * 2 - 1
 
     def _together(self, sample: str, audio: Tensor, visual: Tensor) -> Iterator[tuple[Name, Tensor]]:

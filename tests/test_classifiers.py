@@ -138,10 +138,10 @@ def test_a_third_stays_real_and_of_each_other_third_one_modality_is_generated(
 def test_what_stands_in_is_what_the_run_generates(completion: Completion, batch: Batch) -> None:
     network = completion.generating.inference
     picture = completion.complete(batch, "GV-A", draws())
-    assert torch.equal(picture.visual, network.translate("a2v", batch.audio, draws()))
+    assert torch.equal(picture.visual, network.translate("a2v", batch.audio, network.draw(len(batch.audio), draws())))
     assert torch.equal(picture.audio, batch.audio)
     sound = completion.complete(batch, "GA-V", draws())
-    assert torch.equal(sound.audio, network.translate("v2a", batch.visual, draws()))
+    assert torch.equal(sound.audio, network.translate("v2a", batch.visual, network.draw(len(batch.visual), draws())))
     assert torch.equal(sound.visual, batch.visual)
     assert completion.complete(batch, "V-A", draws()) is batch
 
@@ -156,15 +156,13 @@ def test_labels_take_no_part(completion: Completion, batch: Batch) -> None:
 def test_a_run_that_only_shows_what_it_hears_completes_pictures_only(completion: Completion, batch: Batch) -> None:
     class Painter(Translator):
         directions = ("a2v",)
-        hops = 1
+        hops, latent = 1, 0
 
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(()))
 
-        def translate(
-            self, direction: str, source: Tensor, generator: torch.Generator, hops: int | None = None
-        ) -> Tensor:
+        def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
             return torch.ones(len(source), 3, 20, 20)
 
     of_run = completion.generating

@@ -42,7 +42,7 @@ def moved(module: torch.nn.Module, before: dict[str, Tensor]) -> list[str]:
 def forward(method: CMCGAN, batch: Batch, seed: int = 0) -> tuple[Outputs, dict[str, Tensor]]:
     """Outputs of all subnetworks and paths, and the latents that they got."""
     generators, generator = method.generators, seeded(seed)
-    z = {r: generators.draw_latent(batch.audio, generator).to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
+    z = {r: generators.draw(len(batch.audio), generator, 1)[0].to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
     return generators(generators.encode(batch.audio, batch.visual), z, list(PATHS)), z
 
 
@@ -174,10 +174,10 @@ def test_translation_equals_the_forward_pass() -> None:
     for hops, routes in ((1, ("a2v", "v2a")), (2, ("a2a2v", "v2v2a"))):
         for route in routes:
             direction, source = f"{route[0]}2{route[-1]}", batch.audio if route[0] == "a" else batch.visual
-            made = generators.translate(direction, source, seeded(3), hops)
-            generator = seeded(3)
+            drawn = generators.draw(len(source), seeded(3), hops)
+            made = generators.translate(direction, source, drawn)
             used = [PATHS[route][0], route] if hops == 2 else [route]
-            z = {r: generators.draw_latent(source, generator) for r in used}
+            z = dict(zip(used, drawn, strict=True))
             codes = generators.encode(batch.audio, batch.visual)
             torch.testing.assert_close(made, generators(codes, z, used[1:]).maps[route])
 
@@ -187,7 +187,7 @@ def test_generators_take_sounds_pictures_and_latents_but_no_labels() -> None:
     generators = method.generators
     assert list(inspect.signature(generators.encode).parameters) == ["audio", "visual"]
     assert list(inspect.signature(generators.forward).parameters) == ["codes", "z", "paths"]
-    assert list(inspect.signature(generators.translate).parameters) == ["direction", "source", "generator", "hops"]
+    assert list(inspect.signature(generators.translate).parameters) == ["direction", "source", "z"]
     assert not any("head" in name or "label" in name for name in generators.state_dict())
 
 
@@ -224,7 +224,7 @@ def test_encoders_do_not_learn_classes_from_what_the_subnetworks_make() -> None:
     method, batch = make("loss_weights.class_of_generated=1", "options.paths=[]", "loss_weights.consistency=0")
     codes = {m: code.detach() for m, code in method.generators.encode(batch.audio, batch.visual).items()}
     outputs = method.generators(
-        codes, {s: method.generators.draw_latent(batch.audio, seeded()) for s in SUBNETWORKS}, []
+        codes, {s: method.generators.draw(len(batch.audio), seeded(), 1)[0] for s in SUBNETWORKS}, []
     )
     changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
     assert changed
@@ -302,4 +302,5 @@ def test_every_variant_of_the_paper_trains_and_translates(settings: list[str]) -
     assert all(loss.isfinite() for loss in losses.values())
     assert moved(method.generators, before)
     for direction, source, target in (("a2v", batch.audio, batch.visual), ("v2a", batch.visual, batch.audio)):
-        assert method.generators.eval().translate(direction, source, seeded()).shape == target.shape
+        generators = method.generators.eval()
+        assert generators.translate(direction, source, generators.draw(len(source), seeded())).shape == target.shape

@@ -25,20 +25,31 @@ class Translator(nn.Module, ABC):
     Attributes:
         directions: what it can do, of "a2v" and "v2a".
         hops: number of subnetworks in a row that its own output takes, see `cmcgan.Options.hops`.
+        latent: size of a latent, Z.
     """
 
     directions: ClassVar[tuple[str, ...]]
     hops: int
+    latent: int
+
+    def draw(self, count: int, generator: torch.Generator, hops: int | None = None) -> Tensor:
+        """Latents of N(0, 1) for `count` items, (H, count, Z): one for each of H subnetworks in a row.
+
+        Args:
+            count: of items.
+            generator: on the CPU, so that a seed means the same on every device.
+            hops: H; None is the network's own number.
+        """
+        return torch.stack([torch.randn(count, self.latent, generator=generator) for _ in range(hops or self.hops)])
 
     @abstractmethod
-    def translate(self, direction: str, source: Tensor, generator: torch.Generator, hops: int | None = None) -> Tensor:
+    def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
         """One modality to the other, and nothing else computed.
 
         Args:
             direction: one of `directions`.
             source: maps (B, C, H, W) of the first modality in [-1, 1].
-            generator: draws the latents.
-            hops: how many subnetworks in a row; None is the network's own number.
+            z: latents (H, B, Z), see `draw`; H says how many subnetworks in a row are taken.
         """
 
 

@@ -124,20 +124,17 @@ class Generators(Translator):
             maps[path] = self.decoders[second[-1]](codes[first], z[path], path)
         return Outputs(maps, codes)
 
-    def translate(self, direction: str, source: Tensor, generator: torch.Generator, hops: int | None = None) -> Tensor:
-        """See `Translator`; the latent of every decoding is drawn afresh."""
+    def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
+        """See `Translator`; every decoding has a latent of its own."""
+        z = z.to(source.device, non_blocking=True)
         code = self.encoders[direction[0]](source, "real")
-        route = TRANSLATIONS[hops or self.hops][direction]
+        route = TRANSLATIONS[len(z)][direction]
         if route in PATHS:
             first, second = PATHS[route]
-            between = self.decoders[first[-1]](code, self.draw_latent(source, generator), first)
+            between = self.decoders[first[-1]](code, z[0], first)
             code = self.encoders[second[0]](between, first)
-        translated: Tensor = self.decoders[direction[-1]](code, self.draw_latent(source, generator), route)
+        translated: Tensor = self.decoders[direction[-1]](code, z[-1], route)
         return translated
-
-    def draw_latent(self, like: Tensor, generator: torch.Generator) -> Tensor:
-        """Latents of N(0, 1), (B, Z), drawn on the CPU so that a seed means the same on every device."""
-        return torch.randn(len(like), self.latent, generator=generator).to(like.device, non_blocking=True)
 
 
 class CMCGAN(Method):
@@ -273,20 +270,22 @@ class CMCGAN(Method):
 
     def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
         """Mean L1 of both translations to the ground truth."""
+        assert isinstance(inference, Generators)
         sources = {"a2v": (batch.audio, batch.visual), "v2a": (batch.visual, batch.audio)}
         distances = [
-            F.l1_loss(inference.translate(direction, source, generator), target)  # type: ignore[operator]
+            F.l1_loss(inference.translate(direction, source, inference.draw(len(source), generator)), target)
             for direction, (source, target) in sources.items()
         ]
         return torch.stack(distances).mean()
 
     def samples(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """Ground truth, and both translations by one hop and by two."""
+        assert isinstance(inference, Generators)
         rows = {"picture": batch.visual, "sound": batch.audio}
         for direction, source in (("a2v", batch.audio), ("v2a", batch.visual)):
             for hops in (1, 2):
-                made = inference.translate(direction, source, generator, hops)  # type: ignore[operator]
-                rows[TRANSLATIONS[hops][direction]] = made
+                z = inference.draw(len(source), generator, hops)
+                rows[TRANSLATIONS[hops][direction]] = inference.translate(direction, source, z)
         return rows
 
     def _forward(self, batch: Batch, generator: torch.Generator) -> Outputs:
@@ -309,7 +308,7 @@ class CMCGAN(Method):
     def _latent(self, codes: Mapping[str, Tensor], route: str, generator: torch.Generator) -> Tensor:
         """Z (B, Z) of a decoding: of N(0, 1), but for the first pairs inferred from the truth (`Options.posterior`)."""
         truth = codes[route[-1]]
-        drawn = self.generators.draw_latent(truth, generator)
+        drawn: Tensor = self.generators.draw(len(truth), generator, hops=1)[0].to(truth.device, non_blocking=True)
         if not self.options.posterior:
             return drawn
         count = self._held(len(drawn))
