@@ -80,7 +80,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
     Raises:
         MediaError: as `read_sound`, once the reading has come to the fault.
     """
-    _require_file(path)
+    require_file(path)
     block = None
     with _decoding(path):
         for block in _regrouped(ffmpeg.resample(_decoded(path), sample_rate), round(seconds * sample_rate)):
@@ -95,7 +95,7 @@ def tracks(path: Path) -> set[Kind]:
     Raises:
         MediaError: it cannot be opened.
     """
-    _require_file(path)
+    require_file(path)
     with _decoding(path):
         sound, picture = ffmpeg.has_tracks(path)
     there: dict[Kind, bool] = {"sound": sound, "picture": picture}
@@ -110,7 +110,7 @@ def sound_seconds(path: Path) -> float:
     """
     import soundfile
 
-    _require_file(path)
+    require_file(path)
     with _decoding(path):
         try:
             return float(soundfile.info(path).duration)
@@ -148,7 +148,7 @@ def read_video(path: Path, hop: float, size: int | None = None, strips: tuple[St
     Raises:
         MediaError: it cannot be decoded, or holds no pictures.
     """
-    _require_file(path)
+    require_file(path)
     number, end = 0, None
     with _decoding(path):
         for start, end, frame in ffmpeg.decode_frames(path):
@@ -178,7 +178,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps
 
-    _require_file(path)
+    require_file(path)
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if size is not None:
@@ -221,7 +221,7 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
         Image.fromarray(picture).save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
     """Say plainly what a decoder would say obscurely."""
     try:
         with path.open("rb") as file:
