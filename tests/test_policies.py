@@ -21,7 +21,7 @@ LAYERS = [
     "methods",
     "checkpoint",
     "translate",
-    "generate completion runs classifiers training classify",
+    "generate completion runs classifiers training classify export",
     "pose judges judging scores evaluate report doctor human_eval",
     "demonstration",
 ]
