@@ -152,8 +152,8 @@ def _duration(packet: "Packet[Any]") -> float:
 
 
 def _track(container: "InputContainer", stream: "Stream", end: float, packets: int) -> Track:
-    kind = KINDS.get(stream.type, "other")
-    context: Any = stream.codec_context
+    context: Any = stream.codec_context  # None where FFmpeg does not know what the stream is
+    kind = KINDS.get(stream.type, "other") if context else "other"
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     size, rate = None, 0.0
     if kind == "picture":

@@ -19,6 +19,7 @@ from cmcgan_core.data import film, media
 from cmcgan_core.data.damage import Stretch, damaged
 from cmcgan_core.data.stitch import stitch
 from cmcgan_core.data.windows import Windows, open_windows
+from cmcgan_core.errors import MediaError
 from cmcgan_core.generate.clips import resized
 from cmcgan_core.generate.drift import Drift
 from cmcgan_core.generate.guess import Guesser
@@ -76,7 +77,9 @@ def make_soundtrack(
     """
     (target,) = task.paths
     settings, (generator,) = trained.about.settings, generators(choices)
-    seconds = max(track.start + track.seconds for track in film.probe(task.source) if track.kind == "picture")
+    ends = (track.start + track.seconds for track in film.probe(task.source) if track.kind == "picture")
+    if not (seconds := max(ends, default=0.0)):
+        raise MediaError(f"{task.source}: holds no pictures that can be decoded")
     seen: list[Tensor | None] = []
     chunks = _chunks(trained, task.source, seconds, choices, form, guesser, seen, on_progress)
     film.add_soundtrack(task.source, target, stitch(chunks, settings, seconds, generator), settings.sample_rate)
