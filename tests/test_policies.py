@@ -14,7 +14,7 @@ CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 #: Modules from the lowest layer up; a module imports from its own layer or from lower ones.
 LAYERS = [
     "errors files toml progress signals",
-    "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features "
+    "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features data.stitch "
     "data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo norms residual networks "
     "losses metrics calibration figures runlog",
