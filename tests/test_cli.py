@@ -12,7 +12,7 @@ from PIL import Image
 
 from cmcgan_cli import app
 
-COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "plugins", "doctor"]
+COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "export", "plugins", "doctor"]
 Run = Callable[..., tuple[int, str, str]]
 
 
