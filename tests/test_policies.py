@@ -15,7 +15,7 @@ CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 LAYERS = [
     "errors files toml progress signals",
     "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features data.stitch "
-    "data.windows data.arrays data.recording data.sources data.folders data.urmp",
+    "data.windows data.performance data.arrays data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo norms residual networks "
     "losses metrics calibration figures runlog",
     "methods",
