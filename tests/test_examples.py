@@ -1,5 +1,4 @@
 import csv
-import csv
 import os
 import subprocess
 import sys
@@ -67,16 +66,6 @@ def test_classify_archive(tiny_run: Path, tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [row["input"] for row in rows] == ["archive/a, b.wav", "archive/deep/c.wav"]
     assert all(row["label"] in CLASSES for row in rows)
-
-
-def test_classify_archive(tiny_run: Path, tmp_path: Path) -> None:
-    write_wav(tmp_path / "archive" / "takes, 1-9" / "a.wav", tone(0.6, 300))
-    write_video(tmp_path / "archive" / "b.mp4", [plain((200, 50, 50))] * 6)
-    run(EXAMPLES / "classify_archive.sh", "archive", "table.csv", tiny_run, cwd=tmp_path)
-    table = list(csv.DictReader((tmp_path / "table.csv").open(newline="", encoding="utf-8")))
-    assert [(row["input"], row["given"]) for row in table] == [
-        ("archive/b.mp4", "visual"), ("archive/takes, 1-9/a.wav", "audio"),
-    ]  # fmt: skip
 
 
 def test_python_api(prepared: Path, tmp_path: Path) -> None:
