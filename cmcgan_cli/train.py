@@ -23,6 +23,10 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, as train.epochs=10; may be repeated.")
     ] = None,
+    wrong_pairs: Annotated[
+        str | None,
+        typer.Option(help="What a pair is wrong by: class (default), or pose, within a class.", show_default=False),
+    ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; by default runs/DATASET-PRESET.", show_default=False)
     ] = None,
@@ -54,7 +58,7 @@ def train(
     from cmcgan_core.config import load_config
 
     if resume is not None:
-        if data or preset or config or settings or out_dir or overwrite or seed is not None:
+        if data or preset or config or settings or wrong_pairs or out_dir or overwrite or seed is not None:
             raise typer.BadParameter(
                 "a resumed run keeps its dataset and settings; give --resume alone", param_hint="--resume"
             )
@@ -63,9 +67,10 @@ def train(
     elif data is None:
         raise typer.BadParameter("name a prepared dataset, or a run to go on with (--resume)", param_hint="DATA")
     else:
-        seeds = [] if seed is None else [f"seed={seed}"]
+        named = [] if seed is None else [f"seed={seed}"]
+        named += [] if wrong_pairs is None else [f"train.wrong_pairs={wrong_pairs}"]
         preset = preset or "small"
-        chosen = load_config(preset, config, [*(settings or []), *seeds])
+        chosen = load_config(preset, config, [*(settings or []), *named])
         out_dir = out_dir or Path("runs") / f"{data.resolve().name}-{preset}"
     if dry_run:
         _show_plan(chosen, data, out_dir, as_json=as_json)

@@ -109,8 +109,8 @@ def translator(trained: Trained, *directions: str) -> Translator:
 
 def to_network(trained: Trained, maps: Tensor) -> Tensor:
     """Maps in [-1, 1] (B, C, H, W) of any size, at the size that the network sees, on its device."""
-    network, settings = trained.about.config.network, trained.about.settings
-    size = (settings.n_mels, network.lms_frames) if maps.shape[1] == 1 else (network.picture_size,) * 2
+    network = trained.about.config.network
+    size = network.lms_size if maps.shape[1] == 1 else (network.picture_size,) * 2
     return features.resize(maps, size).to(next(trained.inference.parameters()).device)
 
 

@@ -19,7 +19,8 @@ from torch import Tensor
 from cmcgan_core import metrics
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import Batch, PairDataset, to_batch, wrong_partners
+from cmcgan_core.data.dataset import Batch, PairDataset, to_batch
+from cmcgan_core.data.wrong import wrong_partners
 from cmcgan_core.generate import translator
 from cmcgan_core.judges import Panel
 from cmcgan_core.methods.cmcgan import TRANSLATIONS
@@ -162,7 +163,7 @@ class Pass:
 
     def _same_sizes(self) -> bool:
         mine, theirs = self.trained.about.config.network, self.panel.network
-        return (mine.picture_size, mine.lms_frames) == (theirs.picture_size, theirs.lms_frames)
+        return (mine.picture_size, mine.lms_size) == (theirs.picture_size, theirs.lms_size)
 
     def _batch(self, items: list[int], network: NetworkConfig) -> Batch:
         return to_batch(self.dataset.read(items), network, self.dataset.settings, self.device)

@@ -130,7 +130,9 @@ class Run:
     ) -> None:
         self.config, self.data, self.out, self.device, self.completion = config, data, out, device, completion
         dataset = PairDataset(data, "train")
-        self.loader = Loader(dataset, config.network, config.train.batch_size, config.seed, device)
+        self.loader = Loader(
+            dataset, config.network, config.train.batch_size, config.seed, device, by=config.train.wrong_pairs
+        )
         self.validation = PairDataset(data, "validation")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -305,8 +307,8 @@ def _format(config: Config) -> torch.memory_format:
 
 def _laid_out(batch: Batch, config: Config) -> Batch:
     layout = _format(config)
-    return Batch(
-        batch.audio.contiguous(memory_format=layout), batch.visual.contiguous(memory_format=layout), batch.label
+    return batch._replace(
+        audio=batch.audio.contiguous(memory_format=layout), visual=batch.visual.contiguous(memory_format=layout)
     )
 
 

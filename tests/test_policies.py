@@ -15,8 +15,8 @@ CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 LAYERS = [
     "errors files toml progress signals",
     "registry config device data.media data.ffmpeg data.features data.recording data.sources data.folders data.urmp",
-    "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo norms residual networks "
-    "losses metrics calibration figures runlog",
+    "data.splits data.workers data.prepared data.parts data.prepare data.wrong data.dataset data.demo norms residual "
+    "networks losses metrics calibration figures runlog",
     "methods",
     "checkpoint",
     "generate completion runs classifiers training classify",

@@ -97,10 +97,7 @@ class Method(nn.Module, ABC):
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(H, W) of each modality's maps."""
         network = self.config.network
-        return {
-            "a": (self.settings.n_mels, network.lms_frames),
-            "v": (network.picture_size, network.picture_size),
-        }
+        return {"a": network.lms_size, "v": (network.picture_size, network.picture_size)}
 
     def autocast(self, batch: Batch) -> AbstractContextManager[None]:
         """Mixed precision as the configuration says."""
