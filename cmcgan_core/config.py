@@ -54,7 +54,7 @@ class NetworkConfig:
         lms_bands: bands that the networks see and make (paper: 128).
         lms_frames: frames that the networks see and make (paper: 32, resized from 44).
         latent: size of the Gaussian latent vector z (paper: 100); 0 for none (its NLCMCGAN).
-        layers: of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7).
+        layers: of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7); of CMAV's sound encoder (3, 4).
         upsampling: how decoders double a map: by "deconvolution" (paper), or "resize" and convolve, three by three.
     """
 
@@ -64,7 +64,7 @@ class NetworkConfig:
     lms_bands: Annotated[int, Range(minimum=8, maximum=128)] = 128
     lms_frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
     latent: Annotated[int, Range(minimum=0)] = 100
-    layers: Annotated[int, Range(minimum=5, maximum=7)] = 7
+    layers: Annotated[int, Range(minimum=3, maximum=7)] = 7
     upsampling: Literal["deconvolution", "resize"] = "deconvolution"
 
     @property

@@ -80,6 +80,8 @@ def translate(trained: Trained, direction: str, source: Tensor, choices: Choices
         CheckpointError: the model does not go in that direction.
     """
     network = translator(trained, direction)
+    if choices.hops not in (None, *network.possible_hops):
+        raise CheckpointError(f"{trained.path} cannot take {choices.hops} hops; leave the number to the model")
     latents = (network.draw(len(source), generator, choices.hops) for generator in _generators(choices))
     with torch.inference_mode():
         made = [network.translate(direction, source, z) for z in latents]

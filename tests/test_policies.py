@@ -16,7 +16,7 @@ LAYERS = [
     "errors files toml progress signals",
     "registry config device data.media data.ffmpeg data.features data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.wrong data.dataset data.demo norms residual "
-    "networks losses metrics calibration figures runlog",
+    "cmav networks losses metrics calibration figures runlog",
     "methods",
     "checkpoint",
     "generate completion runs classifiers training classify",

@@ -90,6 +90,7 @@ class Generators(Translator):
     """
 
     directions = ("a2v", "v2a")
+    possible_hops = tuple(TRANSLATIONS)
 
     def __init__(self, config: Config, sizes: Mapping[str, tuple[int, int]], hops: int) -> None:
         super().__init__()
