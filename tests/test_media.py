@@ -1,5 +1,8 @@
 """Sounds, pictures and videos of every kind are read as a musician expects, or named with the reason."""
 
+import os
+import struct
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +11,16 @@ import soundfile
 from media_fixtures import RATE, plain, tone, turn_video, write_jpg, write_video, write_wav
 from PIL import Image
 
-from cmcgan_core.data.media import Strip, media_kind, read_picture, read_sound, read_video, write_picture, write_sound
+from cmcgan_core.data.media import (
+    Strip,
+    media_kind,
+    read_picture,
+    read_sound,
+    read_video,
+    sound_blocks,
+    write_picture,
+    write_sound,
+)
 from cmcgan_core.errors import MediaError
 
 
@@ -56,6 +68,39 @@ def test_sound_of_a_video_that_starts_late_keeps_its_place(tmp_path):
     read = read_sound(video, RATE)
     assert np.flatnonzero(np.abs(read) > 0.2)[0] / RATE == pytest.approx(0.4, abs=0.005)
     assert len(read) / RATE == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("name", ["stereo.wav", "high.flac", "a.mp3", "a.m4a", "late.mp4", "hurt.flac"])
+@pytest.mark.parametrize("rate", [RATE, 16_000])
+def test_blocks_of_a_sound_are_the_sound_read_whole(tmp_path, monkeypatch, name, rate):
+    path, noise = tmp_path / name, np.random.default_rng(0).normal(0, 0.1, (2 * RATE, 2)).astype(np.float32)
+    if path.suffix in (".m4a", ".mp4"):
+        write_video(path, [plain((9, 9, 9))] * 25 * (name == "late.mp4"), sound=noise[:, 0], sound_starts=0.4)
+    else:
+        soundfile.write(path, noise, 96_000 if name == "high.flac" else RATE)
+    if name == "hurt.flac":
+        data = path.read_bytes()
+        path.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
+    whole = read_sound(path, rate)
+    monkeypatch.setattr("cmcgan_core.data.media.SAMPLES_AT_ONCE", 10_000)
+    blocks = list(sound_blocks(path, rate, 0.3))
+    assert {len(block) for block in blocks[:-1]} == {round(0.3 * rate)}
+    np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
+
+
+def test_blocks_of_a_long_sound_need_the_memory_of_a_block(tmp_path):
+    path = write_wav(tmp_path / "a.wav", np.zeros(0, np.float32), rate=8000)
+    seconds = 1200
+    data = bytearray(path.read_bytes())
+    data[4:8], data[-4:] = struct.pack("<I", len(data) - 8 + 16_000 * seconds), struct.pack("<I", 16_000 * seconds)
+    path.write_bytes(data)
+    os.truncate(path, len(data) + 16_000 * seconds)  # a hole, which takes no time to write
+    tracemalloc.start()
+    samples = sum(len(block) for block in sound_blocks(path, 16_000, 10))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert samples == seconds * 16_000
+    assert peak < 4 * samples / 5
 
 
 def test_the_frame_shown_is_the_last_that_has_begun(tmp_path):
@@ -184,7 +229,7 @@ def test_what_cannot_be_read_is_named_with_the_reason(broken, name, capfd):
 @pytest.mark.parametrize(
     "error", [IndexError("list index"), MemoryError("too much"), OverflowError(), ValueError("odd")]
 )
-@pytest.mark.parametrize("decoder", ["soundfile.read", "PIL.Image.open", "cmcgan_core.data.ffmpeg.decode_picture"])
+@pytest.mark.parametrize("decoder", ["soundfile.SoundFile", "PIL.Image.open", "cmcgan_core.data.ffmpeg.decode_picture"])
 def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, decoder, error):
     def fails(*args, **kwargs):
         raise error

@@ -1,9 +1,9 @@
-"""Sound and frames out of anything that FFmpeg decodes, by PyAV; `media` is its only user.
+"""Sound and frames out of anything that FFmpeg decodes, by PyAV; `media`, `film` and `damage` are its users.
 
 Time 0 is the start of the file: the earliest timestamp of any of its streams.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -19,29 +19,37 @@ if TYPE_CHECKING:
 
 #: Timestamps of sound may be off by this many seconds before they count as a gap or an overlap.
 JITTER = 0.02
+#: Frames of sound, of about a thousand samples each, that are handed on as one piece: each piece costs a little.
+FRAMES_AT_ONCE = 64
 #: A longer hole in the sound is taken for a broken timestamp; seconds.
 LONGEST_GAP = 600.0
 
 
-def decode_sound(path: Path) -> tuple[NDArray[np.float32], int]:
-    """Waveform (L,) from time 0 on, the mean of the channels, and its sample rate; each frame lies where its time says.
+def decode_sound(path: Path) -> Iterator[tuple[NDArray[Any], int]]:
+    """The channels (C, n) piece by piece from time 0 on, and their sample rate; each piece lies where its time says.
 
     Raises:
         MediaError: it cannot be decoded, or has no sound.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = cast("AudioStream | None", container.streams.best("audio"))
         if stream is None:
             raise MediaError(f"{path}: has no sound")
         rate, length = 0, 0
-        parts = [np.zeros(0, np.float32)]
+        held: list[NDArray[Any]] = []
         for frame in container.decode(stream):
+            if rate not in (0, frame.sample_rate):
+                raise ValueError("its sample rate changes")
             rate = frame.sample_rate
-            start = length if frame.time is None else round((frame.time - _origin(container)) * rate)
-            parts.append(_aligned(_mono(frame), start - length, rate))
-            length += len(parts[-1])
+            start = length if frame.time is None else round((frame.time - origin(container)) * rate)
+            held.append(_aligned(_channels(frame), start - length, rate))
+            length += held[-1].shape[1]
+            if len(held) == FRAMES_AT_ONCE:
+                yield np.concatenate(held, 1), rate
+                held.clear()
+        if held:
+            yield np.concatenate(held, 1), rate
         _require_all(path, container, stream, length / max(rate, 1))
-    return np.concatenate(parts), rate
 
 
 def decode_frames(path: Path) -> Iterator[tuple[float, float, "VideoFrame"]]:
@@ -50,7 +58,7 @@ def decode_frames(path: Path) -> Iterator[tuple[float, float, "VideoFrame"]]:
     Raises:
         MediaError: it cannot be decoded, or has no pictures.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         stream = cast("VideoStream | None", container.streams.best("video"))
         if stream is None:
             raise MediaError(f"{path}: has no pictures")
@@ -59,9 +67,7 @@ def decode_frames(path: Path) -> Iterator[tuple[float, float, "VideoFrame"]]:
         stream.codec_context.thread_count = 1
         period = 1 / float(stream.base_rate or stream.average_rate or 25)
         timed = (
-            (f.time - _origin(container), f)
-            for f in container.decode(stream)
-            if f.time is not None and not f.is_corrupt
+            (f.time - origin(container), f) for f in container.decode(stream) if f.time is not None and not f.is_corrupt
         )
         shown: tuple[float, VideoFrame] | None = None
         for start, frame in timed:
@@ -84,7 +90,7 @@ def has_tracks(path: Path) -> tuple[bool, bool]:
     Raises:
         MediaError: it cannot be opened.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         return container.streams.best("audio") is not None, container.streams.best("video") is not None
 
 
@@ -94,37 +100,60 @@ def header_seconds(path: Path) -> float:
     Raises:
         MediaError: it cannot be opened.
     """
-    with _opened(path) as container:
+    with opened(path) as container:
         return (container.duration or 0) / 1e6
 
 
-def resample(waveform: NDArray[np.float32], rate: int, sample_rate: int) -> NDArray[np.float32]:
-    """A waveform (L,) at `rate` Hz, anti-aliased, as one (round(L * sample_rate / rate),) at `sample_rate` Hz."""
+def resample(pieces: Iterable[tuple[NDArray[np.float32], int]], sample_rate: int) -> Iterator[NDArray[np.float32]]:
+    """Pieces (n,) of one waveform with its rate, anti-aliased, as pieces of round(L * sample_rate / rate) samples."""
     import av
 
     resampler = av.AudioResampler(format="flt", layout="mono", rate=sample_rate)
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform[None]), format="flt", layout="mono")
-    frame.sample_rate = rate
-    parts = [part.to_ndarray()[0] for part in (*resampler.resample(frame), *resampler.resample(None))]
-    length = round(len(waveform) * sample_rate / rate)
+    taken, given, rate = 0, 0, sample_rate
+    for piece, rate in pieces:
+        if rate == sample_rate:
+            yield piece
+            continue
+        taken += len(piece)
+        for part in resampler.resample(sound_frame(piece[None], rate)):
+            given += part.samples
+            yield part.to_ndarray()[0]
+    length = round(taken * sample_rate / rate) - given
     # Of very few samples the resampler makes none.
-    resampled = np.concatenate([np.zeros(0, np.float32), *parts])[:length]
-    return np.pad(resampled, (0, length - len(resampled)))
+    rest = np.concatenate([np.zeros(0, np.float32), *(part.to_ndarray()[0] for part in resampler.resample(None))])
+    yield np.pad(rest[:length], (0, max(0, length - len(rest))))
+
+
+def sound_frame(channels: NDArray[np.float32], rate: int) -> "AudioFrame":
+    """Samples (1, n) or (2, n) as a frame of planar floats."""
+    import av
+
+    layout = "mono" if len(channels) == 1 else "stereo"
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels, np.float32), format="fltp", layout=layout)
+    frame.sample_rate = rate
+    return frame
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator["InputContainer"]:
+def opened(path: Path) -> Iterator["InputContainer"]:
+    """The file, to be read; what FFmpeg says against it is a MediaError that names it."""
     import av
 
     try:
         with av.open(str(path)) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, (av.FFmpegError, OSError)) and error.strerror else str(error)
-        raise MediaError(f"{path}: cannot be decoded ({reason[:1].lower()}{reason[1:]})") from error
+        raise MediaError(f"{path}: cannot be decoded ({reason(error)})") from error
 
 
-def _origin(container: "InputContainer") -> float:
+def reason(error: Exception) -> str:
+    """What an exception of FFmpeg or of the system says, in lower case."""
+    text = str(getattr(error, "strerror", None) or error)
+    return text[:1].lower() + text[1:]
+
+
+def origin(container: "InputContainer") -> float:
+    """The timestamp that is time 0: the earliest of any stream; seconds."""
     return (container.start_time or 0) / 1e6
 
 
@@ -136,22 +165,20 @@ def _require_all(path: Path, container: "InputContainer", stream: "AudioStream",
             raise MediaError(f"{path}: is cut off: its sound ends after {decoded:.1f} s of {promised:.1f} s")
 
 
-def _aligned(part: NDArray[np.float32], gap: int, rate: int) -> NDArray[np.float32]:
-    """A stretch of sound that starts `gap` samples after the last one ended: zeros before it, or its overlap cut."""
+def _aligned(piece: NDArray[Any], gap: int, rate: int) -> NDArray[Any]:
+    """Sound (C, n) that starts `gap` samples after the last one ended: zeros before it, or its overlap cut."""
     if gap > LONGEST_GAP * rate:
         raise ValueError(f"its sound has a hole of {gap / rate:.0f} s")
     if gap > JITTER * rate:
-        return np.concatenate([np.zeros(gap, np.float32), part])
-    return part[-gap:] if gap < -JITTER * rate else part
+        return np.pad(piece, ((0, 0), (gap, 0)))
+    return piece[:, -gap:] if gap < -JITTER * rate else piece
 
 
-def _mono(frame: "AudioFrame") -> NDArray[np.float32]:
+def _channels(frame: "AudioFrame") -> NDArray[Any]:
+    """The samples (C, n) of a frame as floats in [-1, 1]."""
     samples: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
     if samples.dtype == np.uint8:
-        samples = samples / 128 - 1
-    elif samples.dtype.kind == "i":
-        samples = samples / float(-np.iinfo(samples.dtype).min)
-    mono: NDArray[np.float32] = samples.mean(0).astype(np.float32)
-    return mono
+        return samples / 128 - 1
+    return samples / float(-np.iinfo(samples.dtype).min) if samples.dtype.kind == "i" else samples

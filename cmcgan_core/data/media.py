@@ -32,6 +32,11 @@ SUFFIXES: dict[Kind, tuple[str, ...]] = {
     "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
 }
 
+#: Samples of a channel that libsndfile reads at once.
+SAMPLES_AT_ONCE = 1 << 18
+#: Sound that is read whole is joined from blocks of this many seconds.
+SECONDS_AT_ONCE = 60.0
+
 #: What decoders are known to raise on a damaged file, besides errors of their own: they trust sizes and offsets in it.
 DECODER_ERRORS = (
     ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError,
@@ -58,17 +63,30 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
     Raises:
         MediaError: it cannot be decoded, holds no sound, or holds NaN or infinite samples.
     """
-    _require_file(path)
+    return np.concatenate(list(sound_blocks(path, sample_rate, SECONDS_AT_ONCE)))
+
+
+def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArray[np.float32]]:
+    """The waveform of `read_sound` in blocks, in memory that does not grow with its length.
+
+    Args:
+        path: any format that libsndfile or FFmpeg decodes.
+        sample_rate: Hz, of the result.
+        seconds: length of a block; the last one may be shorter.
+
+    Yields:
+        Blocks (round(seconds * sample_rate),), at least one.
+
+    Raises:
+        MediaError: as `read_sound`, once the reading has come to the fault.
+    """
+    require_file(path)
+    block = None
     with _decoding(path):
-        decoded = None if media_kind(path) == "video" else _read_with_soundfile(path)
-        waveform, rate = decoded or ffmpeg.decode_sound(path)
-        if not np.isfinite(waveform).all():
-            raise MediaError(f"{path}: holds samples that are not numbers (NaN or infinite)")
-        if len(waveform) and rate != sample_rate:
-            waveform = ffmpeg.resample(waveform, rate, sample_rate)
-    if not len(waveform):
+        for block in _regrouped(ffmpeg.resample(_decoded(path), sample_rate), round(seconds * sample_rate)):
+            yield block
+    if block is None:
         raise MediaError(f"{path}: holds no sound")
-    return waveform
 
 
 def tracks(path: Path) -> set[Kind]:
@@ -77,7 +95,7 @@ def tracks(path: Path) -> set[Kind]:
     Raises:
         MediaError: it cannot be opened.
     """
-    _require_file(path)
+    require_file(path)
     with _decoding(path):
         sound, picture = ffmpeg.has_tracks(path)
     there: dict[Kind, bool] = {"sound": sound, "picture": picture}
@@ -92,7 +110,7 @@ def sound_seconds(path: Path) -> float:
     """
     import soundfile
 
-    _require_file(path)
+    require_file(path)
     with _decoding(path):
         try:
             return float(soundfile.info(path).duration)
@@ -130,7 +148,7 @@ def read_video(path: Path, hop: float, size: int | None = None, strips: tuple[St
     Raises:
         MediaError: it cannot be decoded, or holds no pictures.
     """
-    _require_file(path)
+    require_file(path)
     number, end = 0, None
     with _decoding(path):
         for start, end, frame in ffmpeg.decode_frames(path):
@@ -160,7 +178,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     """
     from PIL import Image, ImageOps
 
-    _require_file(path)
+    require_file(path)
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if size is not None:
@@ -203,7 +221,7 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
         Image.fromarray(picture).save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
 
 
-def _require_file(path: Path) -> None:
+def require_file(path: Path) -> None:
     """Say plainly what a decoder would say obscurely."""
     try:
         with path.open("rb") as file:
@@ -225,15 +243,46 @@ def _decoding(path: Path) -> Iterator[None]:
         raise MediaError(f"{path}: cannot be decoded ({_short(error, path)})") from error
 
 
-def _read_with_soundfile(path: Path) -> tuple[NDArray[np.float32], int] | None:
-    """Waveform and rate, or None where libsndfile does not know the format."""
+def _decoded(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """A waveform in pieces (n,) and its rate, by libsndfile, or by FFmpeg from where libsndfile gives up."""
     import soundfile
 
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError):
-        return None
-    return samples.mean(1), rate
+    done = 0
+    if media_kind(path) != "video":
+        try:
+            with soundfile.SoundFile(path) as file:
+                while len(samples := file.read(SAMPLES_AT_ONCE, dtype="float32", always_2d=True)):
+                    done += len(samples)
+                    yield _finite(samples.mean(1), path), file.samplerate
+            return
+        except (soundfile.LibsndfileError, OSError):
+            pass
+    for channels, rate in ffmpeg.decode_sound(path):
+        if done < channels.shape[1]:
+            yield _finite(channels[:, done:].mean(0).astype(np.float32), path), rate
+        done = max(0, done - channels.shape[1])
+
+
+def _finite(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    if not np.isfinite(waveform).all():
+        raise MediaError(f"{path}: holds samples that are not numbers (NaN or infinite)")
+    return waveform
+
+
+def _regrouped(pieces: Iterator[NDArray[np.float32]], length: int) -> Iterator[NDArray[np.float32]]:
+    """Pieces (n,) joined and cut into blocks (length,), the last one shorter but not empty."""
+    held: list[NDArray[np.float32]] = []
+    count = 0
+    for piece in pieces:
+        held.append(piece)
+        count += len(piece)
+        if count >= length:
+            joined = np.concatenate(held)
+            count %= length
+            yield from joined[: len(joined) - count].reshape(-1, length)
+            held = [joined[len(joined) - count :]]
+    if count:
+        yield np.concatenate(held)
 
 
 def _on_white(image: "Image") -> "Image":

@@ -1,0 +1,193 @@
+"""Packets into films, by PyAV: encoded or copied, in the order of their times; `film` is its only user."""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cmcgan_core.data import ffmpeg
+from cmcgan_core.errors import MediaError
+from cmcgan_core.files import atomic_write
+
+if TYPE_CHECKING:
+    from av import AudioStream, Packet, VideoFrame, VideoStream
+    from av.container import OutputContainer
+    from av.stream import Stream
+
+
+@dataclass(frozen=True)
+class Container:
+    """A kind of film file, and what goes into it.
+
+    Attributes:
+        name: FFmpeg's.
+        copied: codecs of sound that are put into it as they are; others are encoded anew.
+        sound: the encoder of sound.
+        picture: the encoder of pictures.
+        picture_options: of that encoder; constant quality.
+        options: of the file.
+    """
+
+    name: str
+    copied: tuple[str, ...]
+    sound: str = "aac"
+    picture: str = "libx264"
+    picture_options: tuple[tuple[str, str], ...] = (("crf", "18"),)
+    options: tuple[tuple[str, str], ...] = ()
+
+
+_VP9 = (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "4"))
+_FASTSTART = (("movflags", "+faststart"),)
+
+#: The films that can be written, by suffix; .gif, which has no sound, is written as well.
+CONTAINERS = {
+    ".mp4": Container("mp4", ("aac", "ac3", "alac", "mp3"), options=_FASTSTART),
+    ".m4v": Container("mp4", ("aac", "ac3", "alac", "mp3"), options=_FASTSTART),
+    ".mov": Container("mov", ("aac", "ac3", "alac", "mp3", "pcm_s16le", "pcm_s24le"), options=_FASTSTART),
+    ".mkv": Container(
+        "matroska", ("aac", "ac3", "alac", "dts", "flac", "mp3", "opus", "pcm_s16le", "pcm_s24le", "vorbis")
+    ),
+    ".webm": Container("webm", ("opus", "vorbis"), "libopus", "libvpx-vp9", _VP9),
+}
+
+#: What sound costs where it is encoded anew; bits a second and channel.
+CHANNEL_BIT_RATE = 96_000
+#: A rate that every encoder of sound can take; Hz.
+COMMON_RATE = 48_000
+
+
+def container(path: Path) -> Container:
+    """The kind of film that a suffix asks for.
+
+    Raises:
+        MediaError: no such film is written.
+    """
+    if path.suffix.lower() not in CONTAINERS:
+        raise MediaError(f"{path}: films are written as {', '.join(CONTAINERS)} or .gif")
+    return CONTAINERS[path.suffix.lower()]
+
+
+@contextmanager
+def written(path: Path, container: Container) -> Iterator["OutputContainer"]:
+    """A film to be written, which becomes `path` once it is whole."""
+    import av
+
+    options = dict(container.options)
+    try:
+        with (
+            atomic_write(path) as temporary,
+            av.open(str(temporary), "w", format=container.name, options=options) as out,
+        ):
+            yield out
+    except (OSError, av.FFmpegError) as error:
+        raise MediaError(f"{path}: cannot be written ({ffmpeg.reason(error)})") from error
+
+
+def mux(out: "OutputContainer", packets: Iterable[Iterator["Packet[Any]"]]) -> None:
+    """Write the packets of several streams in the order of their times, so that none has to wait in memory.
+
+    Each iterator adds its streams to the file when it is asked for its first packet: the merge asks all of them before
+    it gives the first one, which is when the header is written.
+    """
+    for packet in heapq.merge(*packets, key=_time_of):
+        out.mux(packet)
+
+
+def _time_of(packet: "Packet[Any]") -> float:
+    return float("-inf") if packet.dts is None else float(packet.dts * packet.time_base)
+
+
+def encoded_pictures(out: "OutputContainer", container: Container, path: Path, frames: Iterable[NDArray[np.uint8]],
+                     fps: float | Fraction) -> Iterator["Packet[Any]"]:  # fmt: skip
+    """Pictures (H, W, 3) of one size, at even times.
+
+    Raises:
+        MediaError: there is none.
+    """
+    stream: VideoStream | None = None
+    rate = Fraction(fps).limit_denominator(1001)
+    for number, frame in enumerate(frames):
+        picture = _even(frame)
+        stream = stream or picture_stream(out, container, picture, rate)
+        yield from stream.encode(picture_frame(picture, number, 1 / rate))
+    if stream is None:
+        raise MediaError(f"{path}: not written, as there is no frame")
+    yield from stream.encode(None)
+
+
+def picture_stream(out: "OutputContainer", container: Container, picture: NDArray[np.uint8], rate: Fraction
+                   ) -> "VideoStream":  # fmt: skip
+    """A stream for pictures (H, W, 3) like this one, whose sides are even."""
+    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+
+    stream = cast("VideoStream", out.add_stream(container.picture, rate, dict(container.picture_options)))
+    stream.height, stream.width, _ = picture.shape
+    stream.pix_fmt = "yuv420p"
+    context = stream.codec_context
+    context.time_base = 1 / rate
+    # Told, lest players guess: they take small pictures for BT.601 and large ones for BT.709.
+    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
+    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
+    return stream
+
+
+def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A picture (H, W, 3) with even sides, as colour at half the resolution needs; an odd one repeats its edge."""
+    height, width, _ = picture.shape
+    return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
+
+
+def picture_frame(picture: NDArray[np.uint8], number: int, time_base: Fraction) -> "VideoFrame":
+    """A picture (H, W, 3) with even sides, to be encoded for the time `number * time_base`."""
+    import av
+
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
+    frame.pts, frame.time_base = number, time_base
+    return frame
+
+
+def copied(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool]) -> Iterator["Packet[Any]"]:
+    """Streams of a file, packet by packet, from its time 0 on."""
+    with ffmpeg.opened(path) as source:
+        streams = [stream for stream in source.streams if wanted(stream)]
+        targets = {stream.index: out.add_stream_from_template(stream, opaque=True) for stream in streams}
+        origin = ffmpeg.origin(source)
+        for packet in source.demux(streams):
+            if packet.size:
+                shift = round(origin / packet.time_base)
+                packet.pts = None if packet.pts is None else packet.pts - shift
+                packet.dts = None if packet.dts is None else packet.dts - shift
+                packet.stream = targets[packet.stream_index]
+                yield packet
+
+
+def encoded_sound(out: "OutputContainer", container: Container, pieces: Iterable[tuple[NDArray[Any], int]]
+                   ) -> Iterator["Packet[Any]"]:  # fmt: skip
+    """Sound in pieces (C, n), all of one rate, as one or two channels."""
+    stream: AudioStream | None = None
+    count = 0
+    for channels, rate in pieces:
+        stream = stream or _sound_stream(out, container, len(channels), rate)
+        frame = ffmpeg.sound_frame(channels, rate)
+        frame.pts, frame.time_base = count, Fraction(1, rate)
+        count += frame.samples
+        yield from stream.encode(frame)
+    if stream:
+        yield from stream.encode(None)
+
+
+def _sound_stream(out: "OutputContainer", container: Container, channels: int, rate: int) -> "AudioStream":
+    import av
+
+    rates = av.Codec(container.sound, "w").audio_rates
+    taken = rate if rates is None or rate in rates else COMMON_RATE
+    layout = "mono" if channels == 1 else "stereo"
+    bit_rate = CHANNEL_BIT_RATE * min(channels, 2)
+    return cast("AudioStream", out.add_stream(container.sound, taken, layout=layout, bit_rate=bit_rate))

@@ -1,0 +1,166 @@
+"""Films are written with the sound they were made from, in step with it, whole or not at all."""
+
+from functools import partial
+from itertools import count, islice
+
+import numpy as np
+import pytest
+import soundfile
+from media_fixtures import RATE, plain, write_video, write_wav
+from PIL import Image, ImageSequence
+
+from cmcgan_core.data.film import probe, write_film, write_sequence
+from cmcgan_core.data.media import read_picture, read_sound, read_video
+from cmcgan_core.errors import MediaError
+
+
+def noise(seconds, channels=1):
+    """Sound whose place can be told to the sample."""
+    rng = np.random.default_rng(0)
+    return rng.normal(0, 0.1, (round(seconds * RATE), channels)).astype(np.float32)
+
+
+def lag(sound, reference):
+    """By how many samples a sound comes later than another."""
+    length = 2 * max(len(sound), len(reference))
+    spectrum = np.fft.rfft(sound, length) * np.fft.rfft(reference, length).conj()
+    place = int(np.fft.irfft(spectrum, length).argmax())
+    return place - length if place > length // 2 else place
+
+
+def ramp(frames, size=(32, 32)):
+    """Frames that grow lighter by 8 levels each."""
+    return (plain((8 * n, 8 * n, 8 * n), size) for n in range(frames))
+
+
+def track(path, kind):
+    (found,) = (track for track in probe(path) if track.kind == kind)
+    return found
+
+
+def make_sound(path):
+    if path.suffix in (".m4a", ".mp4"):
+        return write_video(path, [plain((9, 9, 9))] * 10 * (path.suffix == ".mp4"), sound=noise(1)[:, 0])
+    soundfile.write(path, noise(1, 2), RATE)
+    return path
+
+
+@pytest.mark.parametrize(("name", "suffix", "codec"), [
+    ("a.wav", ".mp4", "aac"), ("a.flac", ".mp4", "aac"), ("a.mp3", ".mp4", "mp3"), ("a.m4a", ".mp4", "aac"),
+    ("a.m4a", ".mov", "aac"), ("a.wav", ".mov", "pcm_s16le"), ("a.flac", ".mkv", "flac"), ("a.mp3", ".mkv", "mp3"),
+    ("a.mp4", ".mkv", "aac"), ("a.ogg", ".mkv", "vorbis"), ("a.flac", ".webm", "opus"),
+])  # fmt: skip
+def test_a_film_carries_its_sound_in_step(tmp_path, name, suffix, codec):
+    sound, path = make_sound(tmp_path / name), tmp_path / f"film{suffix}"
+    write_film(path, ramp(25), 25, sound)
+    assert track(path, "sound").codec == codec
+    assert track(path, "picture").frames == 25
+    assert track(path, "picture").size == (32, 32)
+    ends = [track.start + track.seconds for track in probe(path)]
+    assert max(ends) - min(ends) < 0.04
+    # Matroska has no time before 0, where the run-in of some codecs lies: sound and picture move together.
+    begin = track(path, "picture").start
+    assert begin == 0 or (suffix == ".mkv" and begin < 0.03)
+    assert lag(read_sound(path, RATE), read_sound(sound, RATE)) / RATE == pytest.approx(begin, abs=0.005)
+    for time, (picture,) in read_video(path, 0.13):
+        assert picture.mean() == pytest.approx(8 * int((time - begin) / 0.04 + 1e-6), abs=3)
+
+
+def test_sound_that_starts_late_is_late_in_the_film(tmp_path):
+    source = write_video(tmp_path / "late.mp4", list(ramp(10)), sound=noise(0.6)[:, 0], sound_starts=0.4)
+    for suffix in (".mp4", ".webm"):
+        path = tmp_path / f"film{suffix}"
+        write_film(path, ramp(25), 25, source)
+        assert lag(read_sound(path, RATE), read_sound(source, RATE)) == 0
+
+
+def test_stereo_stays_stereo(tmp_path):
+    left = np.stack([noise(1)[:, 0], np.zeros(RATE, np.float32)], 1)
+    write_film(tmp_path / "a.mp4", ramp(25), 25, write_wav(tmp_path / "a.wav", left))
+    samples = soundfile_of(tmp_path / "a.mp4")
+    assert len(samples) == 2
+    assert np.abs(samples[0]).mean() > 100 * np.abs(samples[1]).mean()
+
+
+def soundfile_of(path):
+    """The channels of a film's sound."""
+    from cmcgan_core.data.ffmpeg import decode_sound
+
+    return np.concatenate([channels for channels, _ in decode_sound(path)], 1)
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_colours_and_odd_sizes_survive(tmp_path, suffix):
+    picture = np.concatenate([plain((230, 20, 30), (33, 21)), plain((20, 60, 220), (33, 20))])
+    write_film(tmp_path / f"a{suffix}", [picture] * 3, 25)
+    ((_, (shown,)),) = read_video(tmp_path / f"a{suffix}", 0.5)
+    assert shown.shape == (42, 34, 3)
+    np.testing.assert_allclose(shown[:18].mean((0, 1)), (230, 20, 30), atol=4)
+    np.testing.assert_allclose(shown[-16:].mean((0, 1)), (20, 60, 220), atol=4)
+
+
+@pytest.mark.parametrize("fps", [10, 24, 29.97, 60])
+def test_frames_last_as_long_as_the_rate_says(tmp_path, fps):
+    write_film(tmp_path / "a.mp4", ramp(30), fps)
+    made = track(tmp_path / "a.mp4", "picture")
+    assert made.seconds == pytest.approx(30 / fps, abs=1e-3)
+    assert made.rate == pytest.approx(fps, rel=1e-3)
+
+
+def test_an_animation_loops_and_shows_every_frame(tmp_path):
+    write_film(tmp_path / "a.gif", ramp(12), 20)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert image.info["loop"] == 0
+        frames = [(frame.info["duration"], np.asarray(frame.convert("RGB")).mean()) for frame in
+                  ImageSequence.Iterator(image)]  # fmt: skip
+    assert [seconds for seconds, _ in frames] == [50] * 12
+    np.testing.assert_allclose([level for _, level in frames], [8 * n for n in range(12)], atol=4)
+
+
+def test_frames_are_asked_for_as_they_are_written(tmp_path):
+    class TooManyError(Exception):
+        pass
+
+    def endless():
+        for number in count():
+            if number == 40:
+                assert (tmp_path / "a.mp4").exists() is False
+                raise TooManyError
+            yield plain((number % 256, 9, 9), (16, 16))
+
+    for name in ("a.mp4", "a.gif", "sequence"):
+        write = write_sequence if name == "sequence" else partial(write_film, fps=25)
+        with pytest.raises(TooManyError):
+            write(tmp_path / name, endless())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_sequence_is_numbered_and_replaces_only_its_like(tmp_path):
+    folder = tmp_path / "frames"
+    write_sequence(folder, ramp(3))
+    write_sequence(folder, ramp(2))
+    assert sorted(file.name for file in folder.iterdir()) == ["00001.png", "00002.png"]
+    np.testing.assert_array_equal(read_picture(folder / "00002.png"), plain((8, 8, 8), (32, 32)))
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(MediaError, match="holds other things than numbered pictures; name another folder"):
+        write_sequence(folder, ramp(2))
+    assert [file.name for file in tmp_path.iterdir()] == ["frames"]
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "silent.wav").write_bytes(b"no sound at all" * 9)
+    silent = write_video(tmp_path / "silent.mp4", list(ramp(3)))
+    for path, frames, sound, message in (
+        ("a.txt", 3, None, r"a\.txt: films are written as \.mp4, \.m4v, \.mov, \.mkv, \.webm or \.gif"),
+        ("a.mp4", 0, None, r"a\.mp4: not written, as there is no frame"),
+        ("a.gif", 0, None, r"a\.gif: not written, as there is no frame"),
+        ("a.mp4", 3, tmp_path / "silent.wav", r"silent\.wav: cannot be decoded"),
+        ("a.mp4", 3, tmp_path / "none.wav", r"none\.wav: no such file"),
+        ("a.mp4", 3, silent, r"silent\.mp4: has no sound"),
+        ("silent.wav/a.mp4", 3, None, r"a\.mp4: cannot be written"),
+    ):
+        with pytest.raises(MediaError, match=message):
+            write_film(tmp_path / path, islice(ramp(9), frames), 25, sound)
+    with pytest.raises(MediaError, match="no frame"):
+        write_sequence(tmp_path / "frames", [])
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["silent.mp4", "silent.wav"]
