@@ -140,9 +140,10 @@ def quality(found: "Evaluation") -> "Table":
     figures("retrieval: precision at 1", "precision_at_1")
     figures("retrieval: mean precision", "mean_average_precision")
     if found.pose:
-        generated, other = found.pose.generated, found.pose.other_sound
-        row("pose: r within classes", generated["1"], generated["2"], found.pose.real, None, None, None)
-        row("  with another sound", other["1"], other["2"], None, None, None, None)
+        pose = {"real": found.pose.real, **found.pose.generated}
+        row("pose: r within classes", *(pose.get(kind) if name == "S2I" else None for name, kind in columns))
+        other = found.pose.other_sound
+        row("  with another sound", *(other.get(kind) if name == "S2I" else None for name, kind in columns))
     table.caption = "real: what real samples reach in the same place; distances: those of the training split"
     return table
 

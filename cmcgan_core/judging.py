@@ -23,7 +23,6 @@ from cmcgan_core.data.dataset import Batch, PairDataset, to_batch
 from cmcgan_core.data.wrong import wrong_partners
 from cmcgan_core.generate import translator
 from cmcgan_core.judges import Panel
-from cmcgan_core.methods.cmcgan import TRANSLATIONS
 from cmcgan_core.progress import OnProgress, Progress, silent
 
 #: Names of the directions in the papers' tables.
@@ -55,11 +54,16 @@ class Pass:
         self.trained, self.panel, self.dataset = trained, panel, dataset
         count = min(most or len(dataset), len(dataset))
         self.items = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
-        self.network = translator(trained, *TABLE_NAMES)
+        self.network = translator(trained)
         self.latents = [torch.Generator().manual_seed(seed + k) for k in range(latents)]
         # Apart from the latents', as stand-ins are drawn by class, and no label may change what is generated.
         self.stand_ins = torch.Generator().manual_seed(seed)
         self.device = next(trained.inference.parameters()).device
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """What the model does of "a2v" and "v2a", and its name in the papers' tables."""
+        return {direction: name for direction, name in TABLE_NAMES.items() if direction in self.network.directions}
 
     def run(self, *, full: bool, on_progress: OnProgress = silent, batch_size: int = 64) -> Findings:
         """Judge all pairs.
@@ -98,8 +102,10 @@ class Pass:
             yield ("energy", "v"), metrics.high_frequency_energy(batch.visual)[None]
             yield ("energy", "a"), metrics.high_frequency_energy(batch.audio)[None]
             yield from self._together("V-A", real.audio[None], real.visual[None])
-        for direction, source, truth in (("a2v", batch.audio, batch.visual), ("v2a", batch.visual, batch.audio)):
-            for hops in TRANSLATIONS:
+        sides = {"a": batch.audio, "v": batch.visual}
+        for direction in self.directions:
+            source, truth = sides[direction[0]], sides[direction[-1]]
+            for hops in self.network.possible_hops:
                 latents = (self.network.draw(len(source), generator, hops) for generator in self.latents)
                 made = torch.stack([self.network.translate(direction, source, z) for z in latents])
                 yield from self._judged(f"{direction} {hops}", made)

@@ -1,20 +1,27 @@
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 import torch
 from conftest import CLASSES
+from PIL import Image
 from test_training import interrupt_at
 from torch import Tensor, nn
 
+from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint, read_tensors
+from cmcgan_core.classify import classify_files
 from cmcgan_core.cmav import ClassifierEncoder
 from cmcgan_core.config import Config, NetworkConfig, load_config
 from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.generate import Choices, translate
+from cmcgan_core.human_eval.draw import open_maker
 from cmcgan_core.methods.base import CHANNELS
 from cmcgan_core.methods.conditional import Conditional, Generator, MatchingDiscriminator
 from cmcgan_core.networks import count_parameters
@@ -235,6 +242,45 @@ def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> Non
         translate(trained, "v2a", torch.zeros(2, 3, 32, 32), Choices())
     with pytest.raises(CheckpointError, match="cannot take 2 hops"):
         translate(trained, "a2v", torch.zeros(2, 1, 32, 32), Choices(hops=2))
+
+
+@pytest.mark.parametrize(
+    ("preset", "table", "rows"), [("s2i-c", "S2I", {"V-A", "GV-A"}), ("i2s", "I2S", {"V-A", "GA-V"})]
+)
+def test_a_rival_is_judged_in_its_direction(
+    prepared: Path, rivals: dict[str, Path], preset: str, table: str, rows: set[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    command = ["cmcgan", "evaluate", str(prepared), "--checkpoint", str(rivals[preset]), "--latents", "2", "--quiet"]
+    monkeypatch.setattr(sys, "argv", [*command, "--json"])
+    app.main()
+    found = json.loads(capsys.readouterr().out)
+    assert found["table1"].keys() == found["quality"].keys() == {table}
+    assert found["table1"][table].keys() == {"1"}
+    assert found["quality"][table].keys() == {"1", "real"}
+    assert {row for row in found["table2"] if " " not in row} == {"V", "A", *rows}
+    assert {row for row in found["retrained"] if " " not in row} == rows
+    monkeypatch.setattr(sys, "argv", command)
+    app.main()
+    said = capsys.readouterr().out
+    assert f"{table} direct *" in said
+    assert {"S2I", "I2S"}.intersection(said.split()) == {table}
+
+
+def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict[str, Path], tmp_path: Path) -> None:
+    run = rivals["s2i-c"]
+    trained, classifier = (
+        load_checkpoint(run / f"{n}.safetensors", torch.device("cpu")) for n in ("last", "classifier")
+    )
+    assert classifier.about.temperatures.keys() == {"V-A", "GV-A"}
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(22_050) / 10) / 2, 44_100)
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    given_sound = classify_files(trained, classifier, tmp_path / "a.wav", None, Choices())
+    assert (given_sound.generated, given_sound.calibrated) == ("visual", True)
+    with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
+        classify_files(trained, classifier, None, tmp_path / "a.png", Choices())
+    assert open_maker(run, seed=0).makes("a") == ("picture",)
+    assert open_maker(rivals["i2s"], seed=0).makes("a") == ("sound",)
 
 
 def test_the_paper_sized_rivals_are_much_smaller_than_cmcgan() -> None:
