@@ -16,6 +16,7 @@ from cmcgan_cli.console import err
 from cmcgan_cli.demo import demo
 from cmcgan_cli.doctor import doctor
 from cmcgan_cli.evaluate import evaluate
+from cmcgan_cli.export import export
 from cmcgan_cli.generate import generate
 from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.plugins import plugins
@@ -27,7 +28,7 @@ from cmcgan_core.errors import CmcganError
 #: Built-in commands, in the order of a user's first day.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo, "prepare": prepare, "train": train, "generate": generate, "classify": classify,
-    "evaluate": evaluate, "plugins": plugins, "doctor": doctor,
+    "evaluate": evaluate, "export": export, "plugins": plugins, "doctor": doctor,
 }  # fmt: skip
 #: Built-in commands that have commands of their own.
 GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}

@@ -49,7 +49,7 @@ def classify(
     from cmcgan_core.classify import classify_files, classify_video, load_classifier
     from cmcgan_core.data.media import media_kind
     from cmcgan_core.device import choose_device
-    from cmcgan_core.generate import Choices
+    from cmcgan_core.translate import Choices
 
     kinds = {media_kind(source): source for source in sources}
     if len(kinds) < len(sources) or None in kinds or ("video" in kinds and len(kinds) > 1):

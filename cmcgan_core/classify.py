@@ -17,7 +17,7 @@ from cmcgan_core.data import features, media
 from cmcgan_core.data.parts import loudness
 from cmcgan_core.data.recording import SourceOptions, chunks
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
-from cmcgan_core.generate import Choices, read_chunk, to_network, translate
+from cmcgan_core.translate import Choices, read_chunk, to_network, translate
 
 #: The paper's name of the case in which these modalities are given; see `completion.CASES`.
 CASE_OF = {("audio", "visual"): "V-A", ("audio",): "GV-A", ("visual",): "GA-V"}
@@ -61,6 +61,16 @@ def load_classifier(run: Path, device: torch.device) -> Trained:
     if not file.is_file():
         raise CheckpointError(f"{file} does not exist; finish the run with: cmcgan train --resume {file.parent}")
     return load_checkpoint(file, device)
+
+
+def find_classifier(run: Path, device: torch.device) -> Trained | None:
+    """As `load_classifier`; None where there is no classifier to be found.
+
+    Raises:
+        CheckpointError: there is one, but it cannot be read.
+    """
+    folder = run if run.is_dir() else run.parent
+    return load_classifier(run, device) if (folder / "classifier.safetensors").is_file() else None
 
 
 def classify_files(

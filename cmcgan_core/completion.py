@@ -11,7 +11,7 @@ import torch
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data import features
 from cmcgan_core.data.dataset import Batch
-from cmcgan_core.generate import to_network, translator
+from cmcgan_core.translate import to_network, translator
 
 #: What the classifier may be given, by the paper's name, and the direction that fills in the modality that is missing.
 CASES = {"V-A": None, "GV-A": "a2v", "GA-V": "v2a"}

@@ -20,10 +20,11 @@ from cmcgan_core.device import choose_device
 from cmcgan_core.evaluate import Evaluation, evaluate
 from cmcgan_core.figures import spectrogram_pictures
 from cmcgan_core.files import write_text
-from cmcgan_core.generate import Choices, generate_file
+from cmcgan_core.generate import Form, generate_file
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.report import demo_page
 from cmcgan_core.training import train_run
+from cmcgan_core.translate import Choices
 
 
 @dataclass(frozen=True)
@@ -119,9 +120,9 @@ def _examples(
         sound, picture = out / "given" / f"{label}.wav", out / "given" / f"{label}.png"
         media.write_sound(sound, pair.sound, options.settings.sample_rate)
         media.write_picture(picture, pair.picture)
-        choices = Choices(seed=options.seed, overwrite=True)
-        (made_picture,) = generate_file(trained, sound, out / "made", choices).outputs
-        made_sound, made_spectrogram = generate_file(trained, picture, out / "made", choices).outputs
+        choices, form = Choices(seed=options.seed), Form(overwrite=True)
+        (made_picture,) = generate_file(trained, sound, out / "made", choices, form).outputs
+        made_sound, made_spectrogram, _ = generate_file(trained, picture, out / "made", choices, form).outputs
         drawn = sound.with_suffix(".lms.png")
         media.write_picture(drawn, _spectrogram(pair, options))
         paths = (picture, sound, drawn, made_picture, made_sound, made_spectrogram)

@@ -47,6 +47,7 @@ def examine() -> list[Finding]:
         "pillow": _pillow,
         "librosa": lambda: _package("librosa", "other representations than the log-mel", optional=True),
         "tensorboard": lambda: _package("tensorboard", "TensorBoard logs", optional=True),
+        "onnxruntime": lambda: _package("onnxruntime", "cmcgan export", optional=True),
         "disk": _disk,
         "plugins": _plugins,
     }

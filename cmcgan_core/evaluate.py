@@ -17,11 +17,11 @@ from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.demo.pose import heights
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
-from cmcgan_core.generate import translator
 from cmcgan_core.judges import Panel, assemble
 from cmcgan_core.judging import Pass
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.scores import Accuracy, Judgement, Pose, Quality, Scores, judgement, qualities
+from cmcgan_core.translate import translator
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,8 @@ class Input:
 
     Attributes:
         path: of the file, which may turn out not to exist.
-        relative: its name, or its path below the folder or the pattern that it was found by; results are named so.
+        relative: its name, or its path below the folder or the pattern that it was found by, or as it was listed;
+            results are named so.
     """
 
     path: Path
@@ -53,12 +54,17 @@ def split_list(text: str) -> list[str]:
 def _meant(source: str, out: Path | None, listed: str) -> Sequence[Input]:
     path = Path(source)
     if source == "-":
-        return [Input(Path(name), Path(Path(name).name)) for name in split_list(listed)]
+        return [Input(Path(name), _listed_name(Path(name))) for name in split_list(listed)]
     if path.is_dir():
         return _found(source, path, _below(path, out))
     if glob.has_magic(source) and not path.exists():
         return _found(source, _fixed_part(path), map(Path, glob.iglob(source, recursive=True)))  # noqa: PTH207 - as typed
     return [Input(path, Path(path.name))]
+
+
+def _listed_name(path: Path) -> Path:
+    """Where a listed file lies below the folder that we are in, as `find` names it; elsewhere its name alone."""
+    return Path(path.name) if path.is_absolute() or ".." in path.parts else path
 
 
 def _found(source: str, root: Path, paths: Iterable[Path]) -> list[Input]:

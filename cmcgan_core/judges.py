@@ -11,11 +11,11 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about
 from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.completion import Completion
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.generate import to_network
 from cmcgan_core.methods.classifier import FusionNetwork
 from cmcgan_core.networks import full_precision
 from cmcgan_core.pose import PoseJudge, train_pose_judge
 from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.translate import to_network
 
 #: Name of the preset of the second judge: that of the first, and this.
 SECOND = "-resnet"

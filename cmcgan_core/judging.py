@@ -21,9 +21,9 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import Batch, PairDataset, to_batch
 from cmcgan_core.data.wrong import wrong_partners
-from cmcgan_core.generate import translator
 from cmcgan_core.judges import Panel
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.translate import translator
 
 #: Names of the directions in the papers' tables.
 TABLE_NAMES = {"a2v": "S2I", "v2a": "I2S"}

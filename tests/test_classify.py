@@ -17,7 +17,7 @@ from cmcgan_core.classify import (
 )
 from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
-from cmcgan_core.generate import Choices, to_network, translate
+from cmcgan_core.translate import Choices, to_network, translate
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()

@@ -12,7 +12,7 @@ from PIL import Image
 
 from cmcgan_cli import app
 
-COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "plugins", "doctor"]
+COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "export", "plugins", "doctor"]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -89,7 +89,7 @@ def test_results_on_stdout_the_rest_on_stderr(run: Run, tiny_run: Path, media: d
     assert err == f"model: {tiny_run / 'last.safetensors'}\n"
     code, out, err = run("generate", "-f", media["picture"], "-o", tmp_path / "made", "-c", tiny_run, "--quiet")
     assert (code, err) == (0, "")
-    assert len(out.splitlines()) == 2
+    assert len(out.splitlines()) == 3
 
 
 def test_one_bad_input_among_good_ones(run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path) -> None:
@@ -98,8 +98,11 @@ def test_one_bad_input_among_good_ones(run: Run, tiny_run: Path, media: dict[str
     assert code == 1
     assert "broken.wav" in err
     lines = [json.loads(line) for line in out.splitlines()]
-    assert [line["input"] for line in lines] == [str(media["sound"]), str(media["picture"])]
-    assert all(line["seed"] == 4 and Path(line["outputs"][0]).exists() for line in lines)
+    assert [line["input"] for line in lines] == [str(media[name]) for name in ("broken", "sound", "picture")]
+    assert all(line["seed"] == 4 and Path(line["outputs"][0]).exists() for line in lines[1:])
+    assert [line["class"] in ("cello", "flute", "tuba") for line in lines] == [False, True, True]
+    assert "broken.wav" in lines[0]["error"]
+    assert (lines[0]["outputs"], lines[1]["error"]) == ([], None)
     code, out, _ = run("generate", *inputs[2:], "--out", tmp_path / "made", "-c", tiny_run, "--json")
     assert code == 0
     assert all(json.loads(line)["skipped"] for line in out.splitlines())
@@ -198,6 +201,14 @@ def test_brackets_in_names_are_printed_as_they_are(run: Run, prepared: Path, tmp
     assert str(out_dir) in out
 
 
+def test_generate_says_what_it_would_make(run: Run, media: dict[str, Path], tmp_path: Path) -> None:
+    inputs = [a for name in ("broken", "sound", "picture") for a in ("--from", media[name])]
+    code, out, _ = run("generate", *inputs, "--out", tmp_path / "made", "--dry-run")
+    assert code == 0
+    assert out.splitlines()[1] == f"{media['sound']} -> {tmp_path / 'made' / 'ton é.png'}"
+    assert not (tmp_path / "made").exists()
+
+
 def test_colliding_results_are_refused_before_any_is_made(run: Run, tiny_run: Path, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -205,7 +216,7 @@ def test_colliding_results_are_refused_before_any_is_made(run: Run, tiny_run: Pa
     inputs = ["-f", tmp_path / "a" / "x.wav", "-f", tmp_path / "b" / "x.wav"]
     code, out, err = run("generate", *inputs, "--out", tmp_path / "made", "-c", tiny_run)
     assert (code, out) == (1, "")
-    assert "both become x.png" in err
+    assert "both become x.wav.png" in err
     assert not (tmp_path / "made").exists()
 
 

@@ -20,12 +20,12 @@ from cmcgan_core.config import Config, NetworkConfig, load_config
 from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.generate import Choices, translate
 from cmcgan_core.human_eval.draw import open_maker
 from cmcgan_core.methods.base import CHANNELS
 from cmcgan_core.methods.conditional import Conditional, Generator, MatchingDiscriminator
 from cmcgan_core.networks import count_parameters
 from cmcgan_core.training import train_run
+from cmcgan_core.translate import Choices, translate
 
 RIVALS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
 #: What makes a rival train in seconds, to nothing.
@@ -252,19 +252,20 @@ def test_a_rival_is_judged_in_its_direction(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     command = ["cmcgan", "evaluate", str(prepared), "--checkpoint", str(rivals[preset]), "--latents", "2", "--quiet"]
-    monkeypatch.setattr(sys, "argv", [*command, "--json"])
-    app.main()
-    found = json.loads(capsys.readouterr().out)
+    said = []
+    for arguments in ([*command, "--json"], command):
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit, match="0"):
+            app.main()
+        said.append(capsys.readouterr().out)
+    found = json.loads(said[0])
     assert found["table1"].keys() == found["quality"].keys() == {table}
     assert found["table1"][table].keys() == {"1"}
     assert found["quality"][table].keys() == {"1", "real"}
     assert {row for row in found["table2"] if " " not in row} == {"V", "A", *rows}
     assert {row for row in found["retrained"] if " " not in row} == rows
-    monkeypatch.setattr(sys, "argv", command)
-    app.main()
-    said = capsys.readouterr().out
-    assert f"{table} direct *" in said
-    assert {"S2I", "I2S"}.intersection(said.split()) == {table}
+    assert f"{table} direct *" in said[1]
+    assert {"S2I", "I2S"}.intersection(said[1].split()) == {table}
 
 
 def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict[str, Path], tmp_path: Path) -> None:

@@ -4,7 +4,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 import soundfile
+from media_fixtures import plain, tone, write_video, write_wav
+
+from cmcgan_core.data import film
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -27,6 +31,29 @@ def test_sounds_to_pictures(tiny_run: Path, tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "made").glob("*.png")) == [
         f"{n}-{i}.png" for n in ("a b", "c") for i in range(1, 5)
     ]
+
+
+def test_sounds_to_pictures_names_what_failed(tiny_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "sounds").mkdir()
+    (tmp_path / "sounds" / "bad.wav").write_text("no sound")
+    with pytest.raises(AssertionError, match=r"bad\.wav"):
+        run(EXAMPLES / "sounds_to_pictures.sh", "sounds", "made", tiny_run, cwd=tmp_path)
+
+
+def test_music_video(tiny_run: Path, tmp_path: Path) -> None:
+    write_wav(tmp_path / "a song.wav", tone(1.2, 300))
+    run(EXAMPLES / "music_video.sh", "a song.wav", "made/video.mp4", tiny_run, cwd=tmp_path)
+    tracks = {track.kind: track for track in film.probe(tmp_path / "made" / "video.mp4")}
+    assert (tracks["picture"].frames, tracks["picture"].size) == (30, (512, 512))
+    assert abs(tracks["sound"].seconds - 1.2) < 0.05
+
+
+def test_score_silent_films(tiny_run: Path, tmp_path: Path) -> None:
+    for name in ("one.mp4", "deep/two reels.mp4"):
+        write_video(tmp_path / "films" / name, [plain((200, 50, 50))] * 8)
+    run(EXAMPLES / "score_silent_films.sh", "films", "made", tiny_run, cwd=tmp_path)
+    for name in ("films/one.soundtrack.mp4", "films/deep/two reels.soundtrack.mp4"):
+        assert {track.kind for track in film.probe(tmp_path / "made" / name)} == {"picture", "sound"}
 
 
 def test_python_api(prepared: Path, tmp_path: Path) -> None:

@@ -9,8 +9,10 @@ from PIL import Image
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.classify import load_classifier
 from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
-from cmcgan_core.generate import Choices, generate_file, read_chunk, refuse_collisions, translator
+from cmcgan_core.errors import CheckpointError, MediaError
+from cmcgan_core.generate import Form, generate_file, make_all, plan
+from cmcgan_core.inputs import expand
+from cmcgan_core.translate import Choices, read_chunk, translator
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
@@ -39,7 +41,7 @@ def picture(tmp_path: Path) -> Path:
 def test_a_sound_becomes_a_picture(trained: Trained, sound: Path, tmp_path: Path) -> None:
     made = generate_file(trained, sound, tmp_path / "made", Choices())
     assert made.outputs == (tmp_path / "made" / "tone.png",)
-    assert made.direction == "a2v"
+    assert made.route == "pictures"
     with Image.open(made.outputs[0]) as opened:
         assert (opened.size, opened.mode) == ((32, 32), "RGB")
 
@@ -48,12 +50,15 @@ def test_a_picture_becomes_half_a_second_of_sound_and_its_spectrogram(
     trained: Trained, picture: Path, tmp_path: Path
 ) -> None:
     made = generate_file(trained, picture, tmp_path / "made", Choices())
-    assert [path.name for path in made.outputs] == ["player.wav", "player.lms.png"]
+    assert [path.name for path in made.outputs] == ["player.wav", "player.lms.png", "player.lms.npy"]
     waveform, rate = soundfile.read(made.outputs[0])
     assert (len(waveform), rate) == (22_050, 44_100)
     assert np.abs(waveform).max() > 0
     with Image.open(made.outputs[1]) as drawn:
         assert drawn.size == (44 * 3, 128 * 3)
+    levels = np.load(made.outputs[2])
+    assert levels.shape == (128, 44)
+    assert SETTINGS.min_db <= levels.min() <= levels.max() <= SETTINGS.max_db
 
 
 def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, tmp_path: Path) -> None:
@@ -70,8 +75,9 @@ def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, t
 def test_sample_i_of_a_seed_is_the_first_of_seed_plus_i(trained: Trained, picture: Path, tmp_path: Path) -> None:
     among = generate_file(trained, picture, tmp_path / "among", Choices(seed=3, samples=3)).outputs
     alone = generate_file(trained, picture, tmp_path / "alone", Choices(seed=5)).outputs
-    assert [path.name for path in among] == [f"player-{i}{s}" for i in (1, 2, 3) for s in (".wav", ".lms.png")]
-    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in among[4:]]
+    suffixes = (".wav", ".lms.png", ".lms.npy")
+    assert [path.name for path in among] == [f"player-{i}{s}" for i in (1, 2, 3) for s in suffixes]
+    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in among[6:]]
 
 
 def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, tmp_path: Path) -> None:
@@ -79,7 +85,7 @@ def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, t
     target.write_bytes(b"precious")
     assert generate_file(trained, sound, target, Choices()).skipped
     assert target.read_bytes() == b"precious"
-    assert not generate_file(trained, sound, target, Choices(overwrite=True)).skipped
+    assert not generate_file(trained, sound, target, form=Form(overwrite=True)).skipped
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
@@ -88,7 +94,7 @@ def test_only_missing_results_are_made(trained: Trained, picture: Path, tmp_path
     (tmp_path / "made" / "player-2.wav").write_bytes(b"precious")
     made = generate_file(trained, picture, tmp_path / "made", Choices(samples=2))
     assert not made.skipped
-    assert len(made.outputs) == 4
+    assert len(made.outputs) == 6
     assert all(path.exists() for path in made.outputs)
     assert (tmp_path / "made" / "player-2.wav").read_bytes() == b"precious"
 
@@ -98,21 +104,6 @@ def test_a_name_that_does_not_fit_is_refused(trained: Trained, sound: Path, pict
         with pytest.raises(MediaError, match="cannot become"):
             generate_file(trained, source, tmp_path / out, Choices())
         assert not (tmp_path / out).exists()
-
-
-def test_an_input_is_never_replaced(trained: Trained, tmp_path: Path) -> None:
-    Image.new("RGB", (9, 9)).save(tmp_path / "same.png")
-    soundfile.write(tmp_path / "same.wav", np.zeros(30_000), 44_100)
-    both = [tmp_path / "same.png", tmp_path / "same.wav"]
-    with pytest.raises(ConfigError, match="an input too"):
-        refuse_collisions(both, tmp_path, 1)
-    refuse_collisions(both, tmp_path / "elsewhere", 1)
-
-
-def test_two_inputs_never_become_one_file(tmp_path: Path) -> None:
-    sources = [tmp_path / "a" / "x.wav", tmp_path / "b" / "x.flac"]
-    with pytest.raises(ConfigError, match=r"both become x\.png"):
-        refuse_collisions(sources, tmp_path, 1)
 
 
 def test_the_loudest_half_second_is_heard(sound: Path) -> None:
@@ -130,8 +121,10 @@ def test_short_sound_is_filled_with_silence(tmp_path: Path) -> None:
 
 
 def test_listening_past_the_end_is_refused(sound: Path) -> None:
-    for at in (7.0, -1.0, float("nan")):
-        with pytest.raises(MediaError, match=r"lasts 2\.00 s"):
+    with pytest.raises(MediaError, match=r"lasts 2\.00 s"):
+        read_chunk(sound, SETTINGS, 7.0)
+    for at in (-1.0, float("nan")):
+        with pytest.raises(MediaError, match="begins at 0 s"):
             read_chunk(sound, SETTINGS, at)
 
 
@@ -146,3 +139,66 @@ def test_inputs_that_cannot_be_read_are_named(trained: Trained, tmp_path: Path, 
 def test_a_classifier_cannot_generate(tiny_run: Path) -> None:
     with pytest.raises(CheckpointError, match="generates nothing"):
         translator(load_classifier(tiny_run, CPU))
+
+
+def test_a_picture_becomes_sound_of_any_length(trained: Trained, picture: Path, tmp_path: Path) -> None:
+    for seconds, frames in ((0.2, 18), (1.7, 147)):
+        form = Form(seconds=seconds, overwrite=True, format="flac")
+        made = generate_file(trained, picture, tmp_path / "made", Choices(), form)
+        waveform, rate = soundfile.read(made.outputs[0])
+        assert (made.outputs[0].suffix, len(waveform), rate) == (".flac", round(seconds * 44_100), 44_100)
+        assert np.load(made.outputs[2]).shape == (128, frames)
+
+
+def test_a_sheet_holds_all_samples(trained: Trained, sound: Path, tmp_path: Path) -> None:
+    apart = generate_file(trained, sound, tmp_path / "apart", Choices(samples=3), Form(size=48)).outputs
+    (sheet,) = generate_file(trained, sound, tmp_path / "one", Choices(samples=3), Form(size=48, grid=True)).outputs
+    with Image.open(sheet) as opened:
+        whole = np.asarray(opened)
+    for path, (top, left) in zip(apart, ((4, 4), (4, 56), (56, 4)), strict=True):
+        with Image.open(path) as one:
+            assert np.array_equal(np.asarray(one), whole[top : top + 48, left : left + 48])
+
+
+def test_many_inputs_give_what_each_gives_alone(trained: Trained, tmp_path: Path) -> None:
+    for number in range(20):
+        tone = 0.4 * np.sin(2 * np.pi * (200 + 60 * number) * np.arange(30_000) / 44_100)
+        soundfile.write(tmp_path / f"{number:02d}.wav", tone, 44_100)
+    (tmp_path / "07.wav").write_text("not a sound")
+    tasks = plan(expand([str(tmp_path)]), tmp_path / "made", Form(), Choices(seed=2))
+    results = list(make_all(trained, tasks, Choices(seed=2), Form()))
+    assert [result.input.stem for result in results] == [f"{number:02d}" for number in range(20)]
+    assert [result.input.stem for result in results if result.error] == ["07"]
+    assert "07.wav" in results[7].error
+    assert not any((tmp_path / "made").glob("07*"))
+    for number in (0, 6, 8, 19):
+        (alone,) = generate_file(trained, tmp_path / f"{number:02d}.wav", tmp_path / "alone", Choices(seed=2)).outputs
+        with Image.open(alone) as one, Image.open(results[number].outputs[0]) as among:
+            assert np.abs(np.asarray(one).astype(int) - np.asarray(among)).max() <= 1
+
+
+def test_a_run_that_was_stopped_goes_on(trained: Trained, tmp_path: Path) -> None:
+    for number in range(40):
+        soundfile.write(tmp_path / f"{number:02d}.wav", 0.3 * np.sin(np.arange(30_000) / (9 + number)), 44_100)
+
+    def run(stop_after: int | None = None) -> list[bool]:
+        tasks = plan(expand([str(tmp_path)], tmp_path / "made"), tmp_path / "made", Form(), Choices())
+        results = make_all(trained, tasks, Choices(), Form())
+        skipped = [result.skipped for result, _ in zip(results, range(stop_after or 99), strict=False)]
+        results.close()
+        return skipped
+
+    assert not any(run(5))
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "made").iterdir()}
+    assert 5 <= len(kept) < 40
+    again = run()
+    assert (len(again), sum(again)) == (40, len(kept))
+    assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
+    assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [f"{n:02d}.png" for n in range(40)]
+
+
+def test_the_classifier_guesses(trained: Trained, tiny_run: Path, sound: Path, picture: Path, tmp_path: Path) -> None:
+    tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", Form(), Choices())
+    for classifier in (load_classifier(tiny_run, CPU), None):
+        for result in make_all(trained, tasks, Choices(), Form(overwrite=True), classifier):
+            assert (result.guess in trained.about.classes) == (classifier is not None)

@@ -50,7 +50,9 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
 
 
 def test_a_list_gives_a_file_a_line_or_by_nul() -> None:
-    assert names(expand(["-"], listed="a/x.wav\nb/y z.png\n\n")) == ["x.wav", "y z.png"]
+    assert names(expand(["-"], listed="./a/x.wav\nb/y z.png\n\n/c/z.wav\n../d.wav")) == [
+        "a/x.wav", "b/y z.png", "z.wav", "d.wav"
+    ]  # fmt: skip
     assert split_list("a\nb.wav\0c.wav\0") == ["a\nb.wav", "c.wav"]
 
 

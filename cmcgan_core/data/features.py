@@ -3,6 +3,7 @@
 Shapes: `...` any leading dimensions, M mel bands (128), T frames (44), L samples (22,050), S picture side (128).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Protocol
@@ -53,13 +54,17 @@ class FeatureSettings:
         return 1 + self.samples // self.hop_length
 
 
+#: Who draws what is random in a waveform: one for a whole batch, one for each item, or torch's own.
+Generators = torch.Generator | Sequence[torch.Generator] | None
+
+
 class Representation(Protocol):
     """A picture of sound: analysed from a waveform, and turned back into one."""
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
         """Waveform (..., L) to its representation (..., M, T), in decibels."""
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, generator: torch.Generator | None) -> Tensor:
+    def synthesise(self, levels: Tensor, settings: FeatureSettings, generator: Generators) -> Tensor:
         """Representation (B, M, T), in decibels, to a waveform (B, L)."""
 
 
@@ -72,20 +77,20 @@ class LogMel:
         mel = mel_filter_bank(settings).to(waveform.device) @ power
         return 10 * mel.clamp_min(1e-10).log10()
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, generator: torch.Generator | None = None) -> Tensor:
+    def synthesise(self, levels: Tensor, settings: FeatureSettings, generator: Generators = None) -> Tensor:
         """Mel power in decibels (B, M, T) to a waveform (B, L) by mel inversion and fast Griffin-Lim.
 
         Args:
             levels: as `analyse` returns.
             settings: those that the levels were made with.
-            generator: draws the first phases; the same generator state gives the same waveform.
+            generator: draws the first phases, one for all items or one for each; the same states give the same
+                waveforms. With one for each, an item's phases do not depend on how many others there are.
         """
+        generators = list(generator) if isinstance(generator, Sequence) else [generator] * len(levels)
+        phases = draw_phases((settings.n_fft // 2 + 1, levels.shape[-1]), generators)
         # Batches of 8 stay in the CPU's cache: a quarter of the time of one batch of 100.
-        return torch.cat([self._synthesise(part, settings, generator) for part in torch.split(levels, 8)])
-
-    def _synthesise(self, levels: Tensor, settings: FeatureSettings, generator: torch.Generator | None) -> Tensor:
-        magnitude = invert_mel(10 ** (levels / 10), mel_filter_bank(settings).to(levels.device)).sqrt()
-        return griffin_lim(magnitude, settings, generator=generator)
+        parts = zip(torch.split(levels, 8), torch.split(phases, 8), strict=True)
+        return torch.cat([griffin_lim(magnitudes(part, settings), settings, phases=first) for part, first in parts])
 
 
 #: Audio representations by name; plugins add to them.
@@ -97,7 +102,7 @@ def analyse(waveform: Tensor, settings: FeatureSettings) -> Tensor:
     return REPRESENTATIONS.get(settings.representation).analyse(waveform, settings)
 
 
-def synthesise(levels: Tensor, settings: FeatureSettings, generator: torch.Generator | None = None) -> Tensor:
+def synthesise(levels: Tensor, settings: FeatureSettings, generator: Generators = None) -> Tensor:
     """Levels (B, M, T) in decibels to a waveform (B, L), by the representation that the settings name."""
     return REPRESENTATIONS.get(settings.representation).synthesise(levels, settings, generator)
 
@@ -163,8 +168,21 @@ def invert_mel(mel_power: Tensor, filters: Tensor, rounds: int = 60) -> Tensor:
     return power
 
 
-def griffin_lim(magnitude: Tensor, settings: FeatureSettings, *, samples: int | None = None, rounds: int = 32,
-                momentum: float = 0.99, generator: torch.Generator | None = None) -> Tensor:  # fmt: skip
+def draw_phases(shape: tuple[int, ...], generators: Sequence[torch.Generator | None]) -> Tensor:
+    """First phases (B, *shape) for `griffin_lim`, in radians: those of item i are drawn by the i-th generator.
+
+    Drawn on the CPU, so that every device starts alike.
+    """
+    return torch.stack([torch.rand(shape, generator=generator) for generator in generators]) * 2 * torch.pi
+
+
+def magnitudes(levels: Tensor, settings: FeatureSettings) -> Tensor:
+    """Mel power in decibels (B, M, T) to the amplitudes (B, F, T) of a short-time spectrum, for `griffin_lim`."""
+    return invert_mel(10 ** (levels / 10), mel_filter_bank(settings).to(levels.device)).sqrt()
+
+
+def griffin_lim(magnitude: Tensor, settings: FeatureSettings, *, phases: Tensor, samples: int | None = None,
+                known: Tensor | None = None, rounds: int = 32, momentum: float = 0.99) -> Tensor:  # fmt: skip
     """Magnitudes (B, F, T) to a waveform (B, samples) whose short-time spectrum has them.
 
     Source: Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm" (WASPAA 2013).
@@ -172,17 +190,20 @@ def griffin_lim(magnitude: Tensor, settings: FeatureSettings, *, samples: int | 
     Args:
         magnitude: amplitude, not power.
         settings: those of the spectrum.
+        phases: to start from, (B, F, T), in radians.
         samples: length of the waveform; that of one chunk by default.
+        known: how the waveform starts, (B, K); the rest goes on from there. The answer's start is near it, not equal.
         rounds: of the alternation between waveform and spectrum.
         momentum: 0 is plain Griffin-Lim.
-        generator: draws the first phases, on the CPU so that every device starts alike.
     """
     samples = settings.samples if samples is None else samples
-    phases = torch.rand(magnitude.shape, generator=generator) * 2 * torch.pi
     spectrum = torch.polar(magnitude, phases.to(magnitude.device))
     previous = torch.zeros_like(spectrum)
     for _ in range(rounds):
-        rebuilt = _spectrum(_waveform(spectrum, settings, samples), settings)
+        waveform = _waveform(spectrum, settings, samples)
+        if known is not None:
+            waveform[:, : known.shape[1]] = known
+        rebuilt = _spectrum(waveform, settings)
         ahead = rebuilt - momentum / (1 + momentum) * previous
         spectrum = magnitude * ahead / ahead.abs().clamp_min(1e-16)
         previous = rebuilt
@@ -197,6 +218,8 @@ def _spectrum(waveform: Tensor, settings: FeatureSettings) -> Tensor:
 
 
 def _waveform(spectrum: Tensor, settings: FeatureSettings, samples: int) -> Tensor:
+    # Each frame in one piece: other layouts let the Fourier transform round differently in batches of different sizes.
+    spectrum = spectrum.mT.contiguous().mT
     return torch.istft(spectrum, settings.n_fft, settings.hop_length, window=_window(settings, spectrum.device),
                        length=samples)  # fmt: skip
 

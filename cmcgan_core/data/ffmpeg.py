@@ -125,11 +125,11 @@ def resample(pieces: Iterable[tuple[NDArray[np.float32], int]], sample_rate: int
 
 
 def sound_frame(channels: NDArray[np.float32], rate: int) -> "AudioFrame":
-    """Samples (1, n) or (2, n) as a frame of planar floats."""
+    """Samples (C, n) as a frame of planar floats, in the usual order of so many channels."""
     import av
 
-    layout = "mono" if len(channels) == 1 else "stereo"
-    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(channels, np.float32), format="fltp", layout=layout)
+    samples = np.ascontiguousarray(channels, np.float32)
+    frame = av.AudioFrame.from_ndarray(samples, format="fltp", layout=f"{len(channels)}c")
     frame.sample_rate = rate
     return frame
 

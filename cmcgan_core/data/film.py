@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.data import ffmpeg, muxing
-from cmcgan_core.data.media import require_file, write_picture
+from cmcgan_core.data.media import require_file, tracks, write_picture
 from cmcgan_core.errors import MediaError
 
 if TYPE_CHECKING:
@@ -51,12 +51,41 @@ def write_film(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fra
     if path.suffix.lower() == ".gif":
         _write_gif(path, frames, fps)
         return
-    container = muxing.container(path)
+    container = muxing.container(path, encoded=True)
     with muxing.written(path, container) as out:
         packets = [muxing.encoded_pictures(out, container, path, frames, fps)]
         if sound:
             packets.append(_original_sound(out, container, sound))
         muxing.mux(out, packets)
+
+
+def add_soundtrack(source: Path, out: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> None:
+    """Put new sound to a film, whole or not at all: its pictures are copied, not encoded again, and so are subtitles.
+
+    Args:
+        source: the film; what sound it has is left out.
+        out: where to, its suffix the format, best that of `source`.
+        blocks: mono sound (n,) in [-1, 1] from time 0 of the film on, taken one by one as they are needed.
+        sample_rate: Hz, of the blocks.
+
+    Raises:
+        MediaError: the film cannot be read or has no pictures, they cannot go into the format, or it cannot be written.
+    """
+    container = muxing.container(out, encoded=False)
+    with muxing.written(out, container) as film:
+        _describe(film, source)
+        kept = muxing.copied(film, source, lambda stream: stream.type in ("video", "subtitle"))
+        sound = muxing.encoded_sound(film, container, ((block[None], sample_rate) for block in blocks))
+        muxing.mux(film, [kept, sound])
+
+
+def _describe(film: "OutputContainer", source: Path) -> None:
+    """Title, chapters and the like, as in the film that this one is made from."""
+    if "picture" not in tracks(source):
+        raise MediaError(f"{source}: has no pictures")
+    with ffmpeg.opened(source) as original:
+        film.metadata.update(original.metadata)
+        film.set_chapters(original.chapters())
 
 
 def write_sequence(folder: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
@@ -110,15 +139,21 @@ def probe(path: Path) -> list[Track]:
     with ffmpeg.opened(path) as container:
         for packet in container.demux():
             if packet.size and packet.pts is not None:
-                end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
+                end = float(packet.pts * packet.time_base) + _duration(packet)
                 ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
             counts[packet.stream_index] += bool(packet.size)
         return [_track(container, s, ends.get(s.index, 0.0), counts[s.index]) for s in container.streams]
 
 
+def _duration(packet: "Packet[Any]") -> float:
+    """Seconds; where a packet of pictures does not tell, those that a frame lasts on average."""
+    rate = packet.stream.average_rate if packet.stream.type == "video" else None
+    return float(packet.duration * packet.time_base) if packet.duration else 1 / float(rate) if rate else 0.0
+
+
 def _track(container: "InputContainer", stream: "Stream", end: float, packets: int) -> Track:
-    kind = KINDS.get(stream.type, "other")
-    context: Any = stream.codec_context
+    context: Any = stream.codec_context  # None where FFmpeg does not know what the stream is
+    kind = KINDS.get(stream.type, "other") if context else "other"
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     size, rate = None, 0.0
     if kind == "picture":

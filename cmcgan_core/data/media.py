@@ -176,7 +176,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     Raises:
         MediaError: it cannot be decoded.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image
 
     require_file(path)
     try:
@@ -184,10 +184,16 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
             if size is not None:
                 # A large JPEG is decoded at a fraction of its size, still twice what is asked for: far cheaper.
                 image.draft(image.mode, (2 * size, 2 * size))
-            upright = ImageOps.exif_transpose(image)
-            return _resized(np.asarray(_on_white(upright)), size)
+            return fit_picture(image, size)
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: is not a picture that can be decoded ({_short(error, path)})") from error
+
+
+def fit_picture(image: "Image", size: int | None = None) -> NDArray[np.uint8]:
+    """An image of Pillow as `read_picture` gives it."""
+    from PIL import ImageOps
+
+    return _resized(np.asarray(_on_white(ImageOps.exif_transpose(image))), size)
 
 
 def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:

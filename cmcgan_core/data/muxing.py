@@ -3,7 +3,7 @@
 import heapq
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -29,32 +29,42 @@ class Container:
         name: FFmpeg's.
         copied: codecs of sound that are put into it as they are; others are encoded anew.
         sound: the encoder of sound.
-        picture: the encoder of pictures.
+        picture: the encoder of pictures; empty where pictures are only copied into it.
         picture_options: of that encoder; constant quality.
         options: of the file.
     """
 
     name: str
-    copied: tuple[str, ...]
+    copied: tuple[str, ...] = ()
     sound: str = "aac"
     picture: str = "libx264"
     picture_options: tuple[tuple[str, str], ...] = (("crf", "18"),)
     options: tuple[tuple[str, str], ...] = ()
 
 
-_VP9 = (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "4"))
-_FASTSTART = (("movflags", "+faststart"),)
+_MP4 = Container("mp4", ("aac", "ac3", "alac", "mp3"), options=(("movflags", "+faststart"),))
+_MPEG = Container("mpeg", sound="mp2", picture="")
 
-#: The films that can be written, by suffix; .gif, which has no sound, is written as well.
+#: The films that sound can be put to, by suffix; those with an encoder of pictures are written from frames as well.
 CONTAINERS = {
-    ".mp4": Container("mp4", ("aac", "ac3", "alac", "mp3"), options=_FASTSTART),
-    ".m4v": Container("mp4", ("aac", "ac3", "alac", "mp3"), options=_FASTSTART),
-    ".mov": Container("mov", ("aac", "ac3", "alac", "mp3", "pcm_s16le", "pcm_s24le"), options=_FASTSTART),
+    ".mp4": _MP4,
+    ".m4v": _MP4,
+    ".mov": replace(_MP4, name="mov", copied=(*_MP4.copied, "pcm_s16le", "pcm_s24le")),
     ".mkv": Container(
         "matroska", ("aac", "ac3", "alac", "dts", "flac", "mp3", "opus", "pcm_s16le", "pcm_s24le", "vorbis")
     ),
-    ".webm": Container("webm", ("opus", "vorbis"), "libopus", "libvpx-vp9", _VP9),
-}
+    ".webm": Container(
+        "webm", ("opus", "vorbis"), "libopus", "libvpx-vp9",
+        (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "4")),
+    ),
+    ".avi": Container("avi", sound="libmp3lame", picture=""),
+    ".flv": Container("flv", picture=""),
+    ".mpeg": _MPEG,
+    ".mpg": _MPEG,
+    ".ogv": Container("ogg", sound="libopus", picture=""),
+    ".ts": Container("mpegts", picture=""),
+    ".wmv": Container("asf", sound="libmp3lame", picture=""),
+}  # fmt: skip
 
 #: What sound costs where it is encoded anew; bits a second and channel.
 CHANNEL_BIT_RATE = 96_000
@@ -62,15 +72,16 @@ CHANNEL_BIT_RATE = 96_000
 COMMON_RATE = 48_000
 
 
-def container(path: Path) -> Container:
-    """The kind of film that a suffix asks for.
+def container(path: Path, encoded: bool) -> Container:
+    """The kind of film that a suffix asks for, its pictures encoded or copied.
 
     Raises:
         MediaError: no such film is written.
     """
-    if path.suffix.lower() not in CONTAINERS:
-        raise MediaError(f"{path}: films are written as {', '.join(CONTAINERS)} or .gif")
-    return CONTAINERS[path.suffix.lower()]
+    fitting = {suffix: kind for suffix, kind in CONTAINERS.items() if kind.picture or not encoded}
+    if path.suffix.lower() not in fitting:
+        raise MediaError(f"{path}: films are written as {', '.join(fitting)}")
+    return fitting[path.suffix.lower()]
 
 
 @contextmanager
@@ -156,16 +167,32 @@ def picture_frame(picture: NDArray[np.uint8], number: int, time_base: Fraction) 
 def copied(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool]) -> Iterator["Packet[Any]"]:
     """Streams of a file, packet by packet, from its time 0 on."""
     with ffmpeg.opened(path) as source:
-        streams = [stream for stream in source.streams if wanted(stream)]
-        targets = {stream.index: out.add_stream_from_template(stream, opaque=True) for stream in streams}
+        likes = {stream.index: _like(out, stream, path) for stream in source.streams if wanted(stream)}
+        targets = {index: like for index, like in likes.items() if like}
         origin = ffmpeg.origin(source)
-        for packet in source.demux(streams):
+        for packet in source.demux([source.streams[index] for index in targets]):
             if packet.size:
                 shift = round(origin / packet.time_base)
                 packet.pts = None if packet.pts is None else packet.pts - shift
                 packet.dts = None if packet.dts is None else packet.dts - shift
                 packet.stream = targets[packet.stream_index]
                 yield packet
+
+
+def _like(out: "OutputContainer", stream: "Stream", path: Path) -> "Stream | None":
+    """A stream for the packets of another one; None where a subtitle cannot go into such a file."""
+    try:
+        target = out.add_stream_from_template(stream, opaque=True)
+    except ValueError as error:
+        if stream.type != "video":
+            return None
+        codec = stream.codec_context.codec.canonical_name
+        raise MediaError(
+            f"{path}: its {codec} pictures cannot go into {out.format.name} unchanged; name a {path.suffix} file"
+        ) from error
+    target.metadata.update(stream.metadata)
+    target.disposition = stream.disposition
+    return target
 
 
 def encoded_sound(out: "OutputContainer", container: Container, pieces: Iterable[tuple[NDArray[Any], int]]

@@ -20,8 +20,8 @@ from cmcgan_core.data import features, media
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
-from cmcgan_core.generate import Choices, picture_to_sounds, sound_to_pictures, translator
 from cmcgan_core.human_eval.designs import MODALITIES, Modality
+from cmcgan_core.translate import Choices, picture_to_sounds, sound_to_pictures, translator
 
 #: Hz, of all sounds in a study.
 SAMPLE_RATE = features.FeatureSettings().sample_rate

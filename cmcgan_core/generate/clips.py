@@ -1,0 +1,160 @@
+"""Stills of half a second of sound, and sounds of a picture; several inputs at a time.
+
+Shapes: N inputs, K samples of each, L samples of half a second, (M, T) mel bands and frames, S side of a picture.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from cmcgan_core import figures
+from cmcgan_core.checkpoint import Trained
+from cmcgan_core.data import features, media
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.stitch import blended, stitch
+from cmcgan_core.errors import MediaError
+from cmcgan_core.files import atomic_write
+from cmcgan_core.generate.drift import Drift
+from cmcgan_core.generate.guess import Guesser
+from cmcgan_core.generate.plan import Form, Task
+from cmcgan_core.translate import (
+    Choices,
+    generators,
+    latents,
+    listen,
+    look,
+    read_chunk,
+    render,
+    to_levels,
+    to_pictures,
+    translator,
+)  # fmt: skip
+
+#: Writes one output under a name.
+Writer = Callable[[Path], None]
+
+
+class Made(NamedTuple):
+    """What became of one input: writers of its outputs by sample, and the class that it seems to be."""
+
+    writers: list[tuple[Writer, ...]]
+    guess: str | None
+
+
+def read(trained: Trained, task: Task, choices: Choices) -> Tensor:
+    """What a task is made of: half a second of sound (L,), or a picture (S, S, 3) uint8.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    settings = trained.about.settings
+    if task.route == "pictures":
+        return read_chunk(task.source, settings, choices.at)
+    return torch.from_numpy(media.read_picture(task.source, settings.picture_size).copy())
+
+
+def make(
+    trained: Trained, tasks: Sequence[Task], sources: Sequence[Tensor], choices: Choices, form: Form, guesser: Guesser
+) -> list[Made]:
+    """What becomes of tasks of one route, given what `read` has read for them."""
+    makers = {"pictures": _pictures, "sounds": _sounds}
+    return makers[str(tasks[0].route)](trained, torch.stack(list(sources)), choices, form, guesser)
+
+
+def resized(pictures: Tensor, size: int | None) -> Tensor:
+    """Maps (N, 3, S, S) in [-1, 1] with another side, if one is asked for."""
+    return pictures if size is None else features.resize(pictures, (size, size)).clamp(-1, 1)
+
+
+def _pictures(trained: Trained, waveforms: Tensor, choices: Choices, form: Form, guesser: Guesser) -> list[Made]:
+    """Of sounds (N, L)."""
+    heard = listen(trained, waveforms)
+    samples = [render(trained, "a2v", heard, z) for z in latents(trained, "a2v", choices)]
+    guesses = guesser.each(heard, samples[0])
+    drawn = torch.stack([resized(maps, form.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
+    sheets = [_sheet(one)[None] if form.grid else to_pictures(one) for one in drawn]
+    return [
+        Made([(partial(media.write_picture, picture=picture),) for picture in sheet], guess)
+        for sheet, guess in zip(sheets, guesses, strict=True)
+    ]
+
+
+def _sheet(samples: Tensor) -> NDArray[np.uint8]:
+    """Samples (K, 3, S, S) side by side, in rows of equal length that are about as many as they are long."""
+    columns = int(np.ceil(np.sqrt(len(samples))))
+    rows = {str(row): samples[row : row + columns] for row in range(0, len(samples), columns)}
+    return figures.grid(rows, side=samples.shape[-1])
+
+
+def _sounds(trained: Trained, pictures: Tensor, choices: Choices, form: Form, guesser: Guesser) -> list[Made]:
+    """Of pictures (N, S, S, 3)."""
+    settings, network = trained.about.settings, translator(trained, "v2a")
+    seconds = settings.seconds if form.seconds is None else form.seconds
+    drift = settings.seconds if form.drift is None else form.drift
+    seen = look(trained, pictures.numpy())
+    starts = [settings.seconds * i for i in range(int(np.ceil(seconds / settings.seconds - 1e-6)))]
+    samples = []
+    for generator in generators(choices):
+        z = Drift(network, generator, choices.hops, drift)
+        samples.append(torch.stack([render(trained, "v2a", seen, z.at([start])) for start in starts], dim=1))
+    maps = torch.stack(samples, dim=1)  # (N, K, steps, 1, M, T')
+    guesses = guesser.each(maps[:, 0, 0], seen)
+    levels = to_levels(trained, maps.flatten(0, 2))
+    levels = levels.reshape(*maps.shape[:3], *levels.shape[1:])
+    voiced = (
+        _voiced(levels[:, :, 0], settings, choices)
+        if seconds == settings.seconds
+        else _stitched(levels, starts, seconds, settings, choices)
+    )
+    made = [_writers(waveform, spectrum, settings) for waveform, spectrum in voiced]
+    return [Made(made[i * choices.samples : (i + 1) * choices.samples], guess) for i, guess in enumerate(guesses)]
+
+
+def _voiced(
+    levels: Tensor, settings: FeatureSettings, choices: Choices
+) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
+    """Waveforms (L,) of single half seconds (N, K, M, T) in decibels, all at once, each with its levels (M, T)."""
+    phases = [generator for _ in levels for generator in generators(choices)]
+    waveforms = features.synthesise(levels.flatten(0, 1), settings, phases)
+    yield from zip(waveforms.cpu().numpy(), levels.flatten(0, 1), strict=True)
+
+
+def _stitched(
+    levels: Tensor, starts: Sequence[float], seconds: float, settings: FeatureSettings, choices: Choices
+) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
+    """Waveforms of several half seconds each (N, K, steps, M, T), one by one, with their levels (M, frames)."""
+    frames = 1 + int(seconds * settings.sample_rate) // settings.hop_length
+    for samples in levels:
+        for chunks, generator in zip(samples, generators(choices), strict=True):
+            timed = list(zip(starts, chunks, strict=True))
+            waveform = np.concatenate(list(stitch(timed, settings, seconds, generator)))
+            yield waveform, torch.cat(list(blended(timed, settings, frames)), dim=1)
+
+
+def _writers(waveform: NDArray[np.float32], levels: Tensor, settings: FeatureSettings) -> tuple[Writer, ...]:
+    """Of a sound, of its spectrogram drawn, and of its levels (M, frames)."""
+    drawn = figures.spectrogram_pictures(features.scale_levels(levels, settings)[None, None], enlarge=3)[0]
+    return (
+        partial(media.write_sound, waveform=waveform, sample_rate=settings.sample_rate),
+        partial(media.write_picture, picture=drawn),
+        partial(write_levels, levels=levels.cpu().numpy()),
+    )
+
+
+def write_levels(path: Path, levels: NDArray[np.float32]) -> None:
+    """Write levels (M, frames) in decibels as a .npy file, whole or not at all.
+
+    Raises:
+        MediaError: it cannot be written.
+    """
+    try:
+        with atomic_write(path) as temporary, temporary.open("wb") as file:
+            np.save(file, levels)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be written ({error.strerror})") from error

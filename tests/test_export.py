@@ -1,0 +1,133 @@
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir
+import pytest
+import torch
+from conftest import CLASSES, tiny_config
+from PIL import Image
+from typer.testing import CliRunner
+
+from cmcgan_cli.app import app
+from cmcgan_core import export
+from cmcgan_core.checkpoint import BOX, About, Trained, inference_tensors, load_checkpoint, save_checkpoint
+from cmcgan_core.data import features, media
+from cmcgan_core.data.demo import DEMO_CLASSES
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.methods import make_method
+from cmcgan_core.translate import listen, look, to_levels, to_pictures, translator
+
+ROOT = Path(__file__).parents[1]
+MODEL = BOX / "last.safetensors"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where both directions of the model in the box were exported to."""
+    folder = tmp_path_factory.mktemp("onnx")
+    export.export_onnx(MODEL, "v2a", folder / "v2a.onnx")
+    arguments = ["export", "--direction", "a2v", "-c", MODEL, "-o", folder / "a2v.onnx", "--hops", 2, "--json", "-q"]
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    assert result.exit_code == 0, result.output
+    (folder / "said.json").write_text(result.stdout)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    return load_checkpoint(MODEL, torch.device("cpu"))
+
+
+def snippet(number: int) -> dict[str, Any]:
+    """Run the n-th Python block of docs/export.md in this folder; its names."""
+    text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    exec(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[number], names)
+    return names
+
+
+def test_the_command_says_what_it_exported(folder: Path) -> None:
+    said = json.loads((folder / "said.json").read_text())
+    assert (said["direction"], said["hops"]) == ("a2v", 2)
+    assert said["shapes"] == {"audio": ["batch", 1, 128, 32], "visual": ["batch", 3, 64, 64], "z": [2, "batch", 100]}
+    assert 0 < said["difference"] <= export.TOLERANCE
+
+
+def test_the_file_says_how_to_use_it_and_nothing_of_this_machine(folder: Path) -> None:
+    said = json.loads(onnx_ir.load(folder / "v2a.onnx").metadata_props["cmcgan"])
+    assert (said["direction"], said["hops"], tuple(said["classes"])) == ("v2a", 1, DEMO_CLASSES)
+    assert FeatureSettings(**said["settings"]) == FeatureSettings()
+    content = (folder / "v2a.onnx").read_bytes()
+    assert str(ROOT).encode() not in content
+    assert b"site-packages" not in content
+
+
+def test_documented_sound_to_picture(folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    time = np.arange(30_000) / 44_100
+    sound = (0.3 * np.sign(np.sin(2 * np.pi * 300 * time))).astype(np.float32)
+    media.write_sound(Path("sound.wav"), sound, 44_100)
+    used = snippet(0)
+    heard = listen(trained, torch.from_numpy(media.read_sound(Path("sound.wav"), 44_100))[None, :22_050])
+    ours = translator(trained, "a2v").translate("a2v", heard, torch.from_numpy(used["latents"]))
+    difference = np.abs(media.read_picture(Path("picture.png")).astype(int) - to_pictures(ours.detach())[0])
+    assert difference.max() <= 2
+    assert to_pictures(ours.detach()).std() > 5
+
+
+def test_documented_picture_to_sound(folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
+    Image.fromarray(picture).save("player.png")
+    used = snippet(1)
+    made = translator(trained, "v2a").translate("v2a", look(trained, picture[None]), torch.from_numpy(used["latents"]))
+    levels = to_levels(trained, made.detach())[0].numpy()
+    assert np.abs(used["levels"] - levels).max() < 1
+    heard = features.analyse(torch.from_numpy(media.read_sound(Path("sound.wav"), 44_100)), FeatureSettings())
+    loud = levels > levels.max() - 40
+    assert np.abs(heard.numpy() - levels)[loud].mean() < 3
+
+
+def test_a_file_that_disagrees_is_not_kept(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = onnx_ir.load(folder / "v2a.onnx")
+    weights = max(model.graph.initializers.values(), key=lambda value: value.const_value.size)
+    weights.const_value = onnx_ir.tensor(1.1 * weights.const_value.numpy())
+    monkeypatch.setattr(export, "_to_onnx", lambda *_: torch.onnx.ONNXProgram(model, None))
+    out = tmp_path / "v2a.onnx"
+    out.write_bytes(b"of before")
+    with pytest.raises(CheckpointError, match="was not kept: onnxruntime's maps differ"):
+        export.export_onnx(MODEL, "v2a", out, hops=1)
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of before"]
+
+
+def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="generates nothing"):
+        export.export_onnx(BOX / "classifier.safetensors", "a2v", tmp_path / "a2v.onnx")
+    with pytest.raises(ConfigError, match=r"take --out a2v\.onnx"):
+        export.export_onnx(MODEL, "a2v", tmp_path / "a2v.pb")
+    monkeypatch.setattr(export, "PACKAGES", ("onnx", "no_such_package"))
+    with pytest.raises(ConfigError, match=r"needs no_such_package; install with: pip install 'cmcgan\[onnx\]'"):
+        export.export_onnx(MODEL, "a2v", tmp_path / "a2v.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_unknown_direction_is_a_wrong_command_line() -> None:
+    result = CliRunner().invoke(app, ["export", "--direction", "sideways"])
+    assert result.exit_code == 2
+    assert "neither a2v nor v2a" in result.output
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [("network.latent=0",), ("network.encoder=resnet", "network.layers=5")], ids=str)
+def test_other_networks_can_be_exported(settings: tuple[str, ...], tmp_path: Path) -> None:
+    config, features_ = tiny_config(*settings), FeatureSettings()
+    method = make_method(config, CLASSES, features_)
+    about = About(config, CLASSES, features_, step=1, steps=1, data="", content="")
+    save_checkpoint(tmp_path / "last.safetensors", about, inference_tensors(method.inference))
+    for direction in ("a2v", "v2a"):
+        made = export.export_onnx(tmp_path / "last.safetensors", direction, tmp_path / f"{direction}.onnx", hops=2)
+        assert made.difference <= export.TOLERANCE

@@ -1,0 +1,158 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from media_fixtures import plain, tone, write_jpg, write_video, write_wav
+
+from cmcgan_core.errors import ConfigError
+from cmcgan_core.generate import Form, Task, plan
+from cmcgan_core.inputs import Input, expand
+from cmcgan_core.translate import Choices
+
+OUT = Path("made")
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of each kind."""
+    root = tmp_path_factory.mktemp("media")
+    write_wav(root / "short.wav", tone(1))
+    write_wav(root / "long.wav", tone(11, rate=8000), rate=8000)
+    write_jpg(root / "player.jpg", plain((90, 40, 20)))
+    frames = [plain((200, 30, 30))] * 10
+    write_video(root / "silent.mp4", frames)
+    write_video(root / "muted.mp4", frames, sound=np.zeros(44_100, np.float32))
+    write_video(root / "both.mp4", frames, sound=tone(1))
+    write_video(root / "heard.mp4", [], sound=tone(1))
+    (root / "notes.txt").write_text("do re mi")
+    (root / "broken.mp4").write_text("not a video")
+    return root
+
+
+def planned(media: Path, name: str, form: Form | None = None, **choices: float) -> Task:
+    (task,) = plan([Input(media / name, Path(name))], OUT, form or Form(), Choices(**choices))  # type: ignore[arg-type]
+    return task
+
+
+def made_of(media: Path, name: str, form: Form | None = None, **choices: float) -> list[str]:
+    task = planned(media, name, form, **choices)
+    assert not task.error
+    return [path.relative_to(OUT).as_posix() for path in task.paths]
+
+
+def test_what_is_missing_decides_what_is_made(media: Path) -> None:
+    assert made_of(media, "short.wav") == ["short.png"]
+    assert made_of(media, "long.wav") == ["long.mp4"]
+    assert made_of(media, "player.jpg") == ["player.wav", "player.lms.png", "player.lms.npy"]
+    assert made_of(media, "silent.mp4") == ["silent.soundtrack.mp4"]
+    assert made_of(media, "muted.mp4") == ["muted.soundtrack.mp4"]
+    assert made_of(media, "heard.mp4") == ["heard.png"]
+
+
+def test_a_direction_may_be_forced(media: Path) -> None:
+    assert made_of(media, "both.mp4", Form(to="visual")) == ["both.png"]
+    assert made_of(media, "both.mp4", Form(to="audio")) == ["both.soundtrack.mp4"]
+    assert made_of(media, "both.mp4", Form(repair=True)) == ["both.repaired.mp4"]
+
+
+def test_formats_may_be_asked_for(media: Path) -> None:
+    assert made_of(media, "long.wav", Form(format="png")) == ["long.png"]
+    assert made_of(media, "short.wav", Form(format="gif")) == ["short.gif"]
+    assert made_of(media, "short.wav", Form(format="png-sequence")) == ["short.frames"]
+    assert made_of(media, "player.jpg", Form(format="flac"))[0] == "player.flac"
+    assert made_of(media, "silent.mp4", Form(format="mkv")) == ["silent.soundtrack.mkv"]
+
+
+def test_samples_are_numbered_or_on_one_sheet(media: Path) -> None:
+    assert made_of(media, "long.wav", samples=2) == ["long-1.png", "long-2.png"]
+    assert made_of(media, "short.wav", Form(grid=True), samples=9) == ["short.png"]
+    assert len(made_of(media, "player.jpg", samples=2)) == 6
+    assert made_of(media, "long.wav", at=3.0) == ["long.png"]
+
+
+def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
+    def named(source: str, out: str) -> Task:
+        return plan([Input(media / source, Path(source))], Path(out), Form(), Choices())[0]
+
+    assert named("short.wav", "made/film.mkv").paths == (Path("made/film.mkv"),)
+    assert named("short.wav", "made/film.mkv").route == "film"
+    assert named("silent.mp4", "scored.mkv").paths == (Path("scored.mkv"),)
+    assert [str(path) for path in named("player.jpg", "x.flac").paths] == ["x.flac", "x.lms.png", "x.lms.npy"]
+    for wrong in ("x.mp3", "x.tiff"):
+        with pytest.raises(ConfigError, match="unknown format"):
+            named("short.wav", wrong)
+    with pytest.raises(ConfigError, match="does not fit the name"):
+        plan([Input(media / "short.wav", Path("short.wav"))], Path("x.png"), Form(format="gif"), Choices())
+    with pytest.raises(ConfigError, match="name of one result"):
+        plan([Input(Path("a.wav"), Path("a.wav")), Input(Path("b.wav"), Path("b.wav"))], Path("x.png"), Form(),
+             Choices())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "form", "message"),
+    [
+        ("notes.txt", Form(), "neither a sound, a picture nor a video"),
+        ("broken.mp4", Form(), "cannot be decoded"),
+        ("missing.mp4", Form(), "no such file"),
+        ("both.mp4", Form(), "has both sound and pictures; ask for --to visual, --to audio or --repair"),
+        ("short.wav", Form(to="audio"), "is a sound already"),
+        ("player.jpg", Form(to="visual"), "is a picture already"),
+        ("silent.mp4", Form(to="visual"), "has no sound"),
+        ("heard.mp4", Form(to="audio"), "has no pictures"),
+        ("silent.mp4", Form(repair=True), "has no sound"),
+        ("short.wav", Form(repair=True), "is no video"),
+        ("player.jpg", Form(format="mp4"), "cannot become mp4; it becomes wav, flac"),
+        ("short.wav", Form(format="wav"), "cannot become wav; it becomes png"),
+        ("silent.mp4", Form(grid=True), "becomes one film"),
+    ],
+)
+def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, form: Form, message: str) -> None:
+    task = planned(media, name, form)
+    assert task.route is None
+    assert task.paths == ()
+    assert str(media / name) in task.error
+    assert message in task.error
+
+
+@pytest.mark.parametrize(
+    ("form", "choices"),
+    [
+        (Form(repair=True, to="audio"), Choices()),
+        (Form(repair=True), Choices(samples=2)),
+        (Form(format="mp4"), Choices(at=1.0)),
+        (Form(format="gif", grid=True), Choices()),
+        (Form(format="bmpx"), Choices()),
+    ],
+)
+def test_choices_that_do_not_go_together_are_refused(form: Form, choices: Choices) -> None:
+    with pytest.raises(ConfigError):
+        plan([], OUT, form, choices)
+
+
+def test_the_structure_of_a_folder_is_kept(tmp_path: Path) -> None:
+    for name in ("a/x.wav", "a/b/x.wav"):
+        write_wav(tmp_path / name, tone(0.6))
+    tasks = plan(expand([str(tmp_path)]), OUT, Form(), Choices())
+    assert [task.paths for task in tasks] == [(OUT / "a/b/x.png",), (OUT / "a/x.png",)]
+
+
+def test_names_never_collide(tmp_path: Path) -> None:
+    for name in ("x.wav", "x.flac", "y.wav", "X.aiff", "z-1.wav", "z.wav"):
+        write_wav(tmp_path / name, tone(0.6)) if name.endswith("wav") else (tmp_path / name).write_bytes(
+            (tmp_path / "x.wav").read_bytes()
+        )
+    made = [task.paths[0].name for task in plan(expand([str(tmp_path)]), OUT, Form(), Choices())]
+    assert made == ["X.aiff.png", "x.flac.png", "x.wav.png", "y.png", "z-1.png", "z.png"]
+    numbered = plan(expand([f"{tmp_path}/z*.wav"]), OUT, Form(), Choices(samples=2))
+    assert len({path for task in numbered for path in task.paths}) == 4
+    once, again = (plan(expand([str(tmp_path)]), OUT, Form(), Choices()) for _ in range(2))
+    assert once == again
+
+
+def test_an_input_is_never_replaced(tmp_path: Path) -> None:
+    write_wav(tmp_path / "same.wav", tone(0.6))
+    write_jpg(tmp_path / "same.png", plain((1, 2, 3)))
+    inputs = [Input(tmp_path / name, Path(name)) for name in ("same.wav", "same.png")]
+    with pytest.raises(ConfigError, match="which is an input"):
+        plan(inputs, tmp_path, Form(), Choices())
+    assert len(plan(inputs, tmp_path / "elsewhere", Form(), Choices())) == 2
