@@ -20,6 +20,7 @@ from cmcgan_core import metrics
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import Batch, PairDataset, to_batch
+from cmcgan_core.data.features import REPRESENTATIONS
 from cmcgan_core.data.wrong import wrong_partners
 from cmcgan_core.judges import Panel
 from cmcgan_core.progress import OnProgress, Progress, silent
@@ -129,10 +130,11 @@ class Pass:
         """Generated maps (K, B, C, H, W) beside the truth (B, C, H, W), and beside each other."""
         flat, real = made.flatten(0, 1), truth.repeat(len(made), 1, 1, 1)
         yield ("l1", sample), _apart(metrics.l1_distance(flat, real), made)
-        if truth.shape[1] == 1:
-            distance = metrics.log_spectral_distance(flat, real, self.trained.about.settings)
+        settings = self.trained.about.settings
+        if truth.shape[1] == 1 and REPRESENTATIONS.get(settings.representation).decibels:
+            distance = metrics.log_spectral_distance(flat, real, settings)
             yield ("decibels", sample), _apart(distance, made)
-        else:
+        elif truth.shape[1] == 3:
             yield ("ssim", sample), _apart(metrics.ssim(flat, real), made)
         yield ("energy", sample), _apart(metrics.high_frequency_energy(flat), made)
         if len(made) > 1:

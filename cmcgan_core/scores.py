@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from cmcgan_core import metrics
+from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.judging import Findings, Pass
 
 
@@ -97,19 +98,11 @@ class Scores:
         self.judged, self.found, self.seed = judged, found, seed
         self.judges = list(judged.panel.single)
         self.label, self.classes = dataset.labels[items], len(dataset.classes)
-        number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in dataset.pairs))}
-        self.recording = torch.tensor([number[dataset.pairs[i].recording] for i in items])
+        self.recording = recordings(dataset)[items]
 
     def accuracy(self, judge: str, sample: str) -> Accuracy:
         """Of what a judge sees in samples."""
-        seen = self.found["class", judge, sample]
-        right = (seen == self.label).double().mean(dim=0)
-        return Accuracy(
-            micro=float(right.mean()),
-            balanced=sum(metrics.balanced_accuracy(one, self.label, self.classes) for one in seen) / len(seen),
-            micro_interval=metrics.bootstrap_interval(right, self.recording, seed=self.seed),
-            balanced_interval=metrics.bootstrap_interval(right, self.recording, self.label, seed=self.seed),
-        )
+        return accuracy(self.found["class", judge, sample], self.label, self.recording, self.classes, self.seed)
 
     def table2(self, classifier: str) -> dict[str, Accuracy]:
         """The rows of pairs by a classifier, "real" or "retrained"; none where there is no such classifier."""
@@ -183,6 +176,23 @@ class Scores:
     def _confusion(self, judge: str, sample: str) -> Tensor:
         seen = self.found["class", judge, sample]
         return metrics.confusion_matrix(seen.flatten(), self.label.repeat(len(seen)), self.classes)
+
+
+def recordings(dataset: PairDataset) -> Tensor:
+    """Number of the recording of each pair of a split (N,)."""
+    number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in dataset.pairs))}
+    return torch.tensor([number[pair.recording] for pair in dataset.pairs])
+
+
+def accuracy(seen: Tensor, label: Tensor, recording: Tensor, classes: int, seed: int) -> Accuracy:
+    """Of what is seen in items (K, N) whose class (N,) and number of recording (N,) are known."""
+    right = (seen == label).double().mean(dim=0)
+    return Accuracy(
+        micro=float(right.mean()),
+        balanced=sum(metrics.balanced_accuracy(one, label, classes) for one in seen) / len(seen),
+        micro_interval=metrics.bootstrap_interval(right, recording, seed=seed),
+        balanced_interval=metrics.bootstrap_interval(right, recording, label, seed=seed),
+    )
 
 
 def judgement(judge: str, scores: Mapping[str, Scores]) -> Judgement:

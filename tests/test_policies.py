@@ -14,6 +14,7 @@ CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 #: Modules from the lowest layer up; a module imports from its own layer or from lower ones.
 LAYERS = [
     "errors files toml progress signals",
+    "data.representations "
     "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features data.stitch "
     "data.windows data.arrays data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo norms residual networks "
@@ -23,7 +24,7 @@ LAYERS = [
     "checkpoint",
     "translate",
     "generate completion runs classifiers training classify export",
-    "pose judges judging scores evaluate report doctor human_eval",
+    "pose judges judging scores evaluate study report doctor human_eval",
     "demonstration",
 ]
 
