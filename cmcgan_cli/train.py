@@ -17,7 +17,9 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="paper, default (GPU), small (two CPU cores; taken if none is named) or tiny (tests)."),
+        typer.Option(
+            help="paper, default (GPU), small (two CPU cores; taken if none is named), tiny (tests), s2i-c, i2s."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings that differ from the preset.")] = None,
     settings: Annotated[
@@ -51,6 +53,8 @@ def train(
       cmcgan train prepared/sub_urmp --preset default --device cuda
 
       cmcgan train prepared/sub_urmp --set train.epochs=20 --out runs/longer
+
+      cmcgan train prepared/sub_urmp --preset s2i-c-small --wrong-pairs pose
 
       cmcgan train --resume runs/longer
     """

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -199,6 +200,13 @@ def test_settings_that_contradict_one_another_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=fault):
         Conditional(tiny("s2i-c", *settings), classes, FeatureSettings())
+
+
+@pytest.mark.parametrize("preset", RIVALS)
+def test_a_small_rival_is_its_paper_sized_one_but_for_its_size(preset: str) -> None:
+    paper, small = load_config(preset), load_config(f"{preset}-small")
+    assert small.options == {**paper.options, "encoder_epochs": small.options["encoder_epochs"]}
+    assert small.network == replace(paper.network, width=0.5)
 
 
 @pytest.fixture(scope="module")

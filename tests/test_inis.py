@@ -57,9 +57,10 @@ def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
         if not (out / representation).exists():
             argv = ["cmcgan", "prepare", folders, "--representation", representation, "--out", out / representation,
                     "--split", "0.6,0.2,0.2", "--workers", "1", "--quiet"]  # fmt: skip
-            with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit, match="0"):
+            with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", list(map(str, argv)))
-                app.main()
+                with pytest.raises(SystemExit, match="0"):
+                    app.main()
         return out / representation
 
     return make
