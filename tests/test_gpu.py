@@ -44,6 +44,27 @@ def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -
     torch.testing.assert_close(made[0], made[1], atol=1e-3, rtol=1e-3)
 
 
+def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from media_fixtures import plain, tone, write_video, write_wav
+
+    from cmcgan_core.data import film
+    from cmcgan_core.generate import Form, generate_file
+
+    sources = [
+        write_wav(tmp_path / "song.wav", tone(3)),
+        write_video(tmp_path / "silent.mp4", [plain((9, 200, 9))] * 30),
+    ]
+    for device in (CPU, CUDA):
+        trained = load_checkpoint(tiny_run / "last.safetensors", device)
+        for source in sources:
+            form = Form(format="mkv")
+            assert generate_file(trained, source, tmp_path / device.type, form=form).outputs[0].exists()
+    for name in ("song.mkv", "silent.soundtrack.mkv"):
+        cpu, cuda = (film.probe(tmp_path / device.type / name) for device in (CPU, CUDA))
+        assert [track.seconds for track in cpu] == [track.seconds for track in cuda]
+
+
 def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.epochs=1")
     train_run(config, prepared, tmp_path / "run", device="cuda")

@@ -16,7 +16,7 @@ LAYERS = [
     "errors files toml progress signals",
     "data.representations "
     "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features data.stitch "
-    "data.windows data.arrays data.recording data.sources data.folders data.urmp",
+    "data.windows data.performance data.arrays data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo norms residual networks "
     "losses metrics calibration figures runlog "
     "cmav data.wrong",
@@ -24,7 +24,8 @@ LAYERS = [
     "checkpoint",
     "translate",
     "generate completion runs classifiers training classify export",
-    "pose judges judging scores evaluate study report doctor human_eval",
+    "study "
+    "model pose judges judging scores evaluate report doctor human_eval",
     "demonstration",
 ]
 

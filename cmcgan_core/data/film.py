@@ -6,17 +6,18 @@ Time 0 of what is written is time 0 of what it was made from: the earliest times
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data import ffmpeg, muxing
+from cmcgan_core.data import damage, ffmpeg, muxing
 from cmcgan_core.data.media import require_file, tracks, write_picture
 from cmcgan_core.errors import MediaError
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 Kind = Literal["picture", "sound", "other"]
 
+#: What is shown instead of the picture, if any, at a time; None to keep it.
+Repair = Callable[[float, NDArray[np.uint8] | None], NDArray[np.uint8] | None]
+
+#: The unit of times that are written, in seconds: every usual frame rate, and the millisecond, is a multiple of it.
+TICK = Fraction(1, 360_000)
 #: What a stream carries, by FFmpeg's name.
 KINDS: dict[str, Kind] = {"video": "picture", "audio": "sound"}
 
@@ -52,11 +58,28 @@ def write_film(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fra
         _write_gif(path, frames, fps)
         return
     container = muxing.container(path, encoded=True)
+    pictures = iter(frames)
+    first = next(pictures, None)
+    if first is None:
+        raise MediaError(f"{path}: not written, as there is no frame")
+    height, width, _ = muxing.even(first).shape
+    form = muxing.PictureFormat(width, height, Fraction(fps).limit_denominator(1001))
     with muxing.written(path, container) as out:
-        packets = [muxing.encoded_pictures(out, container, path, frames, fps)]
+        packets = [muxing.encoded(out, container, form, _evenly_timed(chain([first], pictures), form))]
         if sound:
             packets.append(_original_sound(out, container, sound))
         muxing.mux(out, packets)
+
+
+def _evenly_timed(pictures: Iterable[NDArray[np.uint8]], form: muxing.PictureFormat) -> Iterator["VideoFrame"]:
+    for number, picture in enumerate(pictures):
+        yield _timed(muxing.picture_frame(picture, form), number, 1, 1 / form.rate)
+
+
+def _timed(frame: "VideoFrame", start: int, duration: int, unit: Fraction) -> "VideoFrame":
+    """A frame to be shown from `start` for `duration`, in units of so many seconds."""
+    frame.pts, frame.duration, frame.time_base = start, duration, unit
+    return frame
 
 
 def add_soundtrack(source: Path, out: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> None:
@@ -77,6 +100,64 @@ def add_soundtrack(source: Path, out: Path, blocks: Iterable[NDArray[np.float32]
         kept = muxing.copied(film, source, lambda stream: stream.type in ("video", "subtitle"))
         sound = muxing.encoded_sound(film, container, ((block[None], sample_rate) for block in blocks))
         muxing.mux(film, [kept, sound])
+
+
+def replace_frames(source: Path, out: Path, pictures: Repair) -> None:
+    """Write a film with some of its pictures replaced, whole or not at all; its sound and subtitles are copied.
+
+    The pictures are encoded anew (H.264, VP9 for .webm) in the film's size, upright, each at its own time. What is kept
+    keeps its colours as they were coded.
+
+    Args:
+        source: the film.
+        out: where to, its suffix the format.
+        pictures: is given, for each frame from time 0 on, its time in seconds and the picture (H, W, 3), upright, or
+            None where none can be decoded or none is there, as `damage.examine` tells. It returns what to show instead,
+            resized where it is of another size, or None to keep what there is: where nothing is, the frame before.
+
+    Raises:
+        MediaError: the film cannot be read or has no pictures, the suffix is of no film, or it cannot be written.
+    """
+    container = muxing.container(out, encoded=True)
+    form, upright = _format(source)
+    with muxing.written(out, container) as film:
+        _describe(film, source)
+        packets = [muxing.encoded(film, container, form, _repaired(source, pictures, form, upright)),
+                   muxing.copied(film, source, lambda stream: stream.type == "subtitle")]  # fmt: skip
+        if "sound" in tracks(source):
+            packets.append(_original_sound(film, container, source))
+        muxing.mux(film, packets)
+
+
+def _format(source: Path) -> tuple[muxing.PictureFormat, bool]:
+    """How the pictures of a film are coded, and whether they can stay so: upright and of even size."""
+    require_file(source)
+    with ffmpeg.opened(source) as container:
+        stream = container.streams.best("video")
+        rate = getattr(stream, "average_rate", None) or Fraction(25)
+        aspect = getattr(stream, "sample_aspect_ratio", None) or Fraction(1)
+    _, _, frame = next(ffmpeg.decode_frames(source), (0, 0, None))
+    if frame is None:
+        raise MediaError(f"{source}: holds no pictures that can be decoded")
+    height, width, _ = ffmpeg.decode_picture(frame).shape
+    form = muxing.PictureFormat(width + width % 2, height + height % 2, rate, aspect, frame.colorspace,
+                                frame.color_range, frame.color_primaries, frame.color_trc)  # fmt: skip
+    return form, frame.rotation == 0 and (frame.width, frame.height) == (form.width, form.height)
+
+
+def _repaired(source: Path, pictures: Repair, form: muxing.PictureFormat, upright: bool) -> Iterator["VideoFrame"]:
+    for shown in damage.examine(source):
+        picture = ffmpeg.decode_picture(shown.frame) if shown.frame else None
+        new = pictures(shown.start, picture)
+        if new is None and shown.frame and upright:
+            frame = shown.frame.reformat(format="yuv420p", dst_color_range=form.span)
+            frame.pict_type = 0  # else the encoder repeats the old one's choice
+        elif (seen := picture if new is None else new) is not None:
+            frame = muxing.picture_frame(seen, form)
+        else:
+            continue
+        start, end = (round(time / TICK) for time in (shown.start, shown.end))
+        yield _timed(frame, start, end - start, TICK)
 
 
 def _describe(film: "OutputContainer", source: Path) -> None:

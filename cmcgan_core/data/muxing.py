@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -114,54 +115,65 @@ def _time_of(packet: "Packet[Any]") -> float:
     return float("-inf") if packet.dts is None else float(packet.dts * packet.time_base)
 
 
-def encoded_pictures(out: "OutputContainer", container: Container, path: Path, frames: Iterable[NDArray[np.uint8]],
-                     fps: float | Fraction) -> Iterator["Packet[Any]"]:  # fmt: skip
-    """Pictures (H, W, 3) of one size, at even times.
+@dataclass(frozen=True)
+class PictureFormat:
+    """How the pictures of a film are written.
 
-    Raises:
-        MediaError: there is none.
+    Attributes:
+        width: an even number.
+        height: an even number.
+        rate: frames per second, which a player is told; when a frame is shown, its own time says.
+        aspect: width of a pixel by its height.
+        matrix: of the colours, by FFmpeg's number, as are the next three; BT.709 with limited range by default. Told,
+            lest players guess: they take small pictures for BT.601 and large ones for BT.709.
+        span: of the levels, limited or full.
+        primaries: of the colours.
+        transfer: their characteristic.
     """
-    stream: VideoStream | None = None
-    rate = Fraction(fps).limit_denominator(1001)
-    for number, frame in enumerate(frames):
-        picture = _even(frame)
-        stream = stream or picture_stream(out, container, picture, rate)
-        yield from stream.encode(picture_frame(picture, number, 1 / rate))
-    if stream is None:
-        raise MediaError(f"{path}: not written, as there is no frame")
-    yield from stream.encode(None)
+
+    width: int
+    height: int
+    rate: Fraction
+    aspect: Fraction = Fraction(1)
+    matrix: int = 1
+    span: int = 1
+    primaries: int = 1
+    transfer: int = 1
 
 
-def picture_stream(out: "OutputContainer", container: Container, picture: NDArray[np.uint8], rate: Fraction
-                   ) -> "VideoStream":  # fmt: skip
-    """A stream for pictures (H, W, 3) like this one, whose sides are even."""
-    from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
-
-    stream = cast("VideoStream", out.add_stream(container.picture, rate, dict(container.picture_options)))
-    stream.height, stream.width, _ = picture.shape
-    stream.pix_fmt = "yuv420p"
+def encoded(out: "OutputContainer", container: Container, form: PictureFormat, frames: Iterable["VideoFrame"]
+            ) -> Iterator["Packet[Any]"]:  # fmt: skip
+    """A stream of pictures; its frames tell their times and durations, all in one unit."""
+    stream = cast("VideoStream", out.add_stream(container.picture, form.rate, dict(container.picture_options)))
+    stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
     context = stream.codec_context
-    context.time_base = 1 / rate
-    # Told, lest players guess: they take small pictures for BT.601 and large ones for BT.709.
-    context.colorspace, context.color_range = Colorspace.ITU709, ColorRange.MPEG
-    context.color_primaries, context.color_trc = ColorPrimaries.BT709, ColorTrc.BT709
-    return stream
+    context.sample_aspect_ratio = form.aspect
+    context.colorspace, context.color_range = form.matrix, form.span
+    context.color_primaries, context.color_trc = form.primaries, form.transfer
+    durations: dict[int | None, int] = {}
+    for frame in chain(frames, [None]):
+        if frame:
+            durations[frame.pts] = frame.duration
+            if frame.time_base and not context.is_open:
+                context.time_base = frame.time_base
+        for packet in stream.encode(frame):
+            # Encoders forget it; a file ends when its last frame does.
+            packet.duration = durations.pop(packet.pts)
+            yield packet
 
 
-def _even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A picture (H, W, 3) with even sides, as colour at half the resolution needs; an odd one repeats its edge."""
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
 
 
-def picture_frame(picture: NDArray[np.uint8], number: int, time_base: Fraction) -> "VideoFrame":
-    """A picture (H, W, 3) with even sides, to be encoded for the time `number * time_base`."""
+def picture_frame(picture: NDArray[np.uint8], form: PictureFormat) -> "VideoFrame":
+    """A picture (H, W, 3) to be encoded; one of another size than the film's is resized."""
     import av
 
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    frame = frame.reformat(format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG")
-    frame.pts, frame.time_base = number, time_base
-    return frame
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even(picture)), format="rgb24")
+    return frame.reformat(form.width, form.height, "yuv420p", dst_colorspace=form.matrix, dst_color_range=form.span)
 
 
 def copied(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool]) -> Iterator["Packet[Any]"]:
@@ -170,7 +182,7 @@ def copied(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool
         likes = {stream.index: _like(out, stream, path) for stream in source.streams if wanted(stream)}
         targets = {index: like for index, like in likes.items() if like}
         origin = ffmpeg.origin(source)
-        for packet in source.demux([source.streams[index] for index in targets]):
+        for packet in source.demux([source.streams[index] for index in targets]) if targets else ():
             if packet.size:
                 shift = round(origin / packet.time_base)
                 packet.pts = None if packet.pts is None else packet.pts - shift

@@ -94,26 +94,48 @@ def _sheet(samples: Tensor) -> NDArray[np.uint8]:
 
 def _sounds(trained: Trained, pictures: Tensor, choices: Choices, form: Form, guesser: Guesser) -> list[Made]:
     """Of pictures (N, S, S, 3)."""
-    settings, network = trained.about.settings, translator(trained, "v2a")
-    seconds = settings.seconds if form.seconds is None else form.seconds
-    drift = settings.seconds if form.drift is None else form.drift
     seen = look(trained, pictures.numpy())
-    starts = [settings.seconds * i for i in range(int(np.ceil(seconds / settings.seconds - 1e-6)))]
+    maps = spectrograms(trained, seen, choices, form)
+    guesses = guesser.each(maps[:, 0, 0], seen)
+    settings = trained.about.settings
+    made = [_writers(waveform, levels, settings) for waveform, levels in voices(trained, maps, choices, form)]
+    return [Made(made[i * choices.samples : (i + 1) * choices.samples], guess) for i, guess in enumerate(guesses)]
+
+
+def spectrograms(trained: Trained, seen: Tensor, choices: Choices, form: Form) -> Tensor:
+    """Maps (N, K, steps, 1, M, T') of pictures as the network sees them, for every half second of `form.seconds`."""
+    network, settings = translator(trained, "v2a"), trained.about.settings
+    drift = settings.seconds if form.drift is None else form.drift
+    starts = _starts(_seconds(form, settings), settings)
     samples = []
     for generator in generators(choices):
         z = Drift(network, generator, choices.hops, drift)
         samples.append(torch.stack([render(trained, "v2a", seen, z.at([start])) for start in starts], dim=1))
-    maps = torch.stack(samples, dim=1)  # (N, K, steps, 1, M, T')
-    guesses = guesser.each(maps[:, 0, 0], seen)
+    return torch.stack(samples, dim=1)
+
+
+def voices(
+    trained: Trained, maps: Tensor, choices: Choices, form: Form
+) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
+    """Waveforms (n,) of what `spectrograms` made, and their levels (M, frames) in decibels.
+
+    One by one, first all samples of the first picture.
+    """
+    settings, seconds = trained.about.settings, _seconds(form, trained.about.settings)
     levels = to_levels(trained, maps.flatten(0, 2))
     levels = levels.reshape(*maps.shape[:3], *levels.shape[1:])
-    voiced = (
-        _voiced(levels[:, :, 0], settings, choices)
-        if seconds == settings.seconds
-        else _stitched(levels, starts, seconds, settings, choices)
-    )
-    made = [_writers(waveform, spectrum, settings) for waveform, spectrum in voiced]
-    return [Made(made[i * choices.samples : (i + 1) * choices.samples], guess) for i, guess in enumerate(guesses)]
+    if seconds == settings.seconds:
+        return _voiced(levels[:, :, 0], settings, choices)
+    return _stitched(levels, seconds, settings, choices)
+
+
+def _seconds(form: Form, settings: FeatureSettings) -> float:
+    return settings.seconds if form.seconds is None else form.seconds
+
+
+def _starts(seconds: float, settings: FeatureSettings) -> list[float]:
+    """Of the half seconds that so long a sound is made of."""
+    return [settings.seconds * i for i in range(int(np.ceil(seconds / settings.seconds - 1e-6)))]
 
 
 def _voiced(
@@ -126,13 +148,13 @@ def _voiced(
 
 
 def _stitched(
-    levels: Tensor, starts: Sequence[float], seconds: float, settings: FeatureSettings, choices: Choices
+    levels: Tensor, seconds: float, settings: FeatureSettings, choices: Choices
 ) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
     """Waveforms of several half seconds each (N, K, steps, M, T), one by one, with their levels (M, frames)."""
     frames = 1 + int(seconds * settings.sample_rate) // settings.hop_length
     for samples in levels:
         for chunks, generator in zip(samples, generators(choices), strict=True):
-            timed = list(zip(starts, chunks, strict=True))
+            timed = list(zip(_starts(seconds, settings), chunks, strict=True))
             waveform = np.concatenate(list(stitch(timed, settings, seconds, generator)))
             yield waveform, torch.cat(list(blended(timed, settings, frames)), dim=1)
 
