@@ -24,8 +24,7 @@ LAYERS = [
     "checkpoint",
     "translate",
     "generate completion runs classifiers training classify export",
-    "study "
-    "model pose judges judging scores evaluate report doctor human_eval",
+    "study model pose judges judging scores evaluate report doctor human_eval",
     "demonstration",
 ]
 
