@@ -50,8 +50,8 @@ def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], choices: Cho
     return features.synthesise(levels, trained.about.settings, generators(choices)).cpu(), levels.cpu()
 
 
-def translator(trained: Trained, *directions: str) -> Translator:
-    """The network of a checkpoint as one that goes in these directions.
+def translator(trained: Trained, *directions: str, hops: int | None = None) -> Translator:
+    """The network of a checkpoint as one that goes in these directions, and by this number of hops if one is given.
 
     Raises:
         CheckpointError: it does not.
@@ -63,6 +63,8 @@ def translator(trained: Trained, *directions: str) -> Translator:
     if lacking := set(directions) - set(network.directions):
         raise CheckpointError(f"{trained.path} does {' and '.join(network.directions)}, not {' and '.join(lacking)}; "
                               "name another run with --checkpoint")  # fmt: skip
+    if hops not in (None, *network.possible_hops):
+        raise CheckpointError(f"{trained.path} cannot take {hops} hops; leave the number to the model")
     return network
 
 
@@ -77,7 +79,7 @@ def latents(trained: Trained, direction: str, choices: Choices) -> list[Tensor]:
     Raises:
         CheckpointError: the model does not go in that direction, or not by so many hops.
     """
-    network = _able(trained, direction, choices.hops)
+    network = translator(trained, direction, hops=choices.hops)
     return [network.draw(1, generator, choices.hops) for generator in generators(choices)]
 
 
@@ -96,17 +98,9 @@ def translate(trained: Trained, direction: str, source: Tensor, choices: Choices
     Raises:
         CheckpointError: the model does not go in that direction, or not by so many hops.
     """
-    network = _able(trained, direction, choices.hops)
+    network = translator(trained, direction, hops=choices.hops)
     drawn = (network.draw(len(source), generator, choices.hops) for generator in generators(choices))
     return torch.cat([render(trained, direction, source, z) for z in drawn])
-
-
-def _able(trained: Trained, direction: str, hops: int | None) -> Translator:
-    """The network of a checkpoint as one that goes in this direction, and by this number of hops if one is given."""
-    network = translator(trained, direction)
-    if hops not in (None, *network.possible_hops):
-        raise CheckpointError(f"{trained.path} cannot take {hops} hops; leave the number to the model")
-    return network
 
 
 def listen(trained: Trained, waveforms: Tensor) -> Tensor:

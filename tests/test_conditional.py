@@ -21,6 +21,7 @@ from cmcgan_core.config import Config, NetworkConfig, load_config
 from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.export import export_onnx
 from cmcgan_core.human_eval.draw import open_maker
 from cmcgan_core.methods.base import CHANNELS
 from cmcgan_core.methods.conditional import Conditional, Generator, MatchingDiscriminator
@@ -290,6 +291,15 @@ def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict
         classify_files(trained, classifier, None, tmp_path / "a.png", Choices())
     assert open_maker(run, seed=0).makes("a") == ("picture",)
     assert open_maker(rivals["i2s"], seed=0).makes("a") == ("sound",)
+
+
+def test_a_rival_is_exported(rivals: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    exported = export_onnx(rivals["i2s"] / "last.safetensors", "v2a", tmp_path / "i2s.onnx")
+    assert exported.hops == 1
+    assert ("batch", 1, 32, 32) in exported.shapes.values()
+    with pytest.raises(CheckpointError, match="cannot take 2 hops"):
+        export_onnx(rivals["i2s"] / "last.safetensors", "v2a", tmp_path / "i2s.onnx", hops=2)
 
 
 def test_the_paper_sized_rivals_are_much_smaller_than_cmcgan() -> None:
