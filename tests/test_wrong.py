@@ -1,3 +1,5 @@
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -5,6 +7,7 @@ import pytest
 import torch
 from conftest import tiny_config, write_dataset
 
+from cmcgan_cli import app
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import Loader, PairDataset
 from cmcgan_core.data.wrong import PosePartners, moments, wrong_poses
@@ -74,3 +77,20 @@ def test_one_instrument_trains_by_pose_and_not_by_class(tmp_path: Path) -> None:
     assert plan_run(by_pose, data)["pairs"] == 12  # the four in the middle are nowhere 5 s away
     assert train_run(by_pose, data, tmp_path / "run").finished
     assert not (tmp_path / "run" / "classifier.safetensors").exists()
+
+
+def test_the_command_names_the_setting(
+    prepared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["cmcgan", "train", str(prepared), "--preset", "tiny", "--wrong-pairs"]
+    for by, code in (("pose", "0"), ("colour", "1")):
+        monkeypatch.setattr(sys, "argv", [*command, by, "--dry-run", "--json"])
+        with pytest.raises(SystemExit, match=code):
+            app.main()
+        said = capsys.readouterr()
+        if code == "0":
+            planned = json.loads(said.out)
+            assert planned["config"]["train"]["wrong_pairs"] == "pose"
+            assert planned["pairs"] == 36  # of 48; the four in the middle of each class are nowhere 5 s away
+        else:
+            assert "train.wrong_pairs: should be one of 'class', 'pose', not 'colour'" in said.err

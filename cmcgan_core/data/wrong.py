@@ -78,6 +78,7 @@ class PosePartners:
         self.label, self.moment = label.tolist(), moment
         order = moment.argsort()
         self._of_class = {c: order[label[order] == c] for c in set(self.label)}
+        self._times = {c: moment[items] for c, items in self._of_class.items()}
         self.items = [i for i in range(len(label)) if self._possible(i)]
 
     def draw(self, item: int, generator: torch.Generator) -> int:
@@ -92,8 +93,8 @@ class PosePartners:
 
     def _near(self, item: int) -> tuple[int, int]:
         """Of the pairs of the class in order of time, the first and the one behind the last that is too near."""
-        times, moment, far = self.moment[self._of_class[self.label[item]]], self.moment[item], round(1000 * FAR)
-        near = torch.searchsorted(times, torch.stack([moment - far + 1, moment + far]))
+        moment, far = self.moment[item], round(1000 * FAR)
+        near = torch.searchsorted(self._times[self.label[item]], torch.stack([moment - far + 1, moment + far]))
         return int(near[0]), int(near[1])
 
 
