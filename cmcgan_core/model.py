@@ -68,7 +68,7 @@ class Model:
     - `progress`: whether to show a tqdm bar.
 
     All raise MediaError for an input that cannot be read, or is none, and CheckpointError where the model does not go
-    in the direction that is needed, or has no classifier.
+    in the direction that is needed, or has no classifier; and ConfigError for choices that nothing can be made of.
 
     Attributes:
         trained: what generates.
@@ -126,8 +126,6 @@ class Model:
         >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
         (22050,)
         """
-        if not 0 < seconds < float("inf"):
-            raise ConfigError(f"a sound cannot last {seconds:g} seconds; give more than 0")
         choices, form = Choices(seed=seed, hops=hops), Form(seconds=seconds, drift=drift)
         pixels = to_picture(picture, self.trained.about.settings.picture_size)
         maps = spectrograms(self.trained, look(self.trained, pixels[None]), choices, form)

@@ -15,7 +15,7 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data import features
 from cmcgan_core.data.windows import open_windows
-from cmcgan_core.errors import CheckpointError, MediaError
+from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.methods import Translator
 
 
@@ -28,12 +28,21 @@ class Choices:
         seed: of latents and of Griffin-Lim's first phases; sample i has seed + i.
         hops: see `methods.cmcgan.Options.hops`; None is the checkpoint's own.
         at: where in a sound to listen, seconds; None is its loudest half second.
+
+    Raises:
+        ConfigError: a number that nothing can be made of.
     """
 
     samples: int = 1
     seed: int = 0
     hops: int | None = None
     at: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"samples cannot be {self.samples}; take 1 or more")
+        if self.hops not in (None, 1, 2):
+            raise ConfigError(f"hops cannot be {self.hops}; take 1 or 2")
 
 
 def sound_to_pictures(trained: Trained, waveform: Tensor, choices: Choices) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from fractions import Fraction
 from functools import partial
 from itertools import count, islice
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,10 +12,13 @@ import soundfile
 from media_fixtures import RATE, plain, turn_video, write_video, write_wav
 from PIL import Image, ImageSequence
 
+from cmcgan_core.data.damage import damaged
 from cmcgan_core.data.ffmpeg import decode_sound
 from cmcgan_core.data.film import add_soundtrack, probe, replace_frames, write_film, write_sequence
 from cmcgan_core.data.media import read_picture, read_sound, read_video
 from cmcgan_core.errors import MediaError
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "video" / "nasa_13013.mp4"
 
 
 def noise(seconds, channels=1):
@@ -300,3 +304,23 @@ def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(MediaError, match="no frame"):
         write_sequence(tmp_path / "frames", [])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["silent.mp4", "silent.wav"]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real film is not here")
+def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
+    def times(track):
+        return track.codec, track.frames, round(track.start, 3), round(track.seconds, 3)
+
+    silent = [times(track) for track in probe(REAL) if track.kind != "sound"]
+    assert damaged(REAL) == []  # a dark scene
+    add_soundtrack(REAL, tmp_path / "sound.mp4", [noise(13)[:, 0]], RATE)
+    assert [times(track) for track in probe(tmp_path / "sound.mp4") if track.kind != "sound"] == silent
+    assert track(tmp_path / "sound.mp4", "sound").seconds == pytest.approx(13, abs=0.03)
+
+    def black(time, picture):
+        return np.zeros_like(picture) if 3 <= time < 4 else None
+
+    replace_frames(REAL, tmp_path / "black.mp4", black)
+    assert [(stretch.reason, stretch.frames) for stretch in damaged(tmp_path / "black.mp4")] == [("black", 30)]
+    assert times(track(tmp_path / "black.mp4", "picture")) in silent
+    assert lag(read_sound(tmp_path / "black.mp4", 16_000), read_sound(REAL, 16_000)) == 0

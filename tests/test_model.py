@@ -99,9 +99,19 @@ def test_sounds_are_those_of_the_command(model: Model, player: Path, tmp_path: P
     assert np.abs(waveform / max(1, np.abs(waveform).max()) - written).max() < 1e-4
 
 
-def test_a_sound_of_no_length_is_refused(model: Model, player: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot last 0 seconds"):
+def test_numbers_that_nothing_can_be_made_of_are_refused(model: Model, song: Path, player: Path) -> None:
+    with pytest.raises(ConfigError, match="seconds cannot be 0"):
         model.picture_to_sound(player, 0)
+    with pytest.raises(ConfigError, match="drift cannot be nan"):
+        model.picture_to_sound(player, drift=float("nan"))
+    with pytest.raises(ConfigError, match="fps cannot be 0"):
+        model.sound_to_film(song, song.with_suffix(".mp4"), fps=0)
+    with pytest.raises(ConfigError, match="size cannot be 0"):
+        model.sound_to_film(song, song.with_suffix(".mp4"), size=0)
+    with pytest.raises(ConfigError, match="samples cannot be 0"):
+        model.sound_to_pictures(song, 0)
+    with pytest.raises(ConfigError, match="hops cannot be 3"):
+        model.sound_to_picture(song, hops=3)
 
 
 def test_a_short_sound_becomes_a_film_that_has_it(
