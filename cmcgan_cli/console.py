@@ -45,7 +45,6 @@ Checkpoint = Annotated[
         help="A run folder or its name in runs/, a checkpoint file, or box; by default the newest run here, then box.",
     ),
 ]
-Data = Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).")]
 
 
 def emit_json(result: object) -> None:

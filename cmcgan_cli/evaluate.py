@@ -1,12 +1,12 @@
 """`cmcgan evaluate`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cmcgan_cli.console import (
     Checkpoint,
-    Data,
     Device,
     Json,
     Quiet,
@@ -23,11 +23,18 @@ if TYPE_CHECKING:
 
     from cmcgan_core.evaluate import Evaluation
     from cmcgan_core.scores import Accuracy, Quality
+    from cmcgan_core.study import RepresentationStudy
 
 
 def evaluate(
-    data: Data,
+    data: Annotated[
+        list[Path], typer.Argument(help="A prepared dataset (made by: cmcgan prepare); for a study, several.")
+    ],
     checkpoint: Checkpoint = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="representations: CMAV's sound classifiers on each dataset; judges no model."),
+    ] = None,
     split: Annotated[str, typer.Option(help="Split to judge: test, validation or train.")] = "test",
     latents: Annotated[int, typer.Option(min=1, help="Samples to make of each pair.")] = 4,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print which class is taken for which.")] = False,
@@ -45,12 +52,23 @@ def evaluate(
       cmcgan evaluate prepared/sub_urmp
 
       cmcgan evaluate prepared/sub_urmp --checkpoint runs/sub_urmp-small --json > evaluation.json
+
+      cmcgan evaluate prepared/urmp prepared/urmp-cqt --study representations
     """
+    if study is not None:
+        if study != "representations":
+            raise typer.BadParameter(f"there is no study {study!r}; give representations", param_hint="--study")
+        if checkpoint is not None:
+            raise typer.BadParameter("a study trains its own classifiers; leave it out", param_hint="--checkpoint")
+        _study_representations(data, split, seed, device, as_json=as_json, quiet=quiet)
+        return
+    if len(data) > 1:
+        raise typer.BadParameter("give one dataset; several are for --study representations", param_hint="DATA")
     from cmcgan_core.evaluate import evaluate as run_evaluation
 
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
         found = run_evaluation(
-            checkpoint, data, split=split, latents=latents, seed=seed, device=device, on_progress=draw
+            checkpoint, data[0], split=split, latents=latents, seed=seed, device=device, on_progress=draw
         )
     if as_json:
         emit_json(found.to_dict())
@@ -61,6 +79,30 @@ def evaluate(
         for direction in found.table1:
             out().print(confusions(found, direction))
     note(summary(found), quiet=quiet)
+
+
+def _study_representations(data: list[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool) -> None:
+    from cmcgan_core.study import study_representations
+
+    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
+        found = study_representations(data, split=split, seed=seed, device=device, on_progress=draw)
+    if as_json:
+        emit_json(found.to_dict())
+        return
+    out().print(representations(found))
+    note(f"{found.pairs[split]} {split} pairs, {found.pairs['train']} training pairs, seed {seed}. "
+         "Brackets: 95 % over recordings.", quiet=quiet)  # fmt: skip
+
+
+def representations(found: "RepresentationStudy") -> "Table":
+    """Accuracy of CMAV's sound classifiers by representation beside the paper's."""
+    from rich.table import Table
+
+    table = Table("", "layers", "train", found.split, "balanced", "paper", title="CMAV, Table 1: sound classifiers")
+    for row in found.rows:
+        cells = f"{row.train.micro:.3f}", _accuracy(row.accuracy), _accuracy(row.accuracy, balanced=True)
+        table.add_row(row.representation.upper(), str(row.layers), *cells, _paper(row.paper))
+    return table
 
 
 def summary(found: "Evaluation") -> str:
@@ -140,9 +182,10 @@ def quality(found: "Evaluation") -> "Table":
     figures("retrieval: precision at 1", "precision_at_1")
     figures("retrieval: mean precision", "mean_average_precision")
     if found.pose:
-        generated, other = found.pose.generated, found.pose.other_sound
-        row("pose: r within classes", generated["1"], generated["2"], found.pose.real, None, None, None)
-        row("  with another sound", other["1"], other["2"], None, None, None, None)
+        pose = {"real": found.pose.real, **found.pose.generated}
+        row("pose: r within classes", *(pose.get(kind) if name == "S2I" else None for name, kind in columns))
+        other = found.pose.other_sound
+        row("  with another sound", *(other.get(kind) if name == "S2I" else None for name, kind in columns))
     table.caption = "real: what real samples reach in the same place; distances: those of the training split"
     return table
 
