@@ -310,14 +310,14 @@ def test_damaged_files_are_named_and_everything_else_is_made(tmp_path):
 def test_a_file_that_brings_its_decoder_down_costs_its_own_pairs_only(tmp_path, monkeypatch):
     root = class_folders(tmp_path / "set", ["drum"], sounds=2)
     write_wav(root / "recordings" / "drum" / "click.wav", np.ones(1, np.float32), rate=192_000)
-    decode = soundfile.read
+    opened = soundfile.SoundFile
 
-    def read(path, **kwargs):
+    def open_file(path, *arguments, **kwargs):
         if path.name == "take 0.wav":
             raise MemoryError("Unable to allocate 256. GiB")
-        return decode(path, **kwargs)
+        return opened(path, *arguments, **kwargs)
 
-    monkeypatch.setattr(soundfile, "read", read)
+    monkeypatch.setattr(soundfile, "SoundFile", open_file)
     report = prepare(root, tmp_path / "out", None, OPTIONS, workers=1)
     assert report.pairs == 2
     assert dict(report.skipped) == {
