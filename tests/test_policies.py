@@ -22,7 +22,7 @@ LAYERS = [
     "checkpoint",
     "translate",
     "generate completion runs classifiers training classify export",
-    "pose judges judging scores evaluate report doctor human_eval",
+    "pose judges judging scores evaluate evaluation_cache comparison plots examples report doctor human_eval",
     "demonstration",
 ]
 
