@@ -1,9 +1,11 @@
 """`cmcgan evaluate`."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmcgan_cli.comparison import show_comparison
 from cmcgan_cli.console import (
     Checkpoint,
     Data,
@@ -27,7 +29,14 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Data,
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Runs, or checkpoints, for --compare.", show_default=False)
+    ] = None,
     checkpoint: Checkpoint = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Set the named runs side by side.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder to write everything to, as one HTML page.", show_default=False)
+    ] = None,
     split: Annotated[str, typer.Option(help="Split to judge: test, validation or train.")] = "test",
     latents: Annotated[int, typer.Option(min=1, help="Samples to make of each pair.")] = 4,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print which class is taken for which.")] = False,
@@ -38,23 +47,52 @@ def evaluate(
 ) -> None:
     """Judge a trained model on a whole split, beside the paper's Tables 1 and 2.
 
-    The judges are classifiers, trained once on the real training pairs and kept beside the dataset.
+    The judges are classifiers, trained once on the real training pairs and kept beside the dataset. What was judged
+    already in the same way is not judged again.
 
     Examples:
 
       cmcgan evaluate prepared/sub_urmp
 
       cmcgan evaluate prepared/sub_urmp --checkpoint runs/sub_urmp-small --json > evaluation.json
-    """
-    from cmcgan_core.evaluate import evaluate as run_evaluation
 
+      cmcgan evaluate prepared/sub_urmp --compare runs/a runs/b runs/c --report report
+    """
+    from cmcgan_core.comparison import compare as run_comparison
+    from cmcgan_core.report import require_matplotlib, write_report
+
+    if (fault := _fault(runs, checkpoint, compare=compare, confusion=confusion)) is not None:
+        raise typer.BadParameter(fault)
+    if report is not None:
+        require_matplotlib()
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
-        found = run_evaluation(
-            checkpoint, data, split=split, latents=latents, seed=seed, device=device, on_progress=draw
+        compared = run_comparison(
+            runs or [checkpoint], data, split=split, latents=latents, seed=seed, device=device, on_progress=draw
         )
+        page = None if report is None else write_report(compared, data, report, seed=seed, device=device)
     if as_json:
-        emit_json(found.to_dict())
-        return
+        emit_json(compared.to_dict() if compare else compared.entries[0].evaluation.to_dict())
+    elif compare:
+        show_comparison(compared)
+        note(summary(compared.entries[0].evaluation), quiet=quiet)
+    else:
+        _show(compared.entries[0].evaluation, confusion=confusion, quiet=quiet)
+    if page is not None:
+        note(f"open {page} in a browser", quiet=quiet)
+
+
+def _fault(runs: list[Path] | None, checkpoint: Path | None, *, compare: bool, confusion: bool) -> str | None:
+    """What is wrong with options that do not go together."""
+    if not compare:
+        return f"{runs[0]} is not asked for; name a run with --checkpoint, or several with --compare" if runs else None
+    if not runs:
+        return "--compare needs runs: cmcgan evaluate DATA --compare RUN RUN"
+    if checkpoint is not None:
+        return "--compare and --checkpoint do not go together; name all runs after --compare"
+    return "--confusion is of one run; --report has the matrices of all" if confusion else None
+
+
+def _show(found: "Evaluation", *, confusion: bool, quiet: bool) -> None:
     for table in (table1(found), quality(found), table2(found)):
         out().print(table)
     if confusion:
