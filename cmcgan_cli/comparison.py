@@ -96,7 +96,7 @@ def shown(figure: "Figure | None", form: str) -> str:
         return "-"
     value = format(figure.value, form)
     if figure.deviation is not None:
-        return f"{value} ({figure.deviation:{form}})"
+        return f"{value} ({format(figure.deviation, '.2g' if form.endswith('g') else form)})"
     if figure.interval is not None:
         low, high = (f"{end:.2f}".removeprefix("0") for end in figure.interval)
         return f"{value} [{low} {high}]"

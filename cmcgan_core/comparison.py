@@ -160,11 +160,14 @@ def pool(found: Sequence[Any]) -> Any:
     """What several runs' evaluations have at the same place, with a `Figure` for every number.
 
     Tables keep the rows that all of them have. What is no figure, such as a confusion matrix, becomes None, and so does
-    a figure that one of them lacks.
+    a figure that one of them lacks. What is the same in all, such as what a judge says of real samples, is no sample of
+    anything: it keeps its interval and has no deviation.
     """
     first = found[0]
     if any(one is None for one in found):
         return None
+    if all(one == first for one in found):
+        found = [first]
     if isinstance(first, Accuracy):
         return {
             part: _figure([getattr(one, part) for one in found], getattr(first, f"{part}_interval"))

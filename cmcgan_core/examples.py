@@ -109,7 +109,7 @@ def translated(
     for hops in sorted((1, 2), key=lambda hops: hops != own):
         choices = Choices(samples=SAMPLES if hops == own else 1, seed=seed, hops=hops)
         for number, z in enumerate(latents(trained, direction, choices)):
-            caption = f"{HOPS[str(hops)]}, z {seed + number}"
+            caption = f"{HOPS[str(hops)]}, z\N{NO-BREAK SPACE}{seed + number}"
             of_each = _tiles(trained, caption, render(trained, direction, source, z), seed + number)
             for place, tile in enumerate(of_each):
                 tiles[place].append(tile)

@@ -1,5 +1,6 @@
 """Results as HTML pages. `docs/evaluation.md` says what each figure is."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -108,16 +109,19 @@ def _environment() -> Environment:
 
 
 def _shown(figure: Figure | None, form: str = ".3f") -> str:
-    """A figure with its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010)."""
+    """A figure with its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010).
+
+    A line may break before a bracket, and nowhere in it.
+    """
     if figure is None:
         return "–"
     value = format(figure.value, form)
     if figure.deviation is not None:
-        return f"{value} ({figure.deviation:{form}})"
+        return f"{value} ({format(figure.deviation, '.2g' if form.endswith('g') else form)})"
     if figure.interval is None:
         return value
     low, high = (f"{end:.2f}".removeprefix("0") for end in figure.interval)
-    return f"{value} [{low} {high}]"
+    return f"{value} [{low}\N{NO-BREAK SPACE}{high}]"
 
 
 def _plot(svg: str) -> str:
@@ -161,11 +165,19 @@ def _curves(entries: Sequence[Entry]) -> list[tuple[str, str]]:
     return plots
 
 
-def _settings(recipes: Mapping[str, Config]) -> dict[str, dict[str, Any]]:
+def _settings(recipes: Mapping[str, Config]) -> dict[str, dict[str, str]]:
     """Settings in which recipes differ from the paper's, or from each other."""
     paper = load_config("paper").to_dict()
     rows = differing({"as printed": paper, **{name: config.to_dict() for name, config in recipes.items()}})
-    return {name: row for name, row in rows.items() if name not in ("seed", "preset")}
+    return {name: _written(row) for name, row in rows.items() if name not in ("seed", "preset")}
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as TOML has them, texts without quotes; a dash where there is none."""
+    return {
+        name: "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+    }
 
 
 def _card(data: Path) -> dict[str, Any]:
@@ -180,4 +192,3 @@ def _card(data: Path) -> dict[str, Any]:
         "recordings": [len({p.recording for p in dataset.pairs if p.split == split}) for split in splits],
         "players": [len({p.player for p in dataset.pairs if p.split == split and p.player}) for split in splits],
     }
-

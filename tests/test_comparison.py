@@ -75,6 +75,11 @@ def test_a_row_that_one_run_lacks_is_in_no_mean() -> None:
     assert pool([{"l1": 0.5}, {"l1": None}]) == {"l1": None}
 
 
+def test_what_a_judge_says_of_real_samples_does_not_vary_with_the_seed() -> None:
+    accuracy = Accuracy(0.5, 0.25, (0.4, 0.6), None)
+    assert pool([accuracy, accuracy]) == {"micro": Figure(0.5, interval=(0.4, 0.6)), "balanced": Figure(0.25)}
+
+
 def test_training_time_adds_up_what_an_interrupted_run_took() -> None:
     assert training_seconds([{"seconds": s} for s in (3, 8, 2, 6, 1)]) == 8 + 6 + 1
     assert training_seconds([]) is None
