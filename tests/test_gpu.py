@@ -9,8 +9,8 @@ from conftest import tiny_config
 from cmcgan_core.checkpoint import load_checkpoint, read_about
 from cmcgan_core.data.dataset import PairDataset, in_order
 from cmcgan_core.evaluate import evaluate
-from cmcgan_core.training import train_run
 from cmcgan_core.translate import translator
+from cmcgan_core.training import train_run
 
 pytestmark = pytest.mark.gpu
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
