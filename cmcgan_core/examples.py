@@ -5,7 +5,7 @@ Nobody chose the pairs: they are the middle ones of the first recording of each 
 
 import base64
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.comparison import Entry
 from cmcgan_core.data import features, media
 from cmcgan_core.data.dataset import Pair, PairDataset, StoredPairs, to_batch
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.device import choose_device
 from cmcgan_core.figures import spectrogram_pictures
+from cmcgan_core.judging import TABLE_NAMES
 from cmcgan_core.translate import Choices, generators, latents, render, to_levels, to_pictures, translator
 
 #: Classes that are shown, at most.
@@ -55,28 +57,27 @@ class Example:
     made: dict[str, dict[str, list[Tile]]]
 
 
-def make_examples(
-    runs: Mapping[str, Path], data: Path, split: str, *, seed: int = 0, device: str = "auto"
-) -> list[Example]:
-    """Pairs of a split, a class each, and what every run makes of them.
+def make_examples(entries: Sequence[Entry], data: Path, *, seed: int = 0, device: str = "auto") -> list[Example]:
+    """Pairs of the split that runs were evaluated on, a class each, and what every run makes of them.
 
     Args:
-        runs: checkpoints by name.
+        entries: the runs.
         data: prepared dataset.
-        split: to take pairs from.
         seed: of the first latents, as in `cmcgan generate --seed`.
         device: see `choose_device`.
     """
-    dataset = PairDataset(data, split)
+    dataset = PairDataset(data, entries[0].evaluation.split)
     items = typical(dataset)
     stored = dataset.read(items)
     real_pictures = [Tile("real picture", picture_uri(picture)) for picture in stored.pictures.numpy()]
     real_sounds = sound_tiles("real sound", stored.levels.float(), dataset.settings, Choices(seed=seed))
     made: dict[str, dict[str, list[list[Tile]]]] = {}
-    for name, path in runs.items():
-        trained = load_checkpoint(path, choose_device(device))
-        for direction in translator(trained).directions:
-            made.setdefault(direction, {})[name] = translated(trained, direction, stored, dataset.settings, seed)
+    for entry in entries:
+        trained, table = load_checkpoint(entry.path, choose_device(device)), entry.evaluation.table1
+        for direction in (direction for direction, name in TABLE_NAMES.items() if name in table):
+            hops = [int(number) for number in table[TABLE_NAMES[direction]]]
+            tiles = translated(trained, direction, hops, stored, dataset.settings, seed)
+            made.setdefault(direction, {})[entry.name] = tiles
     return [
         Example(
             dataset.pairs[item],
@@ -99,14 +100,14 @@ def typical(dataset: PairDataset) -> list[int]:
 
 
 def translated(
-    trained: Trained, direction: str, stored: StoredPairs, settings: FeatureSettings, seed: int
+    trained: Trained, direction: str, possible: Sequence[int], stored: StoredPairs, settings: FeatureSettings, seed: int
 ) -> list[list[Tile]]:
-    """Tiles of each pair: several latents of the run's own output, then one of another number of hops."""
+    """Tiles of each pair: several latents of the run's own number of hops, then one of each other possible one."""
     batch = to_batch(stored, trained.about.config.network, settings, next(trained.inference.parameters()).device)
     source = batch.audio if direction == "a2v" else batch.visual
     own = translator(trained).hops
     tiles: list[list[Tile]] = [[] for _ in source]
-    for hops in sorted((1, 2), key=lambda hops: hops != own):
+    for hops in sorted(possible, key=lambda hops: hops != own):
         choices = Choices(samples=SAMPLES if hops == own else 1, seed=seed, hops=hops)
         for number, z in enumerate(latents(trained, direction, choices)):
             caption = f"{HOPS[str(hops)]}, z\N{NO-BREAK SPACE}{seed + number}"

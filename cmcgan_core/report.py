@@ -83,9 +83,7 @@ def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str 
         paper=paper_tables(),
         quality=QUALITY,
         kinds=KINDS,
-        examples=make_examples(
-            {entry.name: entry.path for entry in compared.entries}, data, first.split, seed=seed, device=device
-        ),
+        examples=make_examples(compared.entries, data, seed=seed, device=device),
         accuracies=[_accuracies(compared.entries, direction) for direction in first.table1],
         confusions=[plot for entry in compared.entries for plot in _confusions(entry)],
         curves=_curves(compared.entries),
