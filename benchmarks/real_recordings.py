@@ -16,8 +16,8 @@ from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.data import features, media
 from cmcgan_core.data.parts import loudness
 from cmcgan_core.data.recording import SourceOptions, chunks
-from cmcgan_core.translate import Choices, to_network, translate
 from cmcgan_core.progress import tqdm_progress
+from cmcgan_core.translate import Choices, to_network, translate
 
 #: Level of silence, dBFS, as of `cmcgan prepare`.
 SILENCE = -60.0

@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import Batch, wrong_partners
+from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.wrong import wrong_partners
 from cmcgan_core.losses import joint_discriminator_loss, joint_generator_loss
 from cmcgan_core.methods.base import update, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, FAKES, PATHS, SUBNETWORKS, Outputs
@@ -96,7 +97,7 @@ def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu"
     sizes, n = method.sizes(), int(batch_size)
     label = torch.arange(n, device=device) % len(CLASSES)
     audio, visual = (torch.rand(n, c, *sizes[m], device=device) * 2 - 1 for m, c in (("a", 1), ("v", 3)))
-    batch = Batch(audio, visual.contiguous(memory_format=torch.channels_last), label)
+    batch = Batch(audio, visual.contiguous(memory_format=torch.channels_last), label, torch.zeros(n))
     optimizers = method.optimizers()
     steps = {
         "shared": lambda: method.train_step(batch, optimizers, torch.Generator().manual_seed(0)),

@@ -42,10 +42,9 @@ Checkpoint = Annotated[
     typer.Option(
         "--checkpoint",
         "-c",
-        help="A run folder, a checkpoint file, or box; by default the newest run here, then the model in the box.",
+        help="A run folder or its name in runs/, a checkpoint file, or box; by default the newest run here, then box.",
     ),
 ]
-Data = Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).")]
 
 
 def emit_json(result: object) -> None:

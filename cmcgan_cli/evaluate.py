@@ -8,7 +8,6 @@ import typer
 from cmcgan_cli.comparison import show_comparison
 from cmcgan_cli.console import (
     Checkpoint,
-    Data,
     Device,
     Json,
     Quiet,
@@ -25,17 +24,24 @@ if TYPE_CHECKING:
 
     from cmcgan_core.evaluate import Evaluation
     from cmcgan_core.scores import Accuracy, Quality
+    from cmcgan_core.study import RepresentationStudy
 
 
 def evaluate(
-    data: Data,
-    runs: Annotated[
-        list[Path] | None, typer.Argument(help="Runs, or checkpoints, for --compare.", show_default=False)
-    ] = None,
+    data: Annotated[
+        list[Path],
+        typer.Argument(
+            help="A prepared dataset (made by: cmcgan prepare); for a study, several; with --compare, runs after it."
+        ),
+    ],
     checkpoint: Checkpoint = None,
     compare: Annotated[bool, typer.Option("--compare", help="Set the named runs side by side.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Folder to write everything to, as one HTML page.", show_default=False)
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="representations: CMAV's sound classifiers on each dataset; judges no model."),
     ] = None,
     split: Annotated[str, typer.Option(help="Split to judge: test, validation or train.")] = "test",
     latents: Annotated[int, typer.Option(min=1, help="Samples to make of each pair.")] = 4,
@@ -57,19 +63,30 @@ def evaluate(
       cmcgan evaluate prepared/sub_urmp --checkpoint runs/sub_urmp-small --json > evaluation.json
 
       cmcgan evaluate prepared/sub_urmp --compare runs/a runs/b runs/c --report report
+
+      cmcgan evaluate prepared/urmp prepared/urmp-cqt --study representations
     """
+    if study is not None:
+        if study != "representations":
+            raise typer.BadParameter(f"there is no study {study!r}; give representations", param_hint="--study")
+        for option, given in (("--checkpoint", checkpoint), ("--compare", compare or None), ("--report", report)):
+            if given is not None:
+                raise typer.BadParameter("a study trains its own classifiers; leave it out", param_hint=option)
+        _study_representations(data, split, seed, device, as_json=as_json, quiet=quiet)
+        return
     from cmcgan_core.comparison import compare as run_comparison
     from cmcgan_core.report import require_matplotlib, write_report
 
+    dataset, *runs = data
     if (fault := _fault(runs, checkpoint, compare=compare, confusion=confusion)) is not None:
         raise typer.BadParameter(fault)
     if report is not None:
         require_matplotlib()
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
         compared = run_comparison(
-            runs or [checkpoint], data, split=split, latents=latents, seed=seed, device=device, on_progress=draw
+            runs or [checkpoint], dataset, split=split, latents=latents, seed=seed, device=device, on_progress=draw
         )
-        page = None if report is None else write_report(compared, data, report, seed=seed, device=device)
+        page = None if report is None else write_report(compared, dataset, report, seed=seed, device=device)
     if as_json:
         emit_json(compared.to_dict() if compare else compared.entries[0].evaluation.to_dict())
     elif compare:
@@ -81,10 +98,11 @@ def evaluate(
         note(f"open {page} in a browser", quiet=quiet)
 
 
-def _fault(runs: list[Path] | None, checkpoint: Path | None, *, compare: bool, confusion: bool) -> str | None:
+def _fault(runs: list[Path], checkpoint: Path | None, *, compare: bool, confusion: bool) -> str | None:
     """What is wrong with options that do not go together."""
     if not compare:
-        return f"{runs[0]} is not asked for; name a run with --checkpoint, or several with --compare" if runs else None
+        several = "give one dataset; several are for --study representations, and runs after it for --compare"
+        return several if runs else None
     if not runs:
         return "--compare needs runs: cmcgan evaluate DATA --compare RUN RUN"
     if checkpoint is not None:
@@ -99,6 +117,30 @@ def _show(found: "Evaluation", *, confusion: bool, quiet: bool) -> None:
         for direction in found.table1:
             out().print(confusions(found, direction))
     note(summary(found), quiet=quiet)
+
+
+def _study_representations(data: list[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool) -> None:
+    from cmcgan_core.study import study_representations
+
+    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
+        found = study_representations(data, split=split, seed=seed, device=device, on_progress=draw)
+    if as_json:
+        emit_json(found.to_dict())
+        return
+    out().print(representations(found))
+    note(f"{found.pairs[split]} {split} pairs, {found.pairs['train']} training pairs, seed {seed}. "
+         "Brackets: 95 % over recordings.", quiet=quiet)  # fmt: skip
+
+
+def representations(found: "RepresentationStudy") -> "Table":
+    """Accuracy of CMAV's sound classifiers by representation beside the paper's."""
+    from rich.table import Table
+
+    table = Table("", "layers", "train", found.split, "balanced", "paper", title="CMAV, Table 1: sound classifiers")
+    for row in found.rows:
+        cells = f"{row.train.micro:.3f}", _accuracy(row.accuracy), _accuracy(row.accuracy, balanced=True)
+        table.add_row(row.representation.upper(), str(row.layers), *cells, _paper(row.paper))
+    return table
 
 
 def summary(found: "Evaluation") -> str:
@@ -178,9 +220,10 @@ def quality(found: "Evaluation") -> "Table":
     figures("retrieval: precision at 1", "precision_at_1")
     figures("retrieval: mean precision", "mean_average_precision")
     if found.pose:
-        generated, other = found.pose.generated, found.pose.other_sound
-        row("pose: r within classes", generated["1"], generated["2"], found.pose.real, None, None, None)
-        row("  with another sound", other["1"], other["2"], None, None, None, None)
+        pose = {"real": found.pose.real, **found.pose.generated}
+        row("pose: r within classes", *(pose.get(kind) if name == "S2I" else None for name, kind in columns))
+        other = found.pose.other_sound
+        row("  with another sound", *(other.get(kind) if name == "S2I" else None for name, kind in columns))
     table.caption = "real: what real samples reach in the same place; distances: those of the training split"
     return table
 

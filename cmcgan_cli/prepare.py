@@ -20,6 +20,7 @@ Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to make; p
 Layout = Annotated[
     str | None, typer.Option("--source", help="sub-urmp, urmp, classes, videos or a plugin's; found by looking.")
 ]
+Representation = Annotated[str, typer.Option(help="Picture of the sound: lms, ms, cqt, mfcc, stft or a plugin's.")]
 Labels = Annotated[Path | None, typer.Option(help="CSV of file,label, for a folder of videos.")]
 Hop = Annotated[float, typer.Option(help="Seconds between the starts of two pairs.")]
 Split = Annotated[str, typer.Option(help="Shares of train, validation and test, where the source fixes no split.")]
@@ -35,6 +36,7 @@ def prepare(
     source: Source,
     out_folder: Out = None,
     layout: Layout = None,
+    representation: Representation = "lms",
     labels: Labels = None,
     hop: Hop = 0.5,
     seed: Seed = 0,
@@ -59,15 +61,18 @@ def prepare(
 
       cmcgan prepare my-videos/ --labels labels.csv --out prepared/mine
 
+      cmcgan prepare URMP/ --representation cqt --out prepared/URMP-cqt
+
       cmcgan prepare --check prepared/URMP
     """
     if verify:
         _check(source, json=json)
         return
     from cmcgan_core.data import prepare as core
+    from cmcgan_core.data.features import settings_of
     from cmcgan_core.data.sources import SourceOptions
 
-    options = SourceOptions(hop=hop, seed=seed, labels=labels)
+    options = SourceOptions(settings_of(representation), hop=hop, seed=seed, labels=labels)
     if dry_run:
         _show_plan(core.plan(source, layout, options, split=_ratio(split)), json=json)
         return

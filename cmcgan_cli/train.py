@@ -17,11 +17,17 @@ def train(
     ] = None,
     preset: Annotated[
         str | None,
-        typer.Option(help="paper, default (GPU), small (two CPU cores; taken if none is named) or tiny (tests)."),
+        typer.Option(
+            help="paper, default (GPU), small (two CPU cores; taken if none is named), tiny (tests), s2i-c, i2s."
+        ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file of settings that differ from the preset.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="One setting, as train.epochs=10; may be repeated.")
+    ] = None,
+    wrong_pairs: Annotated[
+        str | None,
+        typer.Option(help="What a pair is wrong by: class (default), or pose, within a class.", show_default=False),
     ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder; by default runs/DATASET-PRESET.", show_default=False)
@@ -48,13 +54,15 @@ def train(
 
       cmcgan train prepared/sub_urmp --set train.epochs=20 --out runs/longer
 
+      cmcgan train prepared/sub_urmp --preset s2i-c-small --wrong-pairs pose
+
       cmcgan train --resume runs/longer
     """
     from cmcgan_core import training
     from cmcgan_core.config import load_config
 
     if resume is not None:
-        if data or preset or config or settings or out_dir or overwrite or seed is not None:
+        if data or preset or config or settings or wrong_pairs or out_dir or overwrite or seed is not None:
             raise typer.BadParameter(
                 "a resumed run keeps its dataset and settings; give --resume alone", param_hint="--resume"
             )
@@ -63,9 +71,10 @@ def train(
     elif data is None:
         raise typer.BadParameter("name a prepared dataset, or a run to go on with (--resume)", param_hint="DATA")
     else:
-        seeds = [] if seed is None else [f"seed={seed}"]
+        named = [] if seed is None else [f"seed={seed}"]
+        named += [] if wrong_pairs is None else [f"train.wrong_pairs={wrong_pairs}"]
         preset = preset or "small"
-        chosen = load_config(preset, config, [*(settings or []), *seeds])
+        chosen = load_config(preset, config, [*(settings or []), *named])
         out_dir = out_dir or Path("runs") / f"{data.resolve().name}-{preset}"
     if dry_run:
         _show_plan(chosen, data, out_dir, as_json=as_json)

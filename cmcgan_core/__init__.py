@@ -1,7 +1,16 @@
 """cmcgan: sound into picture and picture into sound.
 
 All that the command line does, a Python user can do with these names; each is imported when it is first used, so that
-`import cmcgan_core` costs nothing.
+`import cmcgan_core` costs nothing. A trained model is one object:
+
+```python
+import cmcgan_core as cmcgan
+
+model = cmcgan.load()
+model.sound_to_picture("sound.wav").save("sound.png")
+```
+
+From recordings to a model:
 
 ```python
 from pathlib import Path
@@ -15,13 +24,17 @@ if __name__ == "__main__":  # `prepare` starts processes, which import this file
 ```
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
 #: Public names, and the modules that they live in.
 _PUBLIC = {
+    "load": "model",
+    "Model": "model",
     "SourceOptions": "data.sources",
     "prepare": "data.prepare",
     "PairDataset": "data.dataset",
@@ -40,10 +53,11 @@ _PUBLIC = {
     "picture_to_sounds": "translate",
     "Form": "generate",
     "generate_file": "generate",
-    "classify": "classify",
     "classify_files": "classify",
-    "classify_video": "classify",
+    "classify_file": "classify",
+    "classify_all": "classify",
     "evaluate": "evaluate",
+    "export_onnx": "export",
     "run_demo": "demonstration",
     "tqdm_progress": "progress",
     "CmcganError": "errors",
@@ -56,3 +70,14 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+
+
+class _Package(ModuleType):
+    """This package, in which a public function stays what its name means when the module of that name is imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _PUBLIC and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -85,8 +85,8 @@ def find_checkpoint(given: Path | None, name: str = "last.safetensors") -> Path:
     """The checkpoint file that a user means.
 
     Args:
-        given: a checkpoint file, or a run folder, or "box" for the model that ships with cmcgan, or None for the newest
-            run below `runs/` or `cmcgan-demo/` and, where there is none, the model in the box.
+        given: a checkpoint file, a run folder, the name of one below `runs/`, "box" for the model that ships with
+            cmcgan, or None for the newest run below `runs/` or `cmcgan-demo/` and, where there is none, the box.
         name: file to take in a run folder.
 
     Raises:
@@ -95,8 +95,9 @@ def find_checkpoint(given: Path | None, name: str = "last.safetensors") -> Path:
     if given is None:
         runs = [*Path("runs").glob(f"*/{name}"), *Path("cmcgan-demo").glob(f"*/{name}")]
         given = max(runs, key=lambda run: run.stat().st_mtime, default=BOX)
-    if given == Path("box") and not given.exists():
-        given = BOX
+    if not given.exists():
+        named = BOX if given == Path("box") else Path("runs") / given
+        given = named if named.is_dir() else given
     found = given / name if given.is_dir() else given
     if not found.is_file():
         what = f"has no {name}" if given.is_dir() else "does not exist"

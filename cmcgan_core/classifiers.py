@@ -38,7 +38,7 @@ def train_classifier(
         KeyboardInterrupt: it was asked to stop; the next call goes on where it left off.
     """
     config = classifier_config(preset, modalities, PairDataset(data, "train"), seed)
-    return _train_once(config, data, data / "judges" / f"{preset}-{modalities}-{seed}", device, on_progress)
+    return train_once(config, data, data / "judges" / f"{preset}-{modalities}-{seed}", device, on_progress)
 
 
 def retrain_classifier(data: Path, run: Path, *, device: str = "auto", on_progress: OnProgress = silent) -> Path:
@@ -68,7 +68,7 @@ def retrain_classifier(data: Path, run: Path, *, device: str = "auto", on_progre
     kept = run / "classifier.safetensors"
     if kept.exists() and fits(checkpoint.read_about(kept), config, dataset, completion):
         return kept
-    trained = load_checkpoint(_train_once(config, data, run / "classifier", device, on_progress, completion), on)
+    trained = load_checkpoint(train_once(config, data, run / "classifier", device, on_progress, completion), on)
     temperatures = calibrate(trained, completion, PairDataset(data, "validation"), on_progress)
     with explained(run):
         about = replace(trained.about, temperatures=temperatures)
@@ -118,7 +118,7 @@ def answers(
     return {case: torch.cat(logits) for case, logits in said.items()}, dataset.labels
 
 
-def _train_once(
+def train_once(
     config: Config, data: Path, out: Path, device: str, on_progress: OnProgress, completion: Completion | None = None
 ) -> Path:
     """The checkpoint of a finished run; it is trained, gone on with or begun anew as what is there demands."""

@@ -3,9 +3,13 @@
 Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6.
 """
 
-from dataclasses import dataclass
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -15,16 +19,28 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.data import features, media
 from cmcgan_core.data.parts import loudness
-from cmcgan_core.data.recording import SourceOptions, chunks
+from cmcgan_core.data.performance import HalfSecond, half_seconds
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
+from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.translate import Choices, read_chunk, to_network, translate
 
 #: The paper's name of the case in which these modalities are given; see `completion.CASES`.
 CASE_OF = {("audio", "visual"): "V-A", ("audio",): "GV-A", ("visual",): "GA-V"}
-#: Half seconds of a video below this level, in dBFS, are not listened to; as `prepare` leaves them out by default.
+#: Half seconds below this level, in dBFS, are not listened to; as `prepare` leaves them out by default.
 SILENCE = -60.0
 #: Half seconds that are classified at once.
 BATCH = 64
+#: The shortest step of a timeline, in seconds.
+LEAST_STEP = 0.01
+
+
+class Moment(NamedTuple):
+    """What the network says of a step of a timeline."""
+
+    start: float  #: seconds
+    end: float  #: seconds; the last step ends with the last half second
+    label: str | None  #: the most probable class; None where nothing is heard
+    confidence: float | None  #: its probability
 
 
 @dataclass(frozen=True)
@@ -40,6 +56,7 @@ class Classified:
         given: modalities that were there ("audio", "visual").
         generated: the modality that was filled in, or None.
         chunks: half seconds that were classified.
+        timeline: step by step, if one was asked for and the medium has a length.
     """
 
     label: str
@@ -49,6 +66,7 @@ class Classified:
     given: tuple[str, ...]
     generated: str | None
     chunks: int
+    timeline: tuple[Moment, ...] = ()
 
 
 def load_classifier(run: Path, device: torch.device) -> Trained:
@@ -91,71 +109,157 @@ def classify_files(
     return classify(generating, classifier, audio, visual, choices)
 
 
-def classify_video(generating: Trained, classifier: Trained, video: Path, choices: Choices) -> Classified:
-    """Classify a video: each half second of its sound with the picture at its start, and the mean over them.
+def classify_file(
+    generating: Trained, classifier: Trained, path: Path, choices: Choices, every: float | None = None,
+    *, on_progress: OnProgress = silent,
+) -> Classified:  # fmt: skip
+    """Classify one file by itself, in memory that does not grow with its length.
 
-    Half seconds without a sound to hear are left out, unless all are. Of a video without a sound track the pictures
-    are given, of one without pictures the sound.
+    A picture; a sound by one half second, see `Choices.at`; a video, and with `every` also a sound, by all of its half
+    seconds, each with the picture at its start: the mean over those in which something is heard, or over all where
+    nothing ever is. A video may lack sound or pictures.
 
     Args:
         generating: a run.
         classifier: the run's.
-        video: any format that FFmpeg decodes.
-        choices: `at` names the one half second to classify; None takes all.
+        path: any medium.
+        choices: `at` names the one half second of a sound or a video to classify.
+        every: seconds of a step of the timeline; None makes no timeline. A step longer than half a second is judged by
+            all the half seconds that begin in it, a shorter one by the half second that begins with it.
+        on_progress: told now and then within a long file.
 
     Raises:
-        MediaError: it cannot be read, or does not last until `choices.at`.
-        ConfigError: generator and classifier know other classes.
+        MediaError: it is no medium, cannot be read, or does not last until `choices.at`.
+        ConfigError: generator and classifier know other classes, or `every` is no length of a step.
     """
+    if every is not None and not LEAST_STEP <= every < math.inf:
+        raise ConfigError(f"a timeline cannot have steps of {every:g} s; choose {LEAST_STEP:g} s or more")
+    kind = media.media_kind(path)
+    if kind == "picture":
+        return classify_files(generating, classifier, None, path, choices)
+    if kind == "sound" and every is None:
+        return classify_files(generating, classifier, path, None, choices)
+    if kind is None:
+        raise MediaError(f"{path}: is neither a sound, a picture nor a video that is known by its suffix")
+    return _throughout(generating, classifier, path, choices, every, on_progress)
+
+
+def classify_all(
+    generating: Trained, classifier: Trained, performances: Sequence[Sequence[Path]], choices: Choices,
+    every: float | None = None, *, on_progress: OnProgress = silent,
+) -> Iterator[Classified | MediaError]:  # fmt: skip
+    """Classify many, in their order, in memory that does not grow with their lengths; see `classify_file`.
+
+    Args:
+        generating: a run.
+        classifier: the run's.
+        performances: each is a file, or a sound and a picture that belong together.
+        choices: as of `classify_file`.
+        every: as of `classify_file`.
+        on_progress: told after each, and within long files.
+
+    Yields:
+        What the network says, or why a file cannot be classified.
+
+    Raises:
+        ConfigError: as `classify_file`.
+    """
+    for number, paths in enumerate(performances):
+        within = on_progress if len(performances) == 1 else partial(_tell, on_progress, number, len(performances))
+        try:
+            if len(paths) > 1:
+                said: Classified | MediaError = classify_files(generating, classifier, *_in_order(paths), choices)
+            else:
+                said = classify_file(generating, classifier, paths[0], choices, every, on_progress=within)
+        except MediaError as error:
+            said = error
+        if len(performances) > 1:
+            on_progress(Progress("classifying", number + 1, len(performances), "inputs"))
+        yield said
+
+
+def _in_order(paths: Sequence[Path]) -> tuple[Path, Path]:
+    """A sound and a picture that were named in any order."""
+    kinds = {media.media_kind(path): path for path in paths}
+    if len(paths) != 2 or kinds.keys() != {"sound", "picture"}:
+        raise ConfigError(f"{' and '.join(map(str, paths))} cannot be one performance; give one sound and one picture")
+    return kinds["sound"], kinds["picture"]
+
+
+def _tell(on_progress: OnProgress, number: int, total: int, within: Progress) -> None:
+    on_progress(Progress("classifying", number, total, "inputs", {within.unit: within.done}))
+
+
+def _throughout(
+    generating: Trained, classifier: Trained, path: Path, choices: Choices, every: float | None,
+    on_progress: OnProgress,
+) -> Classified:  # fmt: skip
     settings = generating.about.settings
-    times, sounds, pictures = read_performance(video, settings)
-    kept = list(range(len(times)))
+    hop = settings.seconds if every is None else min(every, settings.seconds)
+    parts: Iterable[HalfSecond] = half_seconds(path, settings, hop)
     if choices.at is not None:
-        kept = [i for i in kept if times[i] <= choices.at < times[i] + settings.seconds]
-        if not kept:
-            raise MediaError(f"{video} shows nothing at {choices.at:g} s, only from {times[0]:g} to "
-                             f"{times[-1] + settings.seconds:g} s; choose another --at")  # fmt: skip
-    elif sounds is not None:
-        kept = [i for i in kept if loudness(sounds[i]) >= SILENCE] or kept
-    said = []
-    for first in range(0, len(kept), BATCH):
-        items = kept[first : first + BATCH]
-        audio = None if sounds is None else _audio(torch.from_numpy(sounds[items]), settings)
-        visual = None if pictures is None else _visual(pictures[items])
+        parts = [_part_at(path, parts, choices.at, settings.seconds)]
+    starts: list[float] = []
+    heard: list[bool] = []
+    said: list[Tensor] = []
+    given: tuple[str, ...] = ()
+    total = int(media.sound_seconds(path) / hop) or None
+    for batch in _batches(parts):
+        audio, visual = _maps(batch, settings)
+        given = _given(audio, visual)
         said.append(judge(generating, classifier, audio, visual, choices))
-    return _summary(classifier, torch.cat(said), _given(sounds, pictures))
+        starts += [part.start for part in batch]
+        heard += [part.sound is None or loudness(part.sound) >= SILENCE for part in batch]
+        on_progress(Progress(f"classifying {path.name}", len(starts), total, "half seconds"))
+    kept = torch.tensor(heard) if any(heard) else torch.ones(len(heard), dtype=torch.bool)
+    probabilities = torch.cat(said)
+    summary = _summary(classifier, probabilities[kept], given)
+    if every is None:
+        return summary
+    return replace(summary, timeline=_timeline(classifier, starts, probabilities, kept, every, settings.seconds))
 
 
-def read_performance(
-    video: Path, settings: features.FeatureSettings
-) -> tuple[list[float], NDArray[np.float32] | None, NDArray[np.uint8] | None]:
-    """A video in half seconds: when each starts, its sounds (N, L) and the pictures at its starts (N, S, S, 3).
+def _timeline(
+    classifier: Trained, starts: Sequence[float], probabilities: Tensor, kept: Tensor, every: float, seconds: float
+) -> tuple[Moment, ...]:
+    """Steps of `every` seconds, from the probabilities (N, classes) of half seconds and whether each of them counts."""
+    end = starts[-1] + seconds
+    moments = []
+    # Starts are multiples of a step, or of half a second: what they lack of one is a matter of rounding.
+    for step, numbers in itertools.groupby(range(len(starts)), lambda number: int(starts[number] / every + 1e-6)):
+        span = (round(step * every, 6), round(min((step + 1) * every, end), 6))
+        counted = [number for number in numbers if kept[number]]
+        if not counted:
+            moments.append(Moment(*span, None, None))
+            continue
+        confidence, best = probabilities[counted].mean(dim=0).max(dim=0)
+        moments.append(Moment(*span, classifier.about.classes[int(best)], round(float(confidence), 6)))
+    return tuple(moments)
 
-    A sound that does not fill half a second is filled up with silence.
 
-    Returns:
-        None for the sounds, or for the pictures, of a video that has no such track.
+def _part_at(path: Path, parts: Iterable[HalfSecond], at: float, seconds: float) -> HalfSecond:
+    """The half second in which a time lies."""
+    starts = []
+    for part in parts:
+        if part.start <= at < part.start + seconds:
+            return part
+        starts.append(part.start)
+    raise MediaError(f"{path} shows nothing at {at:g} s, only from {starts[0]:g} to {starts[-1] + seconds:g} s; "
+                     "choose another --at")  # fmt: skip
 
-    Raises:
-        MediaError: it cannot be read, has neither, or has no half second with both.
-    """
-    tracks = media.tracks(video)
-    found: list[dict[int, NDArray[Any]]] = []
-    if "sound" in tracks:
-        waveform = media.read_sound(video, settings.sample_rate)
-        waveform = np.pad(waveform, (0, max(0, settings.samples - len(waveform))))
-        options = SourceOptions(settings, hop=settings.seconds)
-        found.append(dict(enumerate(sound for _, sound in chunks(waveform, options))))
-    if "picture" in tracks:
-        shown = media.read_video(video, settings.seconds, settings.picture_size)
-        found.append({round(time / settings.seconds): picture for time, (picture,) in shown})
-    numbers = sorted(set.intersection(*map(set, found))) if found else []
-    if not numbers:
-        raise MediaError(f"{video}: has no half second of both sound and pictures")
-    stacked = [np.stack([of_track[n] for n in numbers]) for of_track in found]
-    sounds = stacked[0] if "sound" in tracks else None
-    pictures = stacked[-1] if "picture" in tracks else None
-    return [n * settings.seconds for n in numbers], sounds, pictures
+
+def _batches(parts: Iterable[HalfSecond]) -> Iterator[list[HalfSecond]]:
+    left = iter(parts)
+    while batch := list(itertools.islice(left, BATCH)):
+        yield batch
+
+
+def _maps(batch: Sequence[HalfSecond], settings: features.FeatureSettings) -> tuple[Tensor | None, Tensor | None]:
+    """Spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file, as `judge` takes them."""
+    sounds = [part.sound for part in batch if part.sound is not None]
+    pictures = [part.picture for part in batch if part.picture is not None]
+    audio = _audio(torch.from_numpy(np.stack(sounds)), settings) if sounds else None
+    return audio, _visual(np.stack(pictures)) if pictures else None
 
 
 def classify(

@@ -58,7 +58,7 @@ class Completion:
     def mix(self, batch: Batch, generator: torch.Generator) -> Batch:
         """For every pair a case drawn evenly; what is generated gets latents drawn afresh."""
         drawn = torch.randint(len(self.cases), batch.label.shape, generator=generator)
-        mixed = Batch(batch.audio.clone(), batch.visual.clone(), batch.label)
+        mixed = batch._replace(audio=batch.audio.clone(), visual=batch.visual.clone())
         for number, case in enumerate(self.cases):
             items = (drawn == number).nonzero().flatten().to(batch.label.device)
             if len(items):

@@ -18,7 +18,7 @@ from cmcgan_core.data.demo.pose import heights
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.judges import Panel, assemble
-from cmcgan_core.judging import TABLE_NAMES, Pass
+from cmcgan_core.judging import Pass
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.scores import Accuracy, Judgement, Pose, Quality, Scores, judgement, qualities
 from cmcgan_core.translate import translator
@@ -37,8 +37,9 @@ class Evaluation:
         judge: preset of the main judge.
         real, table1: what the main judge says, see `Judgement`.
         other_judges: what others say, by preset.
-        quality: by direction ("S2I", "I2S"), then by number of hops ("1", "2"), or "real": what real samples of the
-            split reach in the same place; the distances there are those of the training split's.
+        quality: by direction ("S2I", "I2S"; those that the run knows), then by number of hops ("1", "2"), or "real":
+            what real samples of the split reach in the same place; the distances there are those of the training
+            split's.
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls, on the held-out split.
         retrained: the rows of pairs by the run's own classifier, which was trained on generated samples too; empty
             where the run has none.
@@ -104,7 +105,7 @@ def evaluate(
         judged = Pass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
         scores["train"] = train = Scores(judged, judged.run(full=False, on_progress=on_progress), seed)
     main, *others = (judgement(judge, scores) for judge in panel.single)
-    height = heights(dataset) if panel.pose else None
+    height = heights(dataset) if panel.pose and "a2v" in judged.directions else None
     return Evaluation(
         checkpoint=str(trained.path),
         data=str(data),
@@ -118,7 +119,7 @@ def evaluate(
         real=main.real,
         table1=main.table1,
         other_judges=dict(zip(list(panel.single)[1:], others, strict=True)),
-        quality={name: qualities(direction, held_out, train) for direction, name in TABLE_NAMES.items()},
+        quality={name: qualities(direction, held_out, train) for direction, name in judged.directions.items()},
         table2={"V": main.real["v"][split], "A": main.real["a"][split], **held_out.table2("real")},
         retrained=held_out.table2("retrained"),
         pose=None if height is None else held_out.pose(height),
@@ -135,7 +136,7 @@ def _check(trained: Trained, dataset: PairDataset) -> None:
     about = trained.about
     if not len(dataset):
         raise DataError(f"{dataset.root} has no pairs in its {dataset.split} split; choose another --split")
-    translator(trained, *TABLE_NAMES)
+    translator(trained)
     if about.classes != dataset.classes or about.settings != dataset.settings:
         raise CheckpointError(f"{trained.path} was trained on other classes or features than {dataset.root} has; train "
                               f"a model of its own with: cmcgan train {dataset.root}")  # fmt: skip

@@ -77,7 +77,7 @@ def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = 
     """
     _check(out)
     trained = load_checkpoint(checkpoint, torch.device("cpu"))
-    network, about = translator(trained, direction), trained.about
+    network, about = translator(trained, direction, hops=hops), trained.about
     hops = hops or network.hops
     program = _to_onnx(network, about, direction, hops, checkpoint)
     document = {"version": __version__, "direction": direction, "hops": hops, **asdict(about)}
@@ -172,7 +172,7 @@ def _compare(file: Path, network: Translator, about: About, direction: str, hops
 def _shapes(network: Translator, about: About, direction: str, hops: int) -> dict[str, tuple[int | str, ...]]:
     """Of inputs and output, by name."""
     sizes = {
-        "a": (about.settings.n_mels, about.config.network.lms_frames),
+        "a": about.config.network.lms_size,
         "v": (about.config.network.picture_size, about.config.network.picture_size),
     }
     maps: dict[str, tuple[int | str, ...]] = {

@@ -19,9 +19,10 @@ from torch import Tensor
 from cmcgan_core import metrics
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import Batch, PairDataset, to_batch, wrong_partners
+from cmcgan_core.data.dataset import Batch, PairDataset, to_batch
+from cmcgan_core.data.features import REPRESENTATIONS
+from cmcgan_core.data.wrong import wrong_partners
 from cmcgan_core.judges import Panel
-from cmcgan_core.methods.cmcgan import TRANSLATIONS
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.translate import translator
 
@@ -54,11 +55,16 @@ class Pass:
         self.trained, self.panel, self.dataset = trained, panel, dataset
         count = min(most or len(dataset), len(dataset))
         self.items = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
-        self.network = translator(trained, *TABLE_NAMES)
+        self.network = translator(trained)
         self.latents = [torch.Generator().manual_seed(seed + k) for k in range(latents)]
         # Apart from the latents', as stand-ins are drawn by class, and no label may change what is generated.
         self.stand_ins = torch.Generator().manual_seed(seed)
         self.device = next(trained.inference.parameters()).device
+
+    @property
+    def directions(self) -> dict[str, str]:
+        """What the model does of "a2v" and "v2a", and its name in the papers' tables."""
+        return {direction: name for direction, name in TABLE_NAMES.items() if direction in self.network.directions}
 
     def run(self, *, full: bool, on_progress: OnProgress = silent, batch_size: int = 64) -> Findings:
         """Judge all pairs.
@@ -97,8 +103,10 @@ class Pass:
             yield ("energy", "v"), metrics.high_frequency_energy(batch.visual)[None]
             yield ("energy", "a"), metrics.high_frequency_energy(batch.audio)[None]
             yield from self._together("V-A", real.audio[None], real.visual[None])
-        for direction, source, truth in (("a2v", batch.audio, batch.visual), ("v2a", batch.visual, batch.audio)):
-            for hops in TRANSLATIONS:
+        sides = {"a": batch.audio, "v": batch.visual}
+        for direction in self.directions:
+            source, truth = sides[direction[0]], sides[direction[-1]]
+            for hops in self.network.possible_hops:
                 latents = (self.network.draw(len(source), generator, hops) for generator in self.latents)
                 made = torch.stack([self.network.translate(direction, source, z) for z in latents])
                 yield from self._judged(f"{direction} {hops}", made)
@@ -122,10 +130,11 @@ class Pass:
         """Generated maps (K, B, C, H, W) beside the truth (B, C, H, W), and beside each other."""
         flat, real = made.flatten(0, 1), truth.repeat(len(made), 1, 1, 1)
         yield ("l1", sample), _apart(metrics.l1_distance(flat, real), made)
-        if truth.shape[1] == 1:
-            distance = metrics.log_spectral_distance(flat, real, self.trained.about.settings)
+        settings = self.trained.about.settings
+        if truth.shape[1] == 1 and REPRESENTATIONS.get(settings.representation).decibels:
+            distance = metrics.log_spectral_distance(flat, real, settings)
             yield ("decibels", sample), _apart(distance, made)
-        else:
+        elif truth.shape[1] == 3:
             yield ("ssim", sample), _apart(metrics.ssim(flat, real), made)
         yield ("energy", sample), _apart(metrics.high_frequency_energy(flat), made)
         if len(made) > 1:
@@ -162,7 +171,7 @@ class Pass:
 
     def _same_sizes(self) -> bool:
         mine, theirs = self.trained.about.config.network, self.panel.network
-        return (mine.picture_size, mine.lms_frames) == (theirs.picture_size, theirs.lms_frames)
+        return (mine.picture_size, mine.lms_size) == (theirs.picture_size, theirs.lms_size)
 
     def _batch(self, items: list[int], network: NetworkConfig) -> Batch:
         return to_batch(self.dataset.read(items), network, self.dataset.settings, self.device)

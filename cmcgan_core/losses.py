@@ -39,6 +39,24 @@ def standard_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Ten
     return says_real(rvra) + (says_fake(rvfa) + says_fake(fvra)) / 2
 
 
+def matching_discriminator_loss(right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
+    """Negative of what the discriminator of one direction maximises; a scalar.
+
+    Source: CMAV (Chen et al. 2017), log S_r + (log(1 - S_w) + log(1 - S_f)) / 2, as GAN-CLS (Reed et al. 2016).
+
+    Args:
+        right: logits (n,) of real targets, each with the code of its own source.
+        wrong: of real targets, each with the code of a source that it does not belong to.
+        fake: of generated targets, each with the code that it was generated from.
+    """
+    return says_real(right) + (says_fake(wrong) + says_fake(fake)) / 2
+
+
+def plain_discriminator_loss(right: Tensor, fake: Tensor) -> Tensor:
+    """The same without wrong pairs, log S_r + log(1 - S_f), as in CMAV's S2I-N; a scalar."""
+    return says_real(right) + says_fake(fake)
+
+
 def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
     """-L_G, which rewards fakes that pass for real and matching; a scalar.
 

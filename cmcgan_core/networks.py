@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
+from cmcgan_core.cmav import ClassifierEncoder
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.norms import RouteNorm
 from cmcgan_core.registry import Registry
@@ -232,4 +233,6 @@ def count_parameters(module: nn.Module) -> int:
 
 
 #: Encoders by name; plugins add to them.
-ENCODERS: Registry[EncoderClass] = Registry("cmcgan.encoders", {"conv": Encoder, "resnet": ResidualEncoder})
+ENCODERS: Registry[EncoderClass] = Registry(
+    "cmcgan.encoders", {"conv": Encoder, "resnet": ResidualEncoder, "cmav": ClassifierEncoder}
+)

@@ -97,18 +97,23 @@ def fit(
         done: steps done before.
         completion: gives some pairs a generated modality in the place of a real one.
     """
-    steps = epochs * len(loader)
     rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
     for epoch in range(done // len(loader), epochs):
+        method.pretraining = epoch < method.pretraining_epochs
+        first, last = (0, method.pretraining_epochs) if method.pretraining else (method.pretraining_epochs, epochs)
         skip = done - epoch * len(loader) if epoch == done // len(loader) else 0
         for step, batch in enumerate(loader.epoch(epoch, skip), start=epoch * len(loader) + skip + 1):
-            share = cosine((step - 1) / steps, method.config.train.final_learning_rate)
+            part = (step - 1 - first * len(loader)) / ((last - first) * len(loader))
+            share = cosine(part, method.config.train.final_learning_rate)
             for name, optimizer in optimizers.items():
                 for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = rate * share
-            generator = torch.Generator().manual_seed(method.config.seed * 1_000_003 + step)
+            seed = method.config.seed * 1_000_003 + step
+            generator = torch.Generator().manual_seed(seed)
             pairs = completion.mix(batch, generator) if completion else batch
-            yield Update(step, epoch, method.train_step(_laid_out(pairs, method.config), optimizers, generator))
+            with _global_seed(seed, loader.device):
+                losses = method.train_step(_laid_out(pairs, method.config), optimizers, generator)
+            yield Update(step, epoch, losses)
 
 
 class Run:
@@ -130,7 +135,9 @@ class Run:
     ) -> None:
         self.config, self.data, self.out, self.device, self.completion = config, data, out, device, completion
         dataset = PairDataset(data, "train")
-        self.loader = Loader(dataset, config.network, config.train.batch_size, config.seed, device)
+        self.loader = Loader(
+            dataset, config.network, config.train.batch_size, config.seed, device, by=config.train.wrong_pairs
+        )
         self.validation = PairDataset(data, "validation")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -181,13 +188,15 @@ class Run:
                 self.step = update.step
                 pending.append(update.losses)
                 if self.config.train.average:
-                    update_average(self.inference, self.method.inference, self.config.train.average, update.step)
+                    decay = 0.0 if self.method.pretraining else self.config.train.average
+                    update_average(self.inference, self.method.inference, decay, update.step)
                 ends_epoch = update.step % len(self.loader) == 0
                 if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
                     log.write(update.step, update.epoch, losses)
                 if ends_epoch and self._is_due(update.epoch):
-                    self._validate(log, update.epoch)
+                    if not self.method.pretraining:
+                        self._validate(log, update.epoch)
                     self.save()
                 on_progress(Progress(stage, update.step, self.steps, "steps", losses))
                 if stop.requested:
@@ -305,9 +314,17 @@ def _format(config: Config) -> torch.memory_format:
 
 def _laid_out(batch: Batch, config: Config) -> Batch:
     layout = _format(config)
-    return Batch(
-        batch.audio.contiguous(memory_format=layout), batch.visual.contiguous(memory_format=layout), batch.label
+    return batch._replace(
+        audio=batch.audio.contiguous(memory_format=layout), visual=batch.visual.contiguous(memory_format=layout)
     )
+
+
+@contextmanager
+def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed torch's global generator, which dropout draws from, and leave it as it was."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def fits(about: About, config: Config, dataset: PairDataset, completion: Completion | None = None) -> bool:

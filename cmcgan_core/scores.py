@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from cmcgan_core import metrics
-from cmcgan_core.judging import TABLE_NAMES, Findings, Pass
-from cmcgan_core.methods.cmcgan import TRANSLATIONS
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.judging import Findings, Pass
 
 
 @dataclass(frozen=True)
@@ -98,19 +98,11 @@ class Scores:
         self.judged, self.found, self.seed = judged, found, seed
         self.judges = list(judged.panel.single)
         self.label, self.classes = dataset.labels[items], len(dataset.classes)
-        number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in dataset.pairs))}
-        self.recording = torch.tensor([number[dataset.pairs[i].recording] for i in items])
+        self.recording = recordings(dataset)[items]
 
     def accuracy(self, judge: str, sample: str) -> Accuracy:
         """Of what a judge sees in samples."""
-        seen = self.found["class", judge, sample]
-        right = (seen == self.label).double().mean(dim=0)
-        return Accuracy(
-            micro=float(right.mean()),
-            balanced=sum(metrics.balanced_accuracy(one, self.label, self.classes) for one in seen) / len(seen),
-            micro_interval=metrics.bootstrap_interval(right, self.recording, seed=self.seed),
-            balanced_interval=metrics.bootstrap_interval(right, self.recording, self.label, seed=self.seed),
-        )
+        return accuracy(self.found["class", judge, sample], self.label, self.recording, self.classes, self.seed)
 
     def table2(self, classifier: str) -> dict[str, Accuracy]:
         """The rows of pairs by a classifier, "real" or "retrained"; none where there is no such classifier."""
@@ -156,12 +148,12 @@ class Scores:
         """Of the heights (N,) of the notes that sound, and those that are seen."""
         partner = _partners(self.label, self.recording, self.seed)
         generated, other_sound, share = {}, {}, {}
-        for hops in TRANSLATIONS:
+        for hops in sorted(sample[-1] for kind, *_, sample in self.found if kind == "height" and sample != "v"):
             seen, right = self._heights(f"a2v {hops}"), self._right(f"a2v {hops}")
-            generated[str(hops)] = self._correlation(seen, height, right)
+            generated[hops] = self._correlation(seen, height, right)
             known = partner >= 0
-            other_sound[str(hops)] = self._correlation(seen[:, partner], height, right[:, partner] & known)
-            share[str(hops)] = float(right.double().mean())
+            other_sound[hops] = self._correlation(seen[:, partner], height, right[:, partner] & known)
+            share[hops] = float(right.double().mean())
         everything = torch.ones(1, len(height), dtype=torch.bool)
         return Pose(self._correlation(self._heights("v"), height, everything), generated, other_sound, share)
 
@@ -186,23 +178,41 @@ class Scores:
         return metrics.confusion_matrix(seen.flatten(), self.label.repeat(len(seen)), self.classes)
 
 
+def recordings(dataset: PairDataset) -> Tensor:
+    """Number of the recording of each pair of a split (N,)."""
+    number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in dataset.pairs))}
+    return torch.tensor([number[pair.recording] for pair in dataset.pairs])
+
+
+def accuracy(seen: Tensor, label: Tensor, recording: Tensor, classes: int, seed: int) -> Accuracy:
+    """Of what is seen in items (K, N) whose class (N,) and number of recording (N,) are known."""
+    right = (seen == label).double().mean(dim=0)
+    return Accuracy(
+        micro=float(right.mean()),
+        balanced=sum(metrics.balanced_accuracy(one, label, classes) for one in seen) / len(seen),
+        micro_interval=metrics.bootstrap_interval(right, recording, seed=seed),
+        balanced_interval=metrics.bootstrap_interval(right, recording, label, seed=seed),
+    )
+
+
 def judgement(judge: str, scores: Mapping[str, Scores]) -> Judgement:
     """The rows of Table 1 by one judge, from the scores by split."""
+    judged = next(iter(scores.values())).judged
     return Judgement(
         real={m: {split: of.accuracy(judge, m) for split, of in scores.items()} for m in ("v", "a")},
         table1={
             table: {
                 str(hops): {split: of.accuracy(judge, f"{direction} {hops}") for split, of in scores.items()}
-                for hops in TRANSLATIONS
+                for hops in judged.network.possible_hops
             }
-            for direction, table in TABLE_NAMES.items()
+            for direction, table in judged.directions.items()
         },
     )
 
 
 def qualities(direction: str, held_out: Scores, train: Scores | None) -> dict[str, Quality]:
     """Of the samples of one direction by number of hops; as "real" what real ones reach, and those of training."""
-    samples = {str(hops): f"{direction} {hops}" for hops in TRANSLATIONS}
+    samples = {str(hops): f"{direction} {hops}" for hops in held_out.judged.network.possible_hops}
     rows = {name: held_out.quality(sample, held_out.codes(sample)) for name, sample in samples.items()}
     modality = direction[-1]
     return {**rows, "real": held_out.quality(modality, train.codes(modality) if train else {})}

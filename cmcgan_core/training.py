@@ -20,7 +20,8 @@ def train_run(
 ) -> TrainResult:  # fmt: skip
     """Train into a run folder; on SIGINT or SIGTERM finish the step, save, and return.
 
-    A run that generates gets a multimodal classifier beside it at the end, for `classify`: see `retrain_classifier`.
+    A run that generates gets a multimodal classifier beside it at the end, for `classify`: see `retrain_classifier`;
+    not where there is one class only, and nothing to tell apart.
 
     Args:
         config: of the run.
@@ -38,7 +39,7 @@ def train_run(
     """
     run = Run(config, data, out, choose_device(device))
     result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    if result.finished and isinstance(run.method.inference, Translator):
+    if result.finished and isinstance(run.method.inference, Translator) and len(run.method.classes) > 1:
         retrain_classifier(data, out, device=device, on_progress=on_progress)
     return result
 
@@ -47,7 +48,7 @@ def plan_run(config: Config, data: Path) -> dict[str, int]:
     """What a run would be: training pairs, steps, parameters; checks configuration and dataset as `train_run` does."""
     run = Run(config, data, Path(), torch.device("cpu"))
     return {
-        "pairs": len(run.loader.dataset),
+        "pairs": len(run.loader.items),
         "steps": run.steps,
         "parameters": count_parameters(run.method),
         "parameters to generate": count_parameters(run.method.inference),

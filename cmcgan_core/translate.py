@@ -15,7 +15,7 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data import features
 from cmcgan_core.data.windows import open_windows
-from cmcgan_core.errors import CheckpointError, MediaError
+from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.methods import Translator
 
 
@@ -28,12 +28,21 @@ class Choices:
         seed: of latents and of Griffin-Lim's first phases; sample i has seed + i.
         hops: see `methods.cmcgan.Options.hops`; None is the checkpoint's own.
         at: where in a sound to listen, seconds; None is its loudest half second.
+
+    Raises:
+        ConfigError: a number that nothing can be made of.
     """
 
     samples: int = 1
     seed: int = 0
     hops: int | None = None
     at: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.samples < 1:
+            raise ConfigError(f"samples cannot be {self.samples}; take 1 or more")
+        if self.hops not in (None, 1, 2):
+            raise ConfigError(f"hops cannot be {self.hops}; take 1 or 2")
 
 
 def sound_to_pictures(trained: Trained, waveform: Tensor, choices: Choices) -> NDArray[np.uint8]:
@@ -50,8 +59,8 @@ def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], choices: Cho
     return features.synthesise(levels, trained.about.settings, generators(choices)).cpu(), levels.cpu()
 
 
-def translator(trained: Trained, *directions: str) -> Translator:
-    """The network of a checkpoint as one that goes in these directions.
+def translator(trained: Trained, *directions: str, hops: int | None = None) -> Translator:
+    """The network of a checkpoint as one that goes in these directions, and by this number of hops if one is given.
 
     Raises:
         CheckpointError: it does not.
@@ -63,6 +72,8 @@ def translator(trained: Trained, *directions: str) -> Translator:
     if lacking := set(directions) - set(network.directions):
         raise CheckpointError(f"{trained.path} does {' and '.join(network.directions)}, not {' and '.join(lacking)}; "
                               "name another run with --checkpoint")  # fmt: skip
+    if hops not in (None, *network.possible_hops):
+        raise CheckpointError(f"{trained.path} cannot take {hops} hops; leave the number to the model")
     return network
 
 
@@ -75,9 +86,9 @@ def latents(trained: Trained, direction: str, choices: Choices) -> list[Tensor]:
     """For each sample latents (H, 1, Z), which all items of a batch share: each gets what it would get alone.
 
     Raises:
-        CheckpointError: the model does not go in that direction.
+        CheckpointError: the model does not go in that direction, or not by so many hops.
     """
-    network = translator(trained, direction)
+    network = translator(trained, direction, hops=choices.hops)
     return [network.draw(1, generator, choices.hops) for generator in generators(choices)]
 
 
@@ -94,9 +105,9 @@ def translate(trained: Trained, direction: str, source: Tensor, choices: Choices
     First all of the first sample.
 
     Raises:
-        CheckpointError: the model does not go in that direction.
+        CheckpointError: the model does not go in that direction, or not by so many hops.
     """
-    network = translator(trained, direction)
+    network = translator(trained, direction, hops=choices.hops)
     drawn = (network.draw(len(source), generator, choices.hops) for generator in generators(choices))
     return torch.cat([render(trained, direction, source, z) for z in drawn])
 
@@ -126,8 +137,8 @@ def to_levels(trained: Trained, audio: Tensor) -> Tensor:
 
 def to_network(trained: Trained, maps: Tensor) -> Tensor:
     """Maps in [-1, 1] (N, C, H, W) of any size, at the size that the network sees, on its device."""
-    network, settings = trained.about.config.network, trained.about.settings
-    size = (settings.n_mels, network.lms_frames) if maps.shape[1] == 1 else (network.picture_size,) * 2
+    network = trained.about.config.network
+    size = network.lms_size if maps.shape[1] == 1 else (network.picture_size,) * 2
     return features.resize(maps, size).to(next(trained.inference.parameters()).device)
 
 

@@ -1,4 +1,4 @@
-"""The same from Python: train on a prepared dataset, then listen to noise and to a tone.
+"""The same from Python: train on a prepared dataset, then ask the model about noise and about a tone.
 
 usage: python examples/python_api.py DATA [PRESET]
 """
@@ -6,7 +6,7 @@ usage: python examples/python_api.py DATA [PRESET]
 import sys
 from pathlib import Path
 
-import torch
+import numpy as np
 
 import cmcgan_core as cmcgan
 
@@ -14,12 +14,19 @@ import cmcgan_core as cmcgan
 def main(data: Path, preset: str = "small") -> None:
     out = Path("runs") / f"{data.name}-from-python"
     cmcgan.train_run(cmcgan.load_config(preset), data, out, resume=True, on_progress=cmcgan.tqdm_progress())
-    trained = cmcgan.load_checkpoint(cmcgan.find_checkpoint(out), torch.device("cpu"))
-    time = torch.arange(22_050) / 44_100
-    sounds = {"noise": torch.rand(22_050) - 0.5, "tone": torch.sin(2 * torch.pi * 440 * time) / 2}
+    model = cmcgan.load(out)
+    time = np.arange(44_100) / 44_100
+    sounds = {
+        "noise": np.random.default_rng(0).uniform(-0.5, 0.5, len(time)),
+        "tone": np.sin(2 * np.pi * 440 * time) / 2,
+    }
     for name, sound in sounds.items():
-        pictures = cmcgan.sound_to_pictures(trained, sound, cmcgan.Choices(samples=4, seed=1))
-        print(name, pictures.shape, "mean colour", pictures.mean(axis=(0, 1, 2)).round(1))
+        said = model.classify(sound, sample_rate=44_100)
+        pictures = model.sound_to_pictures(sound, 4, sample_rate=44_100, seed=1)
+        pictures[0].save(f"{name}.png")
+        back = model.picture_to_sound(pictures[0], seconds=1)
+        loudness = 20 * np.log10(np.sqrt(np.mean(np.square(back))))
+        print(f"{name} sounds like {said.label} ({said.confidence:.2f}); its picture sounds of {loudness:.0f} dB")
 
 
 if __name__ == "__main__":

@@ -5,17 +5,13 @@ import pytest
 import soundfile
 import torch
 from conftest import CLASSES
-from media_fixtures import plain, tone, write_jpg, write_video
+from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
-from cmcgan_core.classify import (
-    classify,
-    classify_files,
-    classify_video,
-    load_classifier,
-    read_performance,
-)
+from cmcgan_core.classify import classify, classify_all, classify_file, classify_files, load_classifier
 from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
+from cmcgan_core.data.performance import half_seconds
+from cmcgan_core.data.windows import Windows
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.translate import Choices, to_network, translate
 
@@ -96,9 +92,9 @@ FRAMES = [plain(colour) for colour in [(200, 0, 0)] * 5 + [(0, 200, 0)] * 5 + [(
 
 def test_a_video_is_classified_by_its_half_seconds(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES, sound=tone(1.6, 440))
-    said = classify_video(trained, classifier, video, Choices())
+    said = classify_file(trained, classifier, video, Choices())
     assert (said.given, said.generated, said.chunks) == (("audio", "visual"), None, 3)
-    parts = [classify_video(trained, classifier, video, Choices(at=at)) for at in (0.0, 0.7, 1.2)]
+    parts = [classify_file(trained, classifier, video, Choices(at=at)) for at in (0.0, 0.7, 1.2)]
     assert [part.chunks for part in parts] == [1, 1, 1]
     for name, probability in said.probabilities.items():
         assert probability == pytest.approx(sum(part.probabilities[name] for part in parts) / 3, abs=1e-5)
@@ -106,13 +102,11 @@ def test_a_video_is_classified_by_its_half_seconds(trained: Trained, classifier:
 
 def test_a_video_gives_each_half_second_the_picture_at_its_start(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES, sound=np.concatenate([np.zeros(22_050), tone(1.1)]))
-    times, sounds, pictures = read_performance(video, SETTINGS)
-    assert times == [0.0, 0.5, 1.0]
-    assert sounds is not None
-    assert pictures is not None
-    assert (sounds.shape, pictures.shape) == ((3, 22_050), (3, 128, 128, 3))
-    assert pictures.mean(axis=(1, 2)).argmax(axis=1).tolist() == [0, 1, 2]
-    loud = np.abs(sounds[:, 5000:15000]).max(axis=1)
+    parts = list(half_seconds(video, SETTINGS, 0.5))
+    assert [part.start for part in parts] == [0.0, 0.5, 1.0]
+    assert all(part.sound.shape == (22_050,) and part.picture.shape == (128, 128, 3) for part in parts)
+    assert [int(part.picture.mean(axis=(0, 1)).argmax()) for part in parts] == [0, 1, 2]
+    loud = [float(np.abs(part.sound[5000:15000]).max()) for part in parts]
     assert loud[0] < 0.01
     assert loud[1] > 0.3
 
@@ -120,29 +114,127 @@ def test_a_video_gives_each_half_second_the_picture_at_its_start(tmp_path: Path)
 def test_silent_half_seconds_are_left_out_unless_all_are(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     sound = np.concatenate([np.zeros(33_075, np.float32), tone(0.85)])
     video = write_video(tmp_path / "a.mp4", FRAMES, sound=sound)
-    assert classify_video(trained, classifier, video, Choices()).chunks == 2
+    assert classify_file(trained, classifier, video, Choices()).chunks == 2
     video = write_video(tmp_path / "b.mp4", FRAMES, sound=np.zeros_like(sound))
-    assert classify_video(trained, classifier, video, Choices()).chunks == 3
+    assert classify_file(trained, classifier, video, Choices()).chunks == 3
 
 
 def test_a_video_with_one_track_has_the_other_filled_in(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
-    seen = classify_video(trained, classifier, write_video(tmp_path / "seen.mp4", FRAMES), Choices())
+    seen = classify_file(trained, classifier, write_video(tmp_path / "seen.mp4", FRAMES), Choices())
     assert (seen.given, seen.generated, seen.chunks) == (("visual",), "audio", 3)
-    heard = classify_video(trained, classifier, write_video(tmp_path / "heard.mp4", [], sound=tone(0.3)), Choices())
+    heard = classify_file(trained, classifier, write_video(tmp_path / "heard.mp4", [], sound=tone(0.3)), Choices())
     assert (heard.given, heard.generated, heard.chunks) == (("audio",), "visual", 1)
 
 
 def test_a_video_that_cannot_be_classified_is_named(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES)
     with pytest.raises(MediaError, match=r"a\.mp4 shows nothing at 9 s, only from 0 to 1\.5 s.*--at"):
-        classify_video(trained, classifier, video, Choices(at=9.0))
+        classify_file(trained, classifier, video, Choices(at=9.0))
     late = write_video(tmp_path / "late.mp4", FRAMES[:2], sound=tone(0.5))
     late.write_bytes(late.read_bytes()[:2000])
     with pytest.raises(MediaError, match=r"late\.mp4"):
-        classify_video(trained, classifier, late, Choices())
+        classify_file(trained, classifier, late, Choices())
 
 
 def test_a_video_whose_tracks_never_meet_is_named(tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES[:2], times=[3.0, 3.1], sound=tone(0.5))
     with pytest.raises(MediaError, match=r"a\.mp4: has no half second of both sound and pictures"):
-        read_performance(video, SETTINGS)
+        list(half_seconds(video, SETTINGS, 0.5))
+
+
+def test_a_timeline_says_of_each_step_what_its_half_seconds_come_to(
+    trained: Trained, classifier: Trained, tmp_path: Path
+) -> None:
+    video = write_video(tmp_path / "a.mp4", FRAMES, sound=tone(1.6, 440))
+    said = classify_file(trained, classifier, video, Choices(), every=0.5)
+    assert [(step.start, step.end) for step in said.timeline] == [(0, 0.5), (0.5, 1), (1, 1.5)]
+    parts = [classify_file(trained, classifier, video, Choices(at=at)) for at in (0.0, 0.5, 1.0)]
+    assert [step.label for step in said.timeline] == [part.label for part in parts]
+    assert [step.confidence for step in said.timeline] == pytest.approx([part.confidence for part in parts], abs=1e-5)
+    coarse = classify_file(trained, classifier, video, Choices(), every=1.0)
+    first = {name: (parts[0].probabilities[name] + parts[1].probabilities[name]) / 2 for name in CLASSES}
+    assert [(step.start, step.end) for step in coarse.timeline] == [(0, 1), (1, 1.5)]
+    assert coarse.timeline[0].label == max(first, key=first.__getitem__)
+    assert coarse.timeline[0].confidence == pytest.approx(max(first.values()), abs=1e-5)
+    assert coarse.probabilities == pytest.approx(said.probabilities, abs=1e-5)
+    fine = classify_file(trained, classifier, video, Choices(), every=0.25)
+    assert [step.start for step in fine.timeline] == [0, 0.25, 0.5, 0.75, 1]
+
+
+def test_steps_in_which_nothing_is_heard_have_no_label(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    sound = write_wav(tmp_path / "a.wav", np.concatenate([tone(0.5), np.zeros(22_050, np.float32), tone(0.5)]))
+    said = classify_file(trained, classifier, sound, Choices(), every=0.5)
+    assert [step.label is None for step in said.timeline] == [False, True, False]
+    assert (said.chunks, said.given, said.timeline[1].confidence) == (2, ("audio",), None)
+    silent = write_wav(tmp_path / "b.wav", np.zeros(30_000, np.float32))
+    assert classify_file(trained, classifier, silent, Choices(), every=0.5).timeline[0].label in CLASSES
+
+
+def test_a_sound_without_a_timeline_is_judged_by_its_loudest_half_second(
+    trained: Trained, classifier: Trained, tmp_path: Path
+) -> None:
+    sound = write_wav(tmp_path / "a.wav", np.concatenate([tone(1, level=0.01), tone(0.5, 300), tone(1, level=0.01)]))
+    said = classify_file(trained, classifier, sound, Choices())
+    assert (said.chunks, said.timeline) == (1, ())
+    assert said.probabilities == classify_file(trained, classifier, sound, Choices(at=1.0)).probabilities
+
+
+def test_pictures_have_no_timeline(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    picture = write_jpg(tmp_path / "player.jpg", plain((180, 40, 30)))
+    assert classify_file(trained, classifier, picture, Choices(), every=0.5).timeline == ()
+
+
+@pytest.mark.parametrize("every", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_step_that_is_none_is_refused(trained: Trained, classifier: Trained, every: float) -> None:
+    with pytest.raises(ConfigError, match=r"choose 0\.01 s or more"):
+        classify_file(trained, classifier, Path("a.wav"), Choices(), every)
+
+
+def test_long_media_are_read_as_they_are_judged(
+    trained: Trained, classifier: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more of a long sound is held than what is judged at once, and the blocks that it is read by."""
+    sound = write_wav(tmp_path / "a.wav", tone(30, 300))
+    monkeypatch.setattr("cmcgan_core.classify.BATCH", 4)
+    held: list[int] = []
+    told: list[int] = []
+    read = Windows.at
+
+    def at(self: Windows, second: float) -> np.ndarray | None:
+        held.append(round(second * 2))
+        return read(self, second)
+
+    monkeypatch.setattr(Windows, "at", at)
+    said = classify_file(
+        trained, classifier, sound, Choices(), 0.5, on_progress=lambda now: told.append(max(held) - now.done)
+    )
+    assert len(said.timeline) == 60
+    assert max(told) <= 1
+
+
+def test_one_bad_file_among_many_is_given_in_its_place(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
+    good = write_wav(tmp_path / "a.wav", tone(1))
+    bad, odd = tmp_path / "b.wav", tmp_path / "notes.txt"
+    bad.write_text("no sound")
+    odd.write_text("no medium")
+    told: list[int] = []
+    results = list(
+        classify_all(trained, classifier, [[good], [bad], [odd], [good]], Choices(),
+                     on_progress=lambda now: told.append(now.done))
+    )  # fmt: skip
+    assert [isinstance(said, MediaError) for said in results] == [False, True, True, False]
+    assert "b.wav" in str(results[1])
+    assert "notes.txt: is neither a sound, a picture nor a video" in str(results[2])
+    assert results[0] == results[3]
+    assert told == [1, 2, 3, 4]
+
+
+def test_a_sound_and_a_picture_are_one_performance_in_any_order(
+    trained: Trained, classifier: Trained, tmp_path: Path
+) -> None:
+    sound = write_wav(tmp_path / "a.wav", tone(1))
+    picture = write_jpg(tmp_path / "player.jpg", plain((180, 40, 30)))
+    first, second = classify_all(trained, classifier, [[sound, picture], [picture, sound]], Choices())
+    assert first == second == classify_files(trained, classifier, sound, picture, Choices())
+    with pytest.raises(ConfigError, match="one sound and one picture"):
+        list(classify_all(trained, classifier, [[sound, sound]], Choices()))

@@ -9,11 +9,12 @@ from conftest import CLASSES, tiny_config
 from torch import Tensor
 
 from cmcgan_core.config import Config
-from cmcgan_core.data.dataset import Batch, wrong_partners
+from cmcgan_core.data.dataset import Batch
 from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.wrong import wrong_partners
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.losses import l1_loss, says_fake, says_real
-from cmcgan_core.methods.base import weighted_sum
+from cmcgan_core.methods.base import CHANNELS, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS, Outputs
 
 BOTH_FAKES = "options.fakes=['direct', 'two-hop']"
@@ -24,7 +25,8 @@ def make(*settings: str, size: int = 6) -> tuple[CMCGAN, Batch]:
     method = CMCGAN(tiny_config(*settings), CLASSES, FeatureSettings())
     sizes = method.sizes()
     label = torch.arange(size) % len(CLASSES)
-    return method, Batch(torch.rand(size, 1, *sizes["a"]) * 2 - 1, torch.rand(size, 3, *sizes["v"]) * 2 - 1, label)
+    audio, visual = (torch.rand(size, channels, *sizes[m]) * 2 - 1 for m, channels in CHANNELS.items())
+    return method, Batch(audio, visual, label, torch.zeros(size))
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -73,7 +75,7 @@ def assert_same(mine: dict[str, Tensor], theirs: dict[str, Tensor]) -> None:
 def test_generator_gradient_equals_that_of_the_naive_step() -> None:
     method, batch = make(BOTH_FAKES)
     method.double()
-    batch = Batch(batch.audio.double(), batch.visual.double(), batch.label)
+    batch = batch._replace(audio=batch.audio.double(), visual=batch.visual.double())
     outputs, z = forward(method, batch)
     weights = method.config.loss_weights
     shared = gradients(method.generators, weighted_sum(method.generator_losses(outputs, batch, seeded()), weights))

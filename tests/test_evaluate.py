@@ -30,7 +30,7 @@ class Oracle(Translator):
     """Makes exactly the real partner of whatever it is given, or a constant."""
 
     directions = ("a2v", "v2a")
-    hops, latent = 1, 0
+    hops, possible_hops, latent = 1, (1, 2), 0
 
     def __init__(self, dataset: PairDataset, knows: bool) -> None:
         super().__init__()

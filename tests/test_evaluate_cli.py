@@ -61,7 +61,7 @@ def test_a_report_is_written_beside_the_tables(run: Run, prepared: Path, tiny_ru
     ("arguments", "said"),
     [
         (["--compare"], "needs runs"),
-        (["run"], "with --compare"),
+        (["run"], "for --compare"),
         (["--compare", "run", "-c", "other"], "do not go together"),
         (["--compare", "run", "--confusion"], "--report has the matrices"),
     ],

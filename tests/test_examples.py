@@ -1,3 +1,4 @@
+import csv
 import os
 import subprocess
 import sys
@@ -6,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from conftest import CLASSES
 from media_fixtures import plain, tone, write_video, write_wav
 
 from cmcgan_core.data import film
@@ -54,6 +56,16 @@ def test_score_silent_films(tiny_run: Path, tmp_path: Path) -> None:
     run(EXAMPLES / "score_silent_films.sh", "films", "made", tiny_run, cwd=tmp_path)
     for name in ("films/one.soundtrack.mp4", "films/deep/two reels.soundtrack.mp4"):
         assert {track.kind for track in film.probe(tmp_path / "made" / name)} == {"picture", "sound"}
+
+
+def test_classify_archive(tiny_run: Path, tmp_path: Path) -> None:
+    for name in ("a, b.wav", "deep/c.wav"):
+        write_wav(tmp_path / "archive" / name, tone(1.0, 300))
+    run(EXAMPLES / "classify_archive.sh", "archive", "table.csv", tiny_run, cwd=tmp_path)
+    with (tmp_path / "table.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["input"] for row in rows] == ["archive/a, b.wav", "archive/deep/c.wav"]
+    assert all(row["label"] in CLASSES for row in rows)
 
 
 def test_python_api(prepared: Path, tmp_path: Path) -> None:

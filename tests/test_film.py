@@ -3,6 +3,7 @@
 from fractions import Fraction
 from functools import partial
 from itertools import count, islice
+from pathlib import Path
 
 import av
 import numpy as np
@@ -11,9 +12,13 @@ import soundfile
 from media_fixtures import RATE, plain, turn_video, write_video, write_wav
 from PIL import Image, ImageSequence
 
-from cmcgan_core.data.film import add_soundtrack, probe, write_film, write_sequence
+from cmcgan_core.data.damage import damaged
+from cmcgan_core.data.ffmpeg import decode_sound
+from cmcgan_core.data.film import add_soundtrack, probe, replace_frames, write_film, write_sequence
 from cmcgan_core.data.media import read_picture, read_sound, read_video
 from cmcgan_core.errors import MediaError
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "video" / "nasa_13013.mp4"
 
 
 def noise(seconds, channels=1):
@@ -76,19 +81,15 @@ def test_sound_that_starts_late_is_late_in_the_film(tmp_path):
         assert lag(read_sound(path, RATE), read_sound(source, RATE)) == 0
 
 
-def test_stereo_stays_stereo(tmp_path):
+def test_stereo_stays_stereo_and_more_channels_become_stereo(tmp_path):
     left = np.stack([noise(1)[:, 0], np.zeros(RATE, np.float32)], 1)
-    write_film(tmp_path / "a.mp4", ramp(25), 25, write_wav(tmp_path / "a.wav", left))
-    samples = soundfile_of(tmp_path / "a.mp4")
-    assert len(samples) == 2
-    assert np.abs(samples[0]).mean() > 100 * np.abs(samples[1]).mean()
-
-
-def soundfile_of(path):
-    """The channels of a film's sound."""
-    from cmcgan_core.data.ffmpeg import decode_sound
-
-    return np.concatenate([channels for channels, _ in decode_sound(path)], 1)
+    six = np.concatenate([left, np.zeros((RATE, 4), np.float32)], 1)
+    for name, channels in (("two", left), ("six", six)):
+        path = tmp_path / f"{name}.mp4"
+        write_film(path, ramp(25), 25, write_wav(tmp_path / f"{name}.wav", channels))
+        samples = np.concatenate([piece for piece, _ in decode_sound(path)], 1)
+        assert len(samples) == 2
+        assert np.abs(samples[0]).mean() > 100 * np.abs(samples[1]).mean()
 
 
 @pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
@@ -226,6 +227,66 @@ def test_a_soundtrack_that_cannot_be_put_to_a_film_is_named(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.wav", "a.wmv"]
 
 
+def frames_of(path):
+    with av.open(str(path)) as container:
+        return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+
+
+def test_only_the_pictures_asked_for_are_replaced(tmp_path):
+    source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
+    times = [n / 10 for n in range(20) if not 5 <= n < 10]
+    pictures = [plain((10 * n, 90, 90), (48, 32)) for n in range(len(times))]
+    write_video(source, pictures, times=times, sound=noise(2)[:, 0])
+    given = []
+
+    def repair(time, picture):
+        given.append((round(time, 2), picture is None))
+        return plain((250, 250, 250)) if picture is None or time > 1.75 else None
+
+    replace_frames(source, out, repair)
+    assert given == [(n / 10, 5 <= n < 10) for n in range(20)]
+    assert [made.kind for made in probe(out)] == ["picture", "sound"]
+    assert packets(out, "audio") == packets(source, "audio")
+    assert lag(read_sound(out, RATE), read_sound(source, RATE)) == 0
+    kept = iter(range(len(times)))
+    for n, (time, picture) in enumerate(frames_of(out)):
+        expected = (250, 250, 250) if 5 <= n < 10 or n >= 18 else (10 * next(kept), 90, 90)
+        assert time == pytest.approx(n / 10, abs=1e-3)
+        np.testing.assert_allclose(picture.mean((0, 1)), expected, atol=4)
+    assert track(out, "picture").seconds == pytest.approx(2, abs=1e-3)
+
+
+def test_a_copy_in_which_nothing_is_replaced_keeps_times_sizes_and_turn(tmp_path):
+    top, bottom = plain((220, 220, 220), (47, 16)), plain((30, 30, 30), (47, 17))
+    times = [0, 0.1, 0.25, 0.3, 0.9]
+    source = write_video(tmp_path / "a.mp4", [np.concatenate([top, bottom])] * 5, times=times)
+    turn_video(source)
+    replace_frames(source, tmp_path / "b.mkv", lambda time, picture: None)
+    shown = frames_of(tmp_path / "b.mkv")
+    assert [time for time, _ in shown] == pytest.approx(times, abs=1e-3)
+    assert shown[0][1].shape == (48, 34, 3)
+    assert shown[0][1][:, 22:].mean() > 200
+    assert shown[0][1][:, :12].mean() < 50
+
+
+def test_what_cannot_be_repaired_is_named(tmp_path):
+    sound, film = write_wav(tmp_path / "a.wav", noise(1)), write_video(tmp_path / "a.mp4", list(ramp(3)))
+    for source, out, message in (
+        (sound, "b.mp4", r"a\.wav: has no pictures"),
+        (film, "b.avi", r"b\.avi: films are written as .*\.webm$"),
+        (tmp_path / "none.mp4", "b.mp4", r"none\.mp4: no such file"),
+    ):
+        with pytest.raises(MediaError, match=message):
+            replace_frames(source, tmp_path / out, lambda time, picture: None)
+
+    def fails(time, picture):
+        raise MediaError("spoken by the caller")
+
+    with pytest.raises(MediaError, match=r"^spoken by the caller$"):
+        replace_frames(film, tmp_path / "b.mp4", fails)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mp4", "a.wav"]
+
+
 def test_what_cannot_be_written_is_named(tmp_path):
     (tmp_path / "silent.wav").write_bytes(b"no sound at all" * 9)
     silent = write_video(tmp_path / "silent.mp4", list(ramp(3)))
@@ -243,3 +304,23 @@ def test_what_cannot_be_written_is_named(tmp_path):
     with pytest.raises(MediaError, match="no frame"):
         write_sequence(tmp_path / "frames", [])
     assert sorted(file.name for file in tmp_path.iterdir()) == ["silent.mp4", "silent.wav"]
+
+
+@pytest.mark.skipif(not REAL.is_file(), reason="the real film is not here")
+def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
+    def times(track):
+        return track.codec, track.frames, round(track.start, 3), round(track.seconds, 3)
+
+    silent = [times(track) for track in probe(REAL) if track.kind != "sound"]
+    assert damaged(REAL) == []  # a dark scene
+    add_soundtrack(REAL, tmp_path / "sound.mp4", [noise(13)[:, 0]], RATE)
+    assert [times(track) for track in probe(tmp_path / "sound.mp4") if track.kind != "sound"] == silent
+    assert track(tmp_path / "sound.mp4", "sound").seconds == pytest.approx(13, abs=0.03)
+
+    def black(time, picture):
+        return np.zeros_like(picture) if 3 <= time < 4 else None
+
+    replace_frames(REAL, tmp_path / "black.mp4", black)
+    assert [(stretch.reason, stretch.frames) for stretch in damaged(tmp_path / "black.mp4")] == [("black", 30)]
+    assert times(track(tmp_path / "black.mp4", "picture")) in silent
+    assert lag(read_sound(tmp_path / "black.mp4", 16_000), read_sound(REAL, 16_000)) == 0

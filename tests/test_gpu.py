@@ -9,8 +9,8 @@ from conftest import tiny_config
 from cmcgan_core.checkpoint import load_checkpoint, read_about
 from cmcgan_core.data.dataset import PairDataset, in_order
 from cmcgan_core.evaluate import evaluate
-from cmcgan_core.translate import translator
 from cmcgan_core.training import train_run
+from cmcgan_core.translate import translator
 
 pytestmark = pytest.mark.gpu
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -42,6 +42,27 @@ def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -
             network = translator(trained)
             made.append(network.translate("a2v", batch.audio, network.draw(len(batch.audio), generator)).cpu())
     torch.testing.assert_close(made[0], made[1], atol=1e-3, rtol=1e-3)
+
+
+def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    from media_fixtures import plain, tone, write_video, write_wav
+
+    from cmcgan_core.data import film
+    from cmcgan_core.generate import Form, generate_file
+
+    sources = [
+        write_wav(tmp_path / "song.wav", tone(3)),
+        write_video(tmp_path / "silent.mp4", [plain((9, 200, 9))] * 30),
+    ]
+    for device in (CPU, CUDA):
+        trained = load_checkpoint(tiny_run / "last.safetensors", device)
+        for source in sources:
+            form = Form(format="mkv")
+            assert generate_file(trained, source, tmp_path / device.type, form=form).outputs[0].exists()
+    for name in ("song.mkv", "silent.soundtrack.mkv"):
+        cpu, cuda = (film.probe(tmp_path / device.type / name) for device in (CPU, CUDA))
+        assert [track.seconds for track in cpu] == [track.seconds for track in cuda]
 
 
 def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path) -> None:

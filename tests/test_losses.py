@@ -9,6 +9,8 @@ from cmcgan_core.losses import (
     joint_generator_loss,
     kl_divergence,
     l1_loss,
+    matching_discriminator_loss,
+    plain_discriminator_loss,
     standard_discriminator_loss,
 )
 
@@ -27,6 +29,12 @@ def test_joint_discriminator_loss_is_equation_1_by_hand() -> None:
 def test_standard_discriminator_loss_knows_no_wrong_pairs() -> None:
     loss = standard_discriminator_loss(rvra=logit(0.8), rvfa=logit(0.1), fvra=logit(0.2))
     assert float(loss) == pytest.approx(-(log(0.8) + (log(0.9) + log(0.8)) / 2))
+
+
+def test_matching_discriminator_loss_is_cmavs_by_hand() -> None:
+    loss = matching_discriminator_loss(right=logit(0.8, 0.5), wrong=logit(0.3), fake=logit(0.1))
+    assert float(loss) == pytest.approx(-((log(0.8) + log(0.5)) / 2 + (log(0.7) + log(0.9)) / 2))
+    assert float(plain_discriminator_loss(logit(0.8), logit(0.1))) == pytest.approx(-(log(0.8) + log(0.9)))
 
 
 def test_divergence_from_the_normal_distribution_by_hand() -> None:

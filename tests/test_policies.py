@@ -14,15 +14,18 @@ CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 #: Modules from the lowest layer up; a module imports from its own layer or from lower ones.
 LAYERS = [
     "errors files toml progress signals",
+    "data.representations "
     "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features data.stitch "
-    "data.windows data.arrays data.recording data.sources data.folders data.urmp",
+    "data.windows data.performance data.arrays data.recording data.sources data.folders data.urmp",
     "data.splits data.workers data.prepared data.parts data.prepare data.dataset data.demo norms residual networks "
-    "losses metrics calibration figures runlog",
+    "losses metrics calibration figures runlog "
+    "cmav data.wrong",
     "methods",
     "checkpoint",
     "translate",
     "generate completion runs classifiers training classify export",
-    "pose judges judging scores evaluate evaluation_cache comparison plots examples report doctor human_eval",
+    "study model pose judges judging scores evaluate evaluation_cache comparison plots examples report doctor "
+    "human_eval",
     "demonstration",
 ]
 

@@ -228,5 +228,6 @@ def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypat
         os.utime(file, (time.time() - age,) * 2)
     assert find_checkpoint(None) == Path("runs/new/last.safetensors")
     assert find_checkpoint(tiny_run) == tiny_run / "last.safetensors"
+    assert find_checkpoint(Path("old")) == Path("runs/old/last.safetensors")
     with pytest.raises(CheckpointError, match="has no last"):
         find_checkpoint(tmp_path)

@@ -45,7 +45,7 @@ def to_windows(sound: Sound, sample_rate: int | None, settings: FeatureSettings)
 
 
 def to_picture(picture: Picture, size: int) -> NDArray[np.uint8]:
-    """A picture (size, size, 3), as `media.read_picture` would read it from a file.
+    """A picture (size, size, 3), as `media.read_picture` would read it from a file; free to be changed.
 
     Raises:
         MediaError: a file cannot be read, or the values are no picture.
@@ -53,9 +53,9 @@ def to_picture(picture: Picture, size: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     if isinstance(picture, str | Path):
-        return media.read_picture(Path(picture), size)
+        return media.read_picture(Path(picture), size).copy()
     image = picture if isinstance(picture, Image.Image) else Image.fromarray(_pixels(picture))
-    return media.fit_picture(image, size)
+    return media.fit_picture(image, size).copy()
 
 
 def _mono(sound: NDArray[Any] | Tensor) -> NDArray[np.float32]:

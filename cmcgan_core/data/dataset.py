@@ -20,6 +20,7 @@ from torch import Tensor
 from cmcgan_core.config import NetworkConfig, build, read_toml
 from cmcgan_core.data import features
 from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.wrong import FAR, By, PosePartners, moments, wrong_partners, wrong_poses
 from cmcgan_core.errors import ConfigError, DataError
 
 #: Version of the format that this code reads and writes.
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     audio: Tensor  #: (B, 1, M, T) spectrogram: M bands, T frames
     visual: Tensor  #: (B, 3, S, S)
     label: Tensor  #: (B,) class index
+    moment: Tensor  #: (B,) where on the axis of `wrong.moments`
 
 
 class StoredPairs(NamedTuple):
@@ -44,6 +46,7 @@ class StoredPairs(NamedTuple):
     levels: Tensor  #: (B, M, T) float16, decibels
     pictures: Tensor  #: (B, S, S, 3) uint8
     label: Tensor  #: (B,) class index
+    moment: Tensor  #: (B,) where on the axis of `wrong.moments`
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,7 @@ class PairDataset:
         self.pairs = [index[i] for i in self.rows]
         position = {name: i for i, name in enumerate(self.classes)}
         self.labels = torch.tensor([position[pair.label] for pair in self.pairs], dtype=torch.long)
+        self.moments = moments([pair.recording for pair in self.pairs], [pair.start for pair in self.pairs])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -103,7 +107,8 @@ class PairDataset:
         places = [divmod(self.rows[i], self._shard_size) for i in items]
         pictures = np.stack([self._shards[shard][0][row] for shard, row in places])
         levels = np.stack([self._shards[shard][1][row] for shard, row in places])
-        return StoredPairs(torch.from_numpy(levels), torch.from_numpy(pictures), self.labels[items])
+        stored = torch.from_numpy(levels), torch.from_numpy(pictures)
+        return StoredPairs(*stored, self.labels[items], self.moments[items])
 
     @cached_property
     def _shard_size(self) -> int:
@@ -127,8 +132,9 @@ class PairDataset:
 class Loader:
     """Batches of a split, on a device, in an order that depends on the seed and the epoch alone.
 
-    The last, smaller batch is left out, as batch statistics would differ; every batch holds at least two classes, so
-    that it has wrong pairs.
+    The last, smaller batch is left out, as batch statistics would differ. Every batch has wrong pairs: it holds at
+    least two classes; by pose, its second half are partners of its first, drawn for it, and pairs that have none (see
+    `wrong.PosePartners`) are left out.
 
     Args:
         dataset: a split.
@@ -136,22 +142,27 @@ class Loader:
         batch_size: pairs a batch; all, where the split has fewer.
         seed: of the order.
         device: of the batches.
+        by: what makes a pair wrong, see `TrainConfig.wrong_pairs`.
+
+    Attributes:
+        items: positions of the pairs that batches are made of.
     """
 
     def __init__(
-        self, dataset: PairDataset, network: NetworkConfig, batch_size: int, seed: int, device: torch.device
-    ) -> None:
-        if len(dataset) < 2 or len(set(dataset.labels.tolist())) < 2:
-            raise DataError(f"{dataset.root} has too little to train on: its {dataset.split} split has {len(dataset)} "
-                            "pairs; at least two, of two classes, are needed")  # fmt: skip
+        self, dataset: PairDataset, network: NetworkConfig, batch_size: int, seed: int, device: torch.device, *,
+        by: By = "class",
+    ) -> None:  # fmt: skip
         self.dataset = dataset
+        self.partners = PosePartners(dataset.labels, dataset.moments) if by == "pose" else None
+        self.items = self.partners.items if self.partners else list(range(len(dataset)))
+        self._require_wrong_pairs()
         self.network = network
-        self.batch_size = min(batch_size, len(dataset))
+        self.batch_size = min(batch_size, len(self.items))
         self.seed = seed
         self.device = device
 
     def __len__(self) -> int:
-        return len(self.dataset) // self.batch_size
+        return len(self.items) // self.batch_size
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         """The batches of one epoch, but for the first `skip`."""
@@ -161,14 +172,33 @@ class Loader:
     def order(self, number: int) -> Iterator[list[int]]:
         """Positions of the pairs of each batch."""
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
-        shuffled = torch.randperm(len(self.dataset), generator=generator).tolist()
+        shuffled = torch.randperm(len(self.items), generator=generator).tolist()
         for first in range(0, len(self) * self.batch_size, self.batch_size):
-            items = shuffled[first : first + self.batch_size]
-            labels = self.dataset.labels
-            if bool((labels[items] == labels[items[0]]).all()):
-                others = (labels != labels[items[0]]).nonzero().flatten()
-                items[-1] = int(others[torch.randint(len(others), (1,), generator=generator)])
-            yield items
+            items = [self.items[i] for i in shuffled[first : first + self.batch_size]]
+            yield self._with_poses(items, generator) if self.partners else self._with_classes(items, generator)
+
+    def _with_classes(self, items: list[int], generator: torch.Generator) -> list[int]:
+        """The items, but for the last one where it takes another class."""
+        labels = self.dataset.labels
+        if bool((labels[items] == labels[items[0]]).all()):
+            others = (labels != labels[items[0]]).nonzero().flatten()
+            items[-1] = int(others[torch.randint(len(others), (1,), generator=generator)])
+        return items
+
+    def _with_poses(self, items: list[int], generator: torch.Generator) -> list[int]:
+        """The first half of the items, and partners of each."""
+        assert self.partners is not None
+        first = items[: len(items) // 2]
+        return first + [self.partners.draw(item, generator) for item in first]
+
+    def _require_wrong_pairs(self) -> None:
+        dataset = self.dataset
+        if self.partners and not self.items and len(dataset):
+            raise DataError(f"{dataset.root} has no wrong pairs by pose: no class of its {dataset.split} split has "
+                            f"pairs of two recordings, or {FAR:g} s apart; train with --wrong-pairs class")  # fmt: skip
+        if len(dataset) < 2 or (not self.partners and len(set(dataset.labels.tolist())) < 2):
+            raise DataError(f"{dataset.root} has too little to train on: its {dataset.split} split has {len(dataset)} "
+                            "pairs; at least two, of two classes, are needed")  # fmt: skip
 
 
 def in_order(dataset: PairDataset, network: NetworkConfig, batch_size: int, device: torch.device) -> Iterator[Batch]:
@@ -184,25 +214,18 @@ def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSetti
     visual = features.scale_pictures(stored.pictures.to(device))
     size = network.picture_size
     return Batch(
-        features.resize(levels, (settings.n_mels, network.lms_frames)),
+        features.resize(levels, network.lms_size),
         features.resize(visual, (size, size)),
         stored.label.to(device),
+        stored.moment.to(device),
     )
 
 
-def wrong_partners(label: Tensor, generator: torch.Generator, among: Tensor | None = None) -> Tensor:
-    """For every label (B,) a position in `among` (N,) whose class is another, drawn evenly; (B,).
-
-    Source: CMCGAN, Algorithm 1 ("mismatched"). In training `among` is the batch itself, which is drawn evenly from the
-    dataset, so that the discriminator's features of the wrong pictures and sounds are there already.
-
-    Raises:
-        DataError: all items are of one class.
-    """
-    other = label[:, None] != (label if among is None else among)[None, :]
-    if not bool(other.any(dim=1).all()):
-        raise DataError("there are pairs of one class only, and so no wrong pairs; more classes are needed")
-    return torch.multinomial(other.float().cpu(), 1, generator=generator).flatten().to(label.device)
+def wrong_pairs(batch: Batch, by: By, generator: torch.Generator) -> Tensor:
+    """For every pair of a batch the position (B,) of another whose picture, or sound, is wrong for it."""
+    if by == "class":
+        return wrong_partners(batch.label, generator)
+    return wrong_poses(batch.label, batch.moment, generator)
 
 
 def read_about(root: Path) -> dict[str, Any]:

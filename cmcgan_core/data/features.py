@@ -3,15 +3,17 @@
 Shapes: `...` any leading dimensions, M mel bands (128), T frames (44), L samples (22,050), S picture side (128).
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, ClassVar, Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from cmcgan_core.data.representations import Cqt, MelSpectrum, Mfcc, Stft
+from cmcgan_core.errors import ConfigError
 from cmcgan_core.registry import Registry
 
 
@@ -27,8 +29,8 @@ class FeatureSettings:
         seconds: length of a chunk.
         n_fft: samples of a window.
         hop_length: samples between windows; 512 at 44.1 kHz gives the paper's 44 frames.
-        n_mels: mel bands.
-        min_db: level that becomes -1; what is below is clipped.
+        n_mels: mel bands; of another representation its rows, whatever they are.
+        min_db: level that becomes -1; what is below is clipped. In decibels, or what the representation has instead.
         max_db: level that becomes 1. A fixed range, not one per chunk, so that loudness survives.
         picture_size: side of the stored pictures, pixels.
     """
@@ -59,17 +61,37 @@ Generators = torch.Generator | Sequence[torch.Generator] | None
 
 
 class Representation(Protocol):
-    """A picture of sound: analysed from a waveform, and turned back into one."""
+    """A picture of sound: analysed from a waveform and, where it has a method `synthesise`, turned back into one.
+
+    Attributes:
+        defaults: settings in which it differs from the defaults of `FeatureSettings`.
+        decibels: whether its values are decibels.
+    """
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """See above."""
+
+    @property
+    def decibels(self) -> bool:
+        """See above."""
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) to its representation (..., M, T), in decibels."""
+        """Waveform (..., L) to its representation (..., M, T)."""
+
+
+class Invertible(Representation, Protocol):
+    """One that can be turned back."""
 
     def synthesise(self, levels: Tensor, settings: FeatureSettings, generator: Generators) -> Tensor:
-        """Representation (B, M, T), in decibels, to a waveform (B, L)."""
+        """Representation (B, M, T) to a waveform (B, L)."""
 
 
 class LogMel:
     """LMS, the log-amplitude mel spectrum of both papers; equal to librosa's defaults (slaney scale and norm)."""
+
+    defaults: ClassVar[Mapping[str, Any]] = {}
+    decibels = True
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
         """Waveform (..., L) in [-1, 1] to mel power in decibels (..., M, T), floored at -100 dB."""
@@ -94,7 +116,18 @@ class LogMel:
 
 
 #: Audio representations by name; plugins add to them.
-REPRESENTATIONS: Registry[Representation] = Registry("cmcgan.representations", {"lms": LogMel()})
+REPRESENTATIONS: Registry[Representation] = Registry(
+    "cmcgan.representations", {"lms": LogMel(), "ms": MelSpectrum(), "cqt": Cqt(), "mfcc": Mfcc(), "stft": Stft()}
+)
+
+
+def settings_of(representation: str) -> FeatureSettings:
+    """The settings that a representation has by default.
+
+    Raises:
+        PluginError: nobody provides it.
+    """
+    return replace(FeatureSettings(representation), **REPRESENTATIONS.get(representation).defaults)
 
 
 def analyse(waveform: Tensor, settings: FeatureSettings) -> Tensor:
@@ -103,8 +136,16 @@ def analyse(waveform: Tensor, settings: FeatureSettings) -> Tensor:
 
 
 def synthesise(levels: Tensor, settings: FeatureSettings, generator: Generators = None) -> Tensor:
-    """Levels (B, M, T) in decibels to a waveform (B, L), by the representation that the settings name."""
-    return REPRESENTATIONS.get(settings.representation).synthesise(levels, settings, generator)
+    """Levels (B, M, T) in decibels to a waveform (B, L), by the representation that the settings name.
+
+    Raises:
+        ConfigError: there is no way back from it to sound.
+    """
+    representation = REPRESENTATIONS.get(settings.representation)
+    if not hasattr(representation, "synthesise"):
+        raise ConfigError(f"{settings.representation} spectrograms cannot be turned back into sound; name a run that "
+                          "was trained on another representation (cmcgan prepare --representation lms)")  # fmt: skip
+    return cast("Invertible", representation).synthesise(levels, settings, generator)
 
 
 def scale_levels(levels: Tensor, settings: FeatureSettings) -> Tensor:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.data import damage, ffmpeg, muxing
-from cmcgan_core.data.media import require_file, tracks, write_picture
+from cmcgan_core.data.media import require_file, tracks
 from cmcgan_core.errors import MediaError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def replace_frames(source: Path, out: Path, pictures: Repair) -> None:
     """Write a film with some of its pictures replaced, whole or not at all; its sound and subtitles are copied.
 
     The pictures are encoded anew (H.264, VP9 for .webm) in the film's size, upright, each at its own time. What is kept
-    keeps its colours as they were coded.
+    keeps its colours as they were coded. Of several tracks of pictures or of sound the best goes in, as FFmpeg judges.
 
     Args:
         source: the film.
@@ -132,17 +132,18 @@ def replace_frames(source: Path, out: Path, pictures: Repair) -> None:
 def _format(source: Path) -> tuple[muxing.PictureFormat, bool]:
     """How the pictures of a film are coded, and whether they can stay so: upright and of even size."""
     require_file(source)
-    with ffmpeg.opened(source) as container:
-        stream = container.streams.best("video")
-        rate = getattr(stream, "average_rate", None) or Fraction(25)
-        aspect = getattr(stream, "sample_aspect_ratio", None) or Fraction(1)
     _, _, frame = next(ffmpeg.decode_frames(source), (0, 0, None))
     if frame is None:
         raise MediaError(f"{source}: holds no pictures that can be decoded")
-    height, width, _ = ffmpeg.decode_picture(frame).shape
-    form = muxing.PictureFormat(width + width % 2, height + height % 2, rate, aspect, frame.colorspace,
-                                frame.color_range, frame.color_primaries, frame.color_trc)  # fmt: skip
-    return form, frame.rotation == 0 and (frame.width, frame.height) == (form.width, form.height)
+    height, width, _ = muxing.even(ffmpeg.decode_picture(frame)).shape
+    with ffmpeg.opened(source) as container:
+        stream = cast("VideoStream", container.streams.best("video"))
+        coded = stream.codec_context
+        form = muxing.PictureFormat(
+            width, height, stream.average_rate or Fraction(25), coded.sample_aspect_ratio or Fraction(1),
+            coded.colorspace, coded.color_range, coded.color_primaries, coded.color_trc,
+        )  # fmt: skip
+    return form, frame.rotation == 0 and (frame.width, frame.height) == (width, height)
 
 
 def _repaired(source: Path, pictures: Repair, form: muxing.PictureFormat, upright: bool) -> Iterator["VideoFrame"]:
@@ -175,12 +176,14 @@ def write_sequence(folder: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
     Raises:
         MediaError: the folder holds anything but such pictures, there is no frame, or it cannot be written.
     """
+    from PIL import Image
+
     if folder.exists() and not (folder.is_dir() and all(_is_of_sequence(file) for file in folder.iterdir())):
         raise MediaError(f"{folder}: holds other things than numbered pictures; name another folder")
     with _written_folder(folder) as temporary:
         number = 0
         for number, frame in enumerate(frames, 1):
-            write_picture(temporary / f"{number:05d}.png", frame)
+            Image.fromarray(frame).save(temporary / f"{number:05d}.png")
         if not number:
             raise MediaError(f"{folder}: not written, as there is no frame")
 

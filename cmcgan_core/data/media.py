@@ -1,4 +1,4 @@
-"""Sound, pictures and video, read and written; with `ffmpeg`, the only file that touches codecs.
+"""Sound, pictures and video, read and written; only this file and `ffmpeg`, `muxing`, `film`, `damage` touch codecs.
 
 Whatever cannot be read raises a `MediaError` whose message is `<path>: <reason>`.
 """

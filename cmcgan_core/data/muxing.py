@@ -143,17 +143,23 @@ class PictureFormat:
 
 def encoded(out: "OutputContainer", container: Container, form: PictureFormat, frames: Iterable["VideoFrame"]
             ) -> Iterator["Packet[Any]"]:  # fmt: skip
-    """A stream of pictures; its frames tell their times."""
+    """A stream of pictures; its frames tell their times and durations, all in one unit."""
     stream = cast("VideoStream", out.add_stream(container.picture, form.rate, dict(container.picture_options)))
     stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
     context = stream.codec_context
     context.sample_aspect_ratio = form.aspect
     context.colorspace, context.color_range = form.matrix, form.span
     context.color_primaries, context.color_trc = form.primaries, form.transfer
+    durations: dict[int | None, int] = {}
     for frame in chain(frames, [None]):
-        if frame and frame.time_base and not context.is_open:
-            context.time_base = frame.time_base
-        yield from stream.encode(frame)
+        if frame:
+            durations[frame.pts] = frame.duration
+            if frame.time_base and not context.is_open:
+                context.time_base = frame.time_base
+        for packet in stream.encode(frame):
+            # Encoders forget it; a file ends when its last frame does.
+            packet.duration = durations.pop(packet.pts)
+            yield packet
 
 
 def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:

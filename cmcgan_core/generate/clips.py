@@ -104,7 +104,7 @@ def _sounds(trained: Trained, pictures: Tensor, choices: Choices, form: Form, gu
 
 def spectrograms(trained: Trained, seen: Tensor, choices: Choices, form: Form) -> Tensor:
     """Maps (N, K, steps, 1, M, T') of pictures as the network sees them, for every half second of `form.seconds`."""
-    network, settings = translator(trained, "v2a"), trained.about.settings
+    network, settings = translator(trained, "v2a", hops=choices.hops), trained.about.settings
     drift = settings.seconds if form.drift is None else form.drift
     starts = _starts(_seconds(form, settings), settings)
     samples = []

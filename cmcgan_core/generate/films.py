@@ -161,7 +161,8 @@ def _chunks(
 
 
 def _drift(trained: Trained, direction: str, choices: Choices, form: Form) -> Drift:
-    return Drift(translator(trained, direction), generators(choices)[0], choices.hops, form.drift or 0.0)
+    network = translator(trained, direction, hops=choices.hops)
+    return Drift(network, generators(choices)[0], choices.hops, form.drift or 0.0)
 
 
 def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:

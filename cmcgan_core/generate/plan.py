@@ -1,5 +1,6 @@
 """What becomes of each input, and under which names, before anything is made."""
 
+import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -45,6 +46,9 @@ class Form:
             None holds it in films, and takes another one for each half second of a picture's sound.
         repair: make only the damaged pictures of films.
         overwrite: replace results that exist.
+
+    Raises:
+        ConfigError: a number that nothing can be made of.
     """
 
     to: Literal["visual", "audio"] | None = None
@@ -56,6 +60,12 @@ class Form:
     drift: float | None = None
     repair: bool = False
     overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, least in (("seconds", self.seconds, 0.001), ("fps", self.fps, 0.001), ("drift", self.drift, 0),
+                                   ("size", self.size, 1)):  # fmt: skip
+            if value is not None and not least <= value < math.inf:
+                raise ConfigError(f"{name} cannot be {value:g}; take {least:g} or more")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Glossary, as used in configurations, modules, checkpoints, logs and tables:
   output of a2v, F_Sound of v2a, R_Sound of a2a, R_Image of v2v.
 - paths: `v2a2v`, `a2v2a` (blue in Figure 1; RF_Image, RF_Sound), `v2v2a`, `a2a2v` (red; FR_Sound, FR_Image); two-hop.
 - pairs: `rvra` real picture and real sound, `rvwa`/`wvra` with one of a wrong class, `rvfa`/`fvra` with a fake one.
-- code: what an encoder makes, F_A and F_V in the paper; latent: the Gaussian vector z.
+- code: what an encoder makes, F_A and F_V in the paper, phi in CMAV; latent: the Gaussian vector z.
 """
 
 from cmcgan_core.config import Config
@@ -15,12 +15,15 @@ from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.methods.base import Method, Translator
 from cmcgan_core.methods.classifier import Classifier
 from cmcgan_core.methods.cmcgan import CMCGAN
+from cmcgan_core.methods.conditional import Conditional
 from cmcgan_core.registry import Registry
 
 __all__ = ["METHODS", "Method", "Translator", "make_method"]
 
 #: Methods by name; plugins add to them.
-METHODS: Registry[type[Method]] = Registry("cmcgan.methods", {"cmcgan": CMCGAN, "classifier": Classifier})
+METHODS: Registry[type[Method]] = Registry("cmcgan.methods", {
+    "cmcgan": CMCGAN, "conditional": Conditional, "classifier": Classifier,
+})  # fmt: skip
 
 
 def make_method(config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> Method:

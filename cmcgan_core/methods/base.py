@@ -25,11 +25,13 @@ class Translator(nn.Module, ABC):
     Attributes:
         directions: what it can do, of "a2v" and "v2a".
         hops: number of subnetworks in a row that its own output takes, see `cmcgan.Options.hops`.
+        possible_hops: all numbers of subnetworks in a row that it can take.
         latent: size of a latent, Z.
     """
 
-    directions: ClassVar[tuple[str, ...]]
+    directions: tuple[str, ...]
     hops: int
+    possible_hops: tuple[int, ...] = (1,)
     latent: int
 
     def draw(self, count: int, generator: torch.Generator, hops: int | None = None) -> Tensor:
@@ -61,11 +63,15 @@ class Method(nn.Module, ABC):
         classes: names of the classes, by index.
         settings: feature settings of the pairs.
         inference: the part that a trained run is used with; its weights are averaged if the configuration says so.
+        pretraining_epochs: epochs at the start of a run that train a part by itself, with a schedule of its own.
+        pretraining: whether the run is in those epochs; the loop says so.
     """
 
     #: Names of the losses; `Config.loss_weights` must have exactly these.
     losses: ClassVar[tuple[str, ...]]
     inference: nn.Module
+    pretraining_epochs: int = 0
+    pretraining: bool = False
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__()
@@ -97,10 +103,7 @@ class Method(nn.Module, ABC):
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(H, W) of each modality's maps."""
         network = self.config.network
-        return {
-            "a": (self.settings.n_mels, network.lms_frames),
-            "v": (network.picture_size, network.picture_size),
-        }
+        return {"a": network.lms_size, "v": (network.picture_size, network.picture_size)}
 
     def autocast(self, batch: Batch) -> AbstractContextManager[None]:
         """Mixed precision as the configuration says."""

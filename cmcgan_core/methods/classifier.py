@@ -96,7 +96,7 @@ def varied(batch: Batch, generator: torch.Generator) -> Batch:
     visual = (batch.visual * draw(0.5, 1.3, 3) + draw(-0.4, 0.4, 3)).clamp(-1, 1).roll((down, right), (2, 3))
     slope = torch.linspace(-1, 1, bands, device=batch.audio.device)[:, None]
     audio = (batch.audio + draw(-0.15, 0.15, 1) + draw(-0.15, 0.15, 1) * slope).clamp(-1, 1)
-    return Batch(audio, visual, batch.label)
+    return batch._replace(audio=audio, visual=visual)
 
 
 class FusionNetwork(nn.Module):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmcgan_core.config import Config, Share, build
-from cmcgan_core.data.dataset import Batch, wrong_partners
+from cmcgan_core.data.dataset import Batch, wrong_pairs
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.losses import (
@@ -90,6 +90,7 @@ class Generators(Translator):
     """
 
     directions = ("a2v", "v2a")
+    possible_hops = tuple(TRANSLATIONS)
 
     def __init__(self, config: Config, sizes: Mapping[str, tuple[int, int]], hops: int) -> None:
         super().__init__()
@@ -196,7 +197,7 @@ class CMCGAN(Method):
             fvra = score(fake_visual, _repeat(audio, fake_visual))
             if self.options.adversarial == "standard":
                 return standard_discriminator_loss(rvra, rvfa, fvra)
-            wrong_audio, wrong_visual = (wrong_partners(batch.label, generator) for _ in range(2))
+            wrong_audio, wrong_visual = (wrong_pairs(batch, self.config.train.wrong_pairs, generator) for _ in range(2))
             rvwa = score(visual, audio[wrong_audio])
             wvra = score(visual[wrong_visual], audio)
             return joint_discriminator_loss(rvra, rvwa, wvra, rvfa, fvra)
@@ -249,7 +250,7 @@ class CMCGAN(Method):
         so is what is read, for the same reason. What a path encodes on its second hop is read as well, and there the
         encoders learn too: otherwise two hops forget the class.
         """
-        made = Batch(outputs.maps["v2a"], outputs.maps["a2v"], batch.label)
+        made = batch._replace(audio=outputs.maps["v2a"], visual=outputs.maps["a2v"])
         if self.options.vary:
             made = varied(made, generator)
         read = []

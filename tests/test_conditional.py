@@ -1,0 +1,309 @@
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from conftest import CLASSES
+from PIL import Image
+from test_training import interrupt_at
+from torch import Tensor, nn
+
+from cmcgan_cli import app
+from cmcgan_core.checkpoint import load_checkpoint, read_tensors
+from cmcgan_core.classify import classify_files
+from cmcgan_core.cmav import ClassifierEncoder
+from cmcgan_core.config import Config, NetworkConfig, load_config
+from cmcgan_core.data.dataset import Batch
+from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.export import export_onnx
+from cmcgan_core.human_eval.draw import open_maker
+from cmcgan_core.methods.base import CHANNELS
+from cmcgan_core.methods.conditional import Conditional, Generator, MatchingDiscriminator
+from cmcgan_core.networks import count_parameters
+from cmcgan_core.training import train_run
+from cmcgan_core.translate import Choices, translate
+
+RIVALS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
+#: What makes a rival train in seconds, to nothing.
+TINY = [
+    "network.width=0.0625", "network.picture_size=32", "network.lms_bands=32", "network.lms_frames=32",
+    "judge=judge-tiny", "train.epochs=3", "options.encoder_epochs=2", "train.batch_size=16", "train.sample_every=1",
+]  # fmt: skip
+
+
+def tiny(preset: str, *settings: str) -> Config:
+    return load_config(preset, settings=[*TINY, *settings])
+
+
+def make(preset: str, *settings: str, size: int = 6) -> tuple[Conditional, Batch]:
+    torch.manual_seed(0)
+    method = Conditional(tiny(preset, *settings), CLASSES, FeatureSettings())
+    label = torch.arange(size) % len(CLASSES)
+    audio, visual = (torch.rand(size, channels, *method.sizes()[m]) * 2 - 1 for m, channels in CHANNELS.items())
+    return method, Batch(audio, visual, label, torch.arange(size) * 10_000)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def moved(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
+    """The parts of a method whose parameters have changed."""
+    changed = [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
+    return {name.split(".")[1 if name.startswith("inference") else 0] for name in changed}
+
+
+def parameters(module: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in module.named_parameters()}
+
+
+def shapes_of(network: nn.Module, kinds: tuple[type[nn.Module], ...], *inputs: object) -> list[tuple[int, ...]]:
+    shapes: list[tuple[int, ...]] = []
+    for module in network.modules():
+        if isinstance(module, kinds):
+            module.register_forward_hook(lambda _m, _i, made: shapes.append(tuple(made.shape[1:])))
+    network(*inputs)
+    return shapes
+
+
+@pytest.mark.parametrize(("layers", "last"), [(3, []), (4, [(16, 8, 8)])])
+def test_the_sound_encoder_is_the_papers_classifier(layers: int, last: list[tuple[int, ...]]) -> None:
+    encoder = ClassifierEncoder(1, (64, 64), NetworkConfig(layers=layers), [])
+    made = shapes_of(encoder, (nn.Conv2d, nn.Linear), torch.rand(2, 1, 64, 64), "real")
+    assert made == [(4, 32, 32), (8, 16, 16), (16, 8, 8), *last, (1024,), (128,), (64,)]
+    assert [m.p for m in encoder.modules() if isinstance(m, nn.Dropout)] == pytest.approx([0.3, 0.2])
+
+
+def test_the_picture_encoder_is_the_papers_classifier() -> None:
+    encoder = ClassifierEncoder(3, (64, 64), NetworkConfig(layers=4), [])
+    made = shapes_of(encoder, (nn.Conv2d, nn.Linear), torch.rand(2, 3, 64, 64), "real")
+    assert made[:6] == [(16, 64, 64)] * 2 + [(32, 32, 32)] * 2 + [(64, 32, 32)] * 2
+    assert made[6:] == [(1024,), (128,), (64,)]
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("size", [(64, 64), (33, 70), (128, 32)])
+def test_encoders_take_any_size(channels: int, size: tuple[int, int]) -> None:
+    encoder = ClassifierEncoder(channels, size, NetworkConfig(layers=4, width=0.125), [])
+    assert encoder(torch.rand(2, channels, *size), "real").shape == (2, 64, 1, 1)
+
+
+def test_another_number_of_layers_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"3 or 4, not 7.*network\.encoder=conv"):
+        ClassifierEncoder(1, (64, 64), NetworkConfig(), [])
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_generator_and_discriminator_have_the_papers_sizes(channels: int) -> None:
+    network = load_config("s2i-c").network
+    generator = Generator(channels, (64, 64), network, latent=10)
+    made = shapes_of(generator, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
+    assert generator.first.in_features == 74
+    assert generator.start == (512, 4, 4)
+    assert made == [(256, 8, 8), (128, 16, 16), (64, 32, 32), (channels, 64, 64)]
+    discriminator = MatchingDiscriminator(channels, (64, 64), 1.0)
+    features = discriminator.features(torch.rand(2, channels, 64, 64))
+    assert features.shape == (2, 512, 4, 4)
+    assert discriminator(features, torch.rand(2, 64)).shape == (2,)
+
+
+@pytest.mark.parametrize("preset", RIVALS)
+def test_the_first_stage_moves_the_encoder_alone(preset: str) -> None:
+    method, batch = make(preset)
+    method.pretraining, before = True, parameters(method)
+    losses = method.train_step(batch, method.optimizers(), seeded())
+    assert losses.keys() == {"encoder"}
+    assert moved(method, before) == {"encoder", "helper"}
+
+
+@pytest.mark.parametrize("preset", RIVALS)
+def test_the_second_stage_moves_everything_else(preset: str) -> None:
+    method, batch = make(preset)
+    before = parameters(method)
+    losses = method.train_step(batch, method.optimizers(), seeded())
+    assert losses.keys() == {"discriminator", "adversarial"}
+    assert moved(method, before) == {"generator", "discriminator"}
+
+
+def test_discriminator_and_generator_play_in_turn() -> None:
+    method, batch = make("s2i-c")
+    code, before = method._code(batch), parameters(method)
+    fake = method._fake(code, batch, seeded())
+    optimizers = method.optimizers()
+    loss = method.discriminator_loss(code, fake.detach(), batch, seeded())
+    loss.backward()
+    optimizers["discriminator"].step()
+    assert moved(method, before) == {"discriminator"}
+    before = parameters(method)
+    method.zero_grad()
+    method.adversarial_loss(code, fake, batch).backward()
+    for optimizer in optimizers.values():
+        optimizer.step()
+    assert moved(method, before) == {"generator"}
+
+
+def test_only_s2i_n_has_no_wrong_pairs() -> None:
+    for preset, counts in (("s2i-c", True), ("s2i-n", False)):
+        method, batch = make(preset)
+        code = method._code(batch)
+        with torch.no_grad():
+            losses = {float(method.discriminator_loss(code, batch.visual, batch, seeded(s))) for s in range(8)}
+        assert (len(losses) > 1) == counts  # what is drawn is the wrong partners, and nothing else
+
+
+def test_codes_have_no_dropout_while_the_generator_learns() -> None:
+    method, batch = make("s2i-c")
+    method.train()
+    torch.testing.assert_close(method._code(batch), method._code(batch), rtol=0, atol=0)
+    first, second = (float(method.encoder_loss(batch).detach()) for _ in range(2))
+    assert first != second
+
+
+@pytest.mark.parametrize("preset", ["s2i-c", "s2i-a"])
+def test_an_encoder_learns_a_batch_by_heart(preset: str) -> None:
+    method, batch = make(preset, "options.encoder_optimizer.learning_rate=0.003")
+    method.pretraining, optimizers = True, method.optimizers()
+    losses = [float(method.train_step(batch, optimizers, seeded(step))["encoder"]) for step in range(100)]
+    assert min(losses[-10:]) < losses[0] / 2
+
+
+def test_a_batch_can_be_overfitted() -> None:
+    rates = ["train.generator.learning_rate=0.002", "train.discriminator.learning_rate=0.0005"]
+    method, batch = make("s2i-c", "network.picture_size=16", *rates, size=3)
+    colours = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
+    batch = batch._replace(visual=0.8 * colours[:, :, None, None].expand(-1, -1, 16, 16))
+    optimizers = method.optimizers()
+    for pretraining, steps in ((True, 60), (False, 150)):
+        method.pretraining = pretraining
+        for step in range(steps):
+            method.train_step(batch, optimizers, seeded(step))
+    made = method._fake(method._code(batch), batch, seeded()).detach()
+    assert float((made - batch.visual).mean(dim=(2, 3)).abs().mean()) < 0.2  # what tells the classes apart is 1.6
+
+
+@pytest.mark.parametrize(
+    ("settings", "classes", "fault"),
+    [
+        (["options.encoder_epochs=3"], CLASSES, r"encoder_epochs \(3\) leaves none of train\.epochs \(3\)"),
+        ([], ("cello",), r"needs two classes.*options\.encoder=autoencoder"),
+        (["network.layers=6"], CLASSES, "3 or 4, not 6"),
+        (["loss_weights.adversarial=1"], CLASSES, "loss_weights"),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(
+    settings: list[str], classes: tuple[str, ...], fault: str
+) -> None:
+    with pytest.raises(ConfigError, match=fault):
+        Conditional(tiny("s2i-c", *settings), classes, FeatureSettings())
+
+
+@pytest.mark.parametrize("preset", RIVALS)
+def test_a_small_rival_is_its_paper_sized_one_but_for_its_size(preset: str) -> None:
+    paper, small = load_config(preset), load_config(f"{preset}-small")
+    assert small.options == {**paper.options, "encoder_epochs": small.options["encoder_epochs"]}
+    assert small.network == replace(paper.network, width=0.5)
+
+
+@pytest.fixture(scope="module")
+def rivals(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A finished run of one rival in each direction."""
+    runs = {preset: tmp_path_factory.mktemp("rivals") / preset for preset in ("s2i-c", "i2s")}
+    for preset, out in runs.items():
+        assert train_run(tiny(preset), prepared, out).finished
+    return runs
+
+
+def test_pre_training_is_a_stage_of_the_run_and_of_its_log(rivals: dict[str, Path]) -> None:
+    log = [json.loads(line) for line in (rivals["s2i-c"] / "metrics.jsonl").read_text().splitlines()]
+    stages = {line["step"]: "encoder" in line for line in log if "validation" not in line}
+    assert stages == {3: True, 6: True, 9: False}  # 48 pairs, batches of 16, two epochs of three
+    assert [line["step"] for line in log if "validation" in line] == [9]
+    assert [file.name for file in (rivals["s2i-c"] / "samples").iterdir()] == ["epoch_0003.png"]
+
+
+def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) -> None:
+    config = tiny("s2i-c", "train.average=0.9", "train.final_learning_rate=0.1")
+    train_run(config, prepared, tmp_path / "whole")
+    for step in (2, 6, 7):  # in the first stage, at its end, in the second
+        broken = train_run(config, prepared, tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
+        assert (broken.step, broken.finished) == (step, False)
+    assert train_run(config, prepared, tmp_path / "broken", resume=True).finished
+    first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    # The averaged model uses the very encoder that its generator learnt with.
+    for name, weights in first.items():
+        if name.startswith("inference.encoder."):
+            torch.testing.assert_close(weights, first[f"method.{name}"])
+
+
+def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> None:
+    trained = load_checkpoint(rivals["s2i-c"] / "last.safetensors", torch.device("cpu"))
+    made = translate(trained, "a2v", torch.zeros(2, 1, 32, 32), Choices(samples=3))
+    assert made.shape == (6, 3, 32, 32)
+    with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
+        translate(trained, "v2a", torch.zeros(2, 3, 32, 32), Choices())
+    with pytest.raises(CheckpointError, match="cannot take 2 hops"):
+        translate(trained, "a2v", torch.zeros(2, 1, 32, 32), Choices(hops=2))
+
+
+@pytest.mark.parametrize(
+    ("preset", "table", "rows"), [("s2i-c", "S2I", {"V-A", "GV-A"}), ("i2s", "I2S", {"V-A", "GA-V"})]
+)
+def test_a_rival_is_judged_in_its_direction(
+    prepared: Path, rivals: dict[str, Path], preset: str, table: str, rows: set[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    command = ["cmcgan", "evaluate", str(prepared), "--checkpoint", str(rivals[preset]), "--latents", "2", "--quiet"]
+    said = []
+    for arguments in ([*command, "--json"], command):
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit, match="0"):
+            app.main()
+        said.append(capsys.readouterr().out)
+    found = json.loads(said[0])
+    assert found["table1"].keys() == found["quality"].keys() == {table}
+    assert found["table1"][table].keys() == {"1"}
+    assert found["quality"][table].keys() == {"1", "real"}
+    assert {row for row in found["table2"] if " " not in row} == {"V", "A", *rows}
+    assert {row for row in found["retrained"] if " " not in row} == rows
+    assert f"{table} direct *" in said[1]
+    assert {"S2I", "I2S"}.intersection(said[1].split()) == {table}
+
+
+def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict[str, Path], tmp_path: Path) -> None:
+    run = rivals["s2i-c"]
+    trained, classifier = (
+        load_checkpoint(run / f"{n}.safetensors", torch.device("cpu")) for n in ("last", "classifier")
+    )
+    assert classifier.about.temperatures.keys() == {"V-A", "GV-A"}
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(22_050) / 10) / 2, 44_100)
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    given_sound = classify_files(trained, classifier, tmp_path / "a.wav", None, Choices())
+    assert (given_sound.generated, given_sound.calibrated) == ("visual", True)
+    with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
+        classify_files(trained, classifier, None, tmp_path / "a.png", Choices())
+    assert open_maker(run, seed=0).makes("a") == ("picture",)
+    assert open_maker(rivals["i2s"], seed=0).makes("a") == ("sound",)
+
+
+def test_a_rival_is_exported(rivals: dict[str, Path], tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    exported = export_onnx(rivals["i2s"] / "last.safetensors", "v2a", tmp_path / "i2s.onnx")
+    assert exported.hops == 1
+    assert ("batch", 1, 32, 32) in exported.shapes.values()
+    with pytest.raises(CheckpointError, match="cannot take 2 hops"):
+        export_onnx(rivals["i2s"] / "last.safetensors", "v2a", tmp_path / "i2s.onnx", hops=2)
+
+
+def test_the_paper_sized_rivals_are_much_smaller_than_cmcgan() -> None:
+    sizes = {p: count_parameters(Conditional(load_config(p), CLASSES, FeatureSettings()).inference) for p in RIVALS}
+    assert sizes["s2i-c"] == sizes["s2i-n"] == sizes["s2i-a"]
+    assert round(sizes["s2i-c"] / 1e6, 1) == 6.1
+    assert round(sizes["i2s"] / 1e6, 1) == 21.9

@@ -1,0 +1,100 @@
+"""Sounds and pictures that belong together by class only, as in INIS, from their folders to what is generated."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from PIL import Image
+from test_conditional import TINY
+
+from cmcgan_cli import app
+from cmcgan_core.checkpoint import load_checkpoint
+from cmcgan_core.config import load_config
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.evaluate import evaluate
+from cmcgan_core.training import train_run
+from cmcgan_core.translate import Choices, picture_to_sounds, sound_to_pictures
+
+PITCHES = {"drum": 110, "piano": 880}
+COLOURS = {"drum": (200, 30, 30), "piano": (30, 30, 200)}
+SMALLEST = ["train.epochs=1", "train.batch_size=8"]
+#: Every method, with what makes it small, and the representation that it is trained on.
+METHODS = {
+    "cmcgan": ("tiny", SMALLEST, "lms"),
+    "cmcgan on coefficients": ("tiny", SMALLEST, "mfcc"),
+    "s2i-c": ("s2i-c", [*TINY, "train.batch_size=8"], "lms"),
+    "i2s on amplitudes": ("i2s", [*TINY, "train.batch_size=8"], "stft"),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five sounds of two seconds and seven pictures for each of two classes, in folders of their own."""
+    root = tmp_path_factory.mktemp("inis")
+    rng = np.random.default_rng(0)
+    for label, pitch in PITCHES.items():
+        for folder in ("sounds", "images"):
+            (root / folder / label).mkdir(parents=True)
+        for number in range(5):
+            tone = np.sin(2 * np.pi * pitch * (1 + number / 50) * np.arange(88_200) / 44_100) * 0.5
+            soundfile.write(root / "sounds" / label / f"{number}.wav", tone + rng.normal(0, 0.01, 88_200), 44_100)
+        for number in range(7):
+            noise = rng.integers(-20, 20, (40, 60, 3))
+            picture = (np.array(COLOURS[label]) + noise).clip(0, 255).astype(np.uint8)
+            Image.fromarray(picture).save(root / "images" / label / f"{number}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
+    """The folders prepared in a representation, by the command."""
+    out = tmp_path_factory.mktemp("prepared")
+
+    def make(representation: str) -> Path:
+        if not (out / representation).exists():
+            argv = ["cmcgan", "prepare", folders, "--representation", representation, "--out", out / representation,
+                    "--split", "0.6,0.2,0.2", "--workers", "1", "--quiet"]  # fmt: skip
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(sys, "argv", list(map(str, argv)))
+                with pytest.raises(SystemExit, match="0"):
+                    app.main()
+        return out / representation
+
+    return make
+
+
+@pytest.mark.parametrize("representation", ["lms", "mfcc"])
+def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) -> None:
+    dataset = PairDataset(prepare(representation))
+    assert dataset.classes == ("drum", "piano")
+    assert dataset.settings.representation == representation
+    assert {split: len(PairDataset(dataset.root, split)) for split in ("train", "validation", "test")} == {
+        "train": 24, "validation": 8, "test": 8,
+    }  # fmt: skip
+    assert all(pair.sound_file.split("/")[-2] == pair.picture_file.split("/")[-2] for pair in dataset.pairs)
+    stored = dataset.read([0])
+    assert stored.levels.shape == (1, dataset.settings.n_mels, 44)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name: str) -> None:
+    preset, settings, representation = METHODS[name]
+    data, out = prepare(representation), tmp_path / "run"
+    config = load_config(preset, settings=settings)
+    assert train_run(config, data, out).finished
+    trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
+    found = evaluate(out, data, latents=1, thorough=False)
+    directions = trained.inference.directions
+    assert found.table1.keys() == {{"a2v": "S2I", "v2a": "I2S"}[direction] for direction in directions}
+    if "a2v" in directions:
+        side = config.network.picture_size
+        assert sound_to_pictures(trained, torch.zeros(22_050), Choices()).shape == (1, side, side, 3)
+    if "v2a" in directions:
+        waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), Choices(samples=2))
+        assert waveforms.shape == (2, 22_050)
+        assert levels.shape == (2, trained.about.settings.n_mels, 44)
+        decibels = found.quality["I2S"]["1"].log_spectral_distance
+        assert (decibels is None) == (representation == "mfcc")

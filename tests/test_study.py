@@ -1,0 +1,86 @@
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import COUNTS, write_dataset
+from test_training import interrupt_at
+
+from cmcgan_cli import app
+from cmcgan_core import study
+from cmcgan_core.config import load_config
+from cmcgan_core.errors import DataError
+from cmcgan_core.study import study_representations
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The papers' classifiers, trained for twelve steps."""
+    quick = ["train.epochs=4", "train.least_steps=1", "train.batch_size=16"]
+    monkeypatch.setattr(study, "load_config", lambda preset: load_config(preset, settings=quick))
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> list[Path]:
+    """The same pairs, said to be of two representations."""
+    lms, cqt = (write_dataset(tmp_path / name) for name in ("lms", "cqt"))
+    about = cqt / "dataset.toml"
+    about.write_text(about.read_text().replace('representation = "lms"', 'representation = "cqt"'))
+    return [lms, cqt]
+
+
+def test_the_study_prints_our_figures_beside_the_papers(
+    data: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["cmcgan", "evaluate", *map(str, data), "--study", "representations", "--quiet"]
+    said = []
+    for arguments in ([*command, "--json"], command):
+        monkeypatch.setattr(sys, "argv", arguments)
+        with pytest.raises(SystemExit, match="0"):
+            app.main()
+        said.append(capsys.readouterr().out)
+    found = json.loads(said[0])
+    rows = [(row["representation"], row["layers"], row["paper"]) for row in found["rows"]]
+    assert rows == [("lms", 3, 0.8412), ("lms", 4, 0.8744), ("cqt", 3, 0.73), ("cqt", 4, 0.7778)]
+    assert found["pairs"] == {"test": 3 * COUNTS["test"], "train": 3 * COUNTS["train"]}
+    assert all(0 <= row["accuracy"]["micro"] <= 1 for row in found["rows"])
+    for figure in ("LMS", "CQT", "0.8744", "0.7300"):
+        assert figure in said[1]
+
+
+def test_an_interrupted_study_goes_on(data: list[Path]) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        study_representations(data, on_progress=interrupt_at(5))
+    kept = data[0] / "judges" / "cmav-3-a-0" / "last.safetensors"
+    assert study_representations(data[:1]).rows == study_representations(data[:1]).rows
+    written = kept.stat().st_mtime_ns
+    study_representations(data[:1])
+    assert kept.stat().st_mtime_ns == written
+
+
+def test_only_the_same_pairs_are_compared(data: list[Path], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"are both lms.*--representation"):
+        study_representations([data[0], write_dataset(tmp_path / "again")])
+    index = (data[1] / "index.csv").read_text()
+    (data[1] / "index.csv").write_text(index.replace("cello-test_000", "cello-test_999"))
+    with pytest.raises(DataError, match="has other test pairs than"):
+        study_representations(data)
+    with pytest.raises(DataError, match="no pairs in its tset split"):
+        study_representations(data, split="tset")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "fault"),
+    [
+        (["a", "b"], "several are for --study representations"),
+        (["a", "--study", "sizes"], "there is no study 'sizes'"),
+        (["a", "--study", "representations", "--checkpoint", "box"], "trains its own classifiers"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(
+    arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["cmcgan", "evaluate", *arguments])
+    with pytest.raises(SystemExit, match="2"):
+        app.main()
+    assert fault in " ".join(capsys.readouterr().err.replace("│", " ").split())

@@ -1,0 +1,96 @@
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import tiny_config, write_dataset
+
+from cmcgan_cli import app
+from cmcgan_core.config import NetworkConfig
+from cmcgan_core.data.dataset import Loader, PairDataset
+from cmcgan_core.data.wrong import PosePartners, moments, wrong_poses
+from cmcgan_core.errors import DataError
+from cmcgan_core.training import plan_run, train_run
+
+NETWORK = NetworkConfig(picture_size=32, lms_frames=16)
+CPU = torch.device("cpu")
+#: Two cellists, of whom one is heard again much later, and a flute.
+RECORDINGS = ["cello-1", "cello-1", "cello-1", "cello-2", "flute", "flute"]
+STARTS = [0.0, 4.5, 9.5, 0.0, 0.0, 4.999]
+LABEL = torch.tensor([0, 0, 0, 0, 1, 1])
+
+
+def test_a_wrong_pose_is_of_the_class_and_of_another_recording_or_time() -> None:
+    moment, generator = moments(RECORDINGS, STARTS), torch.Generator().manual_seed(0)
+    cellos = [wrong_poses(LABEL[:4], moment[:4], generator) for _ in range(100)]
+    drawn = [sorted(set(column.tolist())) for column in torch.stack(cellos, dim=1)]
+    assert drawn == [[2, 3], [2, 3], [0, 1, 3], [0, 1, 2]]
+
+
+def test_a_pair_without_another_pose_is_said() -> None:
+    with pytest.raises(DataError, match="another pose"):
+        wrong_poses(LABEL, moments(RECORDINGS, STARTS), torch.Generator())
+
+
+def test_partners_in_a_split_are_the_same_as_in_a_batch() -> None:
+    partners, generator = PosePartners(LABEL, moments(RECORDINGS, STARTS)), torch.Generator().manual_seed(0)
+    assert partners.items == [0, 1, 2, 3]
+    drawn = [sorted({partners.draw(item, generator) for _ in range(100)}) for item in partners.items]
+    assert drawn == [[2, 3], [2, 3], [0, 1, 3], [0, 1, 2]]
+
+
+@pytest.mark.parametrize("size", [2, 7])
+def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> None:
+    loader = Loader(PairDataset(prepared, "train"), NETWORK, size, 0, CPU, by="pose")
+    for batch in loader.epoch(0):
+        wrong = wrong_poses(batch.label, batch.moment, torch.Generator().manual_seed(0))
+        assert torch.equal(batch.label[wrong], batch.label)
+        assert bool(((batch.moment[wrong] - batch.moment).abs() >= 5000).all())
+
+
+def test_recordings_that_are_too_short_have_no_wrong_poses(prepared: Path) -> None:
+    # A class has one recording of 1.5 s in this split.
+    with pytest.raises(DataError, match=r"no wrong pairs by pose.*--wrong-pairs class"):
+        Loader(PairDataset(prepared, "validation"), NETWORK, 8, 0, CPU, by="pose")
+
+
+def one_class(out: Path) -> Path:
+    """The dataset, of which only the cellos are left."""
+    data = write_dataset(out)
+    head, *lines = (data / "index.csv").read_text().splitlines()
+    kept = [line for line in lines if ",cello," in line]
+    (data / "index.csv").write_text("\n".join([head, *kept]) + "\n")
+    about = (data / "dataset.toml").read_text().replace('["cello", "flute", "tuba"]', '["cello"]')
+    (data / "dataset.toml").write_text(about.replace("pairs = 69", f"pairs = {len(kept)}"))
+    for file in (data / "shards").iterdir():
+        np.save(file, np.load(file)[[i for i, line in enumerate(lines) if ",cello," in line]])
+    return data
+
+
+def test_one_instrument_trains_by_pose_and_not_by_class(tmp_path: Path) -> None:
+    data = one_class(tmp_path / "data")
+    by_class, by_pose = (tiny_config("train.epochs=1", f"train.wrong_pairs={by}") for by in ("class", "pose"))
+    with pytest.raises(DataError, match="of two classes"):
+        plan_run(by_class, data)
+    assert plan_run(by_pose, data)["pairs"] == 12  # the four in the middle are nowhere 5 s away
+    assert train_run(by_pose, data, tmp_path / "run").finished
+    assert not (tmp_path / "run" / "classifier.safetensors").exists()
+
+
+def test_the_command_names_the_setting(
+    prepared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = ["cmcgan", "train", str(prepared), "--preset", "tiny", "--wrong-pairs"]
+    for by, code in (("pose", "0"), ("colour", "1")):
+        monkeypatch.setattr(sys, "argv", [*command, by, "--dry-run", "--json"])
+        with pytest.raises(SystemExit, match=code):
+            app.main()
+        said = capsys.readouterr()
+        if code == "0":
+            planned = json.loads(said.out)
+            assert planned["config"]["train"]["wrong_pairs"] == "pose"
+            assert planned["pairs"] == 36  # of 48; the four in the middle of each class are nowhere 5 s away
+        else:
+            assert "train.wrong_pairs: should be one of 'class', 'pose', not 'colour'" in said.err
