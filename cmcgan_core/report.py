@@ -84,7 +84,8 @@ def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str 
         quality=QUALITY,
         kinds=KINDS,
         examples=make_examples(compared.entries, data, seed=seed, device=device),
-        accuracies=[_accuracies(compared.entries, direction) for direction in first.table1],
+        accuracies=[_accuracies(compared.entries, direction) for direction in _rows(compared, "table1")],
+        table2=_rows(compared, "table2"),
         confusions=[plot for entry in compared.entries for plot in _confusions(entry)],
         curves=_curves(compared.entries),
         settings=_settings(recipes),
@@ -92,6 +93,11 @@ def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str 
         card=_card(data),
         version=__version__,
     )  # fmt: skip
+
+
+def _rows(compared: Comparison, table: str) -> list[str]:
+    """Rows that a table has of any run: those that go one way only have fewer."""
+    return list(dict.fromkeys(row for group in compared.groups for row in group.figures[table]))
 
 
 def _environment() -> Environment:
