@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmcgan_cli.comparison import show_comparison
 from cmcgan_cli.console import (
     Checkpoint,
     Device,
@@ -28,9 +29,16 @@ if TYPE_CHECKING:
 
 def evaluate(
     data: Annotated[
-        list[Path], typer.Argument(help="A prepared dataset (made by: cmcgan prepare); for a study, several.")
+        list[Path],
+        typer.Argument(
+            help="A prepared dataset (made by: cmcgan prepare); for a study, several; with --compare, runs after it."
+        ),
     ],
     checkpoint: Checkpoint = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Set the named runs side by side.")] = False,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder to write everything to, as one HTML page.", show_default=False)
+    ] = None,
     study: Annotated[
         str | None,
         typer.Option(help="representations: CMAV's sound classifiers on each dataset; judges no model."),
@@ -45,7 +53,8 @@ def evaluate(
 ) -> None:
     """Judge a trained model on a whole split, beside the paper's Tables 1 and 2.
 
-    The judges are classifiers, trained once on the real training pairs and kept beside the dataset.
+    The judges are classifiers, trained once on the real training pairs and kept beside the dataset. What was judged
+    already in the same way is not judged again.
 
     Examples:
 
@@ -53,26 +62,55 @@ def evaluate(
 
       cmcgan evaluate prepared/sub_urmp --checkpoint runs/sub_urmp-small --json > evaluation.json
 
+      cmcgan evaluate prepared/sub_urmp --compare runs/a runs/b runs/c --report report
+
       cmcgan evaluate prepared/urmp prepared/urmp-cqt --study representations
     """
     if study is not None:
         if study != "representations":
             raise typer.BadParameter(f"there is no study {study!r}; give representations", param_hint="--study")
-        if checkpoint is not None:
-            raise typer.BadParameter("a study trains its own classifiers; leave it out", param_hint="--checkpoint")
+        for option, given in (("--checkpoint", checkpoint), ("--compare", compare or None), ("--report", report)):
+            if given is not None:
+                raise typer.BadParameter("a study trains its own classifiers; leave it out", param_hint=option)
         _study_representations(data, split, seed, device, as_json=as_json, quiet=quiet)
         return
-    if len(data) > 1:
-        raise typer.BadParameter("give one dataset; several are for --study representations", param_hint="DATA")
-    from cmcgan_core.evaluate import evaluate as run_evaluation
+    from cmcgan_core.comparison import compare as run_comparison
+    from cmcgan_core.report import require_matplotlib, write_report
 
+    dataset, *runs = data
+    if (fault := _fault(runs, checkpoint, compare=compare, confusion=confusion)) is not None:
+        raise typer.BadParameter(fault)
+    if report is not None:
+        require_matplotlib()
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
-        found = run_evaluation(
-            checkpoint, data[0], split=split, latents=latents, seed=seed, device=device, on_progress=draw
+        compared = run_comparison(
+            runs or [checkpoint], dataset, split=split, latents=latents, seed=seed, device=device, on_progress=draw
         )
+        page = None if report is None else write_report(compared, dataset, report, seed=seed, device=device)
     if as_json:
-        emit_json(found.to_dict())
-        return
+        emit_json(compared.to_dict() if compare else compared.entries[0].evaluation.to_dict())
+    elif compare:
+        show_comparison(compared)
+        note(summary(compared.entries[0].evaluation), quiet=quiet)
+    else:
+        _show(compared.entries[0].evaluation, confusion=confusion, quiet=quiet)
+    if page is not None:
+        note(f"open {page} in a browser", quiet=quiet)
+
+
+def _fault(runs: list[Path], checkpoint: Path | None, *, compare: bool, confusion: bool) -> str | None:
+    """What is wrong with options that do not go together."""
+    if not compare:
+        several = "give one dataset; several are for --study representations, and runs after it for --compare"
+        return several if runs else None
+    if not runs:
+        return "--compare needs runs: cmcgan evaluate DATA --compare RUN RUN"
+    if checkpoint is not None:
+        return "--compare and --checkpoint do not go together; name all runs after --compare"
+    return "--confusion is of one run; --report has the matrices of all" if confusion else None
+
+
+def _show(found: "Evaluation", *, confusion: bool, quiet: bool) -> None:
     for table in (table1(found), quality(found), table2(found)):
         out().print(table)
     if confusion:

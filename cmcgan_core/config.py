@@ -11,6 +11,7 @@ from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from importlib.resources import files
 from math import isfinite
 from pathlib import Path
+from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from cmcgan_core.errors import ConfigError
@@ -252,15 +253,18 @@ def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noq
     origin = get_origin(hint)
     if origin is Annotated:
         return _convert_number(hint, value, path, faults)
+    if origin is UnionType:
+        (kind,) = (one for one in get_args(hint) if one is not NoneType)
+        return None if value is None else _convert(kind, value, path, faults)
     if origin is Literal:
         if value not in get_args(hint):
             faults.append(f"{path}: should be one of {', '.join(map(repr, get_args(hint)))}, not {value!r}")
         return value
-    if origin is tuple and _is((list, tuple), value, path, "a list", faults):
-        return tuple(_convert(get_args(hint)[0], v, f"{path}[{i}]", faults) for i, v in enumerate(value))
+    if origin in (tuple, list) and _is((list, tuple), value, path, "a list", faults):
+        return origin(_convert(get_args(hint)[0], v, f"{path}[{i}]", faults) for i, v in enumerate(value))
     if origin is dict and _is(Mapping, value, path, "a table", faults):
         return {k: _convert(get_args(hint)[1], v, f"{path}.{k}", faults) for k, v in value.items()}
-    if origin in (tuple, dict) or hint is Any:
+    if origin in (tuple, list, dict) or hint is Any:
         return value
     return _convert_scalar(hint, value, path, faults)
 

@@ -1,11 +1,41 @@
-"""Results as an HTML page."""
+"""Results as HTML pages. `docs/evaluation.md` says what each figure is."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
-from cmcgan_core.config import Config
-from cmcgan_core.evaluate import Evaluation
+from cmcgan_core import __version__
+from cmcgan_core.comparison import Comparison, Entry, Figure, differing
+from cmcgan_core.config import Config, load_config
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.evaluate import Evaluation, paper_tables
+from cmcgan_core.examples import data_uri, make_examples
+from cmcgan_core.files import write_text
+from cmcgan_core.plots import confusion, curves, intervals, require_matplotlib
+from cmcgan_core.toml import dump_toml
+
+__all__ = ["demo_page", "report_page", "require_matplotlib", "write_report"]
+
+#: Columns of a log that are no curves.
+CLOCKS = ("step", "epoch", "seconds")
+#: Figures of samples: their label, their name in `scores.Quality`, and the directions that have them.
+QUALITY = (
+    ("L1 to the truth", "l1"),
+    ("SSIM to the truth", "ssim"),
+    ("log-spectral distance, dB", "log_spectral_distance"),
+    ("Fréchet distance", "frechet_distance"),
+    ("kernel distance", "kernel_distance"),
+    ("upper frequencies / real", "high_frequency"),
+    ("spread over z / real", "spread"),
+    ("retrieval: precision at 1", "precision_at_1"),
+    ("retrieval: mean precision", "mean_average_precision"),
+)
+#: What kinds of samples are called.
+KINDS = {"1": "direct", "2": "two hops", "real": "real"}
 
 
 def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], config: Config, seconds: float) -> str:
@@ -17,6 +47,60 @@ def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], 
         config: of the run.
         seconds: that everything took.
     """
+    template = _environment().get_template("demo.html")
+    return template.render(evaluation=evaluation.to_dict(), examples=examples, config=config, seconds=seconds)
+
+
+def write_report(compared: Comparison, data: Path, out: Path, *, seed: int = 0, device: str = "auto") -> Path:
+    """Write everything that is known of evaluated runs as `index.html`, one file that needs no other.
+
+    Args:
+        compared: one run, or several.
+        data: the dataset that they were evaluated on.
+        out: folder.
+        seed: of the first latents that are shown.
+        device: see `choose_device`.
+
+    Returns:
+        The page.
+
+    Raises:
+        ConfigError: Matplotlib is not installed.
+    """
+    require_matplotlib()
+    page = out / "index.html"
+    write_text(page, report_page(compared, data, seed=seed, device=device))
+    return page
+
+
+def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str = "auto") -> str:
+    """The text of `write_report`'s page."""
+    first = compared.entries[0].evaluation
+    recipes = {group.name: group.entries[0].about.config for group in compared.groups}
+    return _environment().get_template("report.html").render(
+        compared=compared,
+        first=first,
+        paper=paper_tables(),
+        quality=QUALITY,
+        kinds=KINDS,
+        examples=make_examples(compared.entries, data, seed=seed, device=device),
+        accuracies=[_accuracies(compared.entries, direction) for direction in _rows(compared, "table1")],
+        table2=_rows(compared, "table2"),
+        confusions=[plot for entry in compared.entries for plot in _confusions(entry)],
+        curves=_curves(compared.entries),
+        settings=_settings(recipes),
+        configurations={name: dump_toml(config.to_dict()) for name, config in recipes.items()},
+        card=_card(data),
+        version=__version__,
+    )  # fmt: skip
+
+
+def _rows(compared: Comparison, table: str) -> list[str]:
+    """Rows that a table has of any run: those that go one way only have fewer."""
+    return list(dict.fromkeys(row for group in compared.groups for row in group.figures[table]))
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("cmcgan_core"),
         autoescape=select_autoescape(),
@@ -24,5 +108,91 @@ def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    template = environment.get_template("demo.html")
-    return template.render(evaluation=evaluation.to_dict(), examples=examples, config=config, seconds=seconds)
+    environment.filters["figure"] = _shown
+    return environment
+
+
+def _shown(figure: Figure | None, form: str = ".3f") -> str:
+    """A figure with its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010).
+
+    A line may break before a bracket, and nowhere in it.
+    """
+    if figure is None:
+        return "–"
+    value = format(figure.value, form)
+    if figure.deviation is not None:
+        return f"{value} ({format(figure.deviation, '.2g' if form.endswith('g') else form)})"
+    if figure.interval is None:
+        return value
+    low, high = (f"{end:.2f}".removeprefix("0") for end in figure.interval)
+    return f"{value} [{low}\N{NO-BREAK SPACE}{high}]"
+
+
+def _plot(svg: str) -> str:
+    """A plot as an address; so that plots share neither names nor styles."""
+    return data_uri("image/svg+xml", svg.encode())
+
+
+def _accuracies(entries: Sequence[Entry], direction: str) -> tuple[str, str]:
+    """Title, and Table 1's rows of one direction as a plot: each run's numbers of hops."""
+    split = entries[0].evaluation.split
+    rows = [
+        (f"{entry.name} {KINDS[hops]}" if len(entries) > 1 else KINDS[hops], parts[split].micro,
+         parts[split].micro_interval)
+        for entry in entries
+        for hops, parts in entry.evaluation.table1.get(direction, {}).items()
+    ]  # fmt: skip
+    real = entries[0].evaluation.real["v" if direction == "S2I" else "a"][split].micro
+    title = f"{direction}: judged accuracy, {split} split"
+    return title, _plot(intervals(title, rows, real))
+
+
+def _confusions(entry: Entry) -> list[tuple[str, str]]:
+    """Titles and matrices of a run's own output."""
+    found = entry.evaluation
+    plots = []
+    for direction, kinds in found.quality.items():
+        title = f"{entry.name}: {direction}, per cent of the true class"
+        plots.append((title, _plot(confusion(title, kinds[str(found.hops)].confusion, found.classes))))
+    return plots
+
+
+def _curves(entries: Sequence[Entry]) -> list[tuple[str, str]]:
+    """Names and plots of everything that the runs' logs have."""
+    names = dict.fromkeys(name for entry in entries for record in entry.log for name in record if name not in CLOCKS)
+    plots = []
+    for name in names:
+        by_run = {
+            entry.name: [(record["step"], record[name]) for record in entry.log if name in record] for entry in entries
+        }
+        plots.append((name, _plot(curves(name, by_run))))
+    return plots
+
+
+def _settings(recipes: Mapping[str, Config]) -> dict[str, dict[str, str]]:
+    """Settings in which recipes differ from the paper's, or from each other."""
+    paper = load_config("paper").to_dict()
+    rows = differing({"as printed": paper, **{name: config.to_dict() for name, config in recipes.items()}})
+    return {name: _written(row) for name, row in rows.items() if name not in ("seed", "preset")}
+
+
+def _written(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as TOML has them, texts without quotes; a dash where there is none."""
+    return {
+        name: "–" if value is None else value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+    }
+
+
+def _card(data: Path) -> dict[str, Any]:
+    """What the dataset is: its `dataset.toml`, and pairs, recordings and players counted by split."""
+    dataset = PairDataset(data)
+    splits = list(dict.fromkeys(pair.split for pair in dataset.pairs))
+    by_class = Counter((pair.label, pair.split) for pair in dataset.pairs)
+    return {
+        "about": dataset.about,
+        "splits": splits,
+        "pairs": {label: [by_class[label, split] for split in splits] for label in dataset.classes},
+        "recordings": [len({p.recording for p in dataset.pairs if p.split == split}) for split in splits],
+        "players": [len({p.player for p in dataset.pairs if p.split == split and p.player}) for split in splits],
+    }

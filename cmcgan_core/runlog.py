@@ -24,8 +24,8 @@ class RunLog:
     def __init__(self, out: Path, step: int) -> None:
         self.out = out
         self.file = out / "metrics.jsonl"
-        kept = [line for line in _lines(self.file) if json.loads(line)["step"] <= step]
-        write_text(self.file, "".join(f"{line}\n" for line in kept))
+        kept = [record for record in read_log(self.file) if record["step"] <= step]
+        write_text(self.file, "".join(f"{json.dumps(record)}\n" for record in kept))
         self.board = _tensorboard(out, step)
         self.started = time.monotonic()
 
@@ -58,13 +58,12 @@ class RunLog:
             self.board.add_image("samples", sheet, epoch, dataformats="HWC")
 
 
-def _lines(file: Path) -> list[str]:
-    """Whole lines of a log; a last one that a crash cut short is left out."""
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """Records of a `metrics.jsonl`, none where it is missing; a last line that a crash cut short is left out."""
     if not file.exists():
         return []
-    return [
-        line for line in file.read_text(encoding="utf-8").splitlines() if line.startswith("{") and line.endswith("}")
-    ]
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 
 def _tensorboard(out: Path, step: int) -> Any:

@@ -24,7 +24,8 @@ LAYERS = [
     "checkpoint",
     "translate",
     "generate completion runs classifiers training classify export",
-    "study model pose judges judging scores evaluate report doctor human_eval",
+    "study model pose judges judging scores evaluate evaluation_cache comparison plots examples report doctor "
+    "human_eval",
     "demonstration",
 ]
 

@@ -1,0 +1,109 @@
+"""Runs side by side; figures worked by hand."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import tiny_config
+
+from cmcgan_core.checkpoint import About, read_about
+from cmcgan_core.comparison import Entry, Figure, compare, differing, grouped, pool, training_seconds
+from cmcgan_core.errors import CheckpointError
+from cmcgan_core.evaluate import Evaluation
+from cmcgan_core.evaluation_cache import evaluate_once
+from cmcgan_core.scores import Accuracy
+
+
+def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds: float | None) -> Entry:
+    """A run whose GV-A is made up."""
+    table2 = {**evaluation.table2, "GV-A": Accuracy(micro, micro / 2, (0.1, 0.9), None)}
+    found = replace(evaluation, table2=table2)
+    return Entry(name, Path(name) / "last.safetensors", about, found, [], seconds, "cpu")
+
+
+@pytest.fixture(scope="module")
+def evaluation(prepared: Path, tiny_run: Path) -> Evaluation:
+    return evaluate_once(tiny_run, prepared, latents=1)
+
+
+@pytest.fixture(scope="module")
+def about(tiny_run: Path) -> About:
+    return read_about(tiny_run / "last.safetensors")
+
+
+def seeded(about: About, seed: int, **changes: Any) -> About:
+    return replace(about, config=replace(about.config, seed=seed, **changes), best=float(seed))
+
+
+def test_seeds_of_one_recipe_are_pooled(about: About, evaluation: Evaluation) -> None:
+    micro, seconds = (0.5, 0.6, 0.1), (10.0, 20.0, 60.0)
+    entries = [entry(f"s{i}", seeded(about, i), evaluation, micro[i], seconds[i]) for i in range(3)]
+    (group,) = grouped(entries)
+    assert group.name == "s0, s1, s2"
+    pooled = group.figures["table2"]["GV-A"]
+    assert pooled["micro"].value == pytest.approx(0.4)
+    # Squared distances from the mean 0.01, 0.04 and 0.09, divided by two: 0.07.
+    assert pooled["micro"].deviation == pytest.approx(0.07**0.5)
+    assert pooled["micro"].interval is None
+    assert pooled["balanced"].value == pytest.approx(0.2)
+    assert group.seconds == Figure(pytest.approx(30), pytest.approx(700**0.5))
+
+
+def test_a_run_alone_keeps_its_interval(about: About, evaluation: Evaluation) -> None:
+    (group,) = grouped([entry("one", about, evaluation, 0.5, None)])
+    assert group.figures["table2"]["GV-A"]["micro"] == Figure(0.5, interval=(0.1, 0.9))
+    assert group.seconds is None
+
+
+def test_what_differs_in_more_than_the_seed_is_not_pooled(about: About, evaluation: Evaluation) -> None:
+    others = [
+        seeded(about, 1, judge="judge-small"),
+        replace(seeded(about, 1), step=about.step - 1),
+        replace(seeded(about, 1), content="another dataset"),
+        about,  # the same seed again: no second draw
+    ]
+    for other in others:
+        runs = [entry("a", about, evaluation, 0.5, 1), entry("b", other, evaluation, 0.5, 1)]
+        assert [group.name for group in grouped(runs)] == ["a", "b"]
+
+
+def test_a_row_that_one_run_lacks_is_in_no_mean() -> None:
+    accuracy = Accuracy(0.5, 0.5, None, None)
+    assert pool([{"GV-A": accuracy, "GA-V": accuracy}, {"GV-A": accuracy}]).keys() == {"GV-A"}
+    assert pool([{"l1": 0.5}, {"l1": None}]) == {"l1": None}
+
+
+def test_what_a_judge_says_of_real_samples_does_not_vary_with_the_seed() -> None:
+    accuracy = Accuracy(0.5, 0.25, (0.4, 0.6), None)
+    assert pool([accuracy, accuracy]) == {"micro": Figure(0.5, interval=(0.4, 0.6)), "balanced": Figure(0.25)}
+
+
+def test_training_time_adds_up_what_an_interrupted_run_took() -> None:
+    assert training_seconds([{"seconds": s} for s in (3, 8, 2, 6, 1)]) == 8 + 6 + 1
+    assert training_seconds([]) is None
+
+
+def test_settings_that_differ_are_named() -> None:
+    a, b = tiny_config("train.epochs=3").to_dict(), tiny_config("train.epochs=4").to_dict()
+    assert differing({"a": a, "b": b}) == {"train.epochs": {"a": 3, "b": 4}}
+
+
+def test_comparison_knows_what_each_run_cost(prepared: Path, tiny_run: Path) -> None:
+    found = compare([tiny_run, tiny_run / "best.safetensors"], prepared, latents=1)
+    first = found.entries[0]
+    assert first.device == "cpu"
+    assert first.seconds == pytest.approx(
+        json.loads((tiny_run / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
+    )
+    plain = json.loads(json.dumps(found.to_dict()))
+    assert plain["paper"]["table2"]["V"] == 0.9531
+    assert plain["runs"][0]["steps"] == first.about.step
+    micro = plain["groups"][0]["figures"]["table1"]["S2I"]["1"]["test"]["micro"]
+    assert micro["value"] == plain["runs"][0]["evaluation"]["table1"]["S2I"]["1"]["test"]["micro"]
+
+
+def test_a_run_is_not_compared_with_itself(prepared: Path, tiny_run: Path) -> None:
+    with pytest.raises(CheckpointError, match="named twice"):
+        compare([tiny_run, tiny_run / "last.safetensors"], prepared)

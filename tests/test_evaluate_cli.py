@@ -1,0 +1,72 @@
+"""`cmcgan evaluate --compare` and `--report`."""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from cmcgan_cli import app
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call `cmcgan evaluate` with arguments: exit code, standard output, standard error."""
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cmcgan", "evaluate", *map(str, arguments)])
+        monkeypatch.setenv("COLUMNS", "100")
+        try:
+            app.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
+
+
+def test_runs_are_compared_in_one_table(run: Run, prepared: Path, tiny_run: Path) -> None:
+    best = tiny_run / "best.safetensors"
+    code, out, err = run(prepared, "--compare", tiny_run, best, "--latents", 1)
+    assert code == 0
+    for whole in ("S2I two hops, 2nd judge", "GV-A", "0.9861", "I2S Fréchet distance", "training, s", "tiny"):
+        assert whole in out, "a label is missing, or broken over two lines"
+    assert max(map(len, out.splitlines())) <= 100
+    assert "12 test pairs of 3 recordings" in err
+
+
+def test_a_comparison_is_json_for_a_script(run: Run, prepared: Path, tiny_run: Path) -> None:
+    code, out, _ = run(prepared, "--compare", tiny_run, "--latents", 1, "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert [one["name"] for one in found["runs"]] == ["tiny"]
+    assert found["groups"][0]["figures"]["table2"]["V"]["micro"]["deviation"] is None
+
+
+def test_a_report_is_written_beside_the_tables(run: Run, prepared: Path, tiny_run: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="install it with: uv sync")
+    code, out, err = run(prepared, "-c", tiny_run, "--latents", 1, "--report", tmp_path / "report")
+    assert code == 0
+    assert "Table 2" in out
+    assert f"open {tmp_path / 'report' / 'index.html'}" in err.replace("\n", "")
+    assert [file.name for file in (tmp_path / "report").iterdir()] == ["index.html"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--compare"], "needs runs"),
+        (["run"], "for --compare"),
+        (["--compare", "run", "-c", "other"], "do not go together"),
+        (["--compare", "run", "--confusion"], "--report has the matrices"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(run: Run, prepared: Path, arguments: list[str], said: str) -> None:
+    code, _, err = run(prepared, *arguments)
+    assert code == 2
+    assert said in " ".join(err.replace("│", " ").split())
