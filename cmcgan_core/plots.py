@@ -87,7 +87,7 @@ def _drawing(size: tuple[float, float]) -> Iterator[tuple["Axes", list[str]]]:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    settings = {
+    settings: dict[Any, Any] = {
         "svg.fonttype": "none", "svg.hashsalt": "cmcgan", "font.family": "sans-serif", "font.size": 8,
         "axes.titlesize": 9, "axes.spines.top": False, "axes.spines.right": False, "text.parse_math": False,
     }  # fmt: skip
