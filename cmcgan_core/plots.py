@@ -4,7 +4,7 @@ import importlib.util
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cmcgan_core.errors import ConfigError
 
