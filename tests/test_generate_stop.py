@@ -16,22 +16,16 @@ CLIPS = 200
 
 
 def start(tmp_path: Path, run: Path) -> "subprocess.Popen[str]":
-    command = [
-        sys.executable,
-        "-m",
-        "cmcgan_cli",
-        "generate",
-        "--from",
-        "clips",
-        "--out",
-        "made",
-        "-c",
-        str(run),
-        "--json",
-    ]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    arguments = ["generate", "--from", "clips", "--out", "made", "-c", str(run), "--json"]
     return subprocess.Popen(
-        command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "cmcgan_cli", *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # Whoever runs the tests in the background has told them to ignore SIGINT, and they would hand that down.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - there are no threads
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
