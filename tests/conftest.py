@@ -1,7 +1,9 @@
 """What several test modules share."""
 
 import csv
-from collections.abc import Iterator
+import io
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -16,6 +18,29 @@ from cmcgan_core.toml import dump_toml
 CLASSES = ("cello", "flute", "tuba")
 #: Pairs of a class in each split of the `prepared` dataset.
 COUNTS = {"train": 16, "validation": 3, "test": 4}
+
+
+#: Calls `cmcgan` with arguments: exit code, standard output, standard error.
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def cmcgan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """The command line, called as from a shell; `listed` is standard input."""
+    from cmcgan_cli import app
+
+    def call(*arguments: object, listed: str = "") -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["cmcgan", *map(str, arguments)])
+        monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
+        try:
+            app.main()
+            code = 0
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return call
 
 
 @pytest.fixture(autouse=True)

@@ -1,36 +1,19 @@
 import csv
 import io
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import CLASSES
+from conftest import CLASSES, Run
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
-
-from cmcgan_cli import app
-
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(tiny_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call `cmcgan classify` with arguments and the tiny run: exit code, standard output, standard error."""
-
-    def call(*arguments: object, listed: str = "") -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cmcgan", "classify", *map(str, arguments), "-c", str(tiny_run)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
-        try:
-            app.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def run(cmcgan: Run, tiny_run: Path) -> Run:
+    """Call `cmcgan classify` with the tiny run and arguments."""
+    return partial(cmcgan, "classify", "-c", tiny_run)
 
 
 @pytest.fixture

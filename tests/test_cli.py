@@ -1,36 +1,22 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from conftest import Run
 from media_fixtures import plain, write_video
 from PIL import Image
 
-from cmcgan_cli import app
-
 COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "export", "plugins", "doctor"]
-Run = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call `cmcgan` with arguments: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cmcgan", *map(str, arguments)])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def run(cmcgan: Run) -> Run:
+    """Call `cmcgan` with arguments."""
+    return cmcgan
 
 
 @pytest.fixture

@@ -1,33 +1,18 @@
 """`cmcgan evaluate --compare` and `--report`."""
 
 import json
-import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-
-from cmcgan_cli import app
-
-Run = Callable[..., tuple[int, str, str]]
+from conftest import Run
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call `cmcgan evaluate` with arguments: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cmcgan", "evaluate", *map(str, arguments)])
-        monkeypatch.setenv("COLUMNS", "100")
-        try:
-            app.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def run(cmcgan: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Call `cmcgan evaluate` with arguments, in a terminal of 100 columns."""
+    monkeypatch.setenv("COLUMNS", "100")
+    return partial(cmcgan, "evaluate")
 
 
 def test_runs_are_compared_in_one_table(run: Run, prepared: Path, tiny_run: Path) -> None:

@@ -6,38 +6,26 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import Run
 from human_eval_fixtures import join, make_study, rate_all, real_pairs
 from PIL import Image
 
-from cmcgan_cli import app
 from cmcgan_core.human_eval.blocks import picture_blocks
 from cmcgan_core.human_eval.draw import write_pairs
 from cmcgan_core.human_eval.store import Store
 
-Run = Callable[..., tuple[int, str, str]]
 SUBCOMMANDS = ("create", "inputs", "serve", "report", "export", "forget", "power")
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Call `cmcgan human-eval` with arguments: exit code, standard output, standard error."""
-
-    def call(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["cmcgan", "human-eval", *map(str, arguments)])
-        try:
-            app.main()
-            code = 0
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return call
+def run(cmcgan: Run) -> Run:
+    """Call `cmcgan human-eval` with arguments."""
+    return partial(cmcgan, "human-eval")
 
 
 @pytest.mark.parametrize("command", SUBCOMMANDS)
