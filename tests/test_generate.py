@@ -5,12 +5,13 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
+from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.classify import load_classifier
 from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import CheckpointError, MediaError
-from cmcgan_core.generate import Form, generate_file, make_all, plan
+from cmcgan_core.generate import Form, Task, clips, generate_file, make_all, plan
 from cmcgan_core.inputs import expand
 from cmcgan_core.translate import Choices, read_chunk, translator
 
@@ -195,6 +196,26 @@ def test_a_run_that_was_stopped_goes_on(trained: Trained, tmp_path: Path) -> Non
     assert (len(again), sum(again)) == (40, len(kept))
     assert all(path.stat().st_mtime_ns == time for path, time in kept.items())
     assert sorted(path.name for path in (tmp_path / "made").iterdir()) == [f"{n:02d}.png" for n in range(40)]
+
+
+def test_what_is_skipped_is_not_read(
+    trained: Trained, sound: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run() -> list[bool]:
+        tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", Form(), Choices())
+        return [result.skipped for result in make_all(trained, tasks, Choices(), Form())]
+
+    read: list[Path] = []
+    really_read = clips.read
+
+    def noting(trained: Trained, task: Task, choices: Choices) -> Tensor:
+        read.append(task.source)
+        return really_read(trained, task, choices)
+
+    monkeypatch.setattr(clips, "read", noting)
+    assert run() == [False, False]
+    assert run() == [True, True]
+    assert sorted(read) == sorted([sound, picture])
 
 
 def test_the_classifier_guesses(trained: Trained, tiny_run: Path, sound: Path, picture: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Parts: the pairs of one recording in one file, so that an interrupted `prepare` need not read the recording again."""
 
+import itertools
 import json
 import math
 import re
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
@@ -20,6 +21,7 @@ from cmcgan_core.data.recording import RawPair, Recording, Skipped, Source, Sour
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.files import atomic_write
 
+Item = TypeVar("Item")
 #: Pairs analysed at once: enough to be quick, little enough to stay in the processor's cache.
 BATCH = 32
 
@@ -67,7 +69,7 @@ def write_parts(source: Source, jobs: Sequence[tuple[Recording, Path]], options:
     for recording, path in jobs:
         log = Log()
         with explained(path.parent.parent), atomic_write(path) as temporary, ZipFile(temporary, "w") as archive:
-            for number, batch in enumerate(_batches(_audible(source, recording, options, silence, log), BATCH)):
+            for number, batch in enumerate(in_batches(_audible(source, recording, options, silence, log), BATCH)):
                 made = _made(batch, options.settings, log)
                 _store(archive, f"{number:06d}.pictures.npy", made.pictures)
                 _store(archive, f"{number:06d}.levels.npy", made.levels)
@@ -137,14 +139,10 @@ def _made(batch: list[RawPair], settings: FeatureSettings, log: Log) -> PartBatc
     return PartBatch(pictures, levels)
 
 
-def _batches(pairs: Iterable[RawPair], size: int) -> Iterator[list[RawPair]]:
-    batch = []
-    for pair in pairs:
-        batch.append(pair)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
+def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Items in their order, `size` at a time; the last batch may be smaller."""
+    left = iter(items)
+    while batch := list(itertools.islice(left, size)):
         yield batch
 
 

@@ -30,7 +30,7 @@ DIRECTIONS: dict[Route, str] = {
     "pictures": "a2v", "film": "a2v", "repair": "a2v", "sounds": "v2a", "soundtrack": "v2a",
 }  # fmt: skip
 #: Makes one film.
-Filmer = Callable[[Trained, Task, Choices, Form, Guesser, OnProgress], films.Film]
+Filmer = Callable[[Trained, Task, Choices, Form, Guesser, OnProgress], films.Film | None]
 FILMERS: dict[Route, Filmer] = {
     "film": films.make_film, "soundtrack": films.make_soundtrack, "repair": films.repair,
 }  # fmt: skip
@@ -84,7 +84,7 @@ def make_all(
     guesser, done = Guesser(trained, classifier), 0
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for group, reading in _read_ahead(pool, trained, _groups(tasks, form), choices):
+            for group, reading in _read_ahead(pool, trained, _groups(tasks, form), choices, form):
                 for made in _make(pool, trained, group, reading, choices, form, guesser, on_progress):
                     done += 1
                     if len(tasks) > 1:
@@ -122,7 +122,7 @@ def _groups(tasks: Iterable[Task], form: Form) -> Iterator[list[Task]]:
     """Neighbours that go through the network together; what is no still or sound, or exists, is alone."""
     group: list[Task] = []
     for task in tasks:
-        together = task.route in ("pictures", "sounds") and not _exists(task, form)
+        together = _together(task, form)
         if group and (not together or task.route != group[0].route or len(group) == BATCH):
             yield group
             group = []
@@ -134,18 +134,23 @@ def _groups(tasks: Iterable[Task], form: Form) -> Iterator[list[Task]]:
         yield group
 
 
+def _together(task: Task, form: Form) -> bool:
+    """Whether a task is read ahead, and goes through the network with its neighbours."""
+    return task.route in ("pictures", "sounds") and not _exists(task, form)
+
+
 def _exists(task: Task, form: Form) -> bool:
     return not form.overwrite and all(path.exists() for path in task.paths)
 
 
 def _read_ahead(
-    pool: ThreadPoolExecutor, trained: Trained, groups: Iterator[list[Task]], choices: Choices
+    pool: ThreadPoolExecutor, trained: Trained, groups: Iterator[list[Task]], choices: Choices, form: Form
 ) -> Iterator[tuple[list[Task], list[Future[Tensor]]]]:
     """Groups with what is being read for them, `AHEAD` groups before it is needed."""
     waiting: deque[tuple[list[Task], list[Future[Tensor]]]] = deque()
     for group in groups:
-        together = group[0].route in ("pictures", "sounds")
-        waiting.append((group, [pool.submit(clips.read, trained, task, choices) for task in group if together]))
+        read = [task for task in group if _together(task, form)]
+        waiting.append((group, [pool.submit(clips.read, trained, task, choices) for task in read]))
         if len(waiting) > AHEAD:
             yield waiting.popleft()
     yield from waiting
@@ -177,9 +182,10 @@ def _film(
         film = FILMERS[task.route](trained, task, choices, form, guesser, on_progress)
     except MediaError as error:
         return replace(made, error=str(error))
-    outputs = () if film.empty else task.paths
-    seconds = round(time.monotonic() - started, 3)
-    return replace(made, outputs=outputs, seconds=seconds, guess=film.guess, repaired=tuple(film.repaired))
+    made = replace(made, seconds=round(time.monotonic() - started, 3))
+    if film is None:
+        return made
+    return replace(made, outputs=task.paths, guess=film.guess, repaired=film.repaired)
 
 
 def _clips(

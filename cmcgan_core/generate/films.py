@@ -5,9 +5,8 @@ All of them go through their input once, in memory that does not grow with its l
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data import film, media
 from cmcgan_core.data.damage import Stretch, damaged
+from cmcgan_core.data.parts import in_batches
 from cmcgan_core.data.stitch import stitch
 from cmcgan_core.data.windows import Windows, open_windows
 from cmcgan_core.errors import MediaError
@@ -27,26 +27,23 @@ from cmcgan_core.generate.plan import Form, Task
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.translate import Choices, generators, listen, look, render, to_levels, to_pictures, translator
 
-Item = TypeVar("Item")
 #: Pictures, or half seconds, that go through the network at a time.
 BATCH = 64
 #: The least side of a film's pictures, in pixels, where none is asked for: players enlarge small films badly.
 SIDE = 256
 
 
-@dataclass
+@dataclass(frozen=True)
 class Film:
     """What became of a film.
 
     Attributes:
         guess: the class that it seems to be.
         repaired: the stretches whose pictures were made anew.
-        empty: whether there was nothing to make.
     """
 
     guess: str | None = None
-    repaired: list[Stretch] = field(default_factory=list)
-    empty: bool = False
+    repaired: tuple[Stretch, ...] = ()
 
 
 def make_film(
@@ -88,8 +85,11 @@ def make_soundtrack(
 
 def repair(
     trained: Trained, task: Task, choices: Choices, form: Form, guesser: Guesser, on_progress: OnProgress
-) -> Film:
+) -> Film | None:
     """The film with its damaged pictures made anew of the sound beside them, and its other pictures and its sound kept.
+
+    Returns:
+        None where no picture is damaged, so that nothing is made.
 
     Raises:
         MediaError: the film cannot be read, or the new one not written.
@@ -98,7 +98,7 @@ def repair(
     (target,) = task.paths
     stretches = damaged(task.source)
     if not stretches:
-        return Film(empty=True)
+        return None
     windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, "a2v", choices, form)
     done = itertools.count(1)
     total = sum(stretch.frames for stretch in stretches)
@@ -115,7 +115,7 @@ def repair(
         return made
 
     film.replace_frames(task.source, target, anew)
-    return Film(repaired=stretches)
+    return Film(repaired=tuple(stretches))
 
 
 def _frames(
@@ -126,7 +126,7 @@ def _frames(
     windows, drift = open_windows(source, trained.about.settings), _drift(trained, "a2v", choices, form)
     size = form.size or max(SIDE, trained.about.config.network.picture_size)
     total = int(media.sound_seconds(source) * form.fps) or None
-    for batch in _batches(_heard(windows, form.fps)):
+    for batch in in_batches(_heard(windows, form.fps), BATCH):
         times, waveforms = zip(*batch, strict=True)
         heard = listen(trained, torch.from_numpy(np.stack(waveforms)))
         maps = render(trained, "a2v", heard, drift.at(times))
@@ -151,7 +151,7 @@ def _chunks(
     """When each half second starts, and its levels (M, T); adds to `seen` what the classifier sees in them."""
     settings, drift = trained.about.settings, _drift(trained, "v2a", choices, form)
     total = int(np.ceil(seconds / settings.seconds))
-    for batch in _batches(media.read_video(source, settings.seconds, settings.picture_size)):
+    for batch in in_batches(media.read_video(source, settings.seconds, settings.picture_size), BATCH):
         times, pictures = zip(*((time, picture) for time, (picture,) in batch), strict=True)
         shown = look(trained, np.stack(pictures))
         maps = render(trained, "v2a", shown, drift.at(times))
@@ -163,8 +163,3 @@ def _chunks(
 def _drift(trained: Trained, direction: str, choices: Choices, form: Form) -> Drift:
     network = translator(trained, direction, hops=choices.hops)
     return Drift(network, generators(choices)[0], choices.hops, form.drift or 0.0)
-
-
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(itertools.islice(items, BATCH)):
-        yield batch
