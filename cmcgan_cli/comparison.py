@@ -91,13 +91,5 @@ def papers() -> dict[tuple[str, str], float]:
 
 
 def shown(figure: "Figure | None", form: str) -> str:
-    """A figure with its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010)."""
-    if figure is None:
-        return "-"
-    value = format(figure.value, form)
-    if figure.deviation is not None:
-        return f"{value} ({format(figure.deviation, '.2g' if form.endswith('g') else form)})"
-    if figure.interval is not None:
-        low, high = (f"{end:.2f}".removeprefix("0") for end in figure.interval)
-        return f"{value} [{low} {high}]"
-    return value
+    """A figure with its interval or its deviation over the seeds, see `Figure.text`."""
+    return "-" if figure is None else figure.text(form)

@@ -249,15 +249,13 @@ def _cells(parts: "dict[str, Accuracy]", split: str) -> tuple[str, str, str]:
 
 def _accuracy(accuracy: "Accuracy | None", *, balanced: bool = False) -> str:
     """An accuracy with its interval: 0.512 [.45 .57]."""
+    from cmcgan_core.comparison import Figure
+
     if accuracy is None:
         return "-"
-    value, interval = accuracy.micro, accuracy.micro_interval
     if balanced:
-        value, interval = accuracy.balanced, accuracy.balanced_interval
-    if interval is None:
-        return f"{value:.3f}"
-    low, high = (f"{end:.2f}".removeprefix("0") for end in interval)
-    return f"{value:.3f} [{low} {high}]"
+        return Figure(accuracy.balanced, interval=accuracy.balanced_interval).text(".3f")
+    return Figure(accuracy.micro, interval=accuracy.micro_interval).text(".3f")
 
 
 def _paper(value: float | None) -> str:

@@ -13,16 +13,15 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.data import features, media
-from cmcgan_core.data.parts import loudness
+from cmcgan_core.data.parts import in_batches, loudness
 from cmcgan_core.data.performance import HalfSecond, half_seconds
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.translate import Choices, read_chunk, to_network, translate
+from cmcgan_core.translate import Choices, read_chunk, to_audio, to_network, to_visual, translate
 
 #: The paper's name of the case in which these modalities are given; see `completion.CASES`.
 CASE_OF = {("audio", "visual"): "V-A", ("audio",): "GV-A", ("visual",): "GA-V"}
@@ -103,9 +102,9 @@ def classify_files(
     settings = generating.about.settings
     audio = visual = None
     if sound is not None:
-        audio = _audio(read_chunk(sound, settings, choices.at)[None], settings)
+        audio = to_audio(read_chunk(sound, settings, choices.at)[None], settings)
     if picture is not None:
-        visual = _visual(media.read_picture(picture, settings.picture_size)[None])
+        visual = to_visual(media.read_picture(picture, settings.picture_size)[None])
     return classify(generating, classifier, audio, visual, choices)
 
 
@@ -204,7 +203,7 @@ def _throughout(
     said: list[Tensor] = []
     given: tuple[str, ...] = ()
     total = int(media.sound_seconds(path) / hop) or None
-    for batch in _batches(parts):
+    for batch in in_batches(parts, BATCH):
         audio, visual = _maps(batch, settings)
         given = _given(audio, visual)
         said.append(judge(generating, classifier, audio, visual, choices))
@@ -248,18 +247,12 @@ def _part_at(path: Path, parts: Iterable[HalfSecond], at: float, seconds: float)
                      "choose another --at")  # fmt: skip
 
 
-def _batches(parts: Iterable[HalfSecond]) -> Iterator[list[HalfSecond]]:
-    left = iter(parts)
-    while batch := list(itertools.islice(left, BATCH)):
-        yield batch
-
-
 def _maps(batch: Sequence[HalfSecond], settings: features.FeatureSettings) -> tuple[Tensor | None, Tensor | None]:
     """Spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file, as `judge` takes them."""
     sounds = [part.sound for part in batch if part.sound is not None]
     pictures = [part.picture for part in batch if part.picture is not None]
-    audio = _audio(torch.from_numpy(np.stack(sounds)), settings) if sounds else None
-    return audio, _visual(np.stack(pictures)) if pictures else None
+    audio = to_audio(torch.from_numpy(np.stack(sounds)), settings) if sounds else None
+    return audio, to_visual(np.stack(pictures)) if pictures else None
 
 
 def classify(
@@ -316,13 +309,3 @@ def _summary(classifier: Trained, probabilities: Tensor, given: tuple[str, ...])
     generated = next((name for name in ("audio", "visual") if name not in given), None)
     calibrated = CASE_OF[given] in classifier.about.temperatures
     return Classified(label, confidence, calibrated, ranked, given, generated, len(probabilities))
-
-
-def _audio(waveforms: Tensor, settings: features.FeatureSettings) -> Tensor:
-    """Waveforms (N, L) as spectrograms (N, 1, M, T) in [-1, 1]."""
-    return features.scale_levels(features.analyse(waveforms, settings), settings)[:, None]
-
-
-def _visual(pictures: NDArray[np.uint8]) -> Tensor:
-    """Pictures (N, S, S, 3) as (N, 3, S, S) in [-1, 1]."""
-    return features.scale_pictures(torch.from_numpy(pictures.copy()))

@@ -35,6 +35,21 @@ class Figure:
     deviation: float | None = None
     interval: tuple[float, float] | None = None
 
+    def text(self, form: str, gap: str = " ") -> str:
+        """With its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010).
+
+        Args:
+            form: of the value, as ".3f".
+            gap: between the ends of the interval.
+        """
+        value = format(self.value, form)
+        if self.deviation is not None:
+            return f"{value} ({format(self.deviation, '.2g' if form.endswith('g') else form)})"
+        if self.interval is None:
+            return value
+        low, high = (f"{end:.2f}".removeprefix("0") for end in self.interval)
+        return f"{value} [{low}{gap}{high}]"
+
 
 @dataclass(frozen=True)
 class Entry:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.classify import Classified, classify, classify_file, find_classifier, load_classifier
-from cmcgan_core.data import features
 from cmcgan_core.data.arrays import Picture, Sound, to_picture, to_windows
 from cmcgan_core.data.damage import Stretch
 from cmcgan_core.device import choose_device
@@ -25,7 +24,7 @@ from cmcgan_core.generate.clips import spectrograms, voices
 from cmcgan_core.generate.plan import FORMATS, Route
 from cmcgan_core.inputs import Input, expand
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
-from cmcgan_core.translate import Choices, look, sound_to_pictures
+from cmcgan_core.translate import Choices, look, sound_to_pictures, to_audio, to_visual
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -189,11 +188,9 @@ class Model:
         """
         settings, audio, visual = self.trained.about.settings, None, None
         if sound is not None:
-            levels = features.analyse(self._half_second(sound, sample_rate, at), settings)
-            audio = features.scale_levels(levels, settings)[None, None]
+            audio = to_audio(self._half_second(sound, sample_rate, at)[None], settings)
         if picture is not None:
-            pixels = to_picture(picture, settings.picture_size)
-            visual = features.scale_pictures(torch.from_numpy(pixels)[None])
+            visual = to_visual(to_picture(picture, settings.picture_size)[None])
         return classify(self.trained, self._judge(), audio, visual, Choices(samples, seed))
 
     def classify_file(

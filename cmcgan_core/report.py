@@ -119,13 +119,7 @@ def _shown(figure: Figure | None, form: str = ".3f") -> str:
     """
     if figure is None:
         return "–"
-    value = format(figure.value, form)
-    if figure.deviation is not None:
-        return f"{value} ({format(figure.deviation, '.2g' if form.endswith('g') else form)})"
-    if figure.interval is None:
-        return value
-    low, high = (f"{end:.2f}".removeprefix("0") for end in figure.interval)
-    return f"{value} [{low}\N{NO-BREAK SPACE}{high}]"
+    return figure.text(form, gap="\N{NO-BREAK SPACE}")
 
 
 def _plot(svg: str) -> str:

@@ -96,7 +96,7 @@ def render(trained: Trained, direction: str, source: Tensor, z: Tensor) -> Tenso
     """Maps (N, C, H, W) as the network sees them, and latents (H, 1 or N, Z), to maps of the other modality."""
     network = translator(trained, direction)
     with torch.inference_mode():
-        return network.translate(direction, source, z.expand(-1, len(source), -1)).clone()
+        return network.translate(direction, source, z.expand(-1, len(source), -1))
 
 
 def translate(trained: Trained, direction: str, source: Tensor, choices: Choices) -> Tensor:
@@ -114,14 +114,22 @@ def translate(trained: Trained, direction: str, source: Tensor, choices: Choices
 
 def listen(trained: Trained, waveforms: Tensor) -> Tensor:
     """Waveforms (N, L) as the network sees them, (N, 1, M, T')."""
-    settings = trained.about.settings
-    levels = features.analyse(waveforms, settings)
-    return to_network(trained, features.scale_levels(levels, settings)[:, None])
+    return to_network(trained, to_audio(waveforms, trained.about.settings))
 
 
 def look(trained: Trained, pictures: NDArray[np.uint8]) -> Tensor:
     """Pictures (N, H, W, 3) as the network sees them, (N, 3, S, S)."""
-    return to_network(trained, features.scale_pictures(torch.from_numpy(np.ascontiguousarray(pictures))))
+    return to_network(trained, to_visual(pictures))
+
+
+def to_audio(waveforms: Tensor, settings: features.FeatureSettings) -> Tensor:
+    """Waveforms (N, L) as spectrograms (N, 1, M, T) in [-1, 1]."""
+    return features.scale_levels(features.analyse(waveforms, settings), settings)[:, None]
+
+
+def to_visual(pictures: NDArray[np.uint8]) -> Tensor:
+    """Pictures (N, H, W, 3) as (N, 3, H, W) in [-1, 1]."""
+    return features.scale_pictures(torch.from_numpy(pictures.copy()))
 
 
 def to_pictures(visual: Tensor) -> NDArray[np.uint8]:

@@ -1,5 +1,4 @@
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -8,12 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import CLASSES
+from conftest import CLASSES, Run
 from PIL import Image
 from test_training import interrupt_at
 from torch import Tensor, nn
 
-from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint, read_tensors
 from cmcgan_core.classify import classify_files
 from cmcgan_core.cmav import ClassifierEncoder
@@ -257,16 +255,14 @@ def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> Non
     ("preset", "table", "rows"), [("s2i-c", "S2I", {"V-A", "GV-A"}), ("i2s", "I2S", {"V-A", "GA-V"})]
 )
 def test_a_rival_is_judged_in_its_direction(
-    prepared: Path, rivals: dict[str, Path], preset: str, table: str, rows: set[str],
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
-    command = ["cmcgan", "evaluate", str(prepared), "--checkpoint", str(rivals[preset]), "--latents", "2", "--quiet"]
+    prepared: Path, rivals: dict[str, Path], preset: str, table: str, rows: set[str], cmcgan: Run
+) -> None:
+    command = ["evaluate", prepared, "--checkpoint", rivals[preset], "--latents", 2, "--quiet"]
     said = []
     for arguments in ([*command, "--json"], command):
-        monkeypatch.setattr(sys, "argv", arguments)
-        with pytest.raises(SystemExit, match="0"):
-            app.main()
-        said.append(capsys.readouterr().out)
+        code, out, _ = cmcgan(*arguments)
+        assert code == 0
+        said.append(out)
     found = json.loads(said[0])
     assert found["table1"].keys() == found["quality"].keys() == {table}
     assert found["table1"][table].keys() == {"1"}

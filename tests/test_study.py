@@ -1,12 +1,10 @@
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import COUNTS, write_dataset
+from conftest import COUNTS, Run, write_dataset
 from test_training import interrupt_at
 
-from cmcgan_cli import app
 from cmcgan_core import study
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import DataError
@@ -29,16 +27,13 @@ def data(tmp_path: Path) -> list[Path]:
     return [lms, cqt]
 
 
-def test_the_study_prints_our_figures_beside_the_papers(
-    data: list[Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    command = ["cmcgan", "evaluate", *map(str, data), "--study", "representations", "--quiet"]
+def test_the_study_prints_our_figures_beside_the_papers(data: list[Path], cmcgan: Run) -> None:
+    command = ["evaluate", *data, "--study", "representations", "--quiet"]
     said = []
     for arguments in ([*command, "--json"], command):
-        monkeypatch.setattr(sys, "argv", arguments)
-        with pytest.raises(SystemExit, match="0"):
-            app.main()
-        said.append(capsys.readouterr().out)
+        code, out, _ = cmcgan(*arguments)
+        assert code == 0
+        said.append(out)
     found = json.loads(said[0])
     rows = [(row["representation"], row["layers"], row["paper"]) for row in found["rows"]]
     assert rows == [("lms", 3, 0.8412), ("lms", 4, 0.8744), ("cqt", 3, 0.73), ("cqt", 4, 0.7778)]
@@ -77,10 +72,7 @@ def test_only_the_same_pairs_are_compared(data: list[Path], tmp_path: Path) -> N
         (["a", "--study", "representations", "--checkpoint", "box"], "trains its own classifiers"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(
-    arguments: list[str], fault: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["cmcgan", "evaluate", *arguments])
-    with pytest.raises(SystemExit, match="2"):
-        app.main()
-    assert fault in " ".join(capsys.readouterr().err.replace("│", " ").split())
+def test_options_that_do_not_go_together_are_refused(arguments: list[str], fault: str, cmcgan: Run) -> None:
+    code, _, err = cmcgan("evaluate", *arguments)
+    assert code == 2
+    assert fault in " ".join(err.replace("│", " ").split())
