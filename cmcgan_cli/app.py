@@ -21,6 +21,7 @@ from cmcgan_cli.generate import generate
 from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.plugins import plugins
 from cmcgan_cli.prepare import prepare
+from cmcgan_cli.study import study
 from cmcgan_cli.train import train
 from cmcgan_core import __version__
 from cmcgan_core.errors import CmcganError
@@ -28,7 +29,7 @@ from cmcgan_core.errors import CmcganError
 #: Built-in commands, in the order of a user's first day.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo, "prepare": prepare, "train": train, "generate": generate, "classify": classify,
-    "evaluate": evaluate, "export": export, "plugins": plugins, "doctor": doctor,
+    "evaluate": evaluate, "study": study, "export": export, "plugins": plugins, "doctor": doctor,
 }  # fmt: skip
 #: Built-in commands that have commands of their own.
 GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}

@@ -1,6 +1,6 @@
 """Runs side by side, for `cmcgan evaluate --compare`: a column a recipe."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmcgan_cli.console import out
@@ -23,14 +23,14 @@ def costs(compared: "Comparison") -> "Table":
     """What was trained, and what it cost."""
     from rich.table import Table
 
-    table = Table("run", "preset", "seeds", "steps", "training, s", "on", title="Runs")
+    table = Table("run", "preset", "seeds", "steps", "training, s", "CPU-s", "on", title="Runs")
     for group in compared.groups:
         configs = [entry.about.config for entry in group.entries]
         devices = ", ".join(sorted({entry.device for entry in group.entries if entry.device}))
-        seconds = "-" if group.seconds is None else shown(group.seconds, ".0f")
+        seconds = shown(group.seconds, ".0f"), shown(group.cpu_seconds, ".0f")
         seeds = ", ".join(str(config.seed) for config in configs)
-        table.add_row(group.name, configs[0].preset or "-", seeds, str(group.steps), seconds, devices or "-")
-    table.caption = "seconds of wall clock, as the run's log has them"
+        table.add_row(group.name, configs[0].preset or "-", seeds, str(group.steps), *seconds, devices or "-")
+    table.caption = "seconds by the clock, and of all the CPU's threads, as the run's log has them"
     return table
 
 
@@ -49,10 +49,15 @@ def figures(compared: "Comparison") -> "Table":
         table.add_row(
             name[1], *values, "" if published is None else f"{published:.4f}", end_section=name[0] != following[0]
         )
-    several = any(len(group.entries) > 1 for group in compared.groups)
-    brackets = "brackets: 95 % over recordings; * the run's own output"
-    table.caption = f"round brackets: standard deviation over seeds; square {brackets}" if several else brackets
+    table.caption = brackets(compared.groups)
     return table
+
+
+def brackets(groups: "Sequence[Group]") -> str:
+    """What the brackets of a table of recipes mean, and its stars."""
+    square = "brackets: 95 % over recordings; * the run's own output"
+    several = any(len(group.entries) > 1 for group in groups)
+    return f"round brackets: standard deviation over seeds; square {square}" if several else square
 
 
 def rows(group: "Group", split: str) -> Iterator[tuple[tuple[str, str], "Figure | None"]]:

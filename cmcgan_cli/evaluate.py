@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cmcgan_core.evaluate import Evaluation
+    from cmcgan_core.representation_study import RepresentationStudy
     from cmcgan_core.scores import Accuracy, Quality
-    from cmcgan_core.study import RepresentationStudy
 
 
 def evaluate(
@@ -120,7 +120,7 @@ def _show(found: "Evaluation", *, confusion: bool, quiet: bool) -> None:
 
 
 def _study_representations(data: list[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool) -> None:
-    from cmcgan_core.study import study_representations
+    from cmcgan_core.representation_study import study_representations
 
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
         found = study_representations(data, split=split, seed=seed, device=device, on_progress=draw)

@@ -20,7 +20,7 @@ from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PairDataset, in_order
 from cmcgan_core.device import choose_device
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.runs import Run, explained, fits, train
+from cmcgan_core.runs import explained, fits, train_once
 
 #: Pairs that are asked about at once.
 BATCH = 64
@@ -116,18 +116,3 @@ def answers(
         done += len(batch.label)
         on_progress(Progress(f"asking the classifier of {dataset.split} pairs", done, len(dataset), "pairs"))
     return {case: torch.cat(logits) for case, logits in said.items()}, dataset.labels
-
-
-def train_once(
-    config: Config, data: Path, out: Path, device: str, on_progress: OnProgress, completion: Completion | None = None
-) -> Path:
-    """The checkpoint of a finished run; it is trained, gone on with or begun anew as what is there demands."""
-    last = out / "last.safetensors"
-    about = checkpoint.read_about(last) if last.exists() else None
-    known = about is not None and fits(about, config, PairDataset(data, "train"), completion)
-    if about is not None and known and about.finished:
-        return last
-    run = Run(config, data, out, choose_device(device), completion)
-    if not train(run, resume=known, overwrite=not known, on_progress=on_progress).finished:
-        raise KeyboardInterrupt
-    return last

@@ -28,7 +28,8 @@ class Figure:
     Attributes:
         value: of the run; the mean of several.
         deviation: sample standard deviation (n - 1) over several runs; None for one.
-        interval: 95 %, over the recordings, of one run; None for several, and where it has none.
+        interval: 95 %, over the recordings; of several runs the means of the ends of theirs, as all were judged on the
+            same recordings: the interval of the mean is no wider. None where there is none.
     """
 
     value: float
@@ -36,19 +37,19 @@ class Figure:
     interval: tuple[float, float] | None = None
 
     def text(self, form: str, gap: str = " ") -> str:
-        """With its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010).
+        """With its deviation over the seeds and its interval, as far as it has them: 0.512 (0.010) [.45 .57].
 
         Args:
             form: of the value, as ".3f".
             gap: between the ends of the interval.
         """
-        value = format(self.value, form)
+        parts = [format(self.value, form)]
         if self.deviation is not None:
-            return f"{value} ({format(self.deviation, '.2g' if form.endswith('g') else form)})"
-        if self.interval is None:
-            return value
-        low, high = (f"{end:.2f}".removeprefix("0") for end in self.interval)
-        return f"{value} [{low}{gap}{high}]"
+            parts.append(f"({format(self.deviation, '.2g' if form.endswith('g') else form)})")
+        if self.interval is not None:
+            low, high = (f"{end:.2f}".removeprefix("0") for end in self.interval)
+            parts.append(f"[{low}{gap}{high}]")
+        return " ".join(parts)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Entry:
         about: what the checkpoint says of itself.
         evaluation: what was found.
         log: records of its `metrics.jsonl` up to the checkpoint's step; none where there is no such file.
-        seconds: wall clock of its training, see `training_seconds`; None where it is not known.
+        seconds: of its training by the clock, see `training_seconds`; None where they are not known.
+        cpu_seconds: of its training, of all threads; None where they are not known.
         device: that it was trained on, as its `run.toml` says; "" where there is none.
     """
 
@@ -71,6 +73,7 @@ class Entry:
     evaluation: Evaluation
     log: list[dict[str, Any]]
     seconds: float | None
+    cpu_seconds: float | None
     device: str
 
 
@@ -82,18 +85,17 @@ class Group:
         entries: the runs, of different seeds.
         figures: by the names of `POOLED`, in the shape that they have in an `Evaluation`, with `Figure`s for numbers.
         steps: of each run.
-        seconds: of training.
+        seconds: of training, by the clock.
+        cpu_seconds: of training.
+        name: of the recipe; by default the names of its runs.
     """
 
     entries: list[Entry]
     figures: dict[str, Any]
     steps: int
     seconds: Figure | None
-
-    @property
-    def name(self) -> str:
-        """The names of its runs."""
-        return ", ".join(entry.name for entry in self.entries)
+    cpu_seconds: Figure | None
+    name: str
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,17 @@ class Comparison:
         runs = [
             {
                 "name": entry.name, "preset": entry.about.config.preset, "seed": entry.about.config.seed,
-                "steps": entry.about.step, "seconds": entry.seconds, "device": entry.device,
+                "steps": entry.about.step, "seconds": entry.seconds, "cpu_seconds": entry.cpu_seconds,
+                "device": entry.device,
                 "evaluation": asdict(entry.evaluation),
             }
             for entry in self.entries
         ]  # fmt: skip
         groups = [
             {
-                "runs": [entry.name for entry in group.entries], "steps": group.steps,
-                "seconds": _plain(group.seconds), "figures": _plain(group.figures),
+                "name": group.name, "runs": [entry.name for entry in group.entries], "steps": group.steps,
+                "seconds": _plain(group.seconds), "cpu_seconds": _plain(group.cpu_seconds),
+                "figures": _plain(group.figures),
             }
             for group in self.groups
         ]  # fmt: skip
@@ -149,7 +153,7 @@ def compare(
         evaluation = evaluate_once(
             path, data, split=split, latents=latents, seed=seed, device=device, on_progress=on_progress
         )
-        entries.append(_entry(name, path, evaluation))
+        entries.append(make_entry(name, path, evaluation))
         on_progress(Progress("evaluating", len(entries), len(paths), "runs"))
     return Comparison(entries, grouped(entries))
 
@@ -168,7 +172,7 @@ def grouped(entries: Sequence[Entry]) -> list[Group]:
             group.append(entry)
         else:
             groups.append([entry])
-    return [_group(members) for members in groups]
+    return [make_group(members) for members in groups]
 
 
 def pool(found: Sequence[Any]) -> Any:
@@ -176,7 +180,7 @@ def pool(found: Sequence[Any]) -> Any:
 
     Tables keep the rows that all of them have. What is no figure, such as a confusion matrix, becomes None, and so does
     a figure that one of them lacks. What is the same in all, such as what a judge says of real samples, is no sample of
-    anything: it keeps its interval and has no deviation.
+    anything: it has no deviation.
     """
     first = found[0]
     if any(one is None for one in found):
@@ -185,7 +189,7 @@ def pool(found: Sequence[Any]) -> Any:
         found = [first]
     if isinstance(first, Accuracy):
         return {
-            part: _figure([getattr(one, part) for one in found], getattr(first, f"{part}_interval"))
+            part: _figure([getattr(one, part) for one in found], [getattr(one, f"{part}_interval") for one in found])
             for part in ("micro", "balanced")
         }
     if is_dataclass(first):
@@ -195,14 +199,18 @@ def pool(found: Sequence[Any]) -> Any:
     return _figure(found) if isinstance(first, float) else None
 
 
-def training_seconds(log: Sequence[Mapping[str, Any]]) -> float | None:
-    """Wall clock that a run's log accounts for, over all the times that it was gone on with; None without a log.
+def training_seconds(log: Sequence[Mapping[str, Any]], clock: str = "seconds") -> float | None:
+    """Time that a run's log accounts for, over all the times that it was gone on with; None without such a log.
 
-    The clock of the log starts anew whenever a run is gone on with, which shows as seconds that become fewer.
+    A clock of the log starts anew whenever a run is gone on with, which shows as seconds that become fewer.
+
+    Args:
+        log: of the run.
+        clock: "seconds", by the clock, or "cpu_seconds".
     """
-    if not log:
+    if not log or clock not in log[0]:
         return None
-    seconds = [float(record["seconds"]) for record in log]
+    seconds = [float(record[clock]) for record in log]
     ends = [before for before, after in pairwise(seconds) if after < before]
     return sum(ends) + seconds[-1]
 
@@ -223,11 +231,13 @@ def flattened(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def _entry(name: str, path: Path, evaluation: Evaluation) -> Entry:
+def make_entry(name: str, path: Path, evaluation: Evaluation) -> Entry:
+    """A run with what its checkpoint and its folder say of it."""
     about, run = read_about(path), path.parent / "run.toml"
     log = [record for record in read_log(path.parent / "metrics.jsonl") if record["step"] <= about.step]
     device = tomllib.loads(run.read_text(encoding="utf-8")).get("device", "") if run.is_file() else ""
-    return Entry(name, path, about, evaluation, log, training_seconds(log), str(device))
+    clocks = training_seconds(log), training_seconds(log, "cpu_seconds")
+    return Entry(name, path, about, evaluation, log, *clocks, str(device))
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -242,20 +252,23 @@ def _recipe(about: About) -> str:
     return json.dumps(asdict(same), sort_keys=True)
 
 
-def _group(entries: list[Entry]) -> Group:
-    seconds = [entry.seconds for entry in entries if entry.seconds is not None]
+def make_group(entries: list[Entry], name: str = "") -> Group:
+    """Runs of one recipe, pooled."""
     return Group(
         entries=entries,
         figures={name: pool([getattr(entry.evaluation, name) for entry in entries]) for name in POOLED},
         steps=entries[0].about.step,
-        seconds=_figure(seconds) if len(seconds) == len(entries) else None,
+        seconds=pool([entry.seconds for entry in entries]),
+        cpu_seconds=pool([entry.cpu_seconds for entry in entries]),
+        name=name or ", ".join(entry.name for entry in entries),
     )
 
 
-def _figure(values: Sequence[float], interval: tuple[float, float] | None = None) -> Figure:
-    if len(values) == 1:
-        return Figure(values[0], interval=interval)
-    return Figure(statistics.fmean(values), statistics.stdev(values))
+def _figure(values: Sequence[float], intervals: Sequence[tuple[float, float] | None] = ()) -> Figure:
+    known = [interval for interval in intervals if interval is not None]
+    ends = [statistics.fmean(of_runs) for of_runs in zip(*known, strict=True)]
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    return Figure(statistics.fmean(values), deviation, (ends[0], ends[1]) if known else None)
 
 
 def _plain(found: Any) -> Any:

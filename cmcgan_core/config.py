@@ -90,6 +90,7 @@ class TrainConfig:
     Attributes:
         epochs: passes over the training pairs.
         least_steps: updates below which a small dataset gets more epochs.
+        steps: updates to do, whatever the epochs say, as for a budget; 0 for as many as the epochs have.
         batch_size: pairs a step.
         wrong_pairs: what makes a pair wrong for a discriminator: that its sound and its picture are of another "class"
             (CMCGAN; CMAV's instrument-oriented setting), or of another "pose" in the same class: of another recording,
@@ -106,6 +107,7 @@ class TrainConfig:
 
     epochs: Count = 200
     least_steps: Count = 1
+    steps: Annotated[int, Range(minimum=0)] = 0
     batch_size: Annotated[int, Range(minimum=2)] = 64
     wrong_pairs: Literal["class", "pose"] = "class"
     generator: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -209,7 +211,7 @@ def read_toml(file: Path) -> dict[str, Any]:
 def _read_preset(name: str) -> dict[str, Any]:
     resource = files("cmcgan_core").joinpath("presets", f"{name}.toml")
     if name not in preset_names():
-        raise ConfigError(f"no preset is called {name!r}{_did_you_mean(name, preset_names())} "
+        raise ConfigError(f"no preset is called {name!r}{did_you_mean(name, preset_names())} "
                           f"(known: {', '.join(preset_names())})")  # fmt: skip
     table = tomllib.loads(resource.read_text(encoding="utf-8"))
     if "base" in table:
@@ -236,7 +238,7 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
     hints = get_type_hints(cls, include_extras=True)
     known = {f.name for f in fields(cls)}
     for name in table.keys() - known:
-        faults.append(f"{path}{name}: there is no such setting{_did_you_mean(name, known)}")
+        faults.append(f"{path}{name}: there is no such setting{did_you_mean(name, known)}")
     values = {}
     for f in fields(cls):
         if f.name in table:
@@ -296,6 +298,7 @@ def _is(kind: Any, value: Any, path: str, name: str, faults: list[str]) -> bool:
     return True
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question to end an error with, where a known name resembles the given one."""
     close = difflib.get_close_matches(name, list(known), n=1)
     return f" (did you mean {close[0]}?)" if close else ""

@@ -1,5 +1,6 @@
 """Small pictures for people: spectrograms in colour, grids of samples."""
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -50,3 +51,17 @@ def grid(rows: Mapping[str, Tensor], side: int = 96, gap: int = 4) -> NDArray[np
             top, left = gap + i * (side + gap), gap + j * (side + gap)
             sheet[top : top + side, left : left + side] = tile
     return sheet
+
+
+def labelled_grid(rows: Mapping[str, Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+    """`grid` with the names of the rows to their left; needs Pillow."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    sheet = grid(rows, side, gap)
+    font = ImageFont.load_default(size=side / 6)
+    width = 4 * gap + max(math.ceil(font.getlength(name)) for name in rows)
+    margin = Image.new("RGB", (width, len(sheet)), "white")
+    draw = ImageDraw.Draw(margin)
+    for number, name in enumerate(rows):
+        draw.text((width - 2 * gap, gap + number * (side + gap) + side / 2), name, "black", font, anchor="rm")
+    return np.concatenate([np.asarray(margin), sheet], axis=1)

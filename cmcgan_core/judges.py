@@ -1,10 +1,12 @@
 """Judges: classifiers that say of generated samples what they show; two architectures, trained on real pairs only."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about
@@ -14,7 +16,7 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.methods.classifier import FusionNetwork
 from cmcgan_core.networks import full_precision
 from cmcgan_core.pose import PoseJudge, train_pose_judge
-from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.translate import to_network
 
 #: Name of the preset of the second judge: that of the first, and this.
@@ -78,15 +80,34 @@ def assemble(
         path = train_classifier(data, modalities, name, seed=seed, device=device, on_progress=on_progress)
         return Judge(load_checkpoint(path, on))
 
-    single = {preset: {m: judge(preset, m, 0) for m in ("v", "a")}}
-    fusion = {"real": judge(preset, "av", 0)}
-    if (retrained := _retrained(generating, on)) is not None:
-        fusion["retrained"] = retrained
-    network = single[preset]["v"].trained.about.config.network
-    if not thorough:
-        return Panel(single, fusion, network)
-    single[preset + SECOND] = {m: judge(preset + SECOND, m, SECOND_SEED) for m in ("v", "a")}
-    return Panel(single, fusion, network, train_pose_judge(data, network, device=on, on_progress=on_progress))
+    with _alone(data, on_progress):
+        single = {preset: {m: judge(preset, m, 0) for m in ("v", "a")}}
+        fusion = {"real": judge(preset, "av", 0)}
+        if (retrained := _retrained(generating, on)) is not None:
+            fusion["retrained"] = retrained
+        network = single[preset]["v"].trained.about.config.network
+        if not thorough:
+            return Panel(single, fusion, network)
+        single[preset + SECOND] = {m: judge(preset + SECOND, m, SECOND_SEED) for m in ("v", "a")}
+        return Panel(single, fusion, network, train_pose_judge(data, network, device=on, on_progress=on_progress))
+
+
+@contextmanager
+def _alone(data: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Let no other process train this dataset's judges meanwhile."""
+    lock = FileLock(data / "judges" / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_progress(Progress("waiting for judges that another process trains", 0, None, "judges"))
+        lock.acquire()
+    except OSError:
+        # Where nothing can be written nobody trains, and judges that are there can be used.
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _retrained(generating: Trained, device: torch.device) -> Judge | None:

@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from cmcgan_core import __version__
-from cmcgan_core.comparison import Comparison, Entry, Figure, differing
+from cmcgan_core.comparison import Comparison, Entry, Figure, Group, differing
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.evaluate import Evaluation, paper_tables
@@ -21,7 +21,7 @@ from cmcgan_core.toml import dump_toml
 __all__ = ["demo_page", "report_page", "require_matplotlib", "write_report"]
 
 #: Columns of a log that are no curves.
-CLOCKS = ("step", "epoch", "seconds")
+CLOCKS = ("step", "epoch", "seconds", "cpu_seconds")
 #: Figures of samples: their label, their name in `scores.Quality`, and the directions that have them.
 QUALITY = (
     ("L1 to the truth", "l1"),
@@ -75,7 +75,7 @@ def write_report(compared: Comparison, data: Path, out: Path, *, seed: int = 0, 
 
 def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str = "auto") -> str:
     """The text of `write_report`'s page."""
-    first = compared.entries[0].evaluation
+    first, shown = compared.entries[0].evaluation, [group.entries[0] for group in compared.groups]
     recipes = {group.name: group.entries[0].about.config for group in compared.groups}
     return _environment().get_template("report.html").render(
         compared=compared,
@@ -83,11 +83,11 @@ def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str 
         paper=paper_tables(),
         quality=QUALITY,
         kinds=KINDS,
-        examples=make_examples(compared.entries, data, seed=seed, device=device),
-        accuracies=[_accuracies(compared.entries, direction) for direction in _rows(compared, "table1")],
+        examples=make_examples(shown, data, seed=seed, device=device),
+        accuracies=[_accuracies(compared.groups, direction, first) for direction in _rows(compared, "table1")],
         table2=_rows(compared, "table2"),
-        confusions=[plot for entry in compared.entries for plot in _confusions(entry)],
-        curves=_curves(compared.entries),
+        confusions=[plot for entry in shown for plot in _confusions(entry)],
+        curves=_curves(shown),
         settings=_settings(recipes),
         configurations={name: dump_toml(config.to_dict()) for name, config in recipes.items()},
         card=_card(data),
@@ -113,7 +113,7 @@ def _environment() -> Environment:
 
 
 def _shown(figure: Figure | None, form: str = ".3f") -> str:
-    """A figure with its interval, 0.512 [.45 .57], or with its deviation over the seeds, 0.512 (0.010).
+    """A figure as `Figure.text` has it.
 
     A line may break before a bracket, and nowhere in it.
     """
@@ -127,16 +127,16 @@ def _plot(svg: str) -> str:
     return data_uri("image/svg+xml", svg.encode())
 
 
-def _accuracies(entries: Sequence[Entry], direction: str) -> tuple[str, str]:
-    """Title, and Table 1's rows of one direction as a plot: each run's numbers of hops."""
-    split = entries[0].evaluation.split
-    rows = [
-        (f"{entry.name} {KINDS[hops]}" if len(entries) > 1 else KINDS[hops], parts[split].micro,
-         parts[split].micro_interval)
-        for entry in entries
-        for hops, parts in entry.evaluation.table1.get(direction, {}).items()
-    ]  # fmt: skip
-    real = entries[0].evaluation.real["v" if direction == "S2I" else "a"][split].micro
+def _accuracies(groups: Sequence[Group], direction: str, first: Evaluation) -> tuple[str, str]:
+    """Title, and Table 1's rows of one direction as a plot: each recipe's numbers of hops."""
+    split = first.split
+    figures = {
+        f"{group.name} {KINDS[hops]}" if len(groups) > 1 else KINDS[hops]: parts[split]["micro"]
+        for group in groups
+        for hops, parts in group.figures["table1"].get(direction, {}).items()
+    }
+    rows = [(label, figure.value, figure.interval) for label, figure in figures.items()]
+    real = first.real["v" if direction == "S2I" else "a"][split].micro
     title = f"{direction}: judged accuracy, {split} split"
     return title, _plot(intervals(title, rows, real))
 

@@ -27,7 +27,7 @@ class RunLog:
         kept = [record for record in read_log(self.file) if record["step"] <= step]
         write_text(self.file, "".join(f"{json.dumps(record)}\n" for record in kept))
         self.board = _tensorboard(out, step)
-        self.started = time.monotonic()
+        self.started, self.started_cpu = time.monotonic(), time.process_time()
 
     def __enter__(self) -> "RunLog":
         return self
@@ -38,7 +38,11 @@ class RunLog:
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append figures; they are on disk when this returns."""
-        record = {"step": step, "epoch": epoch, "seconds": round(time.monotonic() - self.started, 2), **values}
+        clocks = {
+            "seconds": round(time.monotonic() - self.started, 2),
+            "cpu_seconds": round(time.process_time() - self.started_cpu, 2),
+        }
+        record = {"step": step, "epoch": epoch, **clocks, **values}
         with self.file.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
         if self.board:

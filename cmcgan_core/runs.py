@@ -7,6 +7,7 @@ validation split, `best.safetensors` (to use; lowest validation loss). A run tha
 """
 
 import copy
+import itertools
 import math
 import platform
 import time
@@ -25,6 +26,7 @@ from cmcgan_core.checkpoint import About
 from cmcgan_core.completion import Completion
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import Batch, Loader, PairDataset, in_order, to_batch
+from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
 from cmcgan_core.files import write_text
 from cmcgan_core.methods import Method, make_method
@@ -82,7 +84,7 @@ class TrainResult:
 
 
 def fit(
-    method: Method, optimizers: Mapping[str, Optimizer], loader: Loader, epochs: int, done: int = 0,
+    method: Method, optimizers: Mapping[str, Optimizer], loader: Loader, steps: int, done: int = 0,
     completion: Completion | None = None,
 ) -> Iterator[Update]:  # fmt: skip
     """Train, and yield after every step; whoever called it averages, logs, saves and stops.
@@ -93,18 +95,19 @@ def fit(
         method: on its device, in training mode.
         optimizers: the method's.
         loader: of the training split.
-        epochs: to do in all.
-        done: steps done before.
+        steps: to do in all.
+        done: of them, those done before.
         completion: gives some pairs a generated modality in the place of a real one.
     """
     rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
-    for epoch in range(done // len(loader), epochs):
-        method.pretraining = epoch < method.pretraining_epochs
-        first, last = (0, method.pretraining_epochs) if method.pretraining else (method.pretraining_epochs, epochs)
-        skip = done - epoch * len(loader) if epoch == done // len(loader) else 0
-        for step, batch in enumerate(loader.epoch(epoch, skip), start=epoch * len(loader) + skip + 1):
-            part = (step - 1 - first * len(loader)) / ((last - first) * len(loader))
-            share = cosine(part, method.config.train.final_learning_rate)
+    pretraining = method.pretraining_epochs * len(loader)
+    while done < steps:
+        epoch, skip = divmod(done, len(loader))
+        method.pretraining = done < pretraining
+        first, last = (0, pretraining) if method.pretraining else (pretraining, steps)
+        left = itertools.islice(loader.epoch(epoch, skip), steps - done)
+        for step, batch in enumerate(left, start=done + 1):
+            share = cosine((step - 1 - first) / (last - first), method.config.train.final_learning_rate)
             for name, optimizer in optimizers.items():
                 for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = rate * share
@@ -114,6 +117,7 @@ def fit(
             with _global_seed(seed, loader.device):
                 losses = method.train_step(_laid_out(pairs, method.config), optimizers, generator)
             yield Update(step, epoch, losses)
+            done = step
 
 
 class Run:
@@ -148,8 +152,11 @@ class Run:
         if config.train.average:
             self.inference = copy.deepcopy(self.inference).eval().requires_grad_(False)
         self.optimizers = self.method.optimizers()
-        self.epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
-        self.steps = self.epochs * len(self.loader)
+        epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
+        self.steps = config.train.steps or epochs * len(self.loader)
+        if self.steps <= self.method.pretraining_epochs * len(self.loader):
+            raise ConfigError(f"train.steps ({self.steps}) leaves none to the generator: its encoder is trained for "
+                              f"{self.method.pretraining_epochs} epochs of {len(self.loader)} steps")  # fmt: skip
         self.step = 0
         self.best: float | None = None
         self.last = out / "last.safetensors"
@@ -184,17 +191,17 @@ class Run:
         losses: dict[str, float] = {}
         pending: list[dict[str, Tensor]] = []
         with RunLog(self.out, self.step) as log:
-            for update in fit(self.method, self.optimizers, self.loader, self.epochs, self.step, self.completion):
+            for update in fit(self.method, self.optimizers, self.loader, self.steps, self.step, self.completion):
                 self.step = update.step
                 pending.append(update.losses)
                 if self.config.train.average:
                     decay = 0.0 if self.method.pretraining else self.config.train.average
                     update_average(self.inference, self.method.inference, decay, update.step)
-                ends_epoch = update.step % len(self.loader) == 0
+                ends_epoch = update.step % len(self.loader) == 0 or update.step == self.steps
                 if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
                     log.write(update.step, update.epoch, losses)
-                if ends_epoch and self._is_due(update.epoch):
+                if ends_epoch and self._is_due(update):
                     if not self.method.pretraining:
                         self._validate(log, update.epoch)
                     self.save()
@@ -218,8 +225,8 @@ class Run:
         return About(self.config, dataset.classes, dataset.settings, self.step, self.steps, name, content, self.best,
                      completed_by)  # fmt: skip
 
-    def _is_due(self, epoch: int) -> bool:
-        return (epoch + 1) % self.config.train.sample_every == 0 or epoch + 1 == self.epochs
+    def _is_due(self, update: Update) -> bool:
+        return (update.epoch + 1) % self.config.train.sample_every == 0 or update.step == self.steps
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
         means = {name: float(torch.stack([losses[name] for losses in pending]).mean()) for name in pending[0]}
@@ -289,6 +296,25 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
         else:
             run.begin()
         return run.train(on_progress, stop)
+
+
+def train_once(
+    config: Config, data: Path, out: Path, device: str, on_progress: OnProgress, completion: Completion | None = None
+) -> Path:
+    """The checkpoint of a finished run; it is trained, gone on with or begun anew as what is there demands.
+
+    Raises:
+        KeyboardInterrupt: it was asked to stop; the next call goes on where it left off.
+    """
+    last = out / "last.safetensors"
+    about = checkpoint.read_about(last) if last.exists() else None
+    known = about is not None and fits(about, config, PairDataset(data, "train"), completion)
+    if about is not None and known and about.finished:
+        return last
+    run = Run(config, data, out, choose_device(device), completion)
+    if not train(run, resume=known, overwrite=not known, on_progress=on_progress).finished:
+        raise KeyboardInterrupt
+    return last
 
 
 def cosine(share: float, final: float) -> float:

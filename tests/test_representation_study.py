@@ -5,17 +5,17 @@ import pytest
 from conftest import COUNTS, Run, write_dataset
 from test_training import interrupt_at
 
-from cmcgan_core import study
+from cmcgan_core import representation_study
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import DataError
-from cmcgan_core.study import study_representations
+from cmcgan_core.representation_study import study_representations
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The papers' classifiers, trained for twelve steps."""
     quick = ["train.epochs=4", "train.least_steps=1", "train.batch_size=16"]
-    monkeypatch.setattr(study, "load_config", lambda preset: load_config(preset, settings=quick))
+    monkeypatch.setattr(representation_study, "load_config", lambda preset: load_config(preset, settings=quick))
 
 
 @pytest.fixture

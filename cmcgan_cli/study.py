@@ -1,0 +1,182 @@
+"""`cmcgan study`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cmcgan_cli.comparison import brackets, shown
+from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cmcgan_core.comparison import Figure, Group
+    from cmcgan_core.study import Study, StudyResult
+
+
+def study(
+    data: Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).", show_default=False)],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="STUDY", help="rivals, ablations, recipe, or a TOML file of your own.", show_default=False
+        ),
+    ],
+    out_dir: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Folder of the study; by default studies/DATASET-STUDY.", show_default=False),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Folder to write everything to, as one HTML page.", show_default=False)
+    ] = None,
+    split: Annotated[str, typer.Option(help="Split to judge: test, validation or train.")] = "test",
+    latents: Annotated[int, typer.Option(min=1, help="Samples to make of each pair.")] = 4,
+    seed: Seed = 0,
+    device: Device = "auto",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be trained; train nothing.")] = False,
+    as_json: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train several recipes on equal budgets with several seeds, judge them alike, and set them side by side.
+
+    rivals: CMCGAN, its literal recipe, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: CMCGAN's
+    Figures 3 to 5. recipe: one change at a time. Their files are good to copy: --dry-run --json shows them.
+
+    The same command goes on with a study; on another core or GPU at the same time it takes part in it.
+
+    Examples:
+
+      cmcgan study prepared/sub_urmp rivals --dry-run
+
+      cmcgan study prepared/sub_urmp rivals --report report
+
+      cmcgan study prepared/sub_urmp mine.toml --out studies/mine --json > mine.json
+    """
+    from cmcgan_core.report import require_matplotlib, write_report
+    from cmcgan_core.study import load_study, run_study
+
+    chosen = load_study(name)
+    folder = out_dir or Path("studies") / f"{data.resolve().name}-{Path(name).stem}"
+    if dry_run:
+        _show_plan(chosen, folder, as_json=as_json)
+        return
+    if report is not None:
+        require_matplotlib()
+    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
+        found = run_study(
+            chosen, data, folder, split=split, latents=latents, seed=seed, device=device, on_progress=draw
+        )
+        page = None
+        if report is not None and found.compared.groups:
+            page = write_report(found.compared, data, report, seed=seed, device=device)
+    if as_json:
+        emit_json(found.to_dict())
+    else:
+        _show(found, quiet=quiet)
+    if found.unfinished:
+        note(f"other processes are at work on {', '.join(found.unfinished)}; give the same command again afterwards")
+    if page is not None:
+        note(f"open {page} in a browser", quiet=quiet)
+
+
+def _show_plan(study: "Study", folder: Path, *, as_json: bool) -> None:
+    """What a study would train."""
+    from dataclasses import asdict
+
+    from rich.table import Table
+
+    if as_json:
+        emit_json({"out": str(folder), **asdict(study)})
+        return
+    table = Table("recipe", "preset", "settings", title=f"{study.title} -> {folder}")
+    for name, recipe in study.rows.items():
+        table.add_row(name, recipe.preset, "\n".join(recipe.set))
+    trainings = len(study.rows) * len(study.seeds)
+    table.caption = (f"{trainings} trainings (seeds {', '.join(map(str, study.seeds))}) of {study.seconds:g} seconds: "
+                     f"{trainings * study.seconds / 3600:.1f} hours, and what it takes to evaluate them")  # fmt: skip
+    out().print(table)
+
+
+def _show(found: "StudyResult", *, quiet: bool) -> None:
+    groups = found.compared.groups
+    for direction in ("S2I", "I2S"):
+        if having := [group for group in groups if direction in group.figures["table1"]]:
+            out().print(table1(having, direction))
+            out().print(samples(having, direction))
+    if groups:
+        out().print(table2(groups))
+    for name, command in found.commands.items():
+        note(f"{name}: {command}", quiet=quiet)
+
+
+def table1(groups: "Sequence[Group]", direction: str) -> "Table":
+    """Judged accuracy of generated samples of one direction, a row a recipe, beside the papers'."""
+    from cmcgan_core.evaluate import paper_tables
+
+    split = groups[0].entries[0].evaluation.split
+    title = f"Table 1, {direction}: judged accuracy of generated samples"
+    table = _table(title, "", "steps", "CPU-s", "s", "train", split, "2nd judge", "two hops")
+    for group in groups:
+        hops = str(group.entries[0].evaluation.hops)
+        by_hops = group.figures["table1"][direction]
+        other = next(iter(group.figures["other_judges"].values()))["table1"][direction][hops]
+        two = by_hops["2"][split]["micro"] if "2" in by_hops else None
+        own, costs = by_hops[hops], (shown(group.cpu_seconds, ".0f"), shown(group.seconds, ".0f"))
+        judged = (shown(of["micro"], ".3f") for of in (own["train"], own[split], other[split]))
+        table.add_row(group.name, str(group.steps), *costs, *judged, shown(two, ".3f"))
+    modality = "v" if direction == "S2I" else "a"
+    real = groups[0].figures["real"][modality]
+    other = next(iter(groups[0].figures["other_judges"].values()))["real"][modality]
+    judged = (shown(of["micro"], ".3f") for of in (real["train"], real[split], other[split]))
+    table.add_row("real", "", "", "", *judged, "", end_section=True)
+    for name, values in paper_tables()["table1"][direction].items():
+        published = (f"{values[part]:.4f}" if part in values else "-" for part in ("train", "test"))
+        table.add_row(name, "", "", "", *published, "-", "-", style="dim")
+    table.caption = brackets(groups).replace("; * the run's own output", "; each recipe's own output")
+    return table
+
+
+def samples(groups: "Sequence[Group]", direction: str) -> "Table":
+    """Distances, sharpness, spread and pose of one direction, a row a recipe."""
+    columns = ["", "L1", "Fréchet", "upper freq.", "spread", "precision at 1"]
+    pose = direction == "S2I" and any(group.figures["pose"] for group in groups)
+    table = _table(f"Samples, {direction}", *columns, *(["pose"] if pose else []))
+
+    def row(name: str, group: "Group", kind: str) -> None:
+        quality, judge = group.figures["quality"][direction][kind], group.entries[0].evaluation.judge
+        figures: list[Figure | None] = [
+            quality["l1"], quality["frechet_distance"].get(judge), quality["high_frequency"], quality["spread"],
+            quality["precision_at_1"],
+        ]  # fmt: skip
+        if pose:
+            found = group.figures["pose"]
+            figures.append(found["real"] if kind == "real" else found["generated"].get(kind))
+        table.add_row(name, *(shown(figure, ".3g") for figure in figures))
+
+    for group in groups:
+        row(group.name, group, str(group.entries[0].evaluation.hops))
+    row("real", groups[0], "real")
+    return table
+
+
+def table2(groups: "Sequence[Group]") -> "Table":
+    """Dynamic multimodal classification with what each recipe fills in, a row a recipe."""
+    from cmcgan_core.evaluate import paper_tables
+
+    names = [name for name in paper_tables()["table2"] if name.startswith("G")]
+    table = _table("Table 2: classification with the missing modality filled in", "", *names)
+    for group in groups:
+        found = group.figures["table2"]
+        table.add_row(group.name, *(shown(found[name]["micro"] if name in found else None, ".3f") for name in names))
+    real = groups[0].figures["table2"]
+    table.add_row("the given modality alone", shown(real["A"]["micro"], ".3f"), shown(real["V"]["micro"], ".3f"))
+    return table
+
+
+def _table(title: str, *columns: str) -> "Table":
+    """An empty table that breaks figures rather than cutting them short."""
+    from rich.table import Column, Table
+
+    return Table(*(Column(name, overflow="fold") for name in columns), title=title)
