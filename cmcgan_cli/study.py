@@ -54,7 +54,6 @@ def study(
 
       cmcgan study prepared/sub_urmp mine.toml --out studies/mine --json > mine.json
     """
-    from cmcgan_core.report import require_matplotlib, write_report
     from cmcgan_core.study import load_study, run_study
 
     chosen = load_study(name)
@@ -63,6 +62,8 @@ def study(
         _show_plan(chosen, folder, as_json=as_json)
         return
     if report is not None:
+        from cmcgan_core.report import require_matplotlib, write_report
+
         require_matplotlib()
     with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
         found = run_study(

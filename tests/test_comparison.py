@@ -18,9 +18,9 @@ from cmcgan_core.scores import Accuracy
 
 def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds: float | None) -> Entry:
     """A run whose GV-A is made up."""
-    table2 = {**evaluation.table2, "GV-A": Accuracy(micro, micro / 2, (0.1, 0.9), None)}
+    table2 = {**evaluation.table2, "GV-A": Accuracy(micro, micro / 2, (micro - 0.1, micro + 0.2), None)}
     found = replace(evaluation, table2=table2)
-    return Entry(name, Path(name) / "last.safetensors", about, found, [], seconds, "cpu")
+    return Entry(name, Path(name) / "last.safetensors", about, found, [], seconds, None, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -46,14 +46,15 @@ def test_seeds_of_one_recipe_are_pooled(about: About, evaluation: Evaluation) ->
     assert pooled["micro"].value == pytest.approx(0.4)
     # Squared distances from the mean 0.01, 0.04 and 0.09, divided by two: 0.07.
     assert pooled["micro"].deviation == pytest.approx(0.07**0.5)
-    assert pooled["micro"].interval is None
+    # Of the ends 0.4, 0.5, 0.0 and 0.7, 0.8, 0.3.
+    assert pooled["micro"].interval == pytest.approx((0.3, 0.6))
     assert pooled["balanced"].value == pytest.approx(0.2)
     assert group.seconds == Figure(pytest.approx(30), pytest.approx(700**0.5))
 
 
 def test_a_run_alone_keeps_its_interval(about: About, evaluation: Evaluation) -> None:
     (group,) = grouped([entry("one", about, evaluation, 0.5, None)])
-    assert group.figures["table2"]["GV-A"]["micro"] == Figure(0.5, interval=(0.1, 0.9))
+    assert group.figures["table2"]["GV-A"]["micro"] == Figure(0.5, interval=(0.4, 0.7))
     assert group.seconds is None
 
 
@@ -80,9 +81,17 @@ def test_what_a_judge_says_of_real_samples_does_not_vary_with_the_seed() -> None
     assert pool([accuracy, accuracy]) == {"micro": Figure(0.5, interval=(0.4, 0.6)), "balanced": Figure(0.25)}
 
 
+def test_a_figure_is_written_with_all_that_is_known_of_it() -> None:
+    assert Figure(0.5).text(".3f") == "0.500"
+    assert Figure(0.5, interval=(0.45, 1)).text(".3f") == "0.500 [.45 1.00]"
+    assert Figure(0.5, 0.0125, (0.45, 0.57)).text(".3f") == "0.500 (0.013) [.45 .57]"
+
+
 def test_training_time_adds_up_what_an_interrupted_run_took() -> None:
     assert training_seconds([{"seconds": s} for s in (3, 8, 2, 6, 1)]) == 8 + 6 + 1
     assert training_seconds([]) is None
+    assert training_seconds([{"seconds": 1, "cpu_seconds": s} for s in (4, 9, 3)], "cpu_seconds") == 12
+    assert training_seconds([{"seconds": 1}], "cpu_seconds") is None
 
 
 def test_settings_that_differ_are_named() -> None:

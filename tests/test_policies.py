@@ -23,9 +23,9 @@ LAYERS = [
     "methods",
     "checkpoint",
     "translate",
-    "generate completion runs classifiers training classify export",
-    "study model pose judges judging scores evaluate evaluation_cache comparison plots examples report doctor "
-    "human_eval",
+    "generate completion runs budget classifiers training classify export",
+    "model pose judges judging scores evaluate evaluation_cache comparison plots examples report sheets study "
+    "representation_study doctor human_eval",
     "demonstration",
 ]
 

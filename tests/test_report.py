@@ -86,9 +86,9 @@ def test_a_run_stands_beside_the_paper(compared: Comparison, prepared: Path) -> 
 
 
 def test_seeds_are_pooled_on_the_page(page: str) -> None:
-    # The mean of 0.2 and 0.4, and the root of 2 x 0.1^2.
+    # The mean of 0.2 and 0.4, the root of 2 x 0.1^2, and the interval that both have.
     (row,) = [row for row in Rows(page).rows if row[:1] == ["GV-A"]]
-    assert [row[1], row[-1]] == ["0.300 (0.141)", "0.9804"]
+    assert [row[1], row[-1]] == ["0.300 (0.141) [.25 .75]", "0.9804"]
 
 
 def test_a_page_needs_no_other_file(page: str) -> None:

@@ -15,8 +15,8 @@ from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_a
 from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
-from cmcgan_core.progress import Progress
-from cmcgan_core.runs import cosine
+from cmcgan_core.progress import Progress, silent
+from cmcgan_core.runs import Run, cosine, train
 from cmcgan_core.training import plan_run, resume_config, train_run
 
 
@@ -187,6 +187,17 @@ def test_a_plan_counts_without_training(prepared: Path) -> None:
 def test_a_small_dataset_gets_more_epochs(prepared: Path) -> None:
     for least, steps in ((1, 6), (6, 6), (7, 9)):  # batches of 16 of 48 pairs, 2 epochs
         assert plan_run(tiny_config(f"train.least_steps={least}"), prepared)["steps"] == steps
+
+
+def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("train.steps=4")  # epochs have three
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    for out, on_progress in ((whole, silent), (parts, interrupt_at(2)), (parts, silent)):
+        train(Run(config, prepared, out, torch.device("cpu")), resume=True, overwrite=False, on_progress=on_progress)
+    assert read_about(parts / "last.safetensors").finished
+    assert [file.name for file in sorted(whole.glob("samples/*.png"))] == ["epoch_0001.png", "epoch_0002.png"]
+    expected, resumed = (read_tensors(out / "last.safetensors", "") for out in (whole, parts))
+    assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
 
 
 def test_the_learning_rate_falls_along_a_cosine() -> None:

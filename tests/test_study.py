@@ -1,0 +1,208 @@
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Run as Cli
+from conftest import tiny_config, write_dataset
+from filelock import FileLock
+from PIL import Image
+from test_training import interrupt_at
+
+from cmcgan_core import budget
+from cmcgan_core.budget import affordable_steps, step_seconds
+from cmcgan_core.checkpoint import read_about
+from cmcgan_core.config import load_config
+from cmcgan_core.device import choose_device
+from cmcgan_core.errors import ConfigError
+from cmcgan_core.runs import Run
+from cmcgan_core.study import StudyResult, load_study, run_study, study_names
+
+TINY = """
+title = "Tiny things"
+seconds = 0.5
+seeds = [0, 1]
+set = ["train.sample_every=50"]
+
+[rows."CMCGAN, tiny"]
+preset = "tiny"
+
+[rows.I2S]
+preset = "i2s"
+set = [
+    "network.width=0.0625", "network.picture_size=32", "network.lms_bands=32", "network.lms_frames=32",
+    "judge=judge-tiny", "options.encoder_epochs=1", "train.batch_size=16",
+]
+"""
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_dataset(tmp_path_factory.mktemp("study") / "bands")
+
+
+@pytest.fixture(scope="module")
+def file(data: Path) -> Path:
+    file = data.parent / "tiny.toml"
+    file.write_text(TINY)
+    return file
+
+
+@pytest.fixture(scope="module")
+def out(data: Path) -> Path:
+    return data.parent / "out"
+
+
+@pytest.fixture(scope="module")
+def found(data: Path, file: Path, out: Path) -> StudyResult:
+    return run_study(load_study(str(file)), data, out, latents=1)
+
+
+def test_every_recipe_is_trained_with_every_seed_for_the_steps_that_were_planned(found: StudyResult, out: Path) -> None:
+    assert {(group.name, len(group.entries)) for group in found.compared.groups} == {("CMCGAN, tiny", 2), ("I2S", 2)}
+    assert found.unfinished == ()
+    for name, folder in (("CMCGAN, tiny", "CMCGAN-tiny"), ("I2S", "I2S")):
+        for seed in (0, 1):
+            about = read_about(out / f"{folder}-{seed}" / "last.safetensors")
+            assert (about.step, about.steps, about.config.seed) == (found.steps[name], found.steps[name], seed)
+            assert about.config.train.sample_every == 50
+
+
+def test_a_study_that_is_done_does_nothing_again(found: StudyResult, data: Path, file: Path, out: Path) -> None:
+    def times() -> dict[Path, int]:
+        kept = [*out.glob("*/*.safetensors"), *data.glob("evaluations/*"), out / "plan.toml"]
+        return {path: path.stat().st_mtime_ns for path in kept}
+
+    before = times()
+    again = run_study(load_study(str(file)), data, out, latents=1)
+    assert times() == before
+    assert again.to_dict()["groups"] == found.to_dict()["groups"]
+
+
+def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyResult, out: Path) -> None:
+    # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly and by two hops, and in one direction I2S.
+    for name, rows in (("S2I", 4), ("I2S", 5)):
+        sheet = np.asarray(Image.open(out / f"{name}.png"))
+        assert sheet.shape[0] == 4 + rows * 100
+        margin, columns = sheet[:, : -(4 + 3 * 100)], sheet[:, -(4 + 3 * 100) :]
+        for row in range(rows):
+            tiles = slice(4 + row * 100, 100 + row * 100)
+            assert (margin[tiles] < 128).any(), "the row's name"
+            assert (columns[tiles] < 255).any()
+
+
+def test_what_another_process_is_at_work_on_is_left_to_it(
+    found: StudyResult, data: Path, file: Path, out: Path
+) -> None:
+    with FileLock(out / ".I2S-1.lock"):
+        partly = run_study(load_study(str(file)), data, out, latents=1)
+    assert partly.unfinished == (str(out / "I2S-1"),)
+    assert [len(group.entries) for group in partly.compared.groups] == [2, 1]
+
+
+def test_an_interrupted_study_goes_on(data: Path, file: Path, tmp_path: Path, found: StudyResult) -> None:
+    def interrupt(progress) -> None:
+        if progress.stage.startswith("training"):
+            interrupt_at(2)(progress)
+
+    (tmp_path / "plan.toml").write_text((data.parent / "out" / "plan.toml").read_text())
+    study = load_study(str(file))
+    with pytest.raises(KeyboardInterrupt):
+        run_study(study, data, tmp_path, latents=1, on_progress=interrupt)
+    assert read_about(tmp_path / "CMCGAN-tiny-0" / "last.safetensors").step == 2
+    again = run_study(study, data, tmp_path, latents=1)
+    mine, theirs = (result.to_dict()["groups"][0]["figures"]["table1"] for result in (again, found))
+    assert mine == theirs
+
+
+def test_the_folder_of_another_study_is_refused(found: StudyResult, data: Path, file: Path, out: Path) -> None:
+    file.with_name("other.toml").write_text(TINY.replace("0.5", "0.6"))
+    with pytest.raises(ConfigError, match=r"another study.*--out"):
+        run_study(load_study(str(file.with_name("other.toml"))), data, out)
+
+
+def test_the_command_line_shows_the_tables_and_what_trains_each_row(
+    found: StudyResult, data: Path, file: Path, out: Path, cmcgan: Cli
+) -> None:
+    code, said, noted = cmcgan("study", data, file, "--out", out, "--latents", 1)
+    assert code == 0
+    for part in ("Table 1, S2I", "Table 1, I2S", "CMCGAN, tiny", "0.7661", "GA-V"):
+        assert part in said
+    (line,) = (line for line in noted.splitlines() if line.startswith("I2S: "))
+    command, *arguments = shlex.split(line.removeprefix("I2S: "))
+    assert command == "cmcgan"
+    code, said, _ = cmcgan(*arguments, "--dry-run", "--json")
+    assert (code, json.loads(said)["steps"]) == (0, found.steps["I2S"])
+    code, said, _ = cmcgan("study", data, file, "--out", out, "--latents", 1, "--json", "--quiet")
+    groups = json.loads(said)["groups"]
+    assert [group["name"] for group in groups] == ["CMCGAN, tiny", "I2S"]
+    assert groups[0]["cpu_seconds"]["value"] > 0
+
+
+def test_a_dry_run_trains_nothing(data: Path, file: Path, tmp_path: Path, cmcgan: Cli) -> None:
+    code, said, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run")
+    assert code == 0
+    assert "4 trainings" in said
+    code, said, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run", "--json")
+    assert json.loads(said)["rows"]["CMCGAN, tiny"] == {"preset": "tiny", "set": []}
+    assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_the_studies_that_ship_are_valid(name: str) -> None:
+    study = load_study(name)
+    assert len(study.seeds) >= 3
+    assert all(load_config(recipe.preset, settings=recipe.set).judge == "judge-small" for recipe in study.rows.values())
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (('preset = "i2s"', 'preset = "i2"'), "no preset is called 'i2'"),
+        (("judge=judge-tiny", "judge=judge"), "several judges"),
+        (("seeds = [0, 1]", "seeds = []"), "seeds: there are none"),
+        (("seeds = [0, 1]", "seeds = [1, 1]"), "one is there twice"),
+        (("rows.I2S", 'rows."CMCGAN / tiny"'), "needs letters or digits of its own"),
+        (("seconds = 0.5", "second = 0.5"), "seconds: is missing"),
+        (("network.width=0.0625", "network.wide=0.0625"), "did you mean width"),
+    ],
+)
+def test_a_study_that_compares_nothing_is_refused(
+    file: Path, tmp_path: Path, change: tuple[str, str], fault: str
+) -> None:
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(TINY.replace(*change))
+    with pytest.raises(ConfigError, match=fault):
+        load_study(str(wrong))
+
+
+def test_a_study_that_nobody_knows_is_named(cmcgan: Cli, data: Path) -> None:
+    code, _, said = cmcgan("study", data, "rivalz")
+    assert code == 1
+    assert "did you mean rivals?" in said
+
+
+def test_what_generates_nothing_is_in_no_study(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "judges.toml").write_text('title = "Judges"\nseconds = 1\n[rows.judge]\npreset = "judge-tiny"\n')
+    with pytest.raises(ConfigError, match="generates nothing"):
+        run_study(load_study(str(tmp_path / "judges.toml")), data, tmp_path / "out")
+
+
+def test_a_budget_pays_for_the_encoder_first(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = ["network.width=0.0625", "network.picture_size=32", "options.encoder_epochs=2", "train.batch_size=16"]
+    run = Run(load_config("i2s", settings=settings), data, data, choose_device("cpu"))
+    monkeypatch.setattr(budget, "step_seconds", lambda run, done: 0.5 if done == 0 else 2.0)
+    # Two epochs of three steps, half a second each; then seven seconds, two each.
+    assert affordable_steps(run, 10) == 6 + round(7 / 2)
+    with pytest.raises(ConfigError, match="takes 3 of 2 seconds"):
+        affordable_steps(run, 2)
+
+
+def test_a_step_that_does_more_costs_more(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(budget, "TIMED", 3)
+    costs = []
+    for updates in (1, 6):
+        config = tiny_config(f"train.generator_updates={updates}")
+        costs.append(step_seconds(Run(config, data, data, choose_device("cpu")), 0))
+    assert costs[1] > 2 * costs[0]
