@@ -8,6 +8,7 @@ import typer
 from cmcgan_cli.console import Json, Quiet, Seed, emit_json, err, note, out, progress_bar
 
 if TYPE_CHECKING:
+    from cmcgan_core.data.demo import DemoSource
     from cmcgan_core.data.prepare import Counts, Plan, PrepareReport
     from cmcgan_core.data.recording import Skipped
 
@@ -15,7 +16,9 @@ if TYPE_CHECKING:
 LISTED = 20
 
 
-Source = Annotated[Path, typer.Argument(help="Folder of the recordings; with --check, a prepared dataset.")]
+Source = Annotated[
+    Path, typer.Argument(help="Folder of the recordings; demo, to render a set; with --check, a prepared dataset.")
+]
 Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to make; prepared/<name of SOURCE> by default.")]
 Layout = Annotated[
     str | None, typer.Option("--source", help="sub-urmp, urmp, classes, videos or a plugin's; found by looking.")
@@ -63,6 +66,8 @@ def prepare(
 
       cmcgan prepare URMP/ --representation cqt --out prepared/URMP-cqt
 
+      cmcgan prepare demo
+
       cmcgan prepare --check prepared/URMP
     """
     if verify:
@@ -73,19 +78,26 @@ def prepare(
     from cmcgan_core.data.sources import SourceOptions
 
     options = SourceOptions(settings_of(representation), hop=hop, seed=seed, labels=labels)
+    given = _demo() if str(source) == "demo" and layout is None and not source.exists() else layout
     if dry_run:
-        _show_plan(core.plan(source, layout, options, split=_ratio(split)), json=json)
+        _show_plan(core.plan(source, given, options, split=_ratio(split)), json=json)
         return
     target = out_folder or Path("prepared") / source.resolve().name
     level = None if keep_silence else silence
     try:
         with progress_bar(quiet=quiet) as on_progress:
-            report = core.prepare(source, target, layout, options, split=_ratio(split), silence=level, workers=workers,
+            report = core.prepare(source, target, given, options, split=_ratio(split), silence=level, workers=workers,
                                   overwrite=overwrite, on_progress=on_progress)  # fmt: skip
     except KeyboardInterrupt:
         err().print("stopped; what is finished is kept: give the same command again to go on")
         raise typer.Exit(130) from None
     _show_report(report, json=json, quiet=quiet)
+
+
+def _demo() -> "DemoSource":
+    from cmcgan_core.data.demo import DemoSource
+
+    return DemoSource()
 
 
 def _ratio(text: str) -> tuple[float, float, float]:

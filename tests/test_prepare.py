@@ -432,6 +432,16 @@ def test_the_command_prints_a_table_or_one_json_document(songs, tmp_path):
     assert "missing: index.csv" in result.stdout
 
 
+def test_the_demonstration_set_is_prepared_by_its_name_unless_a_folder_has_it(songs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    command = ["prepare", "demo", "--dry-run", "--json"]
+    rendered = json.loads(CliRunner().invoke(app, command).stdout)
+    assert (rendered["source"], len(rendered["counts"]["train"])) == ("DemoSource", 13)
+    assert 4900 < rendered["pairs"] <= 5000
+    (tmp_path / "demo").symlink_to(songs)
+    assert json.loads(CliRunner().invoke(app, command).stdout)["pairs"] == 18
+
+
 def test_the_command_lists_skipped_files_on_stderr_and_exits_1(tmp_path):
     songs = sub_urmp(tmp_path / "songs", {"train/oboe/oboe00": list(range(500, 14000, 500))})
     for n in range(500, 13000, 500):
