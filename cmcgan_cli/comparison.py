@@ -49,13 +49,13 @@ def figures(compared: "Comparison") -> "Table":
         table.add_row(
             name[1], *values, "" if published is None else f"{published:.4f}", end_section=name[0] != following[0]
         )
-    table.caption = brackets(compared.groups)
+    table.caption = f"{brackets(compared.groups)}; * the run's own output"
     return table
 
 
 def brackets(groups: "Sequence[Group]") -> str:
-    """What the brackets of a table of recipes mean, and its stars."""
-    square = "brackets: 95 % over recordings; * the run's own output"
+    """What the brackets of a table of recipes mean."""
+    square = "brackets: 95 % over recordings"
     several = any(len(group.entries) > 1 for group in groups)
     return f"round brackets: standard deviation over seeds; square {square}" if several else square
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from cmcgan_core.progress import OnProgress, Progress
 
 
+#: Finished stages that are shown above those at work, at most.
+SHOWN = 6
+
+
 @cache
 def out() -> "Console":
     """For results: what a script would read. Made when first used, as rich takes a while to import."""
@@ -109,7 +113,11 @@ def _bars() -> Iterator["OnProgress"]:
 
         def draw(progress: "Progress") -> None:
             if progress.stage not in tasks:
+                for stale in [task for task in bars.tasks if task.finished][:-SHOWN]:
+                    bars.update(stale.id, visible=False)
                 tasks[progress.stage] = bars.add_task(progress.stage, unit=progress.unit, values="")
+            elif progress.done < bars.tasks[tasks[progress.stage]].completed:
+                bars.reset(tasks[progress.stage])
             bars.update(tasks[progress.stage], completed=progress.done, total=progress.total, values=_figures(progress))
 
         yield draw
@@ -117,19 +125,23 @@ def _bars() -> Iterator["OnProgress"]:
 
 def _lines(every: float = 10.0) -> "Callable[[Progress], None]":
     last: dict[str, float] = {}
-    started: dict[str, float] = {}
+    seen: dict[str, int] = {}
+    #: When a stage began, and what was done by then.
+    begun: dict[str, tuple[float, int]] = {}
 
     def draw(progress: "Progress") -> None:
         now = time.monotonic()
-        started.setdefault(progress.stage, now)
+        if progress.stage not in seen or progress.done < seen[progress.stage]:
+            begun[progress.stage] = now, progress.done
+        seen[progress.stage] = progress.done
         finished = progress.done == progress.total
         if finished or now - last.get(progress.stage, -every) >= every:
             last[progress.stage] = now
-            elapsed = now - started[progress.stage]
-            rate = f", {progress.done / elapsed:.3g} {progress.unit}/s" if elapsed > 1 else ""
+            elapsed, done = now - begun[progress.stage][0], progress.done - begun[progress.stage][1]
+            rate = f", {done / elapsed:.3g} {progress.unit}/s" if done and elapsed > 1 else ""
             left = ""
-            if progress.total and progress.done and not finished:
-                left = f", {elapsed / progress.done * (progress.total - progress.done):.0f} s left"
+            if progress.total and done and not finished:
+                left = f", {elapsed / done * (progress.total - progress.done):.0f} s left"
             total = f"/{progress.total}" if progress.total else ""
             note(f"{progress.stage}: {progress.done}{total} {progress.unit}{rate}{left} {_figures(progress)}".rstrip())
 

@@ -8,7 +8,6 @@ import typer
 from cmcgan_cli.console import Json, Quiet, Seed, emit_json, err, note, out, progress_bar
 
 if TYPE_CHECKING:
-    from cmcgan_core.data.demo import DemoSource
     from cmcgan_core.data.prepare import Counts, Plan, PrepareReport
     from cmcgan_core.data.recording import Skipped
 
@@ -74,11 +73,13 @@ def prepare(
         _check(source, json=json)
         return
     from cmcgan_core.data import prepare as core
+    from cmcgan_core.data.demo import DemoSource
     from cmcgan_core.data.features import settings_of
     from cmcgan_core.data.sources import SourceOptions
 
     options = SourceOptions(settings_of(representation), hop=hop, seed=seed, labels=labels)
-    given = _demo() if str(source) == "demo" and layout is None and not source.exists() else layout
+    render = str(source) == "demo" and layout is None and labels is None and not source.exists()
+    given = DemoSource() if render else layout
     if dry_run:
         _show_plan(core.plan(source, given, options, split=_ratio(split)), json=json)
         return
@@ -92,12 +93,6 @@ def prepare(
         err().print("stopped; what is finished is kept: give the same command again to go on")
         raise typer.Exit(130) from None
     _show_report(report, json=json, quiet=quiet)
-
-
-def _demo() -> "DemoSource":
-    from cmcgan_core.data.demo import DemoSource
-
-    return DemoSource()
 
 
 def _ratio(text: str) -> tuple[float, float, float]:

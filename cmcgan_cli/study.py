@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmcgan_cli.comparison import brackets, shown
-from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
+from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from cmcgan_core.comparison import Figure, Group
-    from cmcgan_core.study import Study, StudyResult
+    from cmcgan_core.study import StudyResult
 
 
 def study(
@@ -33,7 +33,9 @@ def study(
     ] = None,
     split: Annotated[str, typer.Option(help="Split to judge: test, validation or train.")] = "test",
     latents: Annotated[int, typer.Option(min=1, help="Samples to make of each pair.")] = 4,
-    seed: Seed = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the latents to judge; those of the trainings are the study's.")
+    ] = 0,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be trained; train nothing.")] = False,
     as_json: Json = False,
@@ -42,9 +44,10 @@ def study(
     """Train several recipes on equal budgets with several seeds, judge them alike, and set them side by side.
 
     rivals: CMCGAN, its literal recipe, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: CMCGAN's
-    Figures 3 to 5. recipe: one change at a time. Their files are good to copy: --dry-run --json shows them.
+    Figures 3 to 5. recipe: one change at a time. --dry-run says where the file of a study is, to copy.
 
-    The same command goes on with a study; on another core or GPU at the same time it takes part in it.
+    The same command goes on with a study; on another core or GPU at the same time it takes part in it. A run that
+    fails is named, the others are done, and the exit code is 1.
 
     Examples:
 
@@ -54,12 +57,13 @@ def study(
 
       cmcgan study prepared/sub_urmp mine.toml --out studies/mine --json > mine.json
     """
-    from cmcgan_core.study import load_study, run_study
+    from cmcgan_core.study import find_study, load_study, run_study
 
-    chosen = load_study(name)
-    folder = out_dir or Path("studies") / f"{data.resolve().name}-{Path(name).stem}"
+    file = find_study(name)
+    chosen = load_study(file)
+    folder = out_dir or Path("studies") / f"{data.resolve().name}-{file.stem}"
     if dry_run:
-        _show_plan(chosen, folder, as_json=as_json)
+        _show_plan(file, data, folder, as_json=as_json)
         return
     if report is not None:
         from cmcgan_core.report import require_matplotlib, write_report
@@ -80,24 +84,31 @@ def study(
         note(f"other processes are at work on {', '.join(found.unfinished)}; give the same command again afterwards")
     if page is not None:
         note(f"open {page} in a browser", quiet=quiet)
+    for run, reason in found.failed.items():
+        note(f"{run} failed: {reason}")
+    if found.failed:
+        raise typer.Exit(1)
 
 
-def _show_plan(study: "Study", folder: Path, *, as_json: bool) -> None:
+def _show_plan(file: Path, data: Path, folder: Path, *, as_json: bool) -> None:
     """What a study would train."""
     from dataclasses import asdict
 
-    from rich.table import Table
+    from cmcgan_core.study import load_study, plan_study
 
+    study = load_study(file)
+    parameters = plan_study(study, data)
     if as_json:
-        emit_json({"out": str(folder), **asdict(study)})
+        emit_json({"out": str(folder), "file": str(file), "parameters": parameters, **asdict(study)})
         return
-    table = Table("recipe", "preset", "settings", title=f"{study.title} -> {folder}")
+    table = _table(f"{study.title}: {data} -> {folder}", "recipe", "preset", "settings", "parameters to generate")
     for name, recipe in study.rows.items():
-        table.add_row(name, recipe.preset, "\n".join(recipe.set))
-    trainings = len(study.rows) * len(study.seeds)
-    table.caption = (f"{trainings} trainings (seeds {', '.join(map(str, study.seeds))}) of {study.seconds:g} seconds: "
-                     f"{trainings * study.seconds / 3600:.1f} hours, and what it takes to evaluate them")  # fmt: skip
+        table.add_row(name, recipe.preset, "\n".join((*study.set, *recipe.set)), f"{parameters[name]:,}")
+    trainings, seeds = len(study.rows) * len(study.seeds), ", ".join(map(str, study.seeds))
+    table.caption = (f"{trainings} trainings (seeds {seeds}) of {study.seconds:g} seconds of CPU or GPU: "
+                     f"{trainings * study.seconds / 3600:.1f} hours, and judging")  # fmt: skip
     out().print(table)
+    note(f"its file, to copy: {file}")
 
 
 def _show(found: "StudyResult", *, quiet: bool) -> None:
@@ -118,24 +129,24 @@ def table1(groups: "Sequence[Group]", direction: str) -> "Table":
 
     split = groups[0].entries[0].evaluation.split
     title = f"Table 1, {direction}: judged accuracy of generated samples"
-    table = _table(title, "", "steps", "CPU-s", "s", "train", split, "2nd judge", "two hops")
+    table = _table(title, "", "seeds", "steps", "CPU-s", "s", "train", split, "2nd judge", "two hops")
     for group in groups:
         hops = str(group.entries[0].evaluation.hops)
         by_hops = group.figures["table1"][direction]
         other = next(iter(group.figures["other_judges"].values()))["table1"][direction][hops]
         two = by_hops["2"][split]["micro"] if "2" in by_hops else None
-        own, costs = by_hops[hops], (shown(group.cpu_seconds, ".0f"), shown(group.seconds, ".0f"))
-        judged = (shown(of["micro"], ".3f") for of in (own["train"], own[split], other[split]))
-        table.add_row(group.name, str(group.steps), *costs, *judged, shown(two, ".3f"))
+        judged = (shown(of["micro"], ".3f") for of in (by_hops[hops]["train"], by_hops[hops][split], other[split]))
+        costs = str(group.steps), shown(group.cpu_seconds, ".0f"), shown(group.seconds, ".0f")
+        table.add_row(group.name, str(len(group.entries)), *costs, *judged, shown(two, ".3f"))
     modality = "v" if direction == "S2I" else "a"
     real = groups[0].figures["real"][modality]
     other = next(iter(groups[0].figures["other_judges"].values()))["real"][modality]
     judged = (shown(of["micro"], ".3f") for of in (real["train"], real[split], other[split]))
-    table.add_row("real", "", "", "", *judged, "", end_section=True)
+    table.add_row("real", *[""] * 4, *judged, "", end_section=True)
     for name, values in paper_tables()["table1"][direction].items():
         published = (f"{values[part]:.4f}" if part in values else "-" for part in ("train", "test"))
-        table.add_row(name, "", "", "", *published, "-", "-", style="dim")
-    table.caption = brackets(groups).replace("; * the run's own output", "; each recipe's own output")
+        table.add_row(name, *[""] * 4, *published, "-", "-", style="dim")
+    table.caption = brackets(groups)
     return table
 
 

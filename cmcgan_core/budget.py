@@ -1,6 +1,7 @@
 """How many steps a budget buys: of CPU-seconds on the CPU, of seconds by the clock on a GPU."""
 
 import time
+from itertools import islice
 
 import torch
 
@@ -22,20 +23,24 @@ def affordable_steps(run: Run, seconds: float) -> int:
         ConfigError: the encoder alone takes more.
     """
     encoder = run.method.pretraining_epochs * len(run.loader)
-    spent = encoder * step_seconds(run, 0) if encoder else 0.0
+    spent = encoder * step_seconds(run, 0, encoder) if encoder else 0.0
     if spent >= seconds:
         raise ConfigError(f"training the encoder takes {spent:.0f} of {seconds:g} seconds; give more, or fewer "
                           "options.encoder_epochs")  # fmt: skip
     return encoder + max(1, round((seconds - spent) / step_seconds(run, encoder)))
 
 
-def step_seconds(run: Run, done: int) -> float:
-    """Cost of a step, reading its pairs included, measured on those that follow `done`."""
-    started = 0.0
-    for update in fit(run.method, run.optimizers, run.loader, done + WARM_UP + TIMED, done):
-        if update.step == done + WARM_UP:
-            started = _clock(run.device)
-    return (_clock(run.device) - started) / TIMED
+def step_seconds(run: Run, done: int, most: int = WARM_UP + TIMED) -> float:
+    """Cost of a step, reading its pairs included, measured on those that follow `done`: `most` of them at most."""
+    timed = min(TIMED, most)
+    warm_up = min(WARM_UP, most - timed)
+    updates = fit(run.method, run.optimizers, run.loader, done + warm_up + timed, done)
+    for _ in islice(updates, warm_up):
+        pass
+    started = _clock(run.device)
+    for _ in updates:
+        pass
+    return (_clock(run.device) - started) / timed
 
 
 def _clock(device: torch.device) -> float:

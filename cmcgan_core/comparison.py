@@ -28,8 +28,8 @@ class Figure:
     Attributes:
         value: of the run; the mean of several.
         deviation: sample standard deviation (n - 1) over several runs; None for one.
-        interval: 95 %, over the recordings; of several runs the means of the ends of theirs, as all were judged on the
-            same recordings: the interval of the mean is no wider. None where there is none.
+        interval: 95 %, over the recordings; of several runs, which were judged on the same recordings, the means of the
+            ends of theirs. None where there is none.
     """
 
     value: float

@@ -41,6 +41,7 @@ class Range:
 Positive = Annotated[float, Range(above=0)]
 Count = Annotated[int, Range(minimum=1)]
 Share = Annotated[float, Range(minimum=0, maximum=1)]
+Seed = Annotated[int, Range(minimum=0, maximum=2**31 - 1)]
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ class TrainConfig:
     Attributes:
         epochs: passes over the training pairs.
         least_steps: updates below which a small dataset gets more epochs.
-        steps: updates to do, whatever the epochs say, as for a budget; 0 for as many as the epochs have.
+        steps: updates to do, whatever `epochs` and `least_steps` say, as for a budget; 0 leaves it to them.
         batch_size: pairs a step.
         wrong_pairs: what makes a pair wrong for a discriminator: that its sound and its picture are of another "class"
             (CMCGAN; CMAV's instrument-oriented setting), or of another "pose" in the same class: of another recording,
@@ -137,7 +138,7 @@ class Config:
 
     preset: str = ""
     method: str = "cmcgan"
-    seed: Annotated[int, Range(minimum=0, maximum=2**31 - 1)] = 0
+    seed: Seed = 0
     judge: str = "judge"
     network: NetworkConfig = field(default_factory=NetworkConfig)
     options: dict[str, Any] = field(default_factory=dict)

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PairDataset, held_out
 from cmcgan_core.data.demo.pose import heights
 from cmcgan_core.device import choose_device
-from cmcgan_core.errors import CheckpointError, DataError
+from cmcgan_core.errors import CheckpointError
 from cmcgan_core.judges import Panel, assemble
 from cmcgan_core.judging import Pass
 from cmcgan_core.progress import OnProgress, silent
@@ -95,12 +95,12 @@ def evaluate(
         KeyboardInterrupt: it was asked to stop while it trained a judge; the next call goes on there.
     """
     trained = load_checkpoint(find_checkpoint(run), choose_device(device))
-    dataset = PairDataset(data, split)
+    dataset = held_out(data, split)
     _check(trained, dataset)
     panel = assemble(trained, data, thorough=thorough, device=device, on_progress=on_progress)
     judged = Pass(trained, panel, dataset, latents=latents, seed=seed)
-    held_out = Scores(judged, judged.run(full=True, on_progress=on_progress), seed)
-    scores, train = {split: held_out}, None
+    whole = Scores(judged, judged.run(full=True, on_progress=on_progress), seed)
+    scores, train = {split: whole}, None
     if split != "train":
         judged = Pass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
         scores["train"] = train = Scores(judged, judged.run(full=False, on_progress=on_progress), seed)
@@ -119,10 +119,10 @@ def evaluate(
         real=main.real,
         table1=main.table1,
         other_judges=dict(zip(list(panel.single)[1:], others, strict=True)),
-        quality={name: qualities(direction, held_out, train) for direction, name in judged.directions.items()},
-        table2={"V": main.real["v"][split], "A": main.real["a"][split], **held_out.table2("real")},
-        retrained=held_out.table2("retrained"),
-        pose=None if height is None else held_out.pose(height),
+        quality={name: qualities(direction, whole, train) for direction, name in judged.directions.items()},
+        table2={"V": main.real["v"][split], "A": main.real["a"][split], **whole.table2("real")},
+        retrained=whole.table2("retrained"),
+        pose=None if height is None else whole.pose(height),
     )
 
 
@@ -134,8 +134,6 @@ def _seeds(panel: Panel, latents: int, seed: int) -> dict[str, Any]:
 
 def _check(trained: Trained, dataset: PairDataset) -> None:
     about = trained.about
-    if not len(dataset):
-        raise DataError(f"{dataset.root} has no pairs in its {dataset.split} split; choose another --split")
     translator(trained)
     if about.classes != dataset.classes or about.settings != dataset.settings:
         raise CheckpointError(f"{trained.path} was trained on other classes or features than {dataset.root} has; train "

@@ -1,7 +1,7 @@
 """Small pictures for people: spectrograms in colour, grids of samples."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -40,9 +40,9 @@ def map_pictures(maps: Tensor, side: int) -> NDArray[np.uint8]:
     return features.unscale_pictures(features.resize(maps.float().cpu(), (side, side)).clamp(-1, 1)).numpy()
 
 
-def grid(rows: Mapping[str, Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+def grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
     """Rows of maps (B, C, H, W) in [-1, 1] as one picture (height, width, 3), white between them."""
-    tiles = [map_pictures(maps, side) for maps in rows.values()]
+    tiles = [map_pictures(maps, side) for maps in rows]
     columns = max(len(row) for row in tiles)
     height, width = (n * (side + gap) + gap for n in (len(tiles), columns))
     sheet = np.full((height, width, 3), 255, dtype=np.uint8)
@@ -53,15 +53,15 @@ def grid(rows: Mapping[str, Tensor], side: int = 96, gap: int = 4) -> NDArray[np
     return sheet
 
 
-def labelled_grid(rows: Mapping[str, Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+def labelled_grid(rows: Sequence[tuple[str, Tensor]], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
     """`grid` with the names of the rows to their left; needs Pillow."""
     from PIL import Image, ImageDraw, ImageFont
 
-    sheet = grid(rows, side, gap)
+    sheet = grid((maps for _, maps in rows), side, gap)
     font = ImageFont.load_default(size=side / 6)
-    width = 4 * gap + max(math.ceil(font.getlength(name)) for name in rows)
+    width = 4 * gap + max(math.ceil(font.getlength(name)) for name, _ in rows)
     margin = Image.new("RGB", (width, len(sheet)), "white")
     draw = ImageDraw.Draw(margin)
-    for number, name in enumerate(rows):
+    for number, (name, _) in enumerate(rows):
         draw.text((width - 2 * gap, gap + number * (side + gap) + side / 2), name, "black", font, anchor="rm")
     return np.concatenate([np.asarray(margin), sheet], axis=1)

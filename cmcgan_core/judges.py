@@ -1,22 +1,22 @@
 """Judges: classifiers that say of generated samples what they show; two architectures, trained on real pairs only."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about
 from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.completion import Completion
 from cmcgan_core.config import NetworkConfig
+from cmcgan_core.locks import alone
 from cmcgan_core.methods.classifier import FusionNetwork
 from cmcgan_core.networks import full_precision
 from cmcgan_core.pose import PoseJudge, train_pose_judge
-from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.translate import to_network
 
 #: Name of the preset of the second judge: that of the first, and this.
@@ -80,7 +80,7 @@ def assemble(
         path = train_classifier(data, modalities, name, seed=seed, device=device, on_progress=on_progress)
         return Judge(load_checkpoint(path, on))
 
-    with _alone(data, on_progress):
+    with one_trainer(data, on_progress):
         single = {preset: {m: judge(preset, m, 0) for m in ("v", "a")}}
         fusion = {"real": judge(preset, "av", 0)}
         if (retrained := _retrained(generating, on)) is not None:
@@ -93,21 +93,15 @@ def assemble(
 
 
 @contextmanager
-def _alone(data: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Let no other process train this dataset's judges meanwhile."""
-    lock = FileLock(data / "judges" / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        on_progress(Progress("waiting for judges that another process trains", 0, None, "judges"))
-        lock.acquire()
-    except OSError:
-        # Where nothing can be written nobody trains, and judges that are there can be used.
-        pass
-    try:
+def one_trainer(data: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Let no other process train judges of this dataset meanwhile.
+
+    Where no lock can be had, as in a folder that cannot be written to, nobody waits: judges that are there can be used.
+    """
+    with ExitStack() as held:
+        with suppress(OSError):
+            held.enter_context(alone(data / "judges" / ".lock", on_progress))
         yield
-    finally:
-        lock.release()
 
 
 def _retrained(generating: Trained, device: torch.device) -> Judge | None:

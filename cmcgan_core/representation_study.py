@@ -13,10 +13,11 @@ from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset, in_order
+from cmcgan_core.data.dataset import PairDataset, held_out, in_order
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import DataError
 from cmcgan_core.evaluate import paper_tables
+from cmcgan_core.judges import one_trainer
 from cmcgan_core.methods.classifier import FusionNetwork
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.runs import train_once
@@ -88,15 +89,16 @@ def study_representations(
         DataError: they are not the same pairs, or two are of one representation, or the split is empty.
         KeyboardInterrupt: it was asked to stop while it trained; the next call goes on there.
     """
-    held_out = {root: PairDataset(root, split) for root in data}
-    _require_comparable(list(held_out.values()))
+    judged = {root: held_out(root, split) for root in data}
+    _require_comparable(list(judged.values()))
     paper = paper_tables()["representations"]
     rows = []
-    for root, dataset in held_out.items():
+    for root, dataset in judged.items():
         name, train = dataset.settings.representation, PairDataset(root, "train")
         for layers, preset in CLASSIFIERS.items():
             config = replace(load_config(preset), seed=seed)
-            path = train_once(config, root, root / "judges" / f"{preset}-a-{seed}", device, on_progress)
+            with one_trainer(root, on_progress):
+                path = train_once(config, root, root / "judges" / f"{preset}-a-{seed}", device, on_progress)
             trained = load_checkpoint(path, choose_device(device))
             found, known = (_accuracy(trained, of, seed) for of in (dataset, train))
             rows.append(Row(name, layers, found, known, paper.get(name, {}).get(str(layers))))
@@ -106,8 +108,6 @@ def study_representations(
 
 def _require_comparable(datasets: list[PairDataset]) -> None:
     first = datasets[0]
-    if not len(first):
-        raise DataError(f"{first.root} has no pairs in its {first.split} split; choose another --split")
     known: dict[str, PairDataset] = {}
     for dataset in datasets:
         name = dataset.settings.representation

@@ -68,6 +68,7 @@ class TrainResult:
         seconds: of this call.
         losses: means over the last log interval.
         best: lowest validation loss, or None without a validation split.
+        stopped: whether it was asked to stop.
     """
 
     out: Path
@@ -76,11 +77,12 @@ class TrainResult:
     seconds: float
     losses: dict[str, float]
     best: float | None
+    stopped: bool
 
     @property
     def finished(self) -> bool:
-        """Whether all planned updates are done."""
-        return self.step >= self.steps
+        """Whether all planned updates are done, and what comes after them is to be done too."""
+        return not self.stopped
 
 
 def fit(
@@ -155,8 +157,9 @@ class Run:
         epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
         self.steps = config.train.steps or epochs * len(self.loader)
         if self.steps <= self.method.pretraining_epochs * len(self.loader):
-            raise ConfigError(f"train.steps ({self.steps}) leaves none to the generator: its encoder is trained for "
-                              f"{self.method.pretraining_epochs} epochs of {len(self.loader)} steps")  # fmt: skip
+            raise ConfigError(f"{self.steps} steps leave none to the generator, as its encoder is trained for "
+                              f"{self.method.pretraining_epochs} epochs of {len(self.loader)}; raise train.epochs or "
+                              "train.steps, or lower options.encoder_epochs")  # fmt: skip
         self.step = 0
         self.best: float | None = None
         self.last = out / "last.safetensors"
@@ -209,7 +212,8 @@ class Run:
                 if stop.requested:
                     self.save()
                     break
-        return TrainResult(self.out, self.step, self.steps, time.monotonic() - started, losses, self.best)
+        return TrainResult(self.out, self.step, self.steps, time.monotonic() - started, losses, self.best,
+                           stop.requested)  # fmt: skip
 
     def save(self) -> None:
         """Write `last.safetensors`."""
@@ -361,11 +365,17 @@ def fits(about: About, config: Config, dataset: PairDataset, completion: Complet
 
 
 @contextmanager
-def explained(out: Path) -> Iterator[None]:
-    """Turn a failure to write the run folder into a `TrainingError`."""
+def explained(out: Path, go_on: str = "") -> Iterator[None]:
+    """Turn a failure to write a folder into a `TrainingError`.
+
+    Args:
+        out: the folder, by default of a run.
+        go_on: what goes on with it, where that is not to resume the run.
+    """
     try:
         yield
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise TrainingError(f"{out} cannot be written ({reason}); what was saved before is kept: mend it, then go on "
-                            f"with: cmcgan train --resume {out}") from error  # fmt: skip
+        go_on = go_on or f"go on with: cmcgan train --resume {out}"
+        raise TrainingError(f"{out} cannot be written ({reason}); what was saved before is kept: mend it, then "
+                            f"{go_on}") from error  # fmt: skip

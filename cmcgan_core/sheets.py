@@ -41,18 +41,19 @@ def write_sheets(groups: Sequence[Group], data: Path, out: Path, *, seed: int = 
     return written
 
 
-def _rows(groups: Sequence[Group], data: Path, direction: str, seed: int, device: str) -> dict[str, Tensor]:
-    """The given and the real maps (B, C, H, W), and what is made of them, by label."""
+def _rows(groups: Sequence[Group], data: Path, direction: str, seed: int, device: str) -> list[tuple[str, Tensor]]:
+    """The given and the real maps (B, C, H, W), then what each recipe makes of them, with their names."""
     dataset = PairDataset(data, groups[0].entries[0].evaluation.split)
     stored = dataset.read(typical(dataset))
-    rows: dict[str, Tensor] = {}
+    rows: list[tuple[str, Tensor]] = []
     for group in groups:
         trained = load_checkpoint(group.entries[0].path, choose_device(device))
         batch = to_batch(stored, trained.about.config.network, dataset.settings, choose_device(device))
         given, real = (batch.audio, batch.visual) if direction == "a2v" else (batch.visual, batch.audio)
-        rows |= {} if rows else {"given": given.cpu(), "real": real.cpu()}
+        if not rows:
+            rows = [("given", given), ("real", real)]
         for hops in group.figures["table1"][TABLE_NAMES[direction]]:
             (z,) = latents(trained, direction, Choices(seed=seed, hops=int(hops)))
-            label = group.name if hops == "1" else f"{group.name}, {HOPS[hops]}"
-            rows[label] = render(trained, direction, given, z).cpu()
+            name = group.name if hops == "1" else f"{group.name}, {HOPS[hops]}"
+            rows.append((name, render(trained, direction, given, z)))
     return rows

@@ -10,7 +10,10 @@ from conftest import Run
 from media_fixtures import plain, write_video
 from PIL import Image
 
-COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "export", "plugins", "doctor"]
+from cmcgan_cli import console
+from cmcgan_core.progress import Progress
+
+COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "study", "export", "plugins", "doctor"]
 
 
 @pytest.fixture
@@ -228,3 +231,16 @@ def test_doctor_finds_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: pyte
     assert code == 1
     assert "libcudart" in finding["fault"]
     assert "torchaudio>=2.11,<2.12" in finding["mend"]
+
+
+def test_a_stage_that_is_gone_on_with_or_begins_anew_has_a_rate_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw, said = console._lines(every=0), []
+    # Gone on with after 40 steps, ten steps a second; then another run in the same words, five a second.
+    for now, done in ((0.0, 40), (2.0, 60), (6.0, 100), (10.0, 10), (14.0, 30)):
+        monkeypatch.setattr(console.time, "monotonic", lambda now=now: now)
+        draw(Progress("training small", done, 100))
+        said.append(capsys.readouterr().err)
+    assert "10 steps/s, 4 s left" in said[1]
+    assert "5 steps/s, 14 s left" in said[4]

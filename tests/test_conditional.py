@@ -24,7 +24,7 @@ from cmcgan_core.human_eval.draw import open_maker
 from cmcgan_core.methods.base import CHANNELS
 from cmcgan_core.methods.conditional import Conditional, Generator, MatchingDiscriminator
 from cmcgan_core.networks import count_parameters
-from cmcgan_core.training import train_run
+from cmcgan_core.training import plan_run, train_run
 from cmcgan_core.translate import Choices, translate
 
 RIVALS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
@@ -188,7 +188,6 @@ def test_a_batch_can_be_overfitted() -> None:
 @pytest.mark.parametrize(
     ("settings", "classes", "fault"),
     [
-        (["options.encoder_epochs=3"], CLASSES, r"encoder_epochs \(3\) leaves none of train\.epochs \(3\)"),
         ([], ("cello",), r"needs two classes.*options\.encoder=autoencoder"),
         (["network.layers=6"], CLASSES, "3 or 4, not 6"),
         (["loss_weights.adversarial=1"], CLASSES, "loss_weights"),
@@ -199,6 +198,12 @@ def test_settings_that_contradict_one_another_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=fault):
         Conditional(tiny("s2i-c", *settings), classes, FeatureSettings())
+
+
+@pytest.mark.parametrize("settings", [["options.encoder_epochs=3"], ["train.epochs=9", "train.steps=6"]])
+def test_an_encoder_that_leaves_no_steps_to_the_generator_is_refused(prepared: Path, settings: list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"steps leave none to the generator.*encoder_epochs"):
+        plan_run(tiny("s2i-c", *settings), prepared)  # epochs have three steps, the encoder has two or three of them
 
 
 @pytest.mark.parametrize("preset", RIVALS)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 #: Modules from the lowest layer up; a module imports from its own layer or from lower ones.
 LAYERS = [
-    "errors files toml progress signals",
+    "errors files toml progress signals locks",
     "data.representations "
     "registry config device inputs data.media data.ffmpeg data.muxing data.film data.damage data.features data.stitch "
     "data.windows data.performance data.arrays data.recording data.sources data.folders data.urmp",

@@ -1,12 +1,15 @@
+import itertools
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import Run as Cli
 from conftest import tiny_config, write_dataset
-from filelock import FileLock
 from PIL import Image
 from test_training import interrupt_at
 
@@ -15,9 +18,9 @@ from cmcgan_core.budget import affordable_steps, step_seconds
 from cmcgan_core.checkpoint import read_about
 from cmcgan_core.config import load_config
 from cmcgan_core.device import choose_device
-from cmcgan_core.errors import ConfigError
+from cmcgan_core.errors import ConfigError, DataError, TrainingError
 from cmcgan_core.runs import Run
-from cmcgan_core.study import StudyResult, load_study, run_study, study_names
+from cmcgan_core.study import StudyResult, find_study, load_study, plan_study, run_study, study_names
 
 TINY = """
 title = "Tiny things"
@@ -56,7 +59,7 @@ def out(data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def found(data: Path, file: Path, out: Path) -> StudyResult:
-    return run_study(load_study(str(file)), data, out, latents=1)
+    return run_study(load_study(file), data, out, latents=1)
 
 
 def test_every_recipe_is_trained_with_every_seed_for_the_steps_that_were_planned(found: StudyResult, out: Path) -> None:
@@ -75,39 +78,55 @@ def test_a_study_that_is_done_does_nothing_again(found: StudyResult, data: Path,
         return {path: path.stat().st_mtime_ns for path in kept}
 
     before = times()
-    again = run_study(load_study(str(file)), data, out, latents=1)
+    again = run_study(load_study(file), data, out, latents=1)
     assert times() == before
     assert again.to_dict()["groups"] == found.to_dict()["groups"]
 
 
 def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyResult, out: Path) -> None:
     # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly and by two hops, and in one direction I2S.
-    for name, rows in (("S2I", 4), ("I2S", 5)):
+    rows: dict[str, list[np.ndarray]] = {}
+    for name, count in (("S2I", 4), ("I2S", 5)):
         sheet = np.asarray(Image.open(out / f"{name}.png"))
-        assert sheet.shape[0] == 4 + rows * 100
-        margin, columns = sheet[:, : -(4 + 3 * 100)], sheet[:, -(4 + 3 * 100) :]
-        for row in range(rows):
-            tiles = slice(4 + row * 100, 100 + row * 100)
-            assert (margin[tiles] < 128).any(), "the row's name"
-            assert (columns[tiles] < 255).any()
+        assert sheet.shape[0] == 4 + count * 100
+        rows[name] = [sheet[4 + row * 100 : 100 + row * 100] for row in range(count)]
+        assert all((row[:, : -(4 + 3 * 100)] < 128).any() for row in rows[name]), "names of rows"
+    tiles = {name: [row[:, -(4 + 3 * 100) :] for row in of] for name, of in rows.items()}
+    assert np.array_equal(tiles["S2I"][0], tiles["I2S"][1]), "the sounds: given here, real there"
+    assert np.array_equal(tiles["S2I"][1], tiles["I2S"][0])
+    made = [tiles["S2I"][1], *tiles["S2I"][2:]], [tiles["I2S"][1], *tiles["I2S"][2:]]
+    for row in made:
+        assert all((a != b).any() for a, b in itertools.combinations(row, 2))
 
 
 def test_what_another_process_is_at_work_on_is_left_to_it(
     found: StudyResult, data: Path, file: Path, out: Path
 ) -> None:
-    with FileLock(out / ".I2S-1.lock"):
-        partly = run_study(load_study(str(file)), data, out, latents=1)
+    holding = f"""
+import sys
+from filelock import FileLock
+with FileLock({str(out / ".I2S-1.lock")!r}):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    partly = run_study(load_study(file), data, out, latents=1)
+    process.communicate("")
     assert partly.unfinished == (str(out / "I2S-1"),)
     assert [len(group.entries) for group in partly.compared.groups] == [2, 1]
 
 
 def test_an_interrupted_study_goes_on(data: Path, file: Path, tmp_path: Path, found: StudyResult) -> None:
     def interrupt(progress) -> None:
-        if progress.stage.startswith("training"):
+        if "training" in progress.stage:
             interrupt_at(2)(progress)
 
     (tmp_path / "plan.toml").write_text((data.parent / "out" / "plan.toml").read_text())
-    study = load_study(str(file))
+    study = load_study(file)
     with pytest.raises(KeyboardInterrupt):
         run_study(study, data, tmp_path, latents=1, on_progress=interrupt)
     assert read_about(tmp_path / "CMCGAN-tiny-0" / "last.safetensors").step == 2
@@ -117,9 +136,45 @@ def test_an_interrupted_study_goes_on(data: Path, file: Path, tmp_path: Path, fo
 
 
 def test_the_folder_of_another_study_is_refused(found: StudyResult, data: Path, file: Path, out: Path) -> None:
-    file.with_name("other.toml").write_text(TINY.replace("0.5", "0.6"))
-    with pytest.raises(ConfigError, match=r"another study.*--out"):
-        run_study(load_study(str(file.with_name("other.toml"))), data, out)
+    for change, what in ((("0.5", "0.6"), "seconds"), (("encoder_epochs=1", "encoder_epochs=2"), r"rows\.I2S")):
+        file.with_name("other.toml").write_text(TINY.replace(*change, 1))
+        with pytest.raises(ConfigError, match=f"differs in {what}; name another --out"):
+            run_study(load_study(file.with_name("other.toml")), data, out)
+    dataset = data / "dataset.toml"
+    kept = dataset.read_text()
+    dataset.write_text('content = "prepared anew"\n' + kept)
+    with pytest.raises(ConfigError, match="differs in content"):
+        run_study(load_study(file), data, out)
+    dataset.write_text(kept)
+
+
+def test_a_study_may_grow_and_names_a_run_that_fails(
+    found: StudyResult, data: Path, file: Path, out: Path, cmcgan: Cli
+) -> None:
+    grown = file.with_name("grown.toml")
+    grown.write_text(TINY + '[rows.diverging]\npreset = "tiny"\nset = ["loss_weights.consistency=1e39"]\n')
+    code, said, noted = cmcgan("study", data, grown, "--out", out, "--latents", 1, "--json")
+    assert code == 1
+    assert f"{out / 'diverging-0'} failed: " in noted
+    document = json.loads(said)
+    assert "no longer finite" in document["failed"][str(out / "diverging-1")]
+    assert [group["name"] for group in document["groups"]] == ["CMCGAN, tiny", "I2S"]
+    assert {name: document["steps"][name] for name in found.steps} == found.steps
+
+
+def test_what_cannot_be_done_is_said_before_anything_is_trained(data: Path, file: Path, tmp_path: Path) -> None:
+    study = load_study(file)
+    with pytest.raises(DataError, match="no pairs in its tset split"):
+        run_study(study, data, tmp_path / "out", split="tset")
+    with pytest.raises(DataError, match="nowhere"):
+        run_study(study, data.parent / "nowhere", tmp_path / "out")
+    (tmp_path / "faulty.toml").write_text(TINY.replace('preset = "tiny"', 'preset = "tiny"\nset = ["options.hop=1"]'))
+    with pytest.raises(ConfigError, match=r"(?s)rows\.CMCGAN, tiny: .*did you mean hops"):
+        run_study(load_study(tmp_path / "faulty.toml"), data, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    (tmp_path / "out").write_text("a file")
+    with pytest.raises(TrainingError, match=r"cannot be written.*give the same command again"):
+        run_study(study, data, tmp_path / "out")
 
 
 def test_the_command_line_shows_the_tables_and_what_trains_each_row(
@@ -145,15 +200,19 @@ def test_a_dry_run_trains_nothing(data: Path, file: Path, tmp_path: Path, cmcgan
     assert code == 0
     assert "4 trainings" in said
     code, said, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run", "--json")
-    assert json.loads(said)["rows"]["CMCGAN, tiny"] == {"preset": "tiny", "set": []}
+    document = json.loads(said)
+    assert document["rows"]["CMCGAN, tiny"] == {"preset": "tiny", "set": []}
+    assert document["parameters"]["I2S"] > 1000
+    assert cmcgan("study", data / "none", file, "--dry-run")[0] == 1
     assert not (tmp_path / "none").exists()
 
 
 @pytest.mark.parametrize("name", study_names())
-def test_the_studies_that_ship_are_valid(name: str) -> None:
-    study = load_study(name)
+def test_the_studies_that_ship_are_valid(name: str, data: Path) -> None:
+    study = load_study(find_study(name))
     assert len(study.seeds) >= 3
-    assert all(load_config(recipe.preset, settings=recipe.set).judge == "judge-small" for recipe in study.rows.values())
+    assert all(study.config(row).judge == "judge-small" for row in study.rows)
+    assert plan_study(study, data).keys() == study.rows.keys()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +224,11 @@ def test_the_studies_that_ship_are_valid(name: str) -> None:
         (("seeds = [0, 1]", "seeds = [1, 1]"), "one is there twice"),
         (("rows.I2S", 'rows."CMCGAN / tiny"'), "needs letters or digits of its own"),
         (("seconds = 0.5", "second = 0.5"), "seconds: is missing"),
-        (("network.width=0.0625", "network.wide=0.0625"), "did you mean width"),
+        (("network.width=0.0625", "network.wide=0.0625"), r"rows\.I2S: .*\n.*did you mean width"),
+        (("judge=judge-tiny", "judge=judge-tinny"), "rows.I2S: no preset is called 'judge-tinny'"),
+        (("network.width=0.0625", "seed=4"), r"rows\.I2S\.set: the study decides seed itself"),
+        (("train.sample_every=50", "train.steps=50"), r"\n  set: the study decides train\.steps itself"),
+        (("seeds = [0, 1]", "seeds = [0, -1]"), r"seeds\[1\]: should be at least 0"),
     ],
 )
 def test_a_study_that_compares_nothing_is_refused(
@@ -174,7 +237,7 @@ def test_a_study_that_compares_nothing_is_refused(
     wrong = tmp_path / "wrong.toml"
     wrong.write_text(TINY.replace(*change))
     with pytest.raises(ConfigError, match=fault):
-        load_study(str(wrong))
+        load_study(wrong)
 
 
 def test_a_study_that_nobody_knows_is_named(cmcgan: Cli, data: Path) -> None:
@@ -186,17 +249,27 @@ def test_a_study_that_nobody_knows_is_named(cmcgan: Cli, data: Path) -> None:
 def test_what_generates_nothing_is_in_no_study(data: Path, tmp_path: Path) -> None:
     (tmp_path / "judges.toml").write_text('title = "Judges"\nseconds = 1\n[rows.judge]\npreset = "judge-tiny"\n')
     with pytest.raises(ConfigError, match="generates nothing"):
-        run_study(load_study(str(tmp_path / "judges.toml")), data, tmp_path / "out")
+        run_study(load_study(tmp_path / "judges.toml"), data, tmp_path / "out")
 
 
 def test_a_budget_pays_for_the_encoder_first(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ["network.width=0.0625", "network.picture_size=32", "options.encoder_epochs=2", "train.batch_size=16"]
     run = Run(load_config("i2s", settings=settings), data, data, choose_device("cpu"))
-    monkeypatch.setattr(budget, "step_seconds", lambda run, done: 0.5 if done == 0 else 2.0)
+    monkeypatch.setattr(budget, "step_seconds", lambda run, done, most=99: 0.5 if (done, most) == (0, 6) else 2.0)
     # Two epochs of three steps, half a second each; then seven seconds, two each.
     assert affordable_steps(run, 10) == 6 + round(7 / 2)
     with pytest.raises(ConfigError, match="takes 3 of 2 seconds"):
         affordable_steps(run, 2)
+
+
+def test_the_cost_of_the_encoder_is_taken_on_its_own_steps(data: Path) -> None:
+    settings = ["network.width=0.0625", "network.picture_size=32", "options.encoder_epochs=1", "train.batch_size=16"]
+    run = Run(load_config("i2s", settings=settings), data, data, choose_device("cpu"))
+    before = [parameter.clone() for parameter in run.method.discriminator.parameters()]
+    step_seconds(run, 0, 3)
+    assert all(map(torch.equal, before, run.method.discriminator.parameters()))
+    step_seconds(run, 3)
+    assert not all(map(torch.equal, before, run.method.discriminator.parameters()))
 
 
 def test_a_step_that_does_more_costs_more(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

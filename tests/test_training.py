@@ -16,7 +16,7 @@ from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
 from cmcgan_core.progress import Progress, silent
-from cmcgan_core.runs import Run, cosine, train
+from cmcgan_core.runs import Run, cosine, train, train_once
 from cmcgan_core.training import plan_run, resume_config, train_run
 
 
@@ -198,6 +198,14 @@ def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: P
     assert [file.name for file in sorted(whole.glob("samples/*.png"))] == ["epoch_0001.png", "epoch_0002.png"]
     expected, resumed = (read_tensors(out / "last.safetensors", "") for out in (whole, parts))
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
+
+
+def test_a_stop_in_the_last_step_stops_what_comes_after_it(prepared: Path, tmp_path: Path) -> None:
+    result = train_run(tiny_config("train.steps=2"), prepared, tmp_path, on_progress=interrupt_at(2))
+    assert (result.step, result.finished) == (2, False)
+    assert not (tmp_path / "classifier.safetensors").exists()
+    with pytest.raises(KeyboardInterrupt):
+        train_once(tiny_config("train.steps=2"), prepared, tmp_path / "once", "cpu", interrupt_at(2))
 
 
 def test_the_learning_rate_falls_along_a_cosine() -> None:

@@ -129,6 +129,18 @@ class PairDataset:
         ]
 
 
+def held_out(root: Path, split: str) -> PairDataset:
+    """A split to judge.
+
+    Raises:
+        DataError: it is empty; else see `PairDataset`.
+    """
+    dataset = PairDataset(root, split)
+    if not len(dataset):
+        raise DataError(f"{root} has no pairs in its {split} split; choose another --split")
+    return dataset
+
+
 class Loader:
     """Batches of a split, on a device, in an order that depends on the seed and the epoch alone.
 

@@ -88,8 +88,7 @@ def _pictures(trained: Trained, waveforms: Tensor, choices: Choices, form: Form,
 def _sheet(samples: Tensor) -> NDArray[np.uint8]:
     """Samples (K, 3, S, S) side by side, in rows of equal length that are about as many as they are long."""
     columns = int(np.ceil(np.sqrt(len(samples))))
-    rows = {str(row): samples[row : row + columns] for row in range(0, len(samples), columns)}
-    return figures.grid(rows, side=samples.shape[-1])
+    return figures.grid(torch.split(samples, columns), side=samples.shape[-1])
 
 
 def _sounds(trained: Trained, pictures: Tensor, choices: Choices, form: Form, guesser: Guesser) -> list[Made]:

@@ -261,9 +261,6 @@ class Conditional(Method):
 
 def _check(config: Config, options: Options, classes: tuple[str, ...]) -> None:
     faults = []
-    if options.encoder_epochs >= config.train.epochs:
-        faults.append(f"options.encoder_epochs ({options.encoder_epochs}) leaves none of train.epochs "
-                      f"({config.train.epochs}) to the generator")  # fmt: skip
     if options.encoder == "classifier" and len(classes) < 2:
         faults.append("an encoder that is a classifier needs two classes; for one take options.encoder=autoencoder")
     if faults:
