@@ -1,8 +1,6 @@
 import itertools
 import json
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +9,7 @@ import torch
 from conftest import Run as Cli
 from conftest import tiny_config, write_dataset
 from PIL import Image
+from test_locks import hold
 from test_training import interrupt_at
 
 from cmcgan_core import budget
@@ -102,18 +101,7 @@ def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyRe
 def test_what_another_process_is_at_work_on_is_left_to_it(
     found: StudyResult, data: Path, file: Path, out: Path
 ) -> None:
-    holding = f"""
-import sys
-from filelock import FileLock
-with FileLock({str(out / ".I2S-1.lock")!r}):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-    process = subprocess.Popen(
-        [sys.executable, "-c", holding], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "held\n"
+    process = hold(out / ".I2S-1.lock")
     partly = run_study(load_study(file), data, out, latents=1)
     process.communicate("")
     assert partly.unfinished == (str(out / "I2S-1"),)

@@ -1,0 +1,48 @@
+import subprocess
+import sys
+from pathlib import Path
+
+from cmcgan_core.judges import one_trainer
+from cmcgan_core.locks import alone
+from cmcgan_core.progress import Progress, silent
+
+#: Holds a lock until its standard input ends.
+HOLDING = """
+import sys
+from filelock import FileLock
+with FileLock(sys.argv[1]):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def hold(file: Path) -> subprocess.Popen[str]:
+    """Another process that holds a lock."""
+    command = [sys.executable, "-c", HOLDING, str(file)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    return process
+
+
+def test_a_lock_is_waited_for_and_the_waiting_is_told_of(tmp_path: Path) -> None:
+    process, told = hold(tmp_path / "lock"), []
+
+    def release(progress: Progress) -> None:
+        told.append((progress.stage, process.poll()))
+        process.communicate("")
+
+    with alone(tmp_path / "lock", release):
+        assert process.returncode == 0
+    ((stage, running),) = told
+    assert str(tmp_path / "lock") in stage
+    assert running is None
+    with alone(tmp_path / "lock", release):
+        assert len(told) == 1
+
+
+def test_judges_can_be_used_where_nothing_can_be_locked(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("no folder")
+    with one_trainer(tmp_path / "data", silent):
+        entered = True
+    assert entered
