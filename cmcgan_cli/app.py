@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -101,6 +102,9 @@ def main() -> None:
     # OpenMP's threads spin while they wait for each other, 30 times longer than this by default; where other programs
     # run too, that makes a training step many times slower (docs/benchmarks.md). No spinning at all is no better.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # Names of files that are no UTF-8 become escapes, which JSON has too, rather than a crash or a broken document.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
     except CmcganError as error:

@@ -244,3 +244,15 @@ def test_a_stage_that_is_gone_on_with_or_begins_anew_has_a_rate_of_its_own(
         said.append(capsys.readouterr().err)
     assert "10 steps/s, 4 s left" in said[1]
     assert "5 steps/s, 14 s left" in said[4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems' file names are Unicode")
+def test_a_name_that_is_no_utf8_leaves_the_document_whole(media: dict[str, Path], tmp_path: Path) -> None:
+    import os
+
+    name = os.fsencode(tmp_path) + b"/t\xffn.wav"
+    media["sound"].rename(os.fsdecode(name))
+    command = [sys.executable, "-m", "cmcgan_cli", "generate", "--from", name, "--checkpoint", "box", "--json"]
+    said = subprocess.run(command, capture_output=True, check=False)
+    assert said.returncode == 1
+    assert os.fsencode(json.loads(said.stdout.decode("utf-8"))["input"]) == name
