@@ -9,6 +9,7 @@ from conftest import tiny_config
 from cmcgan_core.checkpoint import load_checkpoint, read_about
 from cmcgan_core.data.dataset import PairDataset, in_order
 from cmcgan_core.evaluate import evaluate
+from cmcgan_core.study import load_study, run_study
 from cmcgan_core.training import train_run
 from cmcgan_core.translate import translator
 
@@ -72,3 +73,12 @@ def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path)
     trained = load_checkpoint(last, CPU)
     assert trained.about == read_about(last)
     assert all(p.device == CPU for p in trained.inference.parameters())
+
+
+def test_a_study_is_planned_and_judged_on_cuda(prepared: Path, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.toml"
+    file.write_text('title = "Tiny"\nseconds = 0.5\nseeds = [0]\n[rows.tiny]\npreset = "tiny"\n')
+    found = run_study(load_study(file), prepared, tmp_path / "out", latents=1, device="cuda")
+    (group,) = found.compared.groups
+    assert group.steps == found.steps["tiny"] > 10
+    assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"S2I.png", "I2S.png"}
