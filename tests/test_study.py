@@ -261,7 +261,8 @@ def test_the_cost_of_the_encoder_is_taken_on_its_own_steps(data: Path) -> None:
 
 
 def test_a_step_that_does_more_costs_more(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(budget, "TIMED", 3)
+    monkeypatch.setattr(budget, "TIMED", 2)
+    monkeypatch.setattr(budget, "WARM_UP", 1)
     costs = []
     for updates in (1, 6):
         config = tiny_config(f"train.generator_updates={updates}")

@@ -84,7 +84,7 @@ def test_another_seed_gives_another_model(prepared: Path, tmp_path: Path) -> Non
     weights = []
     for seed in (0, 0, 1):
         out = tmp_path / f"{len(weights)}"
-        train_run(tiny_config("train.epochs=1", f"seed={seed}"), prepared, out)
+        train_once(tiny_config("train.epochs=1", f"seed={seed}"), prepared, out, "cpu", silent)
         weights.append(read_tensors(out / "last.safetensors", "inference."))
     same = [all(torch.equal(weights[0][n], other[n]) for n in other) for other in weights[1:]]
     assert same == [True, False]
