@@ -63,14 +63,17 @@ def brackets(groups: "Sequence[Group]") -> str:
 def rows(group: "Group", split: str) -> Iterator[tuple[tuple[str, str], "Figure | None"]]:
     """Figures of a recipe by section and label."""
     found, first = group.figures, group.entries[0].evaluation
-    judges: dict[str, Any] = {"": found["table1"]}
+    judges: dict[str, Any] = {"": found}
     if found["other_judges"]:
-        judges[", 2nd judge"] = next(iter(found["other_judges"].values()))["table1"]
-    for judge, table in judges.items():
-        for direction, by_hops in table.items():
+        judges[", 2nd judge"] = next(iter(found["other_judges"].values()))
+    for judge, said in judges.items():
+        for direction, by_hops in said["table1"].items():
             for hops, parts in by_hops.items():
                 own = " *" if hops == str(first.hops) else ""
                 yield ("table1" + judge, f"{direction} {_HOPS[hops]}{own}{judge}"), parts[split]["micro"]
+        for modality, parts in said["recovered"].items():
+            what = "pictures" if modality == "v" else "sounds"
+            yield ("table1" + judge, f"{what} recovered{judge}"), parts[split]["micro"]
     for name, accuracy in found["table2"].items():
         yield ("table2", name), accuracy["micro"]
     for direction, kinds in found["quality"].items():

@@ -165,12 +165,16 @@ def table1(found: "Evaluation") -> "Table":
             own = " *" if number == str(found.hops) else ""
             others = [_accuracy(second.table1[name][number][found.split])] if second else []
             table.add_row(f"{name} {_HOPS[number]}{own}", *_cells(parts, found.split), *others)
+        modality, what = ("v", "pictures") if name == "S2I" else ("a", "sounds")
+        if (recovered := found.recovered.get(modality)) is not None:
+            others = [_accuracy(second.recovered[modality][found.split])] if second else []
+            table.add_row(f"{name} {what} recovered", *_cells(recovered, found.split), *others)
         for row, values in paper[name].items():
             table.add_row(f"{name} {row}", _paper(values.get("train")), _paper(values.get("test")), style="dim")
-        modality, what = ("v", "pictures") if name == "S2I" else ("a", "sounds")
         others = [_accuracy(second.real[modality][found.split])] if second else []
         table.add_row(f"{name} real {what}", *_cells(found.real[modality], found.split), *others, end_section=True)
-    table.caption = "* the model's own output; real: the judge's own accuracy, the ceiling"
+    table.caption = ("* the model's own output; recovered: made of real ones by way of the other modality; real: the "
+                     "judge's own accuracy, the ceiling")  # fmt: skip
     return table
 
 

@@ -127,9 +127,10 @@ def table1(groups: "Sequence[Group]", direction: str) -> "Table":
     """Judged accuracy of generated samples of one direction, a row a recipe, beside the papers'."""
     from cmcgan_core.evaluate import paper_tables
 
-    split = groups[0].entries[0].evaluation.split
+    split, modality = groups[0].entries[0].evaluation.split, "v" if direction == "S2I" else "a"
     title = f"Table 1, {direction}: judged accuracy of generated samples"
-    table = _table(title, "", "seeds", "steps", "CPU-s", "s", "train", split, "2nd judge", "two hops")
+    table = _table(title, "", "seeds", "steps", "CPU-s", "s", "train", split, "2nd judge", "two hops",
+                   "recovered")  # fmt: skip
     for group in groups:
         hops = str(group.entries[0].evaluation.hops)
         by_hops = group.figures["table1"][direction]
@@ -137,16 +138,17 @@ def table1(groups: "Sequence[Group]", direction: str) -> "Table":
         two = by_hops["2"][split]["micro"] if "2" in by_hops else None
         judged = (shown(of["micro"], ".3f") for of in (by_hops[hops]["train"], by_hops[hops][split], other[split]))
         costs = str(group.steps), shown(group.cpu_seconds, ".0f"), shown(group.seconds, ".0f")
-        table.add_row(group.name, str(len(group.entries)), *costs, *judged, shown(two, ".3f"))
-    modality = "v" if direction == "S2I" else "a"
+        recovered = group.figures["recovered"].get(modality)
+        others = two, recovered and recovered[split]["micro"]
+        table.add_row(group.name, str(len(group.entries)), *costs, *judged, *(shown(of, ".3f") for of in others))
     real = groups[0].figures["real"][modality]
     other = next(iter(groups[0].figures["other_judges"].values()))["real"][modality]
     judged = (shown(of["micro"], ".3f") for of in (real["train"], real[split], other[split]))
-    table.add_row("real", *[""] * 4, *judged, "", end_section=True)
+    table.add_row("real", *[""] * 4, *judged, "", "", end_section=True)
     for name, values in paper_tables()["table1"][direction].items():
         published = (f"{values[part]:.4f}" if part in values else "-" for part in ("train", "test"))
-        table.add_row(name, *[""] * 4, *published, "-", "-", style="dim")
-    table.caption = brackets(groups)
+        table.add_row(name, *[""] * 4, *published, *["-"] * 3, style="dim")
+    table.caption = f"{brackets(groups)}; recovered: made of the real ones by way of the other modality"
     return table
 
 

@@ -18,7 +18,7 @@ from cmcgan_core.runlog import read_log
 from cmcgan_core.scores import Accuracy
 
 #: Fields of an evaluation whose figures are pooled.
-POOLED = ("real", "table1", "other_judges", "quality", "table2", "retrained", "pose")
+POOLED = ("real", "table1", "recovered", "other_judges", "quality", "table2", "retrained", "pose")
 
 
 @dataclass(frozen=True)

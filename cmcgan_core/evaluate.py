@@ -35,7 +35,7 @@ class Evaluation:
         pairs, recordings: their number by split.
         hops: of the model's own output, which Table 2 uses.
         judge: preset of the main judge.
-        real, table1: what the main judge says, see `Judgement`.
+        real, table1, recovered: what the main judge says, see `Judgement`.
         other_judges: what others say, by preset.
         quality: by direction ("S2I", "I2S"; those that the run knows), then by number of hops ("1", "2"), or "real":
             what real samples of the split reach in the same place; the distances there are those of the training
@@ -57,6 +57,7 @@ class Evaluation:
     judge: str
     real: dict[str, dict[str, Accuracy]]
     table1: dict[str, dict[str, dict[str, Accuracy]]]
+    recovered: dict[str, dict[str, Accuracy]]
     other_judges: dict[str, Judgement]
     quality: dict[str, dict[str, Quality]]
     table2: dict[str, Accuracy]
@@ -118,6 +119,7 @@ def evaluate(
         judge=next(iter(panel.single)),
         real=main.real,
         table1=main.table1,
+        recovered=main.recovered,
         other_judges=dict(zip(list(panel.single)[1:], others, strict=True)),
         quality={name: qualities(direction, whole, train) for direction, name in judged.directions.items()},
         table2={"V": main.real["v"][split], "A": main.real["a"][split], **whole.table2("real")},

@@ -8,7 +8,8 @@ What is found is tensors (K, N, ...) by name: K latents, or 1 where none is draw
   over the latents.
 
 Samples are called "v" and "a" where they are real, "a2v 1" or "v2a 2" (direction and hops) where they are generated,
-and "V-A", "GV-A", "GA-V", "GV-A noise", ... where a picture and a sound are judged together.
+"v recovered" or "a recovered" where they have gone through the other modality and back, and "V-A", "GV-A", "GA-V",
+"GV-A noise", ... where a picture and a sound are judged together.
 """
 
 from collections.abc import Iterator
@@ -59,6 +60,8 @@ class Pass:
         self.latents = [torch.Generator().manual_seed(seed + k) for k in range(latents)]
         # Apart from the latents', as stand-ins are drawn by class, and no label may change what is generated.
         self.stand_ins = torch.Generator().manual_seed(seed)
+        # Apart from both, so that whether a model recovers anything changes nothing else.
+        self.recovering = torch.Generator().manual_seed(seed)
         self.device = next(trained.inference.parameters()).device
 
     @property
@@ -114,6 +117,10 @@ class Pass:
                     yield from self._compared(f"{direction} {hops}", made, truth)
                 if full and hops == self.network.hops:
                     yield from self._completed(direction, real, made)
+        for modality in self.network.recovers:
+            z = self.network.draw(len(items), self.recovering, hops=2)
+            recovered = self.network.recover(modality, sides[modality], z)
+            yield from self._judged(f"{modality} recovered", recovered[None])
 
     def _judged(self, sample: str, maps: Tensor) -> Iterator[tuple[Name, Tensor]]:
         """What single judges see in maps (K, B, C, H, W)."""

@@ -34,10 +34,13 @@ class Judgement:
     Attributes:
         real: accuracy on real pictures ("v") and sounds ("a") by split: the ceiling of the rows of Table 1.
         table1: accuracy on generated samples by direction ("S2I", "I2S"), number of hops ("1", "2") and split.
+        recovered: accuracy on pictures ("v") and sounds ("a") that were recovered from what the model had made of them
+            in the other modality, one latent each, by split: RF_Image and RF_Sound of CMCGAN's Figure 3.
     """
 
     real: dict[str, dict[str, Accuracy]]
     table1: dict[str, dict[str, dict[str, Accuracy]]]
+    recovered: dict[str, dict[str, Accuracy]]
 
 
 @dataclass(frozen=True)
@@ -148,7 +151,8 @@ class Scores:
         """Of the heights (N,) of the notes that sound, and those that are seen."""
         partner = _partners(self.label, self.recording, self.seed)
         generated, other_sound, share = {}, {}, {}
-        for hops in sorted(sample[-1] for kind, *_, sample in self.found if kind == "height" and sample != "v"):
+        samples = [sample for kind, *_, sample in self.found if kind == "height" and sample.startswith("a2v ")]
+        for hops in sorted(sample[-1] for sample in samples):
             seen, right = self._heights(f"a2v {hops}"), self._right(f"a2v {hops}")
             generated[hops] = self._correlation(seen, height, right)
             known = partner >= 0
@@ -206,6 +210,10 @@ def judgement(judge: str, scores: Mapping[str, Scores]) -> Judgement:
                 for hops in judged.network.possible_hops
             }
             for direction, table in judged.directions.items()
+        },
+        recovered={
+            m: {split: of.accuracy(judge, f"{m} recovered") for split, of in scores.items()}
+            for m in judged.network.recovers
         },
     )
 

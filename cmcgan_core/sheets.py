@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -14,7 +15,7 @@ from cmcgan_core.device import choose_device
 from cmcgan_core.examples import HOPS, typical
 from cmcgan_core.files import atomic_write
 from cmcgan_core.judging import TABLE_NAMES
-from cmcgan_core.translate import Choices, latents, render
+from cmcgan_core.translate import Choices, latents, render, translator
 
 
 def write_sheets(groups: Sequence[Group], data: Path, out: Path, *, seed: int = 0, device: str = "auto") -> list[Path]:
@@ -56,4 +57,8 @@ def _rows(groups: Sequence[Group], data: Path, direction: str, seed: int, device
             (z,) = latents(trained, direction, Choices(seed=seed, hops=int(hops)))
             name = group.name if hops == "1" else f"{group.name}, {HOPS[hops]}"
             rows.append((name, render(trained, direction, given, z)))
+        if direction[-1] in (network := translator(trained)).recovers:
+            z = network.draw(1, torch.Generator().manual_seed(seed), hops=2).expand(-1, len(real), -1)
+            with torch.inference_mode():
+                rows.append((f"{group.name}, recovered", network.recover(direction[-1], real, z)))
     return rows

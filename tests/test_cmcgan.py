@@ -173,11 +173,14 @@ def test_translation_equals_the_forward_pass() -> None:
     method, batch = make()
     method.eval()
     generators = method.generators
-    for hops, routes in ((1, ("a2v", "v2a")), (2, ("a2a2v", "v2v2a"))):
+    for hops, routes in ((1, ("a2v", "v2a")), (2, ("a2a2v", "v2v2a", "a2v2a", "v2a2v"))):
         for route in routes:
             direction, source = f"{route[0]}2{route[-1]}", batch.audio if route[0] == "a" else batch.visual
             drawn = generators.draw(len(source), seeded(3), hops)
-            made = generators.translate(direction, source, drawn)
+            back = route[0] == route[-1]
+            made = (
+                generators.recover(route[0], source, drawn) if back else generators.translate(direction, source, drawn)
+            )
             used = [PATHS[route][0], route] if hops == 2 else [route]
             z = dict(zip(used, drawn, strict=True))
             codes = generators.encode(batch.audio, batch.visual)
@@ -209,6 +212,16 @@ def test_the_papers_preset_is_the_papers() -> None:
     assert (config.train.discriminator.name, config.train.generator.name) == ("sgd", "adam")
     assert config.train.discriminator.learning_rate == config.train.generator.learning_rate == 0.001
     assert config.train.average == 0
+
+
+def test_lcgan_is_without_the_paths_from_one_modality_to_the_other() -> None:
+    from cmcgan_core.config import load_config
+
+    assert load_config("lcgan").options["paths"] == ["v2a2v", "a2v2a"]
+    can = [(method.generators.possible_hops, method.generators.recovers) for method, _ in (
+        make(), make("options.paths=['v2a2v', 'a2v2a']"), make("options.paths=[]", "loss_weights.consistency=0"),
+    )]  # fmt: skip
+    assert can == [((1, 2), ("a", "v")), ((1,), ("a", "v")), ((1,), ())]
 
 
 def test_a_drawn_step_takes_one_path_to_each_modality() -> None:
@@ -291,6 +304,7 @@ def test_settings_that_contradict_one_another_are_refused(settings: list[str], f
     "settings",
     [
         ["options.paths=[]", "loss_weights.consistency=0"],
+        ["options.paths=['v2a2v', 'a2v2a']"],
         ["network.latent=0"],
         ["network.layers=5"],
         ["network.layers=6", "network.upsampling='resize'"],

@@ -83,9 +83,9 @@ def test_a_study_that_is_done_does_nothing_again(found: StudyResult, data: Path,
 
 
 def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyResult, out: Path) -> None:
-    # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly and by two hops, and in one direction I2S.
+    # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly, by two hops and recovered, in one I2S.
     rows: dict[str, list[np.ndarray]] = {}
-    for name, count in (("S2I", 4), ("I2S", 5)):
+    for name, count in (("S2I", 5), ("I2S", 6)):
         sheet = np.asarray(Image.open(out / f"{name}.png"))
         assert sheet.shape[0] == 4 + count * 100
         rows[name] = [sheet[4 + row * 100 : 100 + row * 100] for row in range(count)]

@@ -26,12 +26,14 @@ class Translator(nn.Module, ABC):
         directions: what it can do, of "a2v" and "v2a".
         hops: number of subnetworks in a row that its own output takes, see `cmcgan.Options.hops`.
         possible_hops: all numbers of subnetworks in a row that it can take.
+        recovers: modalities, of "a" and "v", that it has learnt to recover from what it makes of them in the other one.
         latent: size of a latent, Z.
     """
 
     directions: tuple[str, ...]
     hops: int
     possible_hops: tuple[int, ...] = (1,)
+    recovers: tuple[str, ...] = ()
     latent: int
 
     def draw(self, count: int, generator: torch.Generator, hops: int | None = None) -> Tensor:
@@ -53,6 +55,16 @@ class Translator(nn.Module, ABC):
             source: maps (B, C, H, W) of the first modality in [-1, 1].
             z: latents (H, B, Z), see `draw`; H says how many subnetworks in a row are taken.
         """
+
+    def recover(self, modality: str, source: Tensor, z: Tensor) -> Tensor:
+        """To the other modality and back.
+
+        Args:
+            modality: one of `recovers`.
+            source: maps (B, C, H, W) of it in [-1, 1].
+            z: latents (2, B, Z), see `draw`.
+        """
+        raise NotImplementedError
 
 
 class Method(nn.Module, ABC):

@@ -35,6 +35,8 @@ SUBNETWORKS = ("a2v", "v2a", "a2a", "v2v")
 PATHS = {"v2a2v": ("v2a", "a2v"), "a2v2a": ("a2v", "v2a"), "v2v2a": ("v2v", "v2a"), "a2a2v": ("a2a", "a2v")}
 #: By number of hops, what makes the other modality: the subnetwork itself, or the paper's cross-modal path.
 TRANSLATIONS = {1: {"a2v": "a2v", "v2a": "v2a"}, 2: {"a2v": "a2a2v", "v2a": "v2v2a"}}
+#: By modality, the path that leads through the other one and back.
+CYCLES = {"a": "a2v2a", "v": "v2a2v"}
 #: Outputs of each modality that pass for fakes, by the name that `Options.fakes` uses.
 FAKES: dict[str, dict[str, tuple[str, ...]]] = {
     "direct": {"a": ("v2a",), "v": ("a2v",)},
@@ -49,7 +51,8 @@ class Options:
     Attributes:
         hops: what `generate` and `evaluate` take for the model's output: 2 the paper's paths A->A->V and V->V->A,
             1 the subnetworks A2V and V2A by themselves.
-        paths: the generation paths; none is the paper's LCGAN.
+        paths: the generation paths; without those from one modality to the other, v2v2a and a2a2v, it is the paper's
+            LCGAN.
         draw_paths: take two of the paths a step, one that ends in each modality, drawn evenly (paper: all of them).
         adversarial: "joint" (paper), or "standard", which knows no wrong pairs (its Figure 5).
         fakes: which outputs the discriminator sees as fakes.
@@ -86,16 +89,17 @@ class Generators(Translator):
     Args:
         config: of the run.
         sizes: (H, W) by modality.
-        hops: see `Options.hops`.
+        options: of the method.
     """
 
     directions = ("a2v", "v2a")
-    possible_hops = tuple(TRANSLATIONS)
 
-    def __init__(self, config: Config, sizes: Mapping[str, tuple[int, int]], hops: int) -> None:
+    def __init__(self, config: Config, sizes: Mapping[str, tuple[int, int]], options: Options) -> None:
         super().__init__()
         network, encoder = config.network, ENCODERS.get(config.network.encoder)
-        self.hops = hops
+        self.hops = options.hops
+        self.possible_hops = (1, 2) if set(TRANSLATIONS[2].values()) <= set(options.paths) else (1,)
+        self.recovers = tuple(modality for modality, path in CYCLES.items() if path in options.paths)
         self.latent = network.latent
         self.encoders = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
@@ -127,15 +131,22 @@ class Generators(Translator):
 
     def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
         """See `Translator`; every decoding has a latent of its own."""
+        return self._along(TRANSLATIONS[len(z)][direction], source, z)
+
+    def recover(self, modality: str, source: Tensor, z: Tensor) -> Tensor:
+        """See `Translator`; RF_Sound and RF_Image of the paper's Figure 3."""
+        return self._along(CYCLES[modality], source, z)
+
+    def _along(self, route: str, source: Tensor, z: Tensor) -> Tensor:
+        """What a subnetwork or a path makes of maps (B, C, H, W), with latents (1 or 2, B, Z)."""
         z = z.to(source.device, non_blocking=True)
-        code = self.encoders[direction[0]](source, "real")
-        route = TRANSLATIONS[len(z)][direction]
+        code = self.encoders[route[0]](source, "real")
         if route in PATHS:
             first, second = PATHS[route]
             between = self.decoders[first[-1]](code, z[0], first)
             code = self.encoders[second[0]](between, first)
-        translated: Tensor = self.decoders[direction[-1]](code, z[-1], route)
-        return translated
+        made: Tensor = self.decoders[route[-1]](code, z[-1], route)
+        return made
 
 
 class CMCGAN(Method):
@@ -149,7 +160,7 @@ class CMCGAN(Method):
         _check(config, self.options)
         self.distance = LOSSES.get(self.options.consistency)
         sizes = self.sizes()
-        self.generators = self.inference = Generators(config, sizes, self.options.hops)
+        self.generators = self.inference = Generators(config, sizes, self.options)
         self.discriminator = Discriminator(
             config.network.picture_size, sizes["a"], config.network.width, spectral=self.options.spectral_norm
         )
@@ -280,11 +291,11 @@ class CMCGAN(Method):
         return torch.stack(distances).mean()
 
     def samples(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
-        """Ground truth, and both translations by one hop and by two."""
+        """Ground truth, and both translations by one hop and, where there are such paths, by two."""
         assert isinstance(inference, Generators)
         rows = {"picture": batch.visual, "sound": batch.audio}
         for direction, source in (("a2v", batch.audio), ("v2a", batch.visual)):
-            for hops in (1, 2):
+            for hops in inference.possible_hops:
                 z = inference.draw(len(source), generator, hops)
                 rows[TRANSLATIONS[hops][direction]] = inference.translate(direction, source, z)
         return rows
