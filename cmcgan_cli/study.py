@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.comparison import brackets, shown
+from cmcgan_cli.comparison import brackets, costs, shown
 from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -113,6 +113,7 @@ def _show_plan(file: Path, data: Path, folder: Path, *, as_json: bool) -> None:
 
 def _show(found: "StudyResult", *, quiet: bool) -> None:
     groups = found.compared.groups
+    out().print(costs(found.compared))
     for direction in ("S2I", "I2S"):
         if having := [group for group in groups if direction in group.figures["table1"]]:
             out().print(table1(having, direction))
@@ -129,25 +130,23 @@ def table1(groups: "Sequence[Group]", direction: str) -> "Table":
 
     split, modality = groups[0].entries[0].evaluation.split, "v" if direction == "S2I" else "a"
     title = f"Table 1, {direction}: judged accuracy of generated samples"
-    table = _table(title, "", "seeds", "steps", "CPU-s", "s", "train", split, "2nd judge", "two hops",
-                   "recovered")  # fmt: skip
+    table = _table(title, "", "train", split, "2nd judge", "two hops", "recovered")
     for group in groups:
         hops = str(group.entries[0].evaluation.hops)
         by_hops = group.figures["table1"][direction]
         other = next(iter(group.figures["other_judges"].values()))["table1"][direction][hops]
         two = by_hops["2"][split]["micro"] if "2" in by_hops else None
         judged = (shown(of["micro"], ".3f") for of in (by_hops[hops]["train"], by_hops[hops][split], other[split]))
-        costs = str(group.steps), shown(group.cpu_seconds, ".0f"), shown(group.seconds, ".0f")
         recovered = group.figures["recovered"].get(modality)
         others = two, recovered and recovered[split]["micro"]
-        table.add_row(group.name, str(len(group.entries)), *costs, *judged, *(shown(of, ".3f") for of in others))
+        table.add_row(group.name, *judged, *(shown(of, ".3f") for of in others))
     real = groups[0].figures["real"][modality]
     other = next(iter(groups[0].figures["other_judges"].values()))["real"][modality]
     judged = (shown(of["micro"], ".3f") for of in (real["train"], real[split], other[split]))
-    table.add_row("real", *[""] * 4, *judged, "", "", end_section=True)
+    table.add_row("real", *judged, "", "", end_section=True)
     for name, values in paper_tables()["table1"][direction].items():
         published = (f"{values[part]:.4f}" if part in values else "-" for part in ("train", "test"))
-        table.add_row(name, *[""] * 4, *published, *["-"] * 3, style="dim")
+        table.add_row(name, *published, *["-"] * 3, style="dim")
     table.caption = f"{brackets(groups)}; recovered: made of the real ones by way of the other modality"
     return table
 

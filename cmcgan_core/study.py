@@ -251,12 +251,9 @@ def _planned(study: Study, data: Path, out: Path, device: str, on_progress: OnPr
             differing.append(f"rows.{name}")
     if differing:
         raise ConfigError(f"{kept} is of another study: it differs in {', '.join(differing)}; name another --out")
-    new = [name for name in study.rows if name not in rows]
-    for number, name in enumerate(new, start=1):
-        steps = affordable_steps(_run(study, name, data, device), study.seconds)
-        rows[name] = {"steps": steps, "config": study.config(name).to_dict()}
-        on_progress(Progress("measuring the cost of a step", number, len(new), "recipes"))
-    if new:
+    if new := [name for name in study.rows if name not in rows]:
+        steps = affordable_steps(new, lambda name: _run(study, name, data, device), study.seconds, on_progress)
+        rows |= {name: {"steps": steps[name], "config": study.config(name).to_dict()} for name in new}
         write_text(kept, dump_toml({**head, "rows": rows}))
     return {name: rows[name]["steps"] for name in study.rows}
 

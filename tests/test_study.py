@@ -13,11 +13,12 @@ from test_locks import hold
 from test_training import interrupt_at
 
 from cmcgan_core import budget
-from cmcgan_core.budget import affordable_steps, step_seconds
+from cmcgan_core.budget import affordable_steps, step_seconds, steps_within
 from cmcgan_core.checkpoint import read_about
 from cmcgan_core.config import load_config
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import ConfigError, DataError, TrainingError
+from cmcgan_core.progress import silent
 from cmcgan_core.runs import Run
 from cmcgan_core.study import StudyResult, find_study, load_study, plan_study, run_study, study_names
 
@@ -245,9 +246,18 @@ def test_a_budget_pays_for_the_encoder_first(data: Path, monkeypatch: pytest.Mon
     run = Run(load_config("i2s", settings=settings), data, data, choose_device("cpu"))
     monkeypatch.setattr(budget, "step_seconds", lambda run, done, most=99: 0.5 if (done, most) == (0, 6) else 2.0)
     # Two epochs of three steps, half a second each; then seven seconds, two each.
-    assert affordable_steps(run, 10) == 6 + round(7 / 2)
+    assert steps_within(run, 10) == 6 + round(7 / 2)
     with pytest.raises(ConfigError, match="takes 3 of 2 seconds"):
-        affordable_steps(run, 2)
+        steps_within(run, 2)
+
+
+def test_recipes_are_measured_in_turns_and_the_median_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = iter([10, 100, 30, 300, 20, 50])
+    monkeypatch.setattr(budget, "steps_within", lambda run, seconds: next(measured))
+    begun: list[str] = []
+    steps = affordable_steps(["a", "b"], begun.append, 1, silent)
+    assert begun == ["a", "b"] * 3
+    assert steps == {"a": 20, "b": 100}
 
 
 def test_the_cost_of_the_encoder_is_taken_on_its_own_steps(data: Path) -> None:
