@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from cmcgan_core.comparison import Figure, Group
-    from cmcgan_core.study import StudyResult
+    from cmcgan_core.study import Study, StudyResult
 
 
 def study(
@@ -63,7 +63,7 @@ def study(
     chosen = load_study(file)
     folder = out_dir or Path("studies") / f"{data.resolve().name}-{file.stem}"
     if dry_run:
-        _show_plan(file, data, folder, as_json=as_json)
+        _show_plan(chosen, file, data, folder, as_json=as_json)
         return
     if report is not None:
         from cmcgan_core.report import require_matplotlib, write_report
@@ -90,13 +90,12 @@ def study(
         raise typer.Exit(1)
 
 
-def _show_plan(file: Path, data: Path, folder: Path, *, as_json: bool) -> None:
+def _show_plan(study: "Study", file: Path, data: Path, folder: Path, *, as_json: bool) -> None:
     """What a study would train."""
     from dataclasses import asdict
 
-    from cmcgan_core.study import load_study, plan_study
+    from cmcgan_core.study import plan_study
 
-    study = load_study(file)
     parameters = plan_study(study, data)
     if as_json:
         emit_json({"out": str(folder), "file": str(file), "parameters": parameters, **asdict(study)})
