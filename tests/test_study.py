@@ -1,6 +1,7 @@
 import itertools
 import json
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,17 @@ set = [
 """
 
 
+#: What a budget buys here, whatever the machine: of I2S, its encoder's epoch of three steps, then three.
+STEPS = 6
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _costs() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budget, "steps_within", lambda run, seconds: STEPS)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("study") / "bands")
@@ -68,7 +80,7 @@ def test_every_recipe_is_trained_with_every_seed_for_the_steps_that_were_planned
     for name, folder in (("CMCGAN, tiny", "CMCGAN-tiny"), ("I2S", "I2S")):
         for seed in (0, 1):
             about = read_about(out / f"{folder}-{seed}" / "last.safetensors")
-            assert (about.step, about.steps, about.config.seed) == (found.steps[name], found.steps[name], seed)
+            assert (found.steps[name], about.step, about.steps, about.config.seed) == (STEPS, STEPS, STEPS, seed)
             assert about.config.train.sample_every == 50
 
 
@@ -268,6 +280,11 @@ def test_the_cost_of_the_encoder_is_taken_on_its_own_steps(data: Path) -> None:
     assert all(map(torch.equal, before, run.method.discriminator.parameters()))
     step_seconds(run, 3)
     assert not all(map(torch.equal, before, run.method.discriminator.parameters()))
+
+
+def test_a_larger_budget_buys_more(data: Path) -> None:
+    few, many = (steps_within(Run(tiny_config(), data, data, choose_device("cpu")), seconds) for seconds in (10, 1000))
+    assert 10 * few < many
 
 
 def test_a_step_that_does_more_costs_more(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
