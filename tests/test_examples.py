@@ -73,6 +73,7 @@ def test_python_api(prepared: Path, tmp_path: Path) -> None:
     assert [line.split()[0] for line in said.splitlines()] == ["noise", "tone"]
 
 
+@pytest.mark.slow
 def test_first_model(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     for label, pitch in (("low", 110), ("high", 1760)):

@@ -307,6 +307,7 @@ def test_what_cannot_be_written_is_named(tmp_path):
 
 
 @pytest.mark.skipif(not REAL.is_file(), reason="the real film is not here")
+@pytest.mark.slow
 def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
     def times(track):
         return track.codec, track.frames, round(track.start, 3), round(track.seconds, 3)
