@@ -64,7 +64,7 @@ def note(message: str, *, quiet: bool = False) -> None:
 
 
 @contextmanager
-def resumable(hint: str) -> Iterator[None]:
+def resumable(hint: str = "stopped; the same command goes on with what is trained") -> Iterator[None]:
     """On Ctrl-C say how to go on, and exit with 130."""
     try:
         yield

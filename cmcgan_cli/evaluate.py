@@ -82,7 +82,7 @@ def evaluate(
         raise typer.BadParameter(fault)
     if report is not None:
         require_matplotlib()
-    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
+    with resumable(), progress_bar(quiet=quiet) as draw:
         compared = run_comparison(
             runs or [checkpoint], dataset, split=split, latents=latents, seed=seed, device=device, on_progress=draw
         )
@@ -122,7 +122,7 @@ def _show(found: "Evaluation", *, confusion: bool, quiet: bool) -> None:
 def _study_representations(data: list[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool) -> None:
     from cmcgan_core.representation_study import study_representations
 
-    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
+    with resumable(), progress_bar(quiet=quiet) as draw:
         found = study_representations(data, split=split, seed=seed, device=device, on_progress=draw)
     if as_json:
         emit_json(found.to_dict())

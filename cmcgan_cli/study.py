@@ -69,7 +69,7 @@ def study(
         from cmcgan_core.report import require_matplotlib, write_report
 
         require_matplotlib()
-    with resumable("stopped; the same command goes on with what is trained"), progress_bar(quiet=quiet) as draw:
+    with resumable(), progress_bar(quiet=quiet) as draw:
         found = run_study(
             chosen, data, folder, split=split, latents=latents, seed=seed, device=device, on_progress=draw
         )

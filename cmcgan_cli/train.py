@@ -85,7 +85,7 @@ def train(
             chosen, data, out_dir, device=device, resume=resume is not None, overwrite=overwrite, on_progress=draw
         )
     if as_json:
-        emit_json({**result.__dict__, "finished": result.finished})
+        emit_json(result.__dict__)
     elif result.finished:
         out().print(
             f"{result.out}  {result.step} steps in {result.seconds:.0f} s  {_figures(result.losses)}", soft_wrap=True

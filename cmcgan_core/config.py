@@ -150,9 +150,14 @@ class Config:
         return asdict(self)
 
 
+def shipped(folder: str) -> list[str]:
+    """Names of the TOML files that ship in a folder of this package."""
+    return sorted(p.name.removesuffix(".toml") for p in files("cmcgan_core").joinpath(folder).iterdir())
+
+
 def preset_names() -> list[str]:
     """Presets that ship with cmcgan."""
-    return sorted(p.name.removesuffix(".toml") for p in files("cmcgan_core").joinpath("presets").iterdir())
+    return shipped("presets")
 
 
 def load_config(preset: str, file: Path | None = None, settings: Iterable[str] = ()) -> Config:

@@ -68,7 +68,7 @@ class TrainResult:
         seconds: of this call.
         losses: means over the last log interval.
         best: lowest validation loss, or None without a validation split.
-        stopped: whether it was asked to stop.
+        finished: whether it came to its end and was not asked to stop, so that what comes after it is to be done too.
     """
 
     out: Path
@@ -77,12 +77,7 @@ class TrainResult:
     seconds: float
     losses: dict[str, float]
     best: float | None
-    stopped: bool
-
-    @property
-    def finished(self) -> bool:
-        """Whether all planned updates are done, and what comes after them is to be done too."""
-        return not self.stopped
+    finished: bool
 
 
 def fit(
@@ -213,7 +208,7 @@ class Run:
                     self.save()
                     break
         return TrainResult(self.out, self.step, self.steps, time.monotonic() - started, losses, self.best,
-                           stop.requested)  # fmt: skip
+                           finished=not stop.requested)  # fmt: skip
 
     def save(self) -> None:
         """Write `last.safetensors`."""

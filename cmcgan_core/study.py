@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from cmcgan_core.budget import affordable_steps
 from cmcgan_core.comparison import Comparison, Entry, make_entry, make_group
-from cmcgan_core.config import Config, Positive, Seed, build, did_you_mean, load_config, read_toml
+from cmcgan_core.config import Config, Positive, Seed, build, did_you_mean, load_config, read_toml, shipped
 from cmcgan_core.data.dataset import PairDataset, held_out
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import ConfigError, TrainingError
@@ -107,7 +107,7 @@ class StudyResult:
 
 def study_names() -> list[str]:
     """Studies that ship with cmcgan."""
-    return sorted(path.name.removesuffix(".toml") for path in files("cmcgan_core").joinpath("studies").iterdir())
+    return shipped("studies")
 
 
 def find_study(given: str) -> Path:

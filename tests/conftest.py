@@ -2,14 +2,17 @@
 
 import csv
 import io
+import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.features import FeatureSettings
@@ -99,3 +102,25 @@ def write_dataset(out: Path) -> Path:
     about = {"format": 1, "name": out.name, "source": "test", "shard_size": 1024, "pairs": len(rows)}
     (out / "dataset.toml").write_text(dump_toml({**about, "classes": CLASSES, "features": asdict(settings)}))
     return out
+
+
+def document_and_text(cmcgan: Run, *arguments: object) -> tuple[Any, str]:
+    """What a command says with `--json`, and what it says to people."""
+    said = []
+    for more in (["--json"], []):
+        code, out, _ = cmcgan(*arguments, *more)
+        assert code == 0
+        said.append(out)
+    return json.loads(said[0]), said[1]
+
+
+def shapes_of(
+    network: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...], *inputs: object
+) -> list[tuple[int, ...]]:
+    """Shapes, without the batch, of what the modules of a kind make of inputs."""
+    shapes: list[tuple[int, ...]] = []
+    for module in network.modules():
+        if isinstance(module, kind):
+            module.register_forward_hook(lambda _m, _i, made: shapes.append(tuple(made.shape[1:])))
+    network(*inputs)
+    return shapes

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from conftest import CLASSES, Run
+from conftest import CLASSES, Run, document_and_text, shapes_of
 from PIL import Image
 from test_training import interrupt_at
 from torch import Tensor, nn
@@ -59,15 +59,6 @@ def moved(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
 
 def parameters(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.named_parameters()}
-
-
-def shapes_of(network: nn.Module, kinds: tuple[type[nn.Module], ...], *inputs: object) -> list[tuple[int, ...]]:
-    shapes: list[tuple[int, ...]] = []
-    for module in network.modules():
-        if isinstance(module, kinds):
-            module.register_forward_hook(lambda _m, _i, made: shapes.append(tuple(made.shape[1:])))
-    network(*inputs)
-    return shapes
 
 
 @pytest.mark.parametrize(("layers", "last"), [(3, []), (4, [(16, 8, 8)])])
@@ -263,19 +254,14 @@ def test_a_rival_is_judged_in_its_direction(
     prepared: Path, rivals: dict[str, Path], preset: str, table: str, rows: set[str], cmcgan: Run
 ) -> None:
     command = ["evaluate", prepared, "--checkpoint", rivals[preset], "--latents", 2, "--quiet"]
-    said = []
-    for arguments in ([*command, "--json"], command):
-        code, out, _ = cmcgan(*arguments)
-        assert code == 0
-        said.append(out)
-    found = json.loads(said[0])
+    found, said = document_and_text(cmcgan, *command)
     assert found["table1"].keys() == found["quality"].keys() == {table}
     assert found["table1"][table].keys() == {"1"}
     assert found["quality"][table].keys() == {"1", "real"}
     assert {row for row in found["table2"] if " " not in row} == {"V", "A", *rows}
     assert {row for row in found["retrained"] if " " not in row} == rows
-    assert f"{table} direct *" in said[1]
-    assert {"S2I", "I2S"}.intersection(said[1].split()) == {table}
+    assert f"{table} direct *" in said
+    assert {"S2I", "I2S"}.intersection(said.split()) == {table}
 
 
 def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict[str, Path], tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ from typing import Literal
 import pytest
 import torch
 import torch.nn.functional as F
+from conftest import shapes_of
 from torch import nn
 
 from cmcgan_core.config import NetworkConfig
@@ -19,15 +20,6 @@ from cmcgan_core.networks import (
 
 #: The paper's sizes.
 PAPER = NetworkConfig()
-
-
-def shapes_of(network: nn.Module, kind: type[nn.Module], *inputs: object) -> list[tuple[int, ...]]:
-    shapes: list[tuple[int, ...]] = []
-    for module in network.modules():
-        if isinstance(module, kind):
-            module.register_forward_hook(lambda _m, _i, made: shapes.append(tuple(made.shape[1:])))
-    network(*inputs)
-    return shapes
 
 
 @pytest.mark.parametrize(

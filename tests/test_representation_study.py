@@ -1,8 +1,7 @@
-import json
 from pathlib import Path
 
 import pytest
-from conftest import COUNTS, Run, write_dataset
+from conftest import COUNTS, Run, document_and_text, write_dataset
 from test_training import interrupt_at
 
 from cmcgan_core import representation_study
@@ -29,18 +28,13 @@ def data(tmp_path: Path) -> list[Path]:
 
 def test_the_study_prints_our_figures_beside_the_papers(data: list[Path], cmcgan: Run) -> None:
     command = ["evaluate", *data, "--study", "representations", "--quiet"]
-    said = []
-    for arguments in ([*command, "--json"], command):
-        code, out, _ = cmcgan(*arguments)
-        assert code == 0
-        said.append(out)
-    found = json.loads(said[0])
+    found, said = document_and_text(cmcgan, *command)
     rows = [(row["representation"], row["layers"], row["paper"]) for row in found["rows"]]
     assert rows == [("lms", 3, 0.8412), ("lms", 4, 0.8744), ("cqt", 3, 0.73), ("cqt", 4, 0.7778)]
     assert found["pairs"] == {"test": 3 * COUNTS["test"], "train": 3 * COUNTS["train"]}
     assert all(0 <= row["accuracy"]["micro"] <= 1 for row in found["rows"])
     for figure in ("LMS", "CQT", "0.8744", "0.7300"):
-        assert figure in said[1]
+        assert figure in said
 
 
 def test_an_interrupted_study_goes_on(data: list[Path]) -> None:

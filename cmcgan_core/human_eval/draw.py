@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.data import features, media
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PairDataset, held_out
 from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.human_eval.designs import MODALITIES, Modality
@@ -148,7 +148,7 @@ def draw_pairs(source: Path, count: int, seed: int, split: str = "test") -> list
         DataError: there are none, or the source cannot be read.
     """
     if (source / "dataset.toml").exists():
-        return list(_draw_from_dataset(PairDataset(source, split), count, seed))
+        return list(_draw_from_dataset(held_out(source, split), count, seed))
     found = {name: files for name, files in _samples(source).items() if len(files) == len(MODALITIES)}
     if not found:
         raise DataError(f"{source} holds no pairs: a sound and a picture of one name, as violin/a.wav and "
@@ -181,8 +181,6 @@ def write_pairs(pairs: list[Pair], out: Path) -> None:
 
 
 def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[Pair]:
-    if not len(dataset):
-        raise DataError(f"{dataset.root} has no pairs in its {dataset.split} split; choose another --split")
     if dataset.settings.sample_rate != SAMPLE_RATE:
         raise DataError(f"{dataset.root} holds sound at {dataset.settings.sample_rate} Hz; a study needs {SAMPLE_RATE} "
                         "Hz; give a folder of pairs instead")  # fmt: skip
