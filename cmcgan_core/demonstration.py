@@ -136,7 +136,7 @@ def _held_out(source: DemoSource, options: SourceOptions) -> Iterator[tuple[str,
     recordings, _ = source.recordings(Path(), options)
     firsts = {recording.label: recording for recording in reversed(recordings) if recording.split == "test"}
     for label, recording in sorted(firsts.items()):
-        pairs = [pair for pair in source.pairs(recording, options) if isinstance(pair, RawPair)]
+        pairs = [pair for pair in source.read_pairs(recording, options) if isinstance(pair, RawPair)]
         yield label, pairs[len(pairs) // 2]
 
 

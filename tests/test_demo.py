@@ -47,7 +47,7 @@ def short(label="violin"):
 
 
 def rendered(recording, options=OPTIONS):
-    return list(DemoSource(130).pairs(recording, options))
+    return list(DemoSource(130).read_pairs(recording, options))
 
 
 def held(label, pitch, bow=(0.2, 0.8)):
@@ -141,7 +141,7 @@ def test_rendering_is_the_same_in_another_process_with_another_hash_seed():
     script = (
         "import zlib; from pathlib import Path; from cmcgan_core.data.demo import DemoSource;"
         "from cmcgan_core.data.sources import SourceOptions as O; s = DemoSource(130);"
-        "r = s.recordings(Path(), O())[0][0]; p = next(s.pairs(r, O()));"
+        "r = s.recordings(Path(), O())[0][0]; p = next(s.read_pairs(r, O()));"
         "print(r.id, zlib.crc32(p.sound.tobytes()), zlib.crc32(p.picture.tobytes()))"
     )
     elsewhere = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": "1"},
@@ -289,7 +289,7 @@ def test_soundfont_serves_a_source(tmp_path):
     path = tmp_path / "a.sf2"
     path.write_bytes(b"RIFF")
     source = DemoSource(52, path)
-    pair = next(source.pairs(short(), OPTIONS))
+    pair = next(source.read_pairs(short(), OPTIONS))
     assert 0 < np.abs(pair.sound).max() <= 1
 
 

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,11 @@ from media_fixtures import class_folders, plain, sub_urmp, tone, urmp_piece, wri
 from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
+from cmcgan_core.checkpoint import BOX, read_about
 from cmcgan_core.data import parts, prepared
 from cmcgan_core.data import prepare as module
 from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.demo import DemoSource
 from cmcgan_core.data.features import FeatureSettings, analyse
 from cmcgan_core.data.media import read_picture, read_sound
 from cmcgan_core.data.prepare import check, plan, prepare
@@ -201,6 +204,8 @@ def test_a_folder_of_other_things_is_never_written_to(songs, tmp_path):
 class Takes:
     """A source of three recordings without files: loud, silent, and one that ends its process."""
 
+    identity = "takes/1"
+
     def __init__(self, fatal=False):
         self.fatal = fatal
 
@@ -210,7 +215,7 @@ class Takes:
     def recordings(self, root, options):
         return [Recording(label, label, pairs=2) for label in ("flute", "oboe", "tuba")], []
 
-    def pairs(self, recording, options):
+    def read_pairs(self, recording, options):
         if self.fatal and recording.id == "tuba":
             os._exit(9)
         level = 10 ** (-61 / 20) if recording.id == "oboe" else 0.5
@@ -218,19 +223,30 @@ class Takes:
             yield RawPair(n / 2, tone(0.5, level=level * 2**0.5), plain((1, 2, 3), (128, 128)), "", "")
 
 
-def test_a_source_is_known_again_by_what_it_holds():
-    class Held:
-        def __init__(self, number):
-            self.number = number
+def test_the_identity_of_a_dataset_is_that_of_its_source_its_recordings_and_its_settings():
+    def name(identity="takes/1", recording=Recording("a", "flute"), options=OPTIONS, silence=None):
+        source = Takes()
+        source.identity = identity
+        return parts.part_name(source, recording, options, silence)
 
-    def name(source):
-        return parts.part_name(source, Recording("a", "flute"), OPTIONS, None)
+    others = [
+        name("takes/2"),
+        name(recording=Recording("b", "flute")),
+        name(recording=Recording("a", "oboe")),
+        name(recording=Recording("a", "flute", extra={"where": "x"})),
+        name(options=replace(OPTIONS, hop=0.25)),
+        name(options=replace(OPTIONS, seed=1)),
+        name(options=replace(OPTIONS, settings=replace(OPTIONS.settings, n_fft=1024))),
+        name(silence=-60.0),
+    ]
+    assert len({name(), *others}) == 1 + len(others)
+    assert name() == name(recording=Recording("a", "flute", split="test", group="g"))
 
-    one, again, other = Takes(), Takes(), Takes()
-    one.held, again.held, other.held = Held(1), Held(1), Held(2)
-    one.function, again.function = (lambda: None for _ in range(2))
-    assert name(one) == name(again)
-    assert len({name(source) for source in (one, other, Takes(), Takes(fatal=True), Held(1))}) == 5
+
+def test_neither_moved_code_nor_a_new_setting_with_a_default_changes_the_identity_of_a_dataset():
+    """The model in the box knows the demonstration set by this."""
+    assert plan(Path(), DemoSource(), SourceOptions()).content == "f4f80f080b8e434f7466d983dc6747ee"
+    assert read_about(BOX / "last.safetensors").content == "f4f80f080b8e434f7466d983dc6747ee"
 
 
 def test_silent_chunks_are_left_out_and_counted(tmp_path):

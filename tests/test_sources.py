@@ -34,7 +34,7 @@ def read(name, root, options=OPTIONS):
     recordings, skipped = source.recordings(root, options)
     pairs = {}
     for recording in recordings:
-        found = list(source.pairs(recording, options))
+        found = list(source.read_pairs(recording, options))
         pairs[recording.id] = [pair for pair in found if isinstance(pair, RawPair)]
         skipped += [entry for entry in found if isinstance(entry, Skipped)]
     return {recording.id: recording for recording in recordings}, pairs, skipped

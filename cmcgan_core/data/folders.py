@@ -39,6 +39,8 @@ class ClassFolders:
     share pictures and are one group.
     """
 
+    identity = "classes/1"
+
     def detects(self, root: Path) -> bool:
         """Whether there are sounds and pictures in folders."""
         kinds = set()
@@ -67,7 +69,7 @@ class ClassFolders:
                 faults.append(Skipped(name, f"the class has {there if media else 'neither sounds nor pictures'}"))
         return found, faults
 
-    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
         """The chunks of the sound, each with the next of its pictures in random order, all before one comes again."""
         sound, *paths = recording.files
         sound_file, *names = recording.extra["names"]
@@ -99,6 +101,8 @@ class VideoFolders:
     Either may lie below `SPLIT_FOLDERS`.
     """
 
+    identity = "videos/1"
+
     def detects(self, root: Path) -> bool:
         """Whether there is a video in it."""
         return any(media_kind(path) == "video" for _, path in _files(root))
@@ -124,7 +128,7 @@ class VideoFolders:
         ]
         return found, faults
 
-    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
         """The chunks of the video's sound, each with the frame at its start."""
         (video,) = recording.files
         try:

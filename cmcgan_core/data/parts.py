@@ -3,10 +3,9 @@
 import itertools
 import json
 import math
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -24,8 +23,6 @@ from cmcgan_core.files import atomic_write
 Item = TypeVar("Item")
 #: Pairs analysed at once: enough to be quick, little enough to stay in the processor's cache.
 BATCH = 32
-
-_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
 @dataclass
@@ -50,12 +47,28 @@ class PartBatch(NamedTuple):
     levels: NDArray[Any]  #: float16 (B, M, T), decibels
 
 
-def part_name(source: object, recording: Recording, options: SourceOptions, silence: float | None) -> str:
-    """The name of a recording's part: a hash of all that decides what is in it, but for the code itself."""
-    files = [(path.name, *_size_and_time(path)) for path in recording.files]
-    taken = replace(recording, files=(), split=None, group="")
-    decisive = repr((_identity(source), taken, files, options, silence))
-    return blake2b(decisive.encode(), digest_size=16).hexdigest() + ".zip"
+def part_name(source: Source, recording: Recording, options: SourceOptions, silence: float | None) -> str:
+    """The name of a recording's part: a hash of everything that decides its content.
+
+    Feature settings count by name, and only where they differ from their default. So neither a move of the code nor a
+    new setting with a default changes the identity of a dataset. `Source.identity` stands for the code of the source.
+    """
+    defaults = FeatureSettings()
+    features = {name: value for name, value in asdict(options.settings).items() if value != getattr(defaults, name)}
+    decisive = {
+        "source": source.identity,
+        "id": recording.id,
+        "label": recording.label,
+        "player": recording.player,
+        "extra": recording.extra,
+        "pairs": recording.pairs,
+        "files": [(path.name, *_size_and_time(path)) for path in recording.files],
+        "features": features,
+        "hop": options.hop,
+        "seed": options.seed,
+        "silence": silence,
+    }
+    return blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest() + ".zip"
 
 
 def write_parts(source: Source, jobs: Sequence[tuple[Recording, Path]], options: SourceOptions,
@@ -119,7 +132,7 @@ def _audible(source: Source, recording: Recording, options: SourceOptions, silen
              log: Log) -> Iterator[RawPair]:  # fmt: skip
     """The pairs that are kept; the others go into the log."""
     try:
-        for pair in source.pairs(recording, options):
+        for pair in source.read_pairs(recording, options):
             if isinstance(pair, Skipped):
                 log.skipped.append(pair)
             elif silence is not None and loudness(pair.sound) < silence:
@@ -164,16 +177,6 @@ def _reading(path: Path) -> Iterator[ZipFile]:
             yield archive
     except (BadZipFile, KeyError, OSError) as error:
         raise DataError(f"{path} is damaged ({error}); delete it, then run the same command again") from error
-
-
-def _identity(thing: object) -> str:
-    """The type of an object and all that it holds; no address, as `repr` may show: it is another in the next run."""
-    kind = type(thing)
-    state = {
-        name: _identity(value) if vars(object)["__repr__"] is type(value).__repr__ else repr(value)
-        for name, value in sorted(getattr(thing, "__dict__", {}).items())
-    }
-    return _ADDRESS.sub("", f"{kind.__module__}.{kind.__qualname__}({state})")
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:

@@ -49,6 +49,7 @@ class Plan:
         skipped: files that would give no pairs, as far as their names tell.
         pairs: by split and class, an upper bound from what file names and headers tell.
         size: bytes of the dataset; while it is made it takes twice as much.
+        content: hash that identifies the dataset, as in its `dataset.toml`.
     """
 
     source: str
@@ -56,6 +57,7 @@ class Plan:
     skipped: tuple[Skipped, ...]
     pairs: Counts
     size: int
+    content: str
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,20 @@ class PrepareReport:
         return sum(sum(classes.values()) for classes in self.counts.values())
 
 
-def plan(root: Path, source: Source | str | None, options: SourceOptions, *, split: Ratio = (0.7, 0.1, 0.2)) -> Plan:
+def plan(
+    root: Path,
+    source: Source | str | None,
+    options: SourceOptions,
+    *,
+    split: Ratio = (0.7, 0.1, 0.2),
+    silence: float | None = -60.0,
+) -> Plan:
     """What `prepare` with the same arguments would make; reads names and headers only.
 
     Raises:
         DataError: as `prepare`.
     """
-    _, name, recordings, skipped = _survey(root, source, options, split)
+    layout, name, recordings, skipped = _survey(root, source, options, split)
     counts: Counts = {}
     for recording in recordings:
         classes = counts.setdefault(recording.split or "", {})
@@ -100,7 +109,8 @@ def plan(root: Path, source: Source | str | None, options: SourceOptions, *, spl
     settings = options.settings
     pair = 3 * settings.picture_size**2 + 2 * settings.n_mels * settings.frames
     pairs = sum(sum(classes.values()) for classes in counts.values())
-    return Plan(name, tuple(recordings), tuple(skipped), _ordered(counts), pair * pairs)
+    parts = [part_name(layout, recording, options, silence) for recording in recordings]
+    return Plan(name, tuple(recordings), tuple(skipped), _ordered(counts), pair * pairs, _content(recordings, parts))
 
 
 def prepare(root: Path, out: Path, source: Source | str | None, options: SourceOptions, *,
@@ -126,7 +136,8 @@ def prepare(root: Path, out: Path, source: Source | str | None, options: SourceO
     if silence is not None and math.isnan(silence):
         raise DataError("a silence of nan dBFS is not possible: give a level, or keep silent chunks")
     layout, name, recordings, skipped = _survey(root, source, options, split)
-    parts = [out / ".parts" / part_name(layout, recording, options, silence) for recording in recordings]
+    names = [part_name(layout, recording, options, silence) for recording in recordings]
+    parts = [out / ".parts" / name for name in names]
     about = {
         "format": FORMAT,
         "name": out.resolve().name,
@@ -136,7 +147,7 @@ def prepare(root: Path, out: Path, source: Source | str | None, options: SourceO
         "hop": options.hop,
         "split": list(split),
         "silence": silence,
-        "content": _content(recordings, parts),
+        "content": _content(recordings, names),
     }
     if (out / "dataset.toml").exists() and not overwrite:
         return _already_complete(out, about, asdict(options.settings))
@@ -189,9 +200,9 @@ def _expected_pairs(recording: Recording, options: SourceOptions) -> int:
     return max(0, int((seconds - options.settings.seconds) / options.hop + 1 + 1e-6))
 
 
-def _content(recordings: list[Recording], parts: list[Path]) -> str:
-    """A hash of everything that decides what is in the dataset."""
-    lines = [f"{part.name} {recording.split}\n" for recording, part in zip(recordings, parts, strict=True)]
+def _content(recordings: list[Recording], parts: list[str]) -> str:
+    """A hash of everything that decides what is in the dataset: the names of its parts, and their splits."""
+    lines = [f"{part} {recording.split}\n" for recording, part in zip(recordings, parts, strict=True)]
     return blake2b("".join(lines).encode(), digest_size=16).hexdigest()
 
 

@@ -41,7 +41,7 @@ class Recording:
         group: recordings of one group get one split (a re-used take, the parts of a piece); the id by default.
         files: what the recording is read from; their sizes and times tell whether a resumed run may reuse its part.
             Recordings with the same first file are read by one process, one after the other.
-        extra: what `Source.pairs` needs to know besides, by name; must pickle, and `repr` must show all of it.
+        extra: what else `Source.read_pairs` needs to know, by name; plain values, as JSON takes them.
         pairs: how many pairs it will give, silent ones included, where that is known without reading the files.
     """
 
@@ -73,7 +73,17 @@ class Skipped(NamedTuple):
 
 
 class Source(Protocol):
-    """A layout of recordings."""
+    """A layout of recordings.
+
+    Attributes:
+        identity: name of the source, version of what it makes, and its own settings, as in "urmp/1". Its author raises
+            the version when the same files give other pairs. It is part of the identity of every dataset, see
+            `parts.part_name`.
+    """
+
+    @property
+    def identity(self) -> str:
+        """See above."""
 
     def detects(self, root: Path) -> bool:
         """Whether the folder looks like this layout; cheap, never raises."""
@@ -81,7 +91,7 @@ class Source(Protocol):
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """All recordings in a stable order, and the files that cannot become part of one."""
 
-    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
         """The chunks of one recording in time order; runs in a worker process."""
 
 

@@ -46,6 +46,8 @@ class SubUrmp:
     The release steps by 100 ms; chunks whose distance from the song's first is no multiple of the hop are left out.
     """
 
+    identity = "sub-urmp/1"
+
     def detects(self, root: Path) -> bool:
         """Whether there are folders of chunks and of pictures."""
         return (root / "chunk").is_dir() and (root / "img").is_dir()
@@ -69,7 +71,7 @@ class SubUrmp:
                     )
         return sorted(songs.values(), key=lambda song: song.id), sorted(faults)
 
-    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
         """A pair for each wav and jpg; a damaged file costs its own pair only."""
         settings = options.settings
         for wav, jpg in zip(recording.files[::2], recording.files[1::2], strict=True):
@@ -100,6 +102,8 @@ class Urmp:
     tune, so all pieces with one tune name are one group.
     """
 
+    identity = "urmp/1"
+
     def detects(self, root: Path) -> bool:
         """Whether a piece's folder with a separate part is there."""
         return any(_PIECE.fullmatch(name) and any((root / name).glob("AuSep_1_*.wav")) for name in _names(root))
@@ -129,7 +133,7 @@ class Urmp:
                                        files=(video, sound), extra=strip))  # fmt: skip
         return found, faults
 
-    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
         """The chunks of a player's own sound, each with the player's strip of the frame at its start."""
         video, sound = recording.files
         sound_file, picture_file = (f"{path.parent.name}/{path.name}" for path in (sound, video))

@@ -26,7 +26,7 @@ LONGEST = 20
 PLAYERS, SEEN_ROOMS, UNSEEN_ROOMS = 8, 12, 6
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True)
 class DemoSource:
     """Performances rendered on the spot; a `Source` that reads no files.
 
@@ -36,30 +36,28 @@ class DemoSource:
     no class was trained in.
 
     Attributes:
-        size: pairs of the whole set, all splits and classes together.
+        pairs: number of pairs of the whole set, all splits and classes together; at least four a class.
         soundfont: an SF2 file that plays the notes instead of the built-in synthesis, or None.
+
+    Raises:
+        ConfigError: too few pairs, no such file, or no package that plays one.
     """
 
-    size: int
-    soundfont: Path | None
+    pairs: int = 5000
+    soundfont: Path | None = None
 
-    def __init__(self, pairs: int = 5000, soundfont: Path | None = None) -> None:
-        """Choose the set.
+    def __post_init__(self) -> None:
+        if self.pairs < 4 * len(DEMO_CLASSES):
+            raise ConfigError(f"the demonstration set needs at least {4 * len(DEMO_CLASSES)} pairs, not {self.pairs}: "
+                              "four a class, for training, validation and two kinds of test rooms")  # fmt: skip
+        if self.soundfont is not None:
+            soundfonts.check(self.soundfont)
 
-        Args:
-            pairs: becomes `size` (the name `pairs` is the protocol's method); at least four a class.
-            soundfont: see the class.
-
-        Raises:
-            ConfigError: too few pairs, no such file, or no package that plays one.
-        """
-        if pairs < 4 * len(DEMO_CLASSES):
-            raise ConfigError(f"the demonstration set needs at least {4 * len(DEMO_CLASSES)} pairs, not {pairs}: four "
-                              "a class, for training, validation and two kinds of test rooms")  # fmt: skip
-        if soundfont is not None:
-            soundfonts.check(soundfont)
-        object.__setattr__(self, "size", pairs)
-        object.__setattr__(self, "soundfont", soundfont)
+    @property
+    def identity(self) -> str:
+        """Version of what is rendered, and the settings; a soundfont counts by its name and size."""
+        voices = "" if self.soundfont is None else f" {self.soundfont.name} {self.soundfont.stat().st_size}"
+        return f"demo/1 {self.pairs}{voices}"
 
     def detects(self, root: Path) -> bool:
         """Never: no folder holds this set."""
@@ -68,14 +66,14 @@ class DemoSource:
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """All performances, by class; `root` is not looked at and nothing is ever skipped."""
         del root
-        shares = _shares(self.size, len(DEMO_CLASSES))
+        shares = _shares(self.pairs, len(DEMO_CLASSES))
         return [
             recording
             for label, share in zip(DEMO_CLASSES, shares, strict=True)
             for recording in _performances(label, share, options.seed)
         ], []
 
-    def pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair]:
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair]:
         """Render a performance: its sound as a whole, then chunk by chunk with the picture at the chunk's start.
 
         A function of the recording, the seed and the settings alone.
