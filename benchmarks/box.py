@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from cmcgan_core.checkpoint import BOX, half_precision, inference_tensors, load_checkpoint, save_checkpoint
-from cmcgan_core.completion import fingerprint
+from cmcgan_core.inference.completion import fingerprint
 
 #: What a file in the box may weigh, bytes.
 LIMIT = 10_000_000

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cmcgan_core.data import film, media
+from cmcgan_core.media import film
+from cmcgan_core.media.files import read_sound
 
 RATE = 44_100
 
@@ -24,7 +25,7 @@ def write_long(sound: Path, minutes: float, out: Path) -> None:
     """A sound, again and again, as a FLAC file of a length."""
     import soundfile
 
-    once = media.read_sound(sound, RATE)
+    once = read_sound(sound, RATE)
     with soundfile.SoundFile(out, "w", RATE, 1, "PCM_16", format="FLAC") as file:
         left = round(minutes * 60 * RATE)
         while left > 0:
@@ -44,8 +45,10 @@ def measure(source: Path, out: Path) -> tuple[float, float, float]:
     started = time.monotonic()
     command = [sys.executable, "-m", "cmcgan_cli", "generate", "--from", source, "--out", out, "-c", "box", "--quiet"]
     # Linux reports the largest of all children so far; each is started by a shell that reports its own.
-    code = "import resource,subprocess,sys; r=subprocess.run(sys.argv[1:]); " \
-           "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(r.returncode)"  # fmt: skip
+    code = (
+        "import resource,subprocess,sys; r=subprocess.run(sys.argv[1:]); "
+        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss); sys.exit(r.returncode)"
+    )
     said = subprocess.run(
         [sys.executable, "-c", code, *command, "-c", "box"], capture_output=True, text=True, check=True
     )

@@ -12,12 +12,13 @@ from pathlib import Path
 import torch
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.classifiers import train_classifier
-from cmcgan_core.data import features, media
-from cmcgan_core.data.parts import loudness
-from cmcgan_core.data.recording import SourceOptions, chunks
+from cmcgan_core.data.prepare.recording import SourceOptions, chunks
+from cmcgan_core.features.representations import analyse
+from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.inference.translate import Choices, to_network, translate
+from cmcgan_core.media.files import loudness, media_kind, read_sound
 from cmcgan_core.progress import tqdm_progress
-from cmcgan_core.translate import Choices, to_network, translate
+from cmcgan_core.training.classifiers import train_classifier
 
 #: Level of silence, dBFS, as of `cmcgan prepare`.
 SILENCE = -60.0
@@ -29,11 +30,11 @@ def heard(folder: Path, options: SourceOptions) -> torch.Tensor:
     """Log-mel levels (N, 1, M, T), scaled, of all half seconds above the level of silence."""
     levels = []
     for file in sorted(folder.iterdir()):
-        if media.media_kind(file) == "sound":
-            sound = media.read_sound(file, options.settings.sample_rate)
+        if media_kind(file) == "sound":
+            sound = read_sound(file, options.settings.sample_rate)
             audible = [chunk for _, chunk in chunks(sound, options) if loudness(chunk) > SILENCE]
-            levels += [features.analyse(torch.from_numpy(chunk), options.settings) for chunk in audible]
-    return features.scale_levels(torch.stack(levels), options.settings)[:, None]
+            levels += [analyse(torch.from_numpy(chunk), options.settings) for chunk in audible]
+    return scale_levels(torch.stack(levels), options.settings)[:, None]
 
 
 def share(judge: Trained, kind: str, maps: torch.Tensor, label: int) -> float:

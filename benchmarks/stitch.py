@@ -18,10 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cmcgan_core.data import stitch as stitching
-from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels, synthesise, unscale_levels
-from cmcgan_core.data.media import media_kind, read_sound
-from cmcgan_core.data.stitch import blended, stitch
+from cmcgan_core.features import stitch as stitching
+from cmcgan_core.features.representations import analyse, synthesise
+from cmcgan_core.features.scaling import scale_levels, unscale_levels
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.features.stitch import blended, stitch
+from cmcgan_core.media.files import media_kind, read_sound
 
 SETTINGS = FeatureSettings()
 RATE, HOP = SETTINGS.sample_rate, SETTINGS.hop_length
@@ -99,8 +101,11 @@ def main(*arguments: str) -> None:
             made = make(chunks, length)
             cost = (time.process_time() - started) / length
             error = float((heard(made) - wanted).abs().mean())
-            print(f"  {name:15s} {error:5.2f} dB  click at joins {click(made, joins, 1):6.2f}, "
-                  f"at seams {click(made, seams, fade):5.2f}  {cost:.2f} cpu-s", flush=True)  # fmt: skip
+            print(
+                f"  {name:15s} {error:5.2f} dB  click at joins {click(made, joins, 1):6.2f}, "
+                f"at seams {click(made, seams, fade):5.2f}  {cost:.2f} cpu-s",
+                flush=True,
+            )
 
 
 if __name__ == "__main__":

@@ -17,18 +17,21 @@ import torch
 from torch import Tensor
 
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import Batch
-from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.data.wrong import wrong_partners
-from cmcgan_core.losses import joint_discriminator_loss, joint_generator_loss
+from cmcgan_core.data.loader import Batch
+from cmcgan_core.data.mismatch import wrong_partners
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import update, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, FAKES, PATHS, SUBNETWORKS, Outputs
+from cmcgan_core.nn.losses import joint_discriminator_loss, joint_generator_loss
 
 CLASSES = tuple("abcdefghijklm")
 ALL_PATHS = (
-    "options.draw_paths=false", "options.vary=false", "options.posterior=0",
-    "loss_weights.latent=0", "loss_weights.class_of_generated=0",
-)  # fmt: skip
+    "options.draw_paths=false",
+    "options.vary=false",
+    "options.posterior=0",
+    "loss_weights.latent=0",
+    "loss_weights.class_of_generated=0",
+)
 
 
 def naive_forward(method: CMCGAN, batch: Batch, generator: torch.Generator) -> Outputs:
@@ -59,10 +62,12 @@ def naive_step(
         outputs = naive_forward(method, batch, generator)
     wrong_audio, wrong_visual = (wrong_partners(batch.label, generator) for _ in range(2))
     loss = joint_discriminator_loss(
-        rvra=score(v, a), rvwa=score(v, a[wrong_audio]), wvra=score(v[wrong_visual], a),
+        rvra=score(v, a),
+        rvwa=score(v, a[wrong_audio]),
+        wvra=score(v[wrong_visual], a),
         rvfa=torch.cat([score(v, fake) for fake in fakes(outputs, "a")]),
         fvra=torch.cat([score(fake, a) for fake in fakes(outputs, "v")]),
-    )  # fmt: skip
+    )
     update(optimizers["discriminator"], loss)
     outputs = naive_forward(method, batch, generator)
     losses = {

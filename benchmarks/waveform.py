@@ -10,7 +10,9 @@ import librosa
 import numpy as np
 import torch
 
-from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels, synthesise, unscale_levels
+from cmcgan_core.features.representations import analyse, synthesise
+from cmcgan_core.features.scaling import scale_levels, unscale_levels
+from cmcgan_core.features.settings import FeatureSettings
 
 SETTINGS = FeatureSettings()
 

@@ -29,9 +29,17 @@ from cmcgan_core.errors import CmcganError
 
 #: Built-in commands, in the order of a user's first day.
 COMMANDS: dict[str, Callable[..., None]] = {
-    "demo": demo, "prepare": prepare, "train": train, "generate": generate, "classify": classify,
-    "evaluate": evaluate, "study": study, "export": export, "plugins": plugins, "doctor": doctor,
-}  # fmt: skip
+    "demo": demo,
+    "prepare": prepare,
+    "train": train,
+    "generate": generate,
+    "classify": classify,
+    "evaluate": evaluate,
+    "study": study,
+    "export": export,
+    "plugins": plugins,
+    "doctor": doctor,
+}
 #: Built-in commands that have commands of their own.
 GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}
 

@@ -12,8 +12,8 @@ import typer
 from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, err, note, out, progress_bar
 
 if TYPE_CHECKING:
-    from cmcgan_core.classify import Classified
     from cmcgan_core.errors import MediaError
+    from cmcgan_core.inference.classify import Classified
 
 #: What the terminal calls the modalities.
 WORDS = {"audio": "sound", "visual": "picture"}
@@ -72,10 +72,10 @@ def classify(
       cmcgan classify --from archive/ --every 0.5 --csv > archive.csv
     """
     from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
-    from cmcgan_core.classify import classify_all, load_classifier
-    from cmcgan_core.device import choose_device
-    from cmcgan_core.inputs import expand
-    from cmcgan_core.translate import Choices
+    from cmcgan_core.inference.classify import classify_all, load_classifier
+    from cmcgan_core.inference.inputs import expand
+    from cmcgan_core.inference.translate import Choices
+    from cmcgan_core.utils.device import choose_device
 
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
@@ -110,7 +110,7 @@ Say = Callable[[Sequence[Path], "Classified | MediaError"], None]
 
 def _performances(sources: Sequence[str], paths: list[Path]) -> list[tuple[Path, ...]]:
     """What is to be judged: each file by itself, but one sound and one picture, if nothing else is named, together."""
-    from cmcgan_core.data.media import media_kind
+    from cmcgan_core.media.files import media_kind
 
     kinds = sorted(str(media_kind(path)) for path in paths)
     # Files that a folder or a pattern held have other names than what was typed.

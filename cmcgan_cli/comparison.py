@@ -8,7 +8,7 @@ from cmcgan_cli.console import out
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cmcgan_core.comparison import Comparison, Figure, Group
+    from cmcgan_core.evaluation.compare import Comparison, Figure, Group
 
 _HOPS = {"1": "direct", "2": "two hops"}
 
@@ -88,7 +88,7 @@ def rows(group: "Group", split: str) -> Iterator[tuple[tuple[str, str], "Figure 
 
 def papers() -> dict[tuple[str, str], float]:
     """The paper's figures under the names of our rows; its own output of Table 1 is that of two hops."""
-    from cmcgan_core.evaluate import paper_tables
+    from cmcgan_core.evaluation.paper import paper_tables
 
     tables = paper_tables()
     named = {("table2", name): value for name, value in tables["table2"].items()}

@@ -34,14 +34,19 @@ def demo(
       cmcgan demo --fast --out /tmp/tour
     """
     from cmcgan_cli.evaluate import table1, table2
-    from cmcgan_core.demonstration import FAST, FULL, run_demo
+    from cmcgan_core.tour import FAST, FULL, run_demo
 
     stopped = "stopped; the same command goes on where it was"
     with resumable(stopped), progress_bar(quiet=quiet) as draw:
         done = run_demo(
-            out_dir, FAST if fast else FULL, soundfont=soundfont, seed=seed, device=device, overwrite=overwrite,
+            out_dir,
+            FAST if fast else FULL,
+            soundfont=soundfont,
+            seed=seed,
+            device=device,
+            overwrite=overwrite,
             on_progress=draw,
-        )  # fmt: skip
+        )
     if done.evaluation is None:
         note(stopped)
         raise typer.Exit(130)

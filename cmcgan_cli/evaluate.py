@@ -22,9 +22,9 @@ from cmcgan_cli.console import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cmcgan_core.evaluate import Evaluation
-    from cmcgan_core.representation_study import RepresentationStudy
-    from cmcgan_core.scores import Accuracy, Quality
+    from cmcgan_core.evaluation.evaluate import Evaluation
+    from cmcgan_core.evaluation.scores import Accuracy, Quality
+    from cmcgan_core.experiments.representations import RepresentationStudy
 
 
 def evaluate(
@@ -74,8 +74,8 @@ def evaluate(
                 raise typer.BadParameter("a study trains its own classifiers; leave it out", param_hint=option)
         _study_representations(data, split, seed, device, as_json=as_json, quiet=quiet)
         return
-    from cmcgan_core.comparison import compare as run_comparison
-    from cmcgan_core.report import require_matplotlib, write_report
+    from cmcgan_core.evaluation.compare import compare as run_comparison
+    from cmcgan_core.reports.html import require_matplotlib, write_report
 
     dataset, *runs = data
     if (fault := _fault(runs, checkpoint, compare=compare, confusion=confusion)) is not None:
@@ -120,7 +120,7 @@ def _show(found: "Evaluation", *, confusion: bool, quiet: bool) -> None:
 
 
 def _study_representations(data: list[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool) -> None:
-    from cmcgan_core.representation_study import study_representations
+    from cmcgan_core.experiments.representations import study_representations
 
     with resumable(), progress_bar(quiet=quiet) as draw:
         found = study_representations(data, split=split, seed=seed, device=device, on_progress=draw)
@@ -128,8 +128,11 @@ def _study_representations(data: list[Path], split: str, seed: int, device: str,
         emit_json(found.to_dict())
         return
     out().print(representations(found))
-    note(f"{found.pairs[split]} {split} pairs, {found.pairs['train']} training pairs, seed {seed}. "
-         "Brackets: 95 % over recordings.", quiet=quiet)  # fmt: skip
+    note(
+        f"{found.pairs[split]} {split} pairs, {found.pairs['train']} training pairs, seed {seed}. "
+        "Brackets: 95 % over recordings.",
+        quiet=quiet,
+    )
 
 
 def representations(found: "RepresentationStudy") -> "Table":
@@ -146,9 +149,11 @@ def representations(found: "RepresentationStudy") -> "Table":
 def summary(found: "Evaluation") -> str:
     """What the tables are of."""
     latents = found.seeds["latents"]
-    said = (f"{found.pairs[found.split]} {found.split} pairs of {found.recordings[found.split]} recordings, "
-            f"{len(latents)} latents each, seeds {latents[0]} to {latents[-1]}; {found.pairs['train']} training pairs. "
-            "Brackets: 95 % over recordings.")  # fmt: skip
+    said = (
+        f"{found.pairs[found.split]} {found.split} pairs of {found.recordings[found.split]} recordings, "
+        f"{len(latents)} latents each, seeds {latents[0]} to {latents[-1]}; {found.pairs['train']} training pairs. "
+        "Brackets: 95 % over recordings."
+    )
     return said if found.pose else f"{said} No poses: only the demonstration set has a score."
 
 
@@ -173,8 +178,10 @@ def table1(found: "Evaluation") -> "Table":
             table.add_row(f"{name} {row}", _paper(values.get("train")), _paper(values.get("test")), style="dim")
         others = [_accuracy(second.real[modality][found.split])] if second else []
         table.add_row(f"{name} real {what}", *_cells(found.real[modality], found.split), *others, end_section=True)
-    table.caption = ("* the model's own output; recovered: made of real ones by way of the other modality; real: the "
-                     "judge's own accuracy, the ceiling")  # fmt: skip
+    table.caption = (
+        "* the model's own output; recovered: made of real ones by way of the other modality; real: the "
+        "judge's own accuracy, the ceiling"
+    )
     return table
 
 
@@ -253,7 +260,7 @@ def _cells(parts: "dict[str, Accuracy]", split: str) -> tuple[str, str, str]:
 
 def _accuracy(accuracy: "Accuracy | None", *, balanced: bool = False) -> str:
     """An accuracy with its interval: 0.512 [.45 .57]."""
-    from cmcgan_core.comparison import Figure
+    from cmcgan_core.evaluation.compare import Figure
 
     if accuracy is None:
         return "-"

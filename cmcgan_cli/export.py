@@ -39,7 +39,7 @@ def export(
         raise typer.BadParameter(f"{direction!r} is neither a2v nor v2a", param_hint="--direction")
 
     from cmcgan_core.checkpoint import find_checkpoint
-    from cmcgan_core.export import export_onnx
+    from cmcgan_core.inference.onnx import export_onnx
 
     found = find_checkpoint(checkpoint)
     note(f"model: {found}", quiet=quiet)

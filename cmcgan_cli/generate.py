@@ -9,7 +9,7 @@ import typer
 from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, err, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
-    from cmcgan_core.generate import Generated
+    from cmcgan_core.inference.generate import Generated
 
 Sources = Annotated[
     list[str],
@@ -105,11 +105,11 @@ def generate(
       find . -name '*.flac' -print0 | cmcgan generate --from - --out made/
     """
     from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
-    from cmcgan_core.classify import find_classifier
-    from cmcgan_core.device import choose_device
-    from cmcgan_core.generate import Form, make_all, plan
-    from cmcgan_core.inputs import expand
-    from cmcgan_core.translate import Choices
+    from cmcgan_core.inference.classify import find_classifier
+    from cmcgan_core.inference.generate import Form, make_all, plan
+    from cmcgan_core.inference.inputs import expand
+    from cmcgan_core.inference.translate import Choices
+    from cmcgan_core.utils.device import choose_device
 
     if to not in (None, "visual", "audio"):
         raise typer.BadParameter("is visual or audio", param_hint="--to")
@@ -144,8 +144,10 @@ def _say(made: "Generated", *, as_json: bool, quiet: bool) -> None:
     for path in made.outputs:
         out().print(str(path), soft_wrap=True)
     for stretch in made.repaired:
-        note(f"{made.input}: {stretch.start:.2f} to {stretch.end:.2f} s, {stretch.frames} pictures: {stretch.reason}",
-             quiet=quiet)  # fmt: skip
+        note(
+            f"{made.input}: {stretch.start:.2f} to {stretch.end:.2f} s, {stretch.frames} pictures: {stretch.reason}",
+            quiet=quiet,
+        )
     if made.skipped:
         note(f"{made.input}: its results exist already; replace them with --overwrite", quiet=quiet)
     elif not made.outputs and not made.error:

@@ -91,9 +91,18 @@ def create(
         raise typer.BadParameter(f"{modality!r} is none of picture, sound, both", param_hint="--modality")
     if language not in languages():
         raise typer.BadParameter(f"{language!r} is none of {', '.join(languages())}", param_hint="--language")
-    plan = Plan(design=design, title=title, contact=contact, about=about, language=language, seed=seed,
-                per_rater=per_rater, checks_per_rater=checks, allowed_failures=allowed_failures,
-                data=str(data))  # fmt: skip
+    plan = Plan(
+        design=design,
+        title=title,
+        contact=contact,
+        about=about,
+        language=language,
+        seed=seed,
+        per_rater=per_rater,
+        checks_per_rater=checks,
+        allowed_failures=allowed_failures,
+        data=str(data),
+    )
     makers = {name: open_maker(path, seed, device) for name, path in _named(models).items()}
     drawn = draw_pairs(data, pairs + SET_ASIDE, seed, split)
     asked = MODALITIES if modality == "both" else tuple(m for m in MODALITIES if m == modality)
@@ -181,8 +190,11 @@ def serve(
     from cmcgan_core.human_eval.server import run_server
 
     if public and (len(access_code) < 6 or len(admin_token) < 16):
-        raise typer.BadParameter("needs --access-code of 6 characters and --admin-token of 16 characters, or more "
-                                 "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)", param_hint="--public")  # fmt: skip
+        raise typer.BadParameter(
+            "needs --access-code of 6 characters and --admin-token of 16 characters, or more "
+            "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)",
+            param_hint="--public",
+        )
     token = admin_token or token_hex(16)
     access = Access(token, access_code, None) if public else Access(token, access_code or None)
     out().print(f"http://127.0.0.1:{port}/", soft_wrap=True)
@@ -206,10 +218,10 @@ def report(
 
       cmcgan human-eval report study --html report.html --json > report.json
     """
-    from cmcgan_core.files import write_text
     from cmcgan_core.human_eval.store import Store
     from cmcgan_core.human_eval.study import open_study
     from cmcgan_core.human_eval.summary import summarise
+    from cmcgan_core.utils.files import write_text
 
     study = open_study(folder)
     summary = summarise(study, Store(study))
@@ -252,11 +264,11 @@ def export(
 
       cmcgan human-eval export study --json
     """
-    from cmcgan_core.files import write_text
     from cmcgan_core.human_eval.export import FORMATS
     from cmcgan_core.human_eval.export import export as export_answers
     from cmcgan_core.human_eval.store import Store
     from cmcgan_core.human_eval.study import open_study
+    from cmcgan_core.utils.files import write_text
 
     kind = "json" if as_json else "csv" if out_file is None else out_file.suffix.removeprefix(".")
     if kind not in FORMATS:
@@ -339,24 +351,54 @@ def _models(summary: "Summary") -> "Table":
 
     table = Table("model", "measure", "mean", "95 % (raters)", "95 % (Wilson)", "answers", "raters", title="Models")
     for row in summary.rows:
-        table.add_row(row.model, _measure(row.measure, row.modality), _number(row.mean), _interval(row.bootstrap),
-                      _interval(row.wilson), str(row.answers), str(row.raters))  # fmt: skip
+        table.add_row(
+            row.model,
+            _measure(row.measure, row.modality),
+            _number(row.mean),
+            _interval(row.bootstrap),
+            _interval(row.wilson),
+            str(row.answers),
+            str(row.raters),
+        )
     for paper in summary.paper:
-        table.add_row(paper.model, _measure(paper.measure, paper.modality), _number(paper.mean), "-",
-                      _interval(paper.wilson), str(paper.votes), "", style="dim")  # fmt: skip
+        table.add_row(
+            paper.model,
+            _measure(paper.measure, paper.modality),
+            _number(paper.mean),
+            "-",
+            _interval(paper.wilson),
+            str(paper.votes),
+            "",
+            style="dim",
+        )
     return table
 
 
 def _comparisons(summary: "Summary") -> "Table":
     from rich.table import Table
 
-    table = Table("models", "measure", "difference", "95 %", "p raters", "p Holm", "p pairs", "raters needed",
-                  title="Differences between models (permutation tests)")  # fmt: skip
+    table = Table(
+        "models",
+        "measure",
+        "difference",
+        "95 %",
+        "p raters",
+        "p Holm",
+        "p pairs",
+        "raters needed",
+        title="Differences between models (permutation tests)",
+    )
     for c in summary.comparisons:
         needed = "-" if c.raters_needed is None else str(c.raters_needed)
         p_values = [f"{p:.4f}" for p in (c.p_raters, c.p_holm, c.p_pairs)]
-        table.add_row(f"{c.first} - {c.second}", _measure(c.measure, c.modality), f"{c.difference:+.3f}",
-                      _interval(c.interval), *p_values, needed)  # fmt: skip
+        table.add_row(
+            f"{c.first} - {c.second}",
+            _measure(c.measure, c.modality),
+            f"{c.difference:+.3f}",
+            _interval(c.interval),
+            *p_values,
+            needed,
+        )
     return table
 
 

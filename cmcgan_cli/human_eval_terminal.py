@@ -7,9 +7,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import typer
 
 from cmcgan_cli.console import out
+from cmcgan_core.media.files import read_picture
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -20,9 +22,12 @@ if TYPE_CHECKING:
 
 #: Players of a sound file, and their arguments; the first that is installed is used.
 PLAYERS = {
-    "ffplay": ["-nodisp", "-autoexit", "-loglevel", "error"], "pw-play": [], "paplay": [], "aplay": ["-q"],
+    "ffplay": ["-nodisp", "-autoexit", "-loglevel", "error"],
+    "pw-play": [],
+    "paplay": [],
+    "aplay": ["-q"],
     "afplay": [],
-}  # fmt: skip
+}
 #: Most columns of a picture.
 WIDEST = 64
 
@@ -62,8 +67,15 @@ def _consent(study: "Study", store: "Store") -> str:
 
     text = text_of(study.plan.language)["welcome"]
     out().print(study.plan.title or text["title"], style="bold")
-    for line in (text["intro"], text["time"].format(minutes=minutes(store.total), items=store.total), text["needs"],
-                 text["data"], text["freedom"], study.plan.about, study.plan.contact):  # fmt: skip
+    for line in (
+        text["intro"],
+        text["time"].format(minutes=minutes(store.total), items=store.total),
+        text["needs"],
+        text["data"],
+        text["freedom"],
+        study.plan.about,
+        study.plan.contact,
+    ):
         if line:
             out().print(line)
     if not typer.confirm(text["consent"]):
@@ -105,8 +117,9 @@ def _rate(study: "Study", store: "Store", rater: "Rater", task: "Task") -> None:
         chosen = next((choice for choice in choices if str(choice.key) == said), None)
         if chosen is not None:
             value = pages.canonical(design, task, chosen.value)
-            store.answer(rater, task.position, task.revision, value, seconds=time.monotonic() - started,
-                         replays=replays)  # fmt: skip
+            store.answer(
+                rater, task.position, task.revision, value, seconds=time.monotonic() - started, replays=replays
+            )
             return
         if said == "r":
             replays += 1
@@ -131,8 +144,6 @@ def _show(study: "Study", media: "list[Medium]") -> None:
 def _blocks(path: Path) -> "list[Text]":
     from rich.text import Text
 
-    from cmcgan_core.human_eval.blocks import picture_blocks
-
     rows = []
     for cells in picture_blocks(path, min(WIDEST, out().width)):
         row = Text()
@@ -151,3 +162,24 @@ def _play(path: Path) -> bool:
         [player, *PLAYERS[player], str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
     return done.returncode == 0
+
+
+Colour = tuple[int, int, int]
+
+
+def picture_blocks(path: Path, columns: int) -> list[list[tuple[Colour, Colour]]]:
+    """Rows of cells, each with the colours of its upper and its lower half.
+
+    A terminal's cell is about twice as high as it is wide, so a square picture has `columns` by `columns` / 2 cells.
+    """
+    side = columns - columns % 2
+    picture: list[list[list[int]]] = np.asarray(read_picture(path, side)).tolist()
+    return [
+        [(_colour(upper), _colour(lower)) for upper, lower in zip(picture[row], picture[row + 1], strict=True)]
+        for row in range(0, side, 2)
+    ]
+
+
+def _colour(pixel: list[int]) -> Colour:
+    red, green, blue = pixel
+    return red, green, blue

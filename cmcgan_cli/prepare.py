@@ -8,8 +8,8 @@ import typer
 from cmcgan_cli.console import Json, Quiet, Seed, emit_json, err, note, out, progress_bar
 
 if TYPE_CHECKING:
-    from cmcgan_core.data.prepare import Counts, Plan, PrepareReport
-    from cmcgan_core.data.recording import Skipped
+    from cmcgan_core.data.prepare.pipeline import Counts, Plan, PrepareReport
+    from cmcgan_core.data.prepare.recording import Skipped
 
 #: Skipped files that are listed; the others stand in skipped.csv.
 LISTED = 20
@@ -72,10 +72,10 @@ def prepare(
     if verify:
         _check(source, json=json)
         return
-    from cmcgan_core.data import prepare as core
-    from cmcgan_core.data.demo import DemoSource
-    from cmcgan_core.data.features import settings_of
-    from cmcgan_core.data.sources import SourceOptions
+    from cmcgan_core.data.prepare import pipeline as core
+    from cmcgan_core.data.prepare.sources import SourceOptions
+    from cmcgan_core.data.synthetic import DemoSource
+    from cmcgan_core.features.representations import settings_of
 
     options = SourceOptions(settings_of(representation), hop=hop, seed=seed, labels=labels)
     render = str(source) == "demo" and layout is None and labels is None and not source.exists()
@@ -87,8 +87,17 @@ def prepare(
     level = None if keep_silence else silence
     try:
         with progress_bar(quiet=quiet) as on_progress:
-            report = core.prepare(source, target, given, options, split=_ratio(split), silence=level, workers=workers,
-                                  overwrite=overwrite, on_progress=on_progress)  # fmt: skip
+            report = core.prepare(
+                source,
+                target,
+                given,
+                options,
+                split=_ratio(split),
+                silence=level,
+                workers=workers,
+                overwrite=overwrite,
+                on_progress=on_progress,
+            )
     except KeyboardInterrupt:
         err().print("stopped; what is finished is kept: give the same command again to go on")
         raise typer.Exit(130) from None
@@ -104,7 +113,7 @@ def _ratio(text: str) -> tuple[float, float, float]:
 
 
 def _check(folder: Path, *, json: bool) -> None:
-    from cmcgan_core.data.prepare import check
+    from cmcgan_core.data.prepare.pipeline import check
 
     faults = check(folder)
     if json:
@@ -119,8 +128,16 @@ def _check(folder: Path, *, json: bool) -> None:
 def _show_plan(plan: "Plan", *, json: bool) -> None:
     pairs = sum(sum(classes.values()) for classes in plan.pairs.values())
     if json:
-        emit_json({"source": plan.source, "recordings": len(plan.recordings), "pairs": pairs, "bytes": plan.size,
-                   "counts": plan.pairs, "skipped": [skip._asdict() for skip in plan.skipped]})  # fmt: skip
+        emit_json(
+            {
+                "source": plan.source,
+                "recordings": len(plan.recordings),
+                "pairs": pairs,
+                "bytes": plan.size,
+                "counts": plan.pairs,
+                "skipped": [skip._asdict() for skip in plan.skipped],
+            }
+        )
     else:
         title = f"{plan.source}: {len(plan.recordings)} recordings, about {pairs} pairs, {plan.size / 1e6:.0f} MB"
         _table(title, plan.pairs)
@@ -129,10 +146,18 @@ def _show_plan(plan: "Plan", *, json: bool) -> None:
 
 def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
     if json:
-        emit_json({"out": str(report.out), "source": report.source, "recordings": report.recordings,
-                   "pairs": report.pairs, "counts": report.counts, "dropped_silent": report.dropped_silent,
-                   "already_complete": report.already_complete,
-                   "skipped": [skip._asdict() for skip in report.skipped]})  # fmt: skip
+        emit_json(
+            {
+                "out": str(report.out),
+                "source": report.source,
+                "recordings": report.recordings,
+                "pairs": report.pairs,
+                "counts": report.counts,
+                "dropped_silent": report.dropped_silent,
+                "already_complete": report.already_complete,
+                "skipped": [skip._asdict() for skip in report.skipped],
+            }
+        )
     else:
         silent = f", {report.dropped_silent} silent ones left out" if report.dropped_silent else ""
         _table(f"{report.out}: {report.pairs} pairs of {report.recordings} recordings{silent}", report.counts)

@@ -12,8 +12,8 @@ from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progre
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from cmcgan_core.comparison import Figure, Group
-    from cmcgan_core.study import Study, StudyResult
+    from cmcgan_core.evaluation.compare import Figure, Group
+    from cmcgan_core.experiments.study import Study, StudyResult
 
 
 def study(
@@ -57,7 +57,7 @@ def study(
 
       cmcgan study prepared/sub_urmp mine.toml --out studies/mine --json > mine.json
     """
-    from cmcgan_core.study import find_study, load_study, run_study
+    from cmcgan_core.experiments.study import find_study, load_study, run_study
 
     file = find_study(name)
     chosen = load_study(file)
@@ -66,7 +66,7 @@ def study(
         _show_plan(chosen, file, data, folder, as_json=as_json)
         return
     if report is not None:
-        from cmcgan_core.report import require_matplotlib, write_report
+        from cmcgan_core.reports.html import require_matplotlib, write_report
 
         require_matplotlib()
     with resumable(), progress_bar(quiet=quiet) as draw:
@@ -94,7 +94,7 @@ def _show_plan(study: "Study", file: Path, data: Path, folder: Path, *, as_json:
     """What a study would train."""
     from dataclasses import asdict
 
-    from cmcgan_core.study import plan_study
+    from cmcgan_core.experiments.study import plan_study
 
     parameters = plan_study(study, data)
     if as_json:
@@ -104,8 +104,10 @@ def _show_plan(study: "Study", file: Path, data: Path, folder: Path, *, as_json:
     for name, recipe in study.rows.items():
         table.add_row(name, recipe.preset, "\n".join((*study.set, *recipe.set)), f"{parameters[name]:,}")
     trainings, seeds = len(study.rows) * len(study.seeds), ", ".join(map(str, study.seeds))
-    table.caption = (f"{trainings} trainings (seeds {seeds}) of {study.seconds:g} seconds of CPU or GPU: "
-                     f"{trainings * study.seconds / 3600:.1f} hours, and judging")  # fmt: skip
+    table.caption = (
+        f"{trainings} trainings (seeds {seeds}) of {study.seconds:g} seconds of CPU or GPU: "
+        f"{trainings * study.seconds / 3600:.1f} hours, and judging"
+    )
     out().print(table)
     note(f"its file, to copy: {file}")
 
@@ -125,7 +127,7 @@ def _show(found: "StudyResult", *, quiet: bool) -> None:
 
 def table1(groups: "Sequence[Group]", direction: str) -> "Table":
     """Judged accuracy of generated samples of one direction, a row a recipe, beside the papers'."""
-    from cmcgan_core.evaluate import paper_tables
+    from cmcgan_core.evaluation.paper import paper_tables
 
     split, modality = groups[0].entries[0].evaluation.split, "v" if direction == "S2I" else "a"
     title = f"Table 1, {direction}: judged accuracy of generated samples"
@@ -159,9 +161,12 @@ def samples(groups: "Sequence[Group]", direction: str) -> "Table":
     def row(name: str, group: "Group", kind: str) -> None:
         quality, judge = group.figures["quality"][direction][kind], group.entries[0].evaluation.judge
         figures: list[Figure | None] = [
-            quality["l1"], quality["frechet_distance"].get(judge), quality["high_frequency"], quality["spread"],
+            quality["l1"],
+            quality["frechet_distance"].get(judge),
+            quality["high_frequency"],
+            quality["spread"],
             quality["precision_at_1"],
-        ]  # fmt: skip
+        ]
         if pose:
             found = group.figures["pose"]
             figures.append(found["real"] if kind == "real" else found["generated"].get(kind))
@@ -175,7 +180,7 @@ def samples(groups: "Sequence[Group]", direction: str) -> "Table":
 
 def table2(groups: "Sequence[Group]") -> "Table":
     """Dynamic multimodal classification with what each recipe fills in, a row a recipe."""
-    from cmcgan_core.evaluate import paper_tables
+    from cmcgan_core.evaluation.paper import paper_tables
 
     names = [name for name in paper_tables()["table2"] if name.startswith("G")]
     table = _table("Table 2: classification with the missing modality filled in", "", *names)

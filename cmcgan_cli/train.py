@@ -58,8 +58,8 @@ def train(
 
       cmcgan train --resume runs/longer
     """
-    from cmcgan_core import training
     from cmcgan_core.config import load_config
+    from cmcgan_core.training import train as training
 
     if resume is not None:
         if data or preset or config or settings or wrong_pairs or out_dir or overwrite or seed is not None:
@@ -97,7 +97,7 @@ def train(
 
 
 def _show_plan(config: "Config", data: Path, out_dir: Path, *, as_json: bool) -> None:
-    from cmcgan_core.training import plan_run
+    from cmcgan_core.training.train import plan_run
 
     plan = plan_run(config, data)
     if as_json:

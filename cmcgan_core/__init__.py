@@ -24,46 +24,44 @@ if __name__ == "__main__":  # `prepare` starts processes, which import this file
 ```
 """
 
-import sys
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 __version__ = "0.1.0"
 
 #: Public names, and the modules that they live in.
 _PUBLIC = {
-    "load": "model",
-    "Model": "model",
-    "SourceOptions": "data.sources",
-    "prepare": "data.prepare",
+    "load": "inference.model",
+    "Model": "inference.model",
+    "SourceOptions": "data.prepare.recording",
+    "prepare": "data.prepare.pipeline",
     "PairDataset": "data.dataset",
-    "ENCODERS": "networks",
-    "LOSSES": "losses",
+    "ENCODERS": "nn.encoders",
+    "LOSSES": "nn.losses",
     "Config": "config",
     "NetworkConfig": "config",
     "load_config": "config",
-    "train_run": "training",
-    "train_classifier": "classifiers",
-    "retrain_classifier": "classifiers",
+    "train_run": "training.train",
+    "train_classifier": "training.classifiers",
+    "retrain_classifier": "training.classifiers",
     "load_checkpoint": "checkpoint",
     "find_checkpoint": "checkpoint",
-    "Choices": "translate",
-    "sound_to_pictures": "translate",
-    "picture_to_sounds": "translate",
-    "Form": "generate",
-    "generate_file": "generate",
-    "classify_files": "classify",
-    "classify_file": "classify",
-    "classify_all": "classify",
-    "evaluate": "evaluate",
-    "compare": "comparison",
-    "write_report": "report",
-    "load_study": "study",
-    "run_study": "study",
-    "study_representations": "representation_study",
-    "export_onnx": "export",
-    "run_demo": "demonstration",
+    "Choices": "inference.translate",
+    "sound_to_pictures": "inference.translate",
+    "picture_to_sounds": "inference.translate",
+    "Form": "inference.generate",
+    "generate_file": "inference.generate",
+    "classify_files": "inference.classify",
+    "classify_file": "inference.classify",
+    "classify_all": "inference.classify",
+    "evaluate": "evaluation.evaluate",
+    "compare": "evaluation.compare",
+    "write_report": "reports.html",
+    "load_study": "experiments.study",
+    "run_study": "experiments.study",
+    "study_representations": "experiments.representations",
+    "export_onnx": "inference.onnx",
+    "run_demo": "tour",
     "tqdm_progress": "progress",
     "CmcganError": "errors",
 }
@@ -75,14 +73,3 @@ def __getattr__(name: str) -> Any:
     if name not in _PUBLIC:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-
-
-class _Package(ModuleType):
-    """This package, in which a public function stays what its name means when the module of that name is imported."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        if not (name in _PUBLIC and isinstance(value, ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -16,11 +16,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmcgan_core import __version__
-from cmcgan_core.config import Config, build
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.config import Config
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.files import atomic_write
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods import Method, make_method
+from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.schema import build
 
 #: The model in the box: a run folder inside the package, with what it takes to use the run.
 BOX = Path(__file__).parent / "box"

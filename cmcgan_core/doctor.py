@@ -7,12 +7,11 @@ import platform
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
 
-from cmcgan_core.errors import CmcganError, ConfigError
+from cmcgan_core.errors import CmcganError
 from cmcgan_core.registry import installed_plugins
+from cmcgan_core.utils.packages import _TORCH_MEND, _version, import_torchaudio
 
 #: Decoders without which common files cannot be read, by PyAV's names.
 DECODERS = ("h264", "hevc", "vp9", "aac", "mp3", "opus")
@@ -60,22 +59,6 @@ def _look(name: str, check: Callable[[], Finding]) -> Finding:
     except Exception as error:  # a broken package may raise anything
         mend = _TORCH_MEND if name in ("torch", "cuda") else f"pip install --force-reinstall {name}"
         return Finding(name, "broken", f"{type(error).__name__}: {error}", mend)
-
-
-def import_torchaudio() -> ModuleType:
-    """Torchaudio, for the parts that need it; nothing on the default path does.
-
-    Raises:
-        ConfigError: it is missing, or was built for another torch.
-    """
-    try:
-        return importlib.import_module("torchaudio")
-    except (ImportError, OSError, RuntimeError) as error:
-        raise ConfigError(f"torchaudio {_version('torchaudio')} does not work with torch {_version('torch')} "
-                          f"({str(error).splitlines()[0]}); mend it with: {_TORCH_MEND}") from error  # fmt: skip
-
-
-_TORCH_MEND = 'pip install --force-reinstall "torch>=2.11,<2.14" "torchaudio>=2.11,<2.12"'
 
 
 def _torch() -> Finding:
@@ -155,19 +138,17 @@ def _missing(name: str, purpose: str) -> Finding:
 def _disk() -> Finding:
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     scarce = free < 2
-    return Finding("disk", f"{free:.1f} GiB free here", "that is little for a dataset and a run" if scarce else None,
-                   "free some space, or work elsewhere" if scarce else None)  # fmt: skip
+    return Finding(
+        "disk",
+        f"{free:.1f} GiB free here",
+        "that is little for a dataset and a run" if scarce else None,
+        "free some space, or work elsewhere" if scarce else None,
+    )
 
 
 def _plugins() -> Finding:
     found = installed_plugins()
     faults = [plugin.fault for plugin in found if plugin.fault]
-    return Finding("plugins", f"{len(found)} entries", "; ".join(faults) or None,
-                   "see: cmcgan plugins" if faults else None)  # fmt: skip
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "(not installed)"
+    return Finding(
+        "plugins", f"{len(found)} entries", "; ".join(faults) or None, "see: cmcgan plugins" if faults else None
+    )

@@ -94,8 +94,9 @@ def load(entry_point: EntryPoint) -> Any:
     try:
         return entry_point.load()
     except Exception as error:
-        raise PluginError(f"plugin {entry_point.name!r} of {_package(entry_point)} does not load: "
-                          f"{type(error).__name__}: {error}") from error  # fmt: skip
+        raise PluginError(
+            f"plugin {entry_point.name!r} of {_package(entry_point)} does not load: {type(error).__name__}: {error}"
+        ) from error
 
 
 def installed_plugins() -> list[Plugin]:

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from cmcgan_core.config import Config, load_config
-from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.toml import dump_toml
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.utils.toml import dump_toml
 
 CLASSES = ("cello", "flute", "tuba")
 #: Pairs of a class in each split of the `prepared` dataset.
@@ -64,7 +64,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the `tiny` preset on `prepared`, with its classifier."""
-    from cmcgan_core.training import train_run
+    from cmcgan_core.training.train import train_run
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
     train_run(tiny_config(), prepared, out)
@@ -85,10 +85,19 @@ def write_dataset(out: Path) -> Path:
         for place, label in enumerate(CLASSES):
             for number in range(count):
                 name = f"{label}-{split}"
-                rows.append({
-                    "id": f"{name}_{number:03d}", "split": split, "label": label, "recording": name, "player": "",
-                    "start": number / 2, "sound_file": f"{name}.wav", "picture_file": f"{name}.jpg", "checksum": "",
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "id": f"{name}_{number:03d}",
+                        "split": split,
+                        "label": label,
+                        "recording": name,
+                        "player": "",
+                        "start": number / 2,
+                        "sound_file": f"{name}.wav",
+                        "picture_file": f"{name}.jpg",
+                        "checksum": "",
+                    }
+                )
                 pictures.append(rng.integers(0, 60, (128, 128, 3)) + 180 * (np.arange(3) == place))
                 band = np.abs(np.arange(128) - 30 - 30 * place)[:, None]
                 levels.append(10.0 - 2.0 * band + rng.normal(0, 2, (128, 44)))

@@ -26,11 +26,14 @@ def real_pairs(count: int) -> list[Pair]:
     """Pairs of two classes in turn; each its own colour and pitch."""
     time_axis = np.arange(4410) / 44_100
     return [
-        Pair(f"{LABELS[i % 2]}/p{i}", LABELS[i % 2],
-             (0.05 * (i + 1) * np.sin(2 * np.pi * (200 + 50 * i) * time_axis)).astype(np.float32),
-             np.full((24, 24, 3), (20 * i % 256, 90, 160), dtype=np.uint8))
+        Pair(
+            f"{LABELS[i % 2]}/p{i}",
+            LABELS[i % 2],
+            (0.05 * (i + 1) * np.sin(2 * np.pi * (200 + 50 * i) * time_axis)).astype(np.float32),
+            np.full((24, 24, 3), (20 * i % 256, 90, 160), dtype=np.uint8),
+        )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 @dataclass(frozen=True)
@@ -51,8 +54,15 @@ class Painter:
         return np.sin(np.arange(4410) / 9).astype(np.float32)
 
 
-def make_study(out: Path, design: str = "ast-aat", *, pairs: int = 3, models: tuple[str, ...] = ("alpha", "beta"),
-               modalities: tuple[str, ...] = MODALITIES, **plan: object) -> Study:  # fmt: skip
+def make_study(
+    out: Path,
+    design: str = "ast-aat",
+    *,
+    pairs: int = 3,
+    models: tuple[str, ...] = ("alpha", "beta"),
+    modalities: tuple[str, ...] = MODALITIES,
+    **plan: object,
+) -> Study:
     """A study of `pairs` rated pairs."""
     makers = {name: Painter(24 + 8 * i) for i, name in enumerate(models)}
     return create_study(out, Plan(design, **plan), real_pairs(pairs + 4), makers, modalities=modalities)

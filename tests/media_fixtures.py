@@ -38,9 +38,16 @@ def write_jpg(path: Path, picture: NDArray[np.uint8]) -> Path:
     return path
 
 
-def write_video(path: Path, frames: list[NDArray[np.uint8]], *, rate: int = 10, times: list[float] | None = None,
-                sound: NDArray[np.float32] | None = None, sound_starts: float = 0.0,
-                index_first: bool = False) -> Path:  # fmt: skip
+def write_video(
+    path: Path,
+    frames: list[NDArray[np.uint8]],
+    *,
+    rate: int = 10,
+    times: list[float] | None = None,
+    sound: NDArray[np.float32] | None = None,
+    sound_starts: float = 0.0,
+    index_first: bool = False,
+) -> Path:
     """A video of RGB frames (H, W, 3) at `times` seconds (at `rate` by default), with AAC sound at 44.1 kHz if any."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:

@@ -5,17 +5,17 @@ import pytest
 import torch
 from PIL import Image
 
-from cmcgan_core.data import media
-from cmcgan_core.data.arrays import to_picture, to_windows
-from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import MediaError
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.arrays import to_picture, to_windows
+from cmcgan_core.media.files import read_picture, write_sound
 
 SETTINGS = FeatureSettings()
 TONE = (0.4 * np.sin(2 * np.pi * 220 * np.arange(66_150) / 44_100)).astype(np.float32)
 
 
 def test_a_sound_in_memory_is_that_of_its_file(tmp_path: Path) -> None:
-    media.write_sound(tmp_path / "tone.wav", TONE, 44_100)
+    write_sound(tmp_path / "tone.wav", TONE, 44_100)
     of_file = to_windows(str(tmp_path / "tone.wav"), None, SETTINGS).at(0.25)
     for sound in (TONE, torch.from_numpy(TONE), TONE.astype(np.float64), np.stack([TONE * 2, TONE * 0])):
         of_array = to_windows(sound, 44_100, SETTINGS).at(0.25)
@@ -47,7 +47,7 @@ def test_a_picture_in_memory_is_that_of_its_file(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     image.save(tmp_path / "player.png")
-    expected = media.read_picture(tmp_path / "player.png", 128)
+    expected = read_picture(tmp_path / "player.png", 128)
     chw = torch.from_numpy(pixels).permute(2, 0, 1)
     for picture in (tmp_path / "player.png", image, pixels, pixels / 255, chw, chw / 255):
         assert (to_picture(picture, 128) == expected).all()

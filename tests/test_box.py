@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
 from cmcgan_core.checkpoint import BOX, half_precision, load_checkpoint, read_about
-from cmcgan_core.data import media
-from cmcgan_core.data.demo import DEMO_CLASSES
+from cmcgan_core.data.synthetic import DEMO_CLASSES
+from cmcgan_core.media.files import read_picture, read_sound, write_picture, write_sound
 
 
 @pytest.fixture
@@ -19,8 +19,8 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty place with a tone and a picture."""
     monkeypatch.chdir(tmp_path)
     time = np.arange(44_100) / 44_100
-    media.write_sound(tmp_path / "tone.wav", np.sin(2 * np.pi * 440 * time).astype(np.float32) / 2, 44_100)
-    media.write_picture(tmp_path / "grey.png", np.full((128, 128, 3), 128, np.uint8))
+    write_sound(tmp_path / "tone.wav", np.sin(2 * np.pi * 440 * time).astype(np.float32) / 2, 44_100)
+    write_picture(tmp_path / "grey.png", np.full((128, 128, 3), 128, np.uint8))
     return tmp_path
 
 
@@ -29,8 +29,8 @@ def test_a_fresh_install_turns_sound_into_picture_and_picture_into_sound(given: 
         app, ["generate", "--from", "tone.wav", "--from", "grey.png", "--out", "made", "--quiet"]
     )
     assert result.exit_code == 0, result.output
-    assert media.read_picture(given / "made/tone.png").std() > 5
-    assert np.abs(media.read_sound(given / "made/grey.wav", 44_100)).max() > 0.001
+    assert read_picture(given / "made/tone.png").std() > 5
+    assert np.abs(read_sound(given / "made/grey.wav", 44_100)).max() > 0.001
 
 
 def test_a_fresh_install_classifies(given: Path) -> None:

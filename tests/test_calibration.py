@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cmcgan_core.calibration import TEMPERATURES, expected_calibration_error, fit_temperature
+from cmcgan_core.training.calibration import TEMPERATURES, expected_calibration_error, fit_temperature
 
 
 def test_a_fitted_temperature_makes_confidence_the_share_that_is_right() -> None:

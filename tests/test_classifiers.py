@@ -13,14 +13,15 @@ from torch import Tensor
 
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about, read_tensors
-from cmcgan_core.classifiers import answers, classifier_config, retrain_classifier
-from cmcgan_core.completion import Completion
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import Batch, PairDataset, in_order
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.loader import Batch, in_order
 from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.completion import Completion
 from cmcgan_core.methods import Translator, make_method
 from cmcgan_core.progress import Progress
+from cmcgan_core.training.classifiers import answers, classifier_config, retrain_classifier
 
 CPU = torch.device("cpu")
 

@@ -8,12 +8,14 @@ from conftest import CLASSES
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
-from cmcgan_core.classify import classify, classify_all, classify_file, classify_files, load_classifier
-from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels
-from cmcgan_core.data.performance import half_seconds
-from cmcgan_core.data.windows import Windows
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
-from cmcgan_core.translate import Choices, to_network, translate
+from cmcgan_core.features.representations import analyse
+from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.chunks import half_seconds
+from cmcgan_core.inference.classify import classify, classify_all, classify_file, classify_files, load_classifier
+from cmcgan_core.inference.translate import Choices, to_network, translate
+from cmcgan_core.inference.windows import Windows
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
@@ -39,8 +41,11 @@ def audio() -> torch.Tensor:
 def test_what_is_missing_is_filled_in(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     sound, picture = tmp_path / "tone.wav", write_jpg(tmp_path / "player.jpg", plain((180, 40, 30)))
     soundfile.write(sound, tone(1), 44_100)
-    cases = [(sound, None, ("audio",), "visual"), (None, picture, ("visual",), "audio"),
-             (sound, picture, ("audio", "visual"), None)]  # fmt: skip
+    cases = [
+        (sound, None, ("audio",), "visual"),
+        (None, picture, ("visual",), "audio"),
+        (sound, picture, ("audio", "visual"), None),
+    ]
     for given_sound, given_picture, given, generated in cases:
         said = classify_files(trained, classifier, given_sound, given_picture, Choices())
         assert (said.given, said.generated, said.chunks) == (given, generated, 1)
@@ -195,7 +200,7 @@ def test_long_media_are_read_as_they_are_judged(
 ) -> None:
     """No more of a long sound is held than what is judged at once, and the blocks that it is read by."""
     sound = write_wav(tmp_path / "a.wav", tone(30, 300))
-    monkeypatch.setattr("cmcgan_core.classify.BATCH", 4)
+    monkeypatch.setattr("cmcgan_core.inference.classify.BATCH", 4)
     held: list[int] = []
     told: list[int] = []
     read = Windows.at
@@ -219,9 +224,14 @@ def test_one_bad_file_among_many_is_given_in_its_place(trained: Trained, classif
     odd.write_text("no medium")
     told: list[int] = []
     results = list(
-        classify_all(trained, classifier, [[good], [bad], [odd], [good]], Choices(),
-                     on_progress=lambda now: told.append(now.done))
-    )  # fmt: skip
+        classify_all(
+            trained,
+            classifier,
+            [[good], [bad], [odd], [good]],
+            Choices(),
+            on_progress=lambda now: told.append(now.done),
+        )
+    )
     assert [isinstance(said, MediaError) for said in results] == [False, True, True, False]
     assert "b.wav" in str(results[1])
     assert "notes.txt: is neither a sound, a picture nor a video" in str(results[2])

@@ -40,11 +40,15 @@ def test_a_folder_becomes_a_table_and_what_is_damaged_is_named(run: Run, archive
     assert set(table) == {
         str(archive / name) for name in ("a, b.wav", "deep/player.jpg", "deep/stage.mp4", "torn.flac")
     }
-    sound, picture, video, torn = (table[str(archive / n)] for n in ("a, b.wav", "deep/player.jpg", "deep/stage.mp4",
-                                                                     "torn.flac"))  # fmt: skip
+    sound, picture, video, torn = (
+        table[str(archive / n)] for n in ("a, b.wav", "deep/player.jpg", "deep/stage.mp4", "torn.flac")
+    )
     assert [(row["given"], row["generated"]) for row in (sound, picture, video, torn)] == [
-        ("audio", "visual"), ("visual", "audio"), ("audio+visual", ""), ("", "")
-    ]  # fmt: skip
+        ("audio", "visual"),
+        ("visual", "audio"),
+        ("audio+visual", ""),
+        ("", ""),
+    ]
     assert all(row["label"] in CLASSES and 1 / 3 <= float(row["confidence"]) <= 1 for row in (sound, picture, video))
     assert "torn.flac" in torn["error"]
     assert (sound["start"], sound["error"]) == ("", "")

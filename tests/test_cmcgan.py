@@ -9,13 +9,14 @@ from conftest import CLASSES, tiny_config
 from torch import Tensor
 
 from cmcgan_core.config import Config
-from cmcgan_core.data.dataset import Batch
-from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.data.wrong import wrong_partners
+from cmcgan_core.data.loader import Batch
+from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.losses import l1_loss, says_fake, says_real
-from cmcgan_core.methods.base import CHANNELS, weighted_sum
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.methods.base import weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS, Outputs
+from cmcgan_core.modality import CHANNELS
+from cmcgan_core.nn.losses import l1_loss, says_fake, says_real
 
 BOTH_FAKES = "options.fakes=['direct', 'two-hop']"
 
@@ -218,9 +219,14 @@ def test_lcgan_is_without_the_paths_from_one_modality_to_the_other() -> None:
     from cmcgan_core.config import load_config
 
     assert load_config("lcgan").options["paths"] == ["v2a2v", "a2v2a"]
-    can = [(method.generators.possible_hops, method.generators.recovers) for method, _ in (
-        make(), make("options.paths=['v2a2v', 'a2v2a']"), make("options.paths=[]", "loss_weights.consistency=0"),
-    )]  # fmt: skip
+    can = [
+        (method.generators.possible_hops, method.generators.recovers)
+        for method, _ in (
+            make(),
+            make("options.paths=['v2a2v', 'a2v2a']"),
+            make("options.paths=[]", "loss_weights.consistency=0"),
+        )
+    ]
     assert can == [((1, 2), ("a", "v")), ((1,), ("a", "v")), ((1,), ())]
 
 

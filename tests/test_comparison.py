@@ -9,11 +9,10 @@ import pytest
 from conftest import tiny_config
 
 from cmcgan_core.checkpoint import About, read_about
-from cmcgan_core.comparison import Entry, Figure, compare, differing, grouped, pool, training_seconds
 from cmcgan_core.errors import CheckpointError
-from cmcgan_core.evaluate import Evaluation
-from cmcgan_core.evaluation_cache import evaluate_once
-from cmcgan_core.scores import Accuracy
+from cmcgan_core.evaluation.compare import Entry, Figure, compare, differing, grouped, pool, training_seconds
+from cmcgan_core.evaluation.evaluate import Evaluation, evaluate_once
+from cmcgan_core.evaluation.scores import Accuracy
 
 
 def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds: float | None) -> Entry:

@@ -13,26 +13,35 @@ from test_training import interrupt_at
 from torch import Tensor, nn
 
 from cmcgan_core.checkpoint import load_checkpoint, read_tensors
-from cmcgan_core.classify import classify_files
-from cmcgan_core.cmav import ClassifierEncoder
 from cmcgan_core.config import Config, NetworkConfig, load_config
-from cmcgan_core.data.dataset import Batch
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.export import export_onnx
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.draw import open_maker
-from cmcgan_core.methods.base import CHANNELS
-from cmcgan_core.methods.conditional import Conditional, Generator, MatchingDiscriminator
-from cmcgan_core.networks import count_parameters
-from cmcgan_core.training import plan_run, train_run
-from cmcgan_core.translate import Choices, translate
+from cmcgan_core.inference.classify import classify_files
+from cmcgan_core.inference.onnx import export_onnx
+from cmcgan_core.inference.translate import Choices, translate
+from cmcgan_core.methods.cmav import Conditional
+from cmcgan_core.modality import CHANNELS
+from cmcgan_core.nn.decoders import Generator
+from cmcgan_core.nn.discriminators import MatchingDiscriminator
+from cmcgan_core.nn.encoders import ClassifierEncoder
+from cmcgan_core.nn.layers import count_parameters
+from cmcgan_core.training.train import plan_run, train_run
 
 RIVALS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
 #: What makes a rival train in seconds, to nothing.
 TINY = [
-    "network.width=0.0625", "network.picture_size=32", "network.lms_bands=32", "network.lms_frames=32",
-    "judge=judge-tiny", "train.epochs=3", "options.encoder_epochs=2", "train.batch_size=16", "train.sample_every=1",
-]  # fmt: skip
+    "network.width=0.0625",
+    "network.picture_size=32",
+    "network.lms_bands=32",
+    "network.lms_frames=32",
+    "judge=judge-tiny",
+    "train.epochs=3",
+    "options.encoder_epochs=2",
+    "train.batch_size=16",
+    "train.sample_every=1",
+]
 
 
 def tiny(preset: str, *settings: str) -> Config:

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from cmcgan_core.config import Config, build, load_config, preset_names
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.config import Config, load_config, preset_names
 from cmcgan_core.errors import ConfigError
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods import make_method
-from cmcgan_core.toml import dump_toml
+from cmcgan_core.utils.schema import build
+from cmcgan_core.utils.toml import dump_toml
 
 
 @pytest.mark.parametrize("preset", preset_names())

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from media_fixtures import plain, tone, write_video, write_wav
 
-from cmcgan_core.data.damage import damaged, examine
-from cmcgan_core.data.film import write_film
 from cmcgan_core.errors import MediaError
+from cmcgan_core.media.damage import damaged, examine
+from cmcgan_core.media.film import write_film
 
 SIZE = (96, 64)
 

@@ -10,8 +10,9 @@ import torch
 from conftest import CLASSES, COUNTS
 
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import Loader, PairDataset, in_order
-from cmcgan_core.data.wrong import wrong_partners
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.loader import Loader, in_order
+from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.errors import DataError
 
 NETWORK = NetworkConfig(picture_size=32, lms_frames=16)

@@ -13,9 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from cmcgan_core.data.demo import DEMO_CLASSES, DemoSource, soundfont
-from cmcgan_core.data.demo.picture import Scene
-from cmcgan_core.data.demo.score import (
+from cmcgan_core.data.prepare.pipeline import plan
+from cmcgan_core.data.prepare.sources import Recording, SourceOptions
+from cmcgan_core.data.synthetic import DEMO_CLASSES, DemoSource, soundfont
+from cmcgan_core.data.synthetic.picture import Scene
+from cmcgan_core.data.synthetic.score import (
     OPEN_STRINGS,
     REGISTERS,
     Note,
@@ -25,12 +27,11 @@ from cmcgan_core.data.demo.score import (
     stopped_string,
     tube_position,
 )
-from cmcgan_core.data.demo.seeds import generator
-from cmcgan_core.data.demo.sound import acoustics_of, render, voice_of
-from cmcgan_core.data.features import FeatureSettings, analyse
-from cmcgan_core.data.prepare import plan
-from cmcgan_core.data.sources import Recording, SourceOptions
+from cmcgan_core.data.synthetic.seeds import generator
+from cmcgan_core.data.synthetic.sound import acoustics_of, render, voice_of
 from cmcgan_core.errors import ConfigError
+from cmcgan_core.features.representations import analyse
+from cmcgan_core.features.settings import FeatureSettings
 
 OPTIONS = SourceOptions()
 NOWHERE = Path("nowhere")
@@ -144,8 +145,13 @@ def test_rendering_is_the_same_in_another_process_with_another_hash_seed():
         "r = s.recordings(Path(), O())[0][0]; p = next(s.read_pairs(r, O()));"
         "print(r.id, zlib.crc32(p.sound.tobytes()), zlib.crc32(p.picture.tobytes()))"
     )
-    elsewhere = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": "1"},
-                               capture_output=True, text=True, check=True).stdout  # fmt: skip
+    elsewhere = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     recording = recordings(130)[0]
     pair = rendered(recording)[0]
     here = (recording.id, zlib.crc32(pair.sound.tobytes()), zlib.crc32(pair.picture.tobytes()))

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from cmcgan_core.checkpoint import read_about
-from cmcgan_core.demonstration import Tour, run_demo
 from cmcgan_core.errors import DataError
+from cmcgan_core.tour import Tour, run_demo
 
 
 @pytest.mark.slow

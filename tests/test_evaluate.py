@@ -12,15 +12,17 @@ from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, inference_tensors, load_checkpoint, save_checkpoint
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset, in_order
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.loader import in_order
 from cmcgan_core.errors import CheckpointError, DataError
-from cmcgan_core.evaluate import evaluate, paper_tables
-from cmcgan_core.judges import Panel, assemble
-from cmcgan_core.judging import Pass
+from cmcgan_core.evaluation.collect import Pass
+from cmcgan_core.evaluation.evaluate import evaluate
+from cmcgan_core.evaluation.judges import Panel, assemble
+from cmcgan_core.evaluation.paper import paper_tables
+from cmcgan_core.evaluation.scores import Scores
 from cmcgan_core.methods import Translator
 from cmcgan_core.methods.cmcgan import Generators
-from cmcgan_core.scores import Scores
-from cmcgan_core.training import train_run
+from cmcgan_core.training.train import train_run
 
 CPU = torch.device("cpu")
 CONTROLS = {f"{row} {control}" for row in ("GV-A", "GA-V") for control in ("constant", "other class", "noise")}

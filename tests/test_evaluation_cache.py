@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cmcgan_core import evaluation_cache
-from cmcgan_core.evaluation_cache import evaluate_once
+from cmcgan_core.evaluation import evaluate as evaluation_cache
+from cmcgan_core.evaluation.evaluate import evaluate_once
 
 
 @pytest.fixture

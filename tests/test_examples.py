@@ -10,7 +10,7 @@ import soundfile
 from conftest import CLASSES
 from media_fixtures import plain, tone, write_video, write_wav
 
-from cmcgan_core.data import film
+from cmcgan_core.media import film
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 

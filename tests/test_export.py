@@ -12,14 +12,15 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
-from cmcgan_core import export
 from cmcgan_core.checkpoint import BOX, About, Trained, inference_tensors, load_checkpoint, save_checkpoint
-from cmcgan_core.data import features, media
-from cmcgan_core.data.demo import DEMO_CLASSES
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.synthetic import DEMO_CLASSES
 from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.features.representations import analyse
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference import onnx as export
+from cmcgan_core.inference.translate import listen, look, to_levels, to_pictures, translator
+from cmcgan_core.media.files import read_picture, read_sound, write_sound
 from cmcgan_core.methods import make_method
-from cmcgan_core.translate import listen, look, to_levels, to_pictures, translator
 
 ROOT = Path(__file__).parents[1]
 MODEL = BOX / "last.safetensors"
@@ -70,11 +71,11 @@ def test_documented_sound_to_picture(folder: Path, trained: Trained, monkeypatch
     monkeypatch.chdir(folder)
     time = np.arange(30_000) / 44_100
     sound = (0.3 * np.sign(np.sin(2 * np.pi * 300 * time))).astype(np.float32)
-    media.write_sound(Path("sound.wav"), sound, 44_100)
+    write_sound(Path("sound.wav"), sound, 44_100)
     used = snippet(0)
-    heard = listen(trained, torch.from_numpy(media.read_sound(Path("sound.wav"), 44_100))[None, :22_050])
+    heard = listen(trained, torch.from_numpy(read_sound(Path("sound.wav"), 44_100))[None, :22_050])
     ours = translator(trained, "a2v").translate("a2v", heard, torch.from_numpy(used["latents"]))
-    difference = np.abs(media.read_picture(Path("picture.png")).astype(int) - to_pictures(ours.detach())[0])
+    difference = np.abs(read_picture(Path("picture.png")).astype(int) - to_pictures(ours.detach())[0])
     assert difference.max() <= 2
     assert to_pictures(ours.detach()).std() > 5
 
@@ -87,7 +88,7 @@ def test_documented_picture_to_sound(folder: Path, trained: Trained, monkeypatch
     made = translator(trained, "v2a").translate("v2a", look(trained, picture[None]), torch.from_numpy(used["latents"]))
     levels = to_levels(trained, made.detach())[0].numpy()
     assert np.abs(used["levels"] - levels).max() < 1
-    heard = features.analyse(torch.from_numpy(media.read_sound(Path("sound.wav"), 44_100)), FeatureSettings())
+    heard = analyse(torch.from_numpy(read_sound(Path("sound.wav"), 44_100)), FeatureSettings())
     loud = levels > levels.max() - 40
     assert np.abs(heard.numpy() - levels)[loud].mean() < 3
 

@@ -1,17 +1,10 @@
 import pytest
 import torch
 
-from cmcgan_core.data.features import (
-    FeatureSettings,
-    analyse,
-    mel_filter_bank,
-    resize,
-    scale_levels,
-    scale_pictures,
-    synthesise,
-    unscale_levels,
-    unscale_pictures,
-)
+from cmcgan_core.features.representations import analyse, synthesise
+from cmcgan_core.features.scaling import resize, scale_levels, scale_pictures, unscale_levels, unscale_pictures
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.features.spectrum import mel_filter_bank
 
 SETTINGS = FeatureSettings()
 

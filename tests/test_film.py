@@ -12,11 +12,11 @@ import soundfile
 from media_fixtures import RATE, plain, turn_video, write_video, write_wav
 from PIL import Image, ImageSequence
 
-from cmcgan_core.data.damage import damaged
-from cmcgan_core.data.ffmpeg import decode_sound
-from cmcgan_core.data.film import add_soundtrack, probe, replace_frames, write_film, write_sequence
-from cmcgan_core.data.media import read_picture, read_sound, read_video
 from cmcgan_core.errors import MediaError
+from cmcgan_core.media.damage import damaged
+from cmcgan_core.media.ffmpeg import decode_sound
+from cmcgan_core.media.files import read_picture, read_sound, read_video
+from cmcgan_core.media.film import add_soundtrack, probe, replace_frames, write_film, write_sequence
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "video" / "nasa_13013.mp4"
 
@@ -52,11 +52,22 @@ def make_sound(path):
     return path
 
 
-@pytest.mark.parametrize(("name", "suffix", "codec"), [
-    ("a.wav", ".mp4", "aac"), ("a.flac", ".mp4", "aac"), ("a.mp3", ".mp4", "mp3"), ("a.m4a", ".mp4", "aac"),
-    ("a.m4a", ".mov", "aac"), ("a.wav", ".mov", "pcm_s16le"), ("a.flac", ".mkv", "flac"), ("a.mp3", ".mkv", "mp3"),
-    ("a.mp4", ".mkv", "aac"), ("a.ogg", ".mkv", "vorbis"), ("a.flac", ".webm", "opus"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "suffix", "codec"),
+    [
+        ("a.wav", ".mp4", "aac"),
+        ("a.flac", ".mp4", "aac"),
+        ("a.mp3", ".mp4", "mp3"),
+        ("a.m4a", ".mp4", "aac"),
+        ("a.m4a", ".mov", "aac"),
+        ("a.wav", ".mov", "pcm_s16le"),
+        ("a.flac", ".mkv", "flac"),
+        ("a.mp3", ".mkv", "mp3"),
+        ("a.mp4", ".mkv", "aac"),
+        ("a.ogg", ".mkv", "vorbis"),
+        ("a.flac", ".webm", "opus"),
+    ],
+)
 def test_a_film_carries_its_sound_in_step(tmp_path, name, suffix, codec):
     sound, path = make_sound(tmp_path / name), tmp_path / f"film{suffix}"
     write_film(path, ramp(25), 25, sound)
@@ -114,8 +125,9 @@ def test_an_animation_loops_and_shows_every_frame(tmp_path):
     write_film(tmp_path / "a.gif", ramp(12), 20)
     with Image.open(tmp_path / "a.gif") as image:
         assert image.info["loop"] == 0
-        frames = [(frame.info["duration"], np.asarray(frame.convert("RGB")).mean()) for frame in
-                  ImageSequence.Iterator(image)]  # fmt: skip
+        frames = [
+            (frame.info["duration"], np.asarray(frame.convert("RGB")).mean()) for frame in ImageSequence.Iterator(image)
+        ]
     assert [seconds for seconds, _ in frames] == [50] * 12
     np.testing.assert_allclose([level for _, level in frames], [8 * n for n in range(12)], atol=4)
 
@@ -163,11 +175,21 @@ def silent_film(path, codec):
     return path
 
 
-@pytest.mark.parametrize(("suffix", "codec", "sound"), [
-    (".mp4", "libx264", "aac"), (".mov", "mpeg4", "aac"), (".mkv", "libx264", "aac"), (".webm", "libvpx-vp9", "opus"),
-    (".avi", "mpeg4", "mp3"), (".ts", "libx264", "aac"), (".flv", "libx264", "aac"), (".ogv", "libvpx", "opus"),
-    (".mpg", "mpeg1video", "mp2"), (".wmv", "wmv2", "mp3"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sound"),
+    [
+        (".mp4", "libx264", "aac"),
+        (".mov", "mpeg4", "aac"),
+        (".mkv", "libx264", "aac"),
+        (".webm", "libvpx-vp9", "opus"),
+        (".avi", "mpeg4", "mp3"),
+        (".ts", "libx264", "aac"),
+        (".flv", "libx264", "aac"),
+        (".ogv", "libvpx", "opus"),
+        (".mpg", "mpeg1video", "mp2"),
+        (".wmv", "wmv2", "mp3"),
+    ],
+)
 def test_a_silent_film_gets_a_soundtrack_and_keeps_its_pictures(tmp_path, suffix, codec, sound):
     source, out = silent_film(tmp_path / f"silent{suffix}", codec), tmp_path / f"film{suffix}"
     add_soundtrack(source, out, np.split(noise(1)[:, 0], 4), RATE)

@@ -8,12 +8,12 @@ from PIL import Image
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
-from cmcgan_core.classify import load_classifier
-from cmcgan_core.data.features import FeatureSettings
 from cmcgan_core.errors import CheckpointError, MediaError
-from cmcgan_core.generate import Form, Task, clips, generate_file, make_all, plan
-from cmcgan_core.inputs import expand
-from cmcgan_core.translate import Choices, read_chunk, translator
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.classify import load_classifier
+from cmcgan_core.inference.generate import Form, Task, clips, generate_file, make_all, plan
+from cmcgan_core.inference.inputs import expand
+from cmcgan_core.inference.translate import Choices, read_chunk, translator
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()

@@ -12,9 +12,9 @@ import torch
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import load_checkpoint
-from cmcgan_core.generate import Form, make_all, plan
-from cmcgan_core.inputs import Input
-from cmcgan_core.translate import Choices
+from cmcgan_core.inference.generate import Form, make_all, plan
+from cmcgan_core.inference.inputs import Input
+from cmcgan_core.inference.translate import Choices
 
 
 def cut(path: Path, keep: float) -> None:

@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
-from cmcgan_core.data import film, media
 from cmcgan_core.errors import MediaError
-from cmcgan_core.generate import Form, generate_file
-from cmcgan_core.generate.drift import Drift
-from cmcgan_core.translate import Choices, translator
+from cmcgan_core.inference.generate import Form, generate_file
+from cmcgan_core.inference.generate.latent_walk import Drift
+from cmcgan_core.inference.translate import Choices, translator
+from cmcgan_core.media import film
+from cmcgan_core.media.files import read_sound, read_video
 
 CPU = torch.device("cpu")
 
@@ -37,7 +38,7 @@ def track(path: Path, kind: str) -> film.Track:
 
 
 def pictures(path: Path, hop: float = 0.1) -> list[NDArray[np.uint8]]:
-    return [picture for _, (picture,) in media.read_video(path, hop)]
+    return [picture for _, (picture,) in read_video(path, hop)]
 
 
 def test_a_film_follows_the_sound_and_keeps_it(trained: Trained, song: Path, tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_a_film_follows_the_sound_and_keeps_it(trained: Trained, song: Path, tmp
     assert (shown.codec, shown.size, shown.frames) == ("h264", (256, 256), 30)
     assert abs(shown.seconds - heard.seconds) <= 0.1
     assert abs(shown.start - heard.start) <= 0.1
-    kept, given = (media.read_sound(path, 44_100) for path in (made.outputs[0], song))
+    kept, given = (read_sound(path, 44_100) for path in (made.outputs[0], song))
     assert float(np.corrcoef(kept[2000:120_000], given[2000:120_000])[0, 1]) > 0.99
 
 
@@ -115,7 +116,7 @@ def test_a_silent_film_gets_a_soundtrack_and_keeps_its_pictures(trained: Trained
     assert packets(made.outputs[0]) == packets(source)
     heard = track(made.outputs[0], "sound")
     assert abs(heard.seconds - 2.3) <= 0.1
-    assert np.abs(media.read_sound(made.outputs[0], 44_100)).max() > 0
+    assert np.abs(read_sound(made.outputs[0], 44_100)).max() > 0
 
 
 def test_damaged_pictures_are_made_from_the_sound_and_the_others_are_kept(trained: Trained, tmp_path: Path) -> None:

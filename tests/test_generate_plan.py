@@ -5,9 +5,9 @@ import pytest
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.generate import Form, Task, plan
-from cmcgan_core.inputs import Input, expand
-from cmcgan_core.translate import Choices
+from cmcgan_core.inference.generate import Form, Task, plan
+from cmcgan_core.inference.inputs import Input, expand
+from cmcgan_core.inference.translate import Choices
 
 OUT = Path("made")
 
@@ -84,8 +84,9 @@ def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
     with pytest.raises(ConfigError, match="does not fit the name"):
         plan([Input(media / "short.wav", Path("short.wav"))], Path("x.png"), Form(format="gif"), Choices())
     with pytest.raises(ConfigError, match="name of one result"):
-        plan([Input(Path("a.wav"), Path("a.wav")), Input(Path("b.wav"), Path("b.wav"))], Path("x.png"), Form(),
-             Choices())  # fmt: skip
+        plan(
+            [Input(Path("a.wav"), Path("a.wav")), Input(Path("b.wav"), Path("b.wav"))], Path("x.png"), Form(), Choices()
+        )
 
 
 @pytest.mark.parametrize(

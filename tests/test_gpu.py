@@ -7,11 +7,12 @@ import torch
 from conftest import tiny_config
 
 from cmcgan_core.checkpoint import load_checkpoint, read_about
-from cmcgan_core.data.dataset import PairDataset, in_order
-from cmcgan_core.evaluate import evaluate
-from cmcgan_core.study import load_study, run_study
-from cmcgan_core.training import train_run
-from cmcgan_core.translate import translator
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.loader import in_order
+from cmcgan_core.evaluation.evaluate import evaluate
+from cmcgan_core.experiments.study import load_study, run_study
+from cmcgan_core.inference.translate import translator
+from cmcgan_core.training.train import train_run
 
 pytestmark = pytest.mark.gpu
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -49,8 +50,8 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
     pytest.importorskip("av")
     from media_fixtures import plain, tone, write_video, write_wav
 
-    from cmcgan_core.data import film
-    from cmcgan_core.generate import Form, generate_file
+    from cmcgan_core.inference.generate import Form, generate_file
+    from cmcgan_core.media import film
 
     sources = [
         write_wav(tmp_path / "song.wav", tone(3)),

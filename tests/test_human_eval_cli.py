@@ -15,7 +15,7 @@ from conftest import Run
 from human_eval_fixtures import join, make_study, rate_all, real_pairs
 from PIL import Image
 
-from cmcgan_core.human_eval.blocks import picture_blocks
+from cmcgan_cli.human_eval_terminal import picture_blocks
 from cmcgan_core.human_eval.draw import write_pairs
 from cmcgan_core.human_eval.store import Store
 
@@ -55,8 +55,20 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.open(picture).rotate(90).save(target)
     study = tmp_path / "study"
-    code, out, err = run("create", tmp_path / "pairs", "-m", tmp_path / "theirs", "--design", "cmav", "--pairs", 3,
-                         "--checks", 1, "--out", study)  # fmt: skip
+    code, out, err = run(
+        "create",
+        tmp_path / "pairs",
+        "-m",
+        tmp_path / "theirs",
+        "--design",
+        "cmav",
+        "--pairs",
+        3,
+        "--checks",
+        1,
+        "--out",
+        study,
+    )
     assert (code, "6 items" in out, "human-eval serve" in err) == (0, True, True)
     from cmcgan_core.human_eval.study import open_study
 
@@ -88,8 +100,12 @@ def test_how_many_raters(run: Run) -> None:
 def test_public_needs_codes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CMCGAN_ACCESS_CODE", raising=False)
     make_study(tmp_path / "study")
-    for given in ([], ["--access-code", "cello-4711"], ["--admin-token", "x" * 16],
-                  ["--access-code", "abc", "--admin-token", "x" * 16]):  # fmt: skip
+    for given in (
+        [],
+        ["--access-code", "cello-4711"],
+        ["--admin-token", "x" * 16],
+        ["--access-code", "abc", "--admin-token", "x" * 16],
+    ):
         code, _, err = run("serve", tmp_path / "study", "--public", *given)
         assert (code, "--access-code of 6" in err) == (2, True)
 
@@ -138,6 +154,6 @@ def in_terminal(root: Path, typed: str, *options: str) -> str:
 def test_all_but_the_server_works_without_a_web_framework() -> None:
     code = (
         "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = sys.modules['krippendorff'] = None\n"
-        "from cmcgan_core.human_eval import blocks, create, draw, export, pages, report, store, study, summary\n"
+        "from cmcgan_core.human_eval import create, draw, export, pages, report, store, study, summary\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

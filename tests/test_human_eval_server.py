@@ -249,12 +249,19 @@ def attack_without_code_or_consent(client: TestClient, base: str) -> set[int]:
 @pytest.mark.parametrize(
     ("attack", "refusals"),
     [
-        (attack_forged_form, {403}), (attack_form_of_another_site, {403}), (attack_form_token_of_somebody_else, {403}),
-        (attack_paths, {404}), (attack_guessed_link, {404}), (attack_large_and_strange_bodies, {400, 403, 413, 415}),
-        (attack_strange_answers, {400}), (attack_other_hosts_name, {400}), (attack_admin_pages, {403}),
-        (attack_methods, {405}), (attack_without_code_or_consent, {400, 403}),
+        (attack_forged_form, {403}),
+        (attack_form_of_another_site, {403}),
+        (attack_form_token_of_somebody_else, {403}),
+        (attack_paths, {404}),
+        (attack_guessed_link, {404}),
+        (attack_large_and_strange_bodies, {400, 403, 413, 415}),
+        (attack_strange_answers, {400}),
+        (attack_other_hosts_name, {400}),
+        (attack_admin_pages, {403}),
+        (attack_methods, {405}),
+        (attack_without_code_or_consent, {400, 403}),
     ],
-)  # fmt: skip
+)
 def test_attacks_are_refused_and_leave_no_answer(
     client: TestClient, store: Store, attack: Any, refusals: set[int]
 ) -> None:

@@ -75,11 +75,19 @@ def by_hand(tmp_path: Path) -> Summary:
     study = make_study(tmp_path / "study", pairs=2, models=("alpha",), modalities=("picture",), checks_per_rater=2)
     store = Store(study)
     answers = [
-        {("ground truth", "cello/p0"): 2, ("ground truth", "flute/p1"): 2, ("alpha", "cello/p0"): 1,
-         ("alpha", "flute/p1"): 0},
-        {("ground truth", "cello/p0"): 2, ("ground truth", "flute/p1"): 1, ("alpha", "cello/p0"): 2,
-         ("alpha", "flute/p1"): 0},
-    ]  # fmt: skip
+        {
+            ("ground truth", "cello/p0"): 2,
+            ("ground truth", "flute/p1"): 2,
+            ("alpha", "cello/p0"): 1,
+            ("alpha", "flute/p1"): 0,
+        },
+        {
+            ("ground truth", "cello/p0"): 2,
+            ("ground truth", "flute/p1"): 1,
+            ("alpha", "cello/p0"): 2,
+            ("alpha", "flute/p1"): 0,
+        },
+    ]
     for given in answers:
         rate_all(store, join(store), lambda item, given=given: given.get((item.model, item.pair), 0))
     rate_all(store, join(store), lambda item: 2)
@@ -95,14 +103,17 @@ def by_hand(tmp_path: Path) -> Summary:
 def test_the_reports_numbers_equal_a_hand_computation(by_hand: Summary) -> None:
     means = {(row.model, row.measure): (row.mean, row.answers, row.raters) for row in by_hand.rows}
     assert means == {
-        ("ground truth", "I-AST"): (3 / 4, 4, 2), ("ground truth", "I-AAT"): (1.0, 4, 2),
-        ("alpha", "I-AST"): (1 / 4, 4, 2), ("alpha", "I-AAT"): (2 / 4, 4, 2),
-    }  # fmt: skip
+        ("ground truth", "I-AST"): (3 / 4, 4, 2),
+        ("ground truth", "I-AAT"): (1.0, 4, 2),
+        ("alpha", "I-AST"): (1 / 4, 4, 2),
+        ("alpha", "I-AAT"): (2 / 4, 4, 2),
+    }
     intervals = {(row.model, row.measure): row.wilson for row in by_hand.rows}
     assert intervals["alpha", "I-AAT"] == pytest.approx((0.1500, 0.8500), abs=1e-4)
     assert {d.model: d.counts for d in by_hand.distributions} == {
-        "ground truth": {0: 0, 1: 1, 2: 3}, "alpha": {0: 2, 1: 1, 2: 1}
-    }  # fmt: skip
+        "ground truth": {0: 0, 1: 1, 2: 3},
+        "alpha": {0: 2, 1: 1, 2: 1},
+    }
     ast, aat = by_hand.comparisons
     assert (ast.measure, ast.difference, ast.p_raters, ast.p_pairs) == ("I-AST", 0.5, 1.0, 0.5)
     assert (aat.measure, aat.difference, aat.p_raters, aat.p_holm) == ("I-AAT", 0.5, 0.5, 1.0)
@@ -122,10 +133,15 @@ def test_who_fails_the_attention_checks_is_left_out_and_named(by_hand: Summary) 
 def test_the_papers_figures_stand_beside(by_hand: Summary, tmp_path: Path) -> None:
     paper = {(row.model, row.measure): row for row in by_hand.paper}
     assert {key: row.mean for key, row in paper.items()} == {
-        ("CMCGAN (paper)", "I-AST"): 0.714, ("CMCGAN (paper)", "S-AST"): 0.619, ("CMCGAN (paper)", "I-AAT"): 0.952,
-        ("CMCGAN (paper)", "S-AAT"): 0.857, ("S2IC (paper)", "I-AST"): 0.429, ("I2S (paper)", "S-AST"): 0.190,
-        ("S2IC (paper)", "I-AAT"): 0.619, ("I2S (paper)", "S-AAT"): 0.381,
-    }  # fmt: skip
+        ("CMCGAN (paper)", "I-AST"): 0.714,
+        ("CMCGAN (paper)", "S-AST"): 0.619,
+        ("CMCGAN (paper)", "I-AAT"): 0.952,
+        ("CMCGAN (paper)", "S-AAT"): 0.857,
+        ("S2IC (paper)", "I-AST"): 0.429,
+        ("I2S (paper)", "S-AST"): 0.190,
+        ("S2IC (paper)", "I-AAT"): 0.619,
+        ("I2S (paper)", "S-AAT"): 0.381,
+    }
     assert paper["CMCGAN (paper)", "I-AST"].wilson == wilson(15, 21)
     cmav = make_study(tmp_path / "cmav", "cmav")
     assert [row.mean for row in summarise(cmav, Store(cmav)).paper] == [2.59, 1.81, 1.16, 0.84]

@@ -164,8 +164,10 @@ def test_a_preference_is_stored_for_the_model_whichever_side_it_was_on(tmp_path:
     assert sides == {True, False}
     assert {answer.value for answer in store.answers()} == {1}
     assert Counter(tuple(sorted((a.model, a.rival))) for a in store.answers()) == {
-        ("alpha", "ground truth"): 6, ("beta", "ground truth"): 6, ("alpha", "beta"): 6,
-    }  # fmt: skip
+        ("alpha", "ground truth"): 6,
+        ("beta", "ground truth"): 6,
+        ("alpha", "beta"): 6,
+    }
 
 
 def test_who_withdraws_is_forgotten(tmp_path: Path) -> None:

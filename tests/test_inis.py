@@ -14,9 +14,9 @@ from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset
-from cmcgan_core.evaluate import evaluate
-from cmcgan_core.training import train_run
-from cmcgan_core.translate import Choices, picture_to_sounds, sound_to_pictures
+from cmcgan_core.evaluation.evaluate import evaluate
+from cmcgan_core.inference.translate import Choices, picture_to_sounds, sound_to_pictures
+from cmcgan_core.training.train import train_run
 
 PITCHES = {"drum": 110, "piano": 880}
 COLOURS = {"drum": (200, 30, 30), "piano": (30, 30, 200)}
@@ -55,8 +55,20 @@ def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
 
     def make(representation: str) -> Path:
         if not (out / representation).exists():
-            argv = ["cmcgan", "prepare", folders, "--representation", representation, "--out", out / representation,
-                    "--split", "0.6,0.2,0.2", "--workers", "1", "--quiet"]  # fmt: skip
+            argv = [
+                "cmcgan",
+                "prepare",
+                folders,
+                "--representation",
+                representation,
+                "--out",
+                out / representation,
+                "--split",
+                "0.6,0.2,0.2",
+                "--workers",
+                "1",
+                "--quiet",
+            ]
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(sys, "argv", list(map(str, argv)))
                 with pytest.raises(SystemExit, match="0"):
@@ -72,8 +84,10 @@ def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) 
     assert dataset.classes == ("drum", "piano")
     assert dataset.settings.representation == representation
     assert {split: len(PairDataset(dataset.root, split)) for split in ("train", "validation", "test")} == {
-        "train": 24, "validation": 8, "test": 8,
-    }  # fmt: skip
+        "train": 24,
+        "validation": 8,
+        "test": 8,
+    }
     assert all(pair.sound_file.split("/")[-2] == pair.picture_file.split("/")[-2] for pair in dataset.pairs)
     stored = dataset.read([0])
     assert stored.levels.shape == (1, dataset.settings.n_mels, 44)

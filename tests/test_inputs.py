@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.inputs import Input, expand, split_list
+from cmcgan_core.inference.inputs import Input, expand, split_list
 
 
 @pytest.fixture
@@ -51,8 +51,11 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
 
 def test_a_list_gives_a_file_a_line_or_by_nul() -> None:
     assert names(expand(["-"], listed="./a/x.wav\nb/y z.png\n\n/c/z.wav\n../d.wav")) == [
-        "a/x.wav", "b/y z.png", "z.wav", "d.wav"
-    ]  # fmt: skip
+        "a/x.wav",
+        "b/y z.png",
+        "z.wav",
+        "d.wav",
+    ]
     assert split_list("a\nb.wav\0c.wav\0") == ["a\nb.wav", "c.wav"]
 
 

@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from cmcgan_core.checkpoint import load_checkpoint
-from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import NetworkConfig, load_config, preset_names
-from cmcgan_core.data.dataset import PairDataset, in_order
-from cmcgan_core.judges import SECOND, Judge
-from cmcgan_core.networks import ENCODERS
-from cmcgan_core.residual import ResidualEncoder
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.loader import in_order
+from cmcgan_core.evaluation.judges import SECOND, Judge
+from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
+from cmcgan_core.training.classifiers import train_classifier
 
 
 @pytest.mark.parametrize("preset", preset_names())

@@ -2,9 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cmcgan_core.judges import one_trainer
-from cmcgan_core.locks import alone
+from cmcgan_core.evaluation.judges import one_trainer
 from cmcgan_core.progress import Progress, silent
+from cmcgan_core.utils.files import alone
 
 #: Holds a lock until its standard input ends.
 HOLDING = """

@@ -3,7 +3,7 @@ from math import log
 import pytest
 import torch
 
-from cmcgan_core.losses import (
+from cmcgan_core.nn.losses import (
     LOSSES,
     joint_discriminator_loss,
     joint_generator_loss,

@@ -11,7 +11,8 @@ import soundfile
 from media_fixtures import RATE, plain, tone, turn_video, write_jpg, write_video, write_wav
 from PIL import Image
 
-from cmcgan_core.data.media import (
+from cmcgan_core.errors import MediaError
+from cmcgan_core.media.files import (
     Strip,
     media_kind,
     read_picture,
@@ -21,16 +22,22 @@ from cmcgan_core.data.media import (
     write_picture,
     write_sound,
 )
-from cmcgan_core.errors import MediaError
 
 
 def pitch(sound, rate=RATE):
     return np.abs(np.fft.rfft(sound * np.hanning(len(sound)))).argmax() * rate / len(sound)
 
 
-@pytest.mark.parametrize(("rate", "subtype", "channels"), [
-    (44_100, "PCM_U8", 1), (44_100, "PCM_24", 2), (48_000, "FLOAT", 1), (192_000, "PCM_16", 2), (8_000, "PCM_16", 6),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rate", "subtype", "channels"),
+    [
+        (44_100, "PCM_U8", 1),
+        (44_100, "PCM_24", 2),
+        (48_000, "FLOAT", 1),
+        (192_000, "PCM_16", 2),
+        (8_000, "PCM_16", 6),
+    ],
+)
 def test_wav_of_any_kind_becomes_mono_at_the_rate_asked_for(tmp_path, rate, subtype, channels):
     sound = np.repeat(tone(1, rate=rate)[:, None], channels, 1)
     read = read_sound(write_wav(tmp_path / "a.wav", sound, rate, subtype), RATE)
@@ -82,7 +89,7 @@ def test_blocks_of_a_sound_are_the_sound_read_whole(tmp_path, monkeypatch, name,
         data = path.read_bytes()
         path.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
     whole = read_sound(path, rate)
-    monkeypatch.setattr("cmcgan_core.data.media.SAMPLES_AT_ONCE", 10_000)
+    monkeypatch.setattr("cmcgan_core.media.files.SAMPLES_AT_ONCE", 10_000)
     blocks = list(sound_blocks(path, rate, 0.3))
     assert {len(block) for block in blocks[:-1]} == {round(0.3 * rate)}
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
@@ -182,10 +189,26 @@ def test_a_large_picture_is_resized_whole_and_antialiased(tmp_path):
 def broken(tmp_path_factory):
     """Files that cannot be read, by what is wrong with them."""
     folder = tmp_path_factory.mktemp("broken")
-    files = {name: folder / name for name in (
-        "empty.wav", "empty.jpg", "text.wav", "text.jpg", "text.mp4", "truncated.mp4", "cut.jpg", "nan.wav",
-        "dangling.wav", "loop.wav", "folder.wav", "no samples.wav", "one sample.wav", "silent film.mp4", "cut off.mp4",
-    )}  # fmt: skip
+    files = {
+        name: folder / name
+        for name in (
+            "empty.wav",
+            "empty.jpg",
+            "text.wav",
+            "text.jpg",
+            "text.mp4",
+            "truncated.mp4",
+            "cut.jpg",
+            "nan.wav",
+            "dangling.wav",
+            "loop.wav",
+            "folder.wav",
+            "no samples.wav",
+            "one sample.wav",
+            "silent film.mp4",
+            "cut off.mp4",
+        )
+    }
     for name, path in files.items():
         path.write_bytes(b"" if name.startswith("empty") else b"These are the voyages of a text file.\n" * 9)
     whole = write_video(folder / "whole.mp4", [plain((9, 9, 9))] * 9, sound=tone(0.9)).read_bytes()
@@ -207,13 +230,22 @@ def broken(tmp_path_factory):
 
 
 REASONS = {
-    "empty.wav": "the file is empty", "empty.jpg": "the file is empty", "text.wav": "cannot be decoded",
-    "text.jpg": "is not a picture", "text.mp4": "cannot be decoded", "truncated.mp4": "cannot be decoded",
-    "cut.jpg": "is not a picture that can be decoded", "nan.wav": "not numbers", "dangling.wav": "is a link to a file",
-    "loop.wav": "symbolic links", "folder.wav": "is a directory", "no samples.wav": "holds no sound",
+    "empty.wav": "the file is empty",
+    "empty.jpg": "the file is empty",
+    "text.wav": "cannot be decoded",
+    "text.jpg": "is not a picture",
+    "text.mp4": "cannot be decoded",
+    "truncated.mp4": "cannot be decoded",
+    "cut.jpg": "is not a picture that can be decoded",
+    "nan.wav": "not numbers",
+    "dangling.wav": "is a link to a file",
+    "loop.wav": "symbolic links",
+    "folder.wav": "is a directory",
+    "no samples.wav": "holds no sound",
     "one sample.wav": "holds no sound",
-    "silent film.mp4": "has no sound", "cut off.mp4": "is cut off: its sound ends after",
-}  # fmt: skip
+    "silent film.mp4": "has no sound",
+    "cut off.mp4": "is cut off: its sound ends after",
+}
 
 
 @pytest.mark.parametrize("name", REASONS)
@@ -226,10 +258,13 @@ def test_what_cannot_be_read_is_named_with_the_reason(broken, name, capfd):
     assert capfd.readouterr().err == ""
 
 
+DECODERS = ["soundfile.SoundFile", "PIL.Image.open", "cmcgan_core.media.ffmpeg.decode_picture"]
+
+
 @pytest.mark.parametrize(
     "error", [IndexError("list index"), MemoryError("too much"), OverflowError(), ValueError("odd")]
 )
-@pytest.mark.parametrize("decoder", ["soundfile.SoundFile", "PIL.Image.open", "cmcgan_core.data.ffmpeg.decode_picture"])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, decoder, error):
     def fails(*args, **kwargs):
         raise error

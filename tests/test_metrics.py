@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.metrics import (
+from cmcgan_core.evaluation.metrics import (
     accuracy,
     balanced_accuracy,
     bootstrap_interval,
@@ -22,6 +21,7 @@ from cmcgan_core.metrics import (
     ssim,
     within_class_correlation,
 )
+from cmcgan_core.features.settings import FeatureSettings
 
 LABEL = torch.tensor([0, 0, 0, 0, 1, 1, 3])
 PREDICTED = torch.tensor([0, 0, 0, 1, 1, 0, 3])

@@ -14,14 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import cmcgan_core
-from cmcgan_core import model as module
 from cmcgan_core.checkpoint import BOX
-from cmcgan_core.classify import classify_files
-from cmcgan_core.data import film, media
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
-from cmcgan_core.generate import Form, generate_file
-from cmcgan_core.model import Model, load
-from cmcgan_core.translate import Choices
+from cmcgan_core.inference import model as module
+from cmcgan_core.inference.classify import classify_files
+from cmcgan_core.inference.generate import Form, generate_file
+from cmcgan_core.inference.model import Model, load
+from cmcgan_core.inference.translate import Choices
+from cmcgan_core.media import film
+from cmcgan_core.media.files import read_picture, read_sound, write_sound
 
 #: Low, then louder and high.
 SONG = np.concatenate([tone(0.7, 200, level=0.1), tone(0.6, 3000)])
@@ -56,7 +57,7 @@ def test_examples_of_the_docstrings_are_true() -> None:
 def test_readme_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_wav(Path("sound.wav"), SONG)
-    media.write_sound(Path("clips/deep/short.flac"), SONG, 44_100)
+    write_sound(Path("clips/deep/short.flac"), SONG, 44_100)
     soundfile.write("song.mp3", SONG, 44_100)
     write_jpg(Path("player.jpg"), noise(0))
     write_video(Path("silent.mp4"), [noise(i) for i in range(6)])
@@ -77,7 +78,7 @@ def test_public_names_are_what_they_are_called_even_after_their_modules_are_impo
 def test_pictures_are_those_of_the_command(model: Model, song: Path, tmp_path: Path) -> None:
     generate_file(model.trained, song, tmp_path / "made", Choices(samples=2, seed=3))
     for number, picture in enumerate(model.sound_to_pictures(song, 2, seed=3)):
-        assert (np.asarray(picture) == media.read_picture(tmp_path / "made" / f"song-{number + 1}.png")).all()
+        assert (np.asarray(picture) == read_picture(tmp_path / "made" / f"song-{number + 1}.png")).all()
         assert picture == model.sound_to_picture(str(song), seed=3 + number)
 
 
@@ -95,7 +96,7 @@ def test_sounds_are_those_of_the_command(model: Model, player: Path, tmp_path: P
     generate_file(model.trained, player, tmp_path / "made", Choices(seed=2), Form(seconds=seconds))
     waveform = model.picture_to_sound(Image.open(player), seconds, seed=2)
     assert (waveform.dtype, len(waveform)) == (np.float32, round(seconds * model.sample_rate))
-    written = media.read_sound(tmp_path / "made" / "player.wav", model.sample_rate)
+    written = read_sound(tmp_path / "made" / "player.wav", model.sample_rate)
     assert np.abs(waveform / max(1, np.abs(waveform).max()) - written).max() < 1e-4
 
 
@@ -133,7 +134,7 @@ def test_a_soundtrack_takes_the_place_of_the_one_there_is(model: Model, tmp_path
     source = write_video(tmp_path / "film.mp4", [noise(i) for i in range(10)], sound=tone(1.0, 440))
     out = model.add_soundtrack(source, tmp_path / "scored.mp4", seed=1)
     assert {track.kind for track in film.probe(out)} == {"picture", "sound"}
-    before, after = (media.read_sound(path, 44_100) for path in (source, out))
+    before, after = (read_sound(path, 44_100) for path in (source, out))
     assert abs(float(np.corrcoef(before[:40_000], after[:40_000])[0, 1])) < 0.5
     with pytest.raises(MediaError, match=r"gone\.mp4"):
         model.add_soundtrack(tmp_path / "gone.mp4", tmp_path / "scored.mp4")

@@ -7,16 +7,10 @@ from conftest import shapes_of
 from torch import nn
 
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.networks import (
-    Convolution,
-    Decoder,
-    Deconvolution,
-    Discriminator,
-    Encoder,
-    ResizedConvolution,
-    RouteNorm,
-    count_parameters,
-)
+from cmcgan_core.nn.decoders import Decoder
+from cmcgan_core.nn.discriminators import Discriminator
+from cmcgan_core.nn.encoders import Encoder
+from cmcgan_core.nn.layers import Convolution, Deconvolution, ResizedConvolution, RouteNorm, count_parameters
 
 #: The paper's sizes.
 PAPER = NetworkConfig()

@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from cmcgan_core import plots
-from cmcgan_core.comparison import Comparison, compare, grouped
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.examples import typical
-from cmcgan_core.report import report_page, write_report
-from cmcgan_core.scores import Accuracy
+from cmcgan_core.evaluation.compare import Comparison, compare, grouped
+from cmcgan_core.evaluation.scores import Accuracy
+from cmcgan_core.reports import plots
+from cmcgan_core.reports.html import report_page, write_report
+from cmcgan_core.reports.samples import typical
 
 pytest.importorskip("matplotlib", reason="install it with: uv sync")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

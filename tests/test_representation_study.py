@@ -4,10 +4,10 @@ import pytest
 from conftest import COUNTS, Run, document_and_text, write_dataset
 from test_training import interrupt_at
 
-from cmcgan_core import representation_study
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import DataError
-from cmcgan_core.representation_study import study_representations
+from cmcgan_core.experiments import representations as representation_study
+from cmcgan_core.experiments.representations import study_representations
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import pytest
 import torch
 from test_features import tones
 
-from cmcgan_core.data import features
-from cmcgan_core.data.features import REPRESENTATIONS, analyse, scale_levels, settings_of, synthesise
 from cmcgan_core.errors import ConfigError, PluginError
+from cmcgan_core.features.representations import REPRESENTATIONS, LogMel, analyse, settings_of, synthesise
+from cmcgan_core.features.scaling import scale_levels
 
 #: (M, T) of half a second, rows as in CMAV's Figure 3.
 SIZES = {"lms": (128, 44), "ms": (128, 44), "cqt": (84, 44), "mfcc": (20, 44), "stft": (513, 44)}
@@ -68,7 +68,7 @@ def test_a_tone_sounds_in_its_row(name: str, row: float) -> None:
 def test_one_without_a_way_back_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     class Silent:
         defaults: ClassVar[dict[str, object]] = {}
-        analyse = staticmethod(features.LogMel().analyse)
+        analyse = staticmethod(LogMel().analyse)
 
     monkeypatch.setitem(REPRESENTATIONS.builtins, "silent", Silent())
     settings = settings_of("silent")

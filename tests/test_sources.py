@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from media_fixtures import RATE, class_folders, plain, sub_urmp, tone, urmp_piece, write_jpg, write_video, write_wav
 
-from cmcgan_core.data.sources import SOURCES, RawPair, Recording, Skipped, SourceOptions, find_source
-from cmcgan_core.data.splits import assign_splits
+from cmcgan_core.data.prepare.sources import SOURCES, RawPair, Recording, Skipped, SourceOptions, find_source
+from cmcgan_core.data.prepare.splits import assign_splits
 from cmcgan_core.errors import DataError
 
 REAL = Path(__file__).parents[2] / "shared" / "data"
@@ -46,8 +46,9 @@ def test_sub_urmp_is_read_as_published(tmp_path):
     recordings, pairs, skipped = read("sub-urmp", tmp_path)
     assert not skipped
     assert {name: (r.label, r.split, r.pairs) for name, r in recordings.items()} == {
-        "violin00": ("violin", "train", 2), "double_bass01": ("double_bass", "test", 1),
-    }  # fmt: skip
+        "violin00": ("violin", "train", 2),
+        "double_bass01": ("double_bass", "test", 1),
+    }
     first, second = pairs["violin00"]
     assert (first.start, second.start) == (0.5, 1.0)
     assert first.sound.shape == (22_050,)
@@ -153,8 +154,9 @@ def test_folders_named_after_splits_fix_the_splits_of_class_folders(tmp_path, la
     ]
     assert all(p.picture_file.split("/")[0] == name.split("/")[0] for name, found in pairs.items() for p in found)
     assert dict(skipped) == {
-        "stray.wav": "lies in no class folder", "TEST/mute": "the class has sounds but no pictures",
-    }  # fmt: skip
+        "stray.wav": "lies in no class folder",
+        "TEST/mute": "the class has sounds but no pictures",
+    }
 
 
 def test_folders_named_after_splits_fix_the_splits_of_videos(tmp_path):
@@ -285,10 +287,15 @@ def test_labels_of_a_flat_folder_of_videos(tmp_path):
     assert {file for file, _ in read("videos", tmp_path / "videos")[2]} == {"a.mp4", "b.mp4", "c.mp4"}
 
 
-@pytest.mark.parametrize(("text", "fault"), [
-    ("name,class\na.mp4,violin\n", "file,label"), ("file,label\na.mp4,x\na.mp4,y\n", "line 3.*two labels"),
-    ("file,label\na.mp4,\n", "line 2.*no label"), ("file,label\na\xff", "cannot be read as CSV"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("name,class\na.mp4,violin\n", "file,label"),
+        ("file,label\na.mp4,x\na.mp4,y\n", "line 3.*two labels"),
+        ("file,label\na.mp4,\n", "line 2.*no label"),
+        ("file,label\na\xff", "cannot be read as CSV"),
+    ],
+)
 def test_a_wrong_table_of_labels_is_refused(tmp_path, text, fault):
     write_video(tmp_path / "a.mp4", [plain((5, 5, 5))])
     (tmp_path / "labels.csv").write_bytes(text.encode("latin-1"))
@@ -302,10 +309,15 @@ def test_labels_are_refused_where_folders_name_the_classes(tmp_path):
         read("classes", tmp_path, SourceOptions(labels=tmp_path / "labels.csv"))
 
 
-@pytest.mark.parametrize(("make", "fault"), [
-    (lambda p: p, "no such file"), (lambda p: p.mkdir(), "is empty"), (lambda p: p.write_text("x"), "is a file"),
-    (lambda p: write_wav(p / "a.wav", tone(0.1)), "none of the layouts"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda p: p, "no such file"),
+        (lambda p: p.mkdir(), "is empty"),
+        (lambda p: p.write_text("x"), "is a file"),
+        (lambda p: write_wav(p / "a.wav", tone(0.1)), "none of the layouts"),
+    ],
+)
 def test_a_root_that_cannot_be_read_is_named(tmp_path, make, fault):
     make(tmp_path / "root")
     with pytest.raises(DataError, match=f"root.*{fault}"):
@@ -314,17 +326,28 @@ def test_a_root_that_cannot_be_read_is_named(tmp_path, make, fault):
 
 def test_splits_are_exact_where_a_group_has_one_class():
     recordings = [Recording(f"{label}{n}", label) for label in ("cello", "flute") for n in range(20)]
-    recordings += [Recording("tuba0", "tuba"), *(Recording(f"oboe{n}", "oboe") for n in range(2)),
-                   *(Recording(f"horn{n}", "horn") for n in range(3))]  # fmt: skip
+    recordings += [
+        Recording("tuba0", "tuba"),
+        *(Recording(f"oboe{n}", "oboe") for n in range(2)),
+        *(Recording(f"horn{n}", "horn") for n in range(3)),
+    ]
     counts = defaultdict(int)
     for recording, split in zip(recordings, assign_splits(recordings, RATIO, seed=1), strict=True):
         counts[recording.label, split] += 1
     assert counts == {
-        ("cello", "train"): 14, ("cello", "validation"): 2, ("cello", "test"): 4,
-        ("flute", "train"): 14, ("flute", "validation"): 2, ("flute", "test"): 4,
-        ("tuba", "train"): 1, ("oboe", "train"): 1, ("oboe", "test"): 1,
-        ("horn", "train"): 1, ("horn", "validation"): 1, ("horn", "test"): 1,
-    }  # fmt: skip
+        ("cello", "train"): 14,
+        ("cello", "validation"): 2,
+        ("cello", "test"): 4,
+        ("flute", "train"): 14,
+        ("flute", "validation"): 2,
+        ("flute", "test"): 4,
+        ("tuba", "train"): 1,
+        ("oboe", "train"): 1,
+        ("oboe", "test"): 1,
+        ("horn", "train"): 1,
+        ("horn", "validation"): 1,
+        ("horn", "test"): 1,
+    }
 
 
 def test_splits_are_drawn_by_the_seed_and_leave_fixed_ones_alone():

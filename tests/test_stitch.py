@@ -6,10 +6,12 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from cmcgan_core.data import stitch as stitching
-from cmcgan_core.data.features import FeatureSettings, analyse, scale_levels, unscale_levels
-from cmcgan_core.data.stitch import blended, stitch
 from cmcgan_core.errors import ConfigError
+from cmcgan_core.features import stitch as stitching
+from cmcgan_core.features.representations import analyse
+from cmcgan_core.features.scaling import scale_levels, unscale_levels
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.features.stitch import blended, stitch
 
 SETTINGS = FeatureSettings()
 RATE = SETTINGS.sample_rate
@@ -30,9 +32,7 @@ def melody(seconds: float) -> torch.Tensor:
     time = torch.arange(round(seconds * RATE)) / RATE
     pitch = torch.tensor([220.0, 330.0, 277.2, 440.0, 247.0])[(time / 0.7).long() % 5]
     phase = torch.cumsum(2 * torch.pi * pitch / RATE, 0)
-    return sum(torch.sin(phase * k) / k for k in range(1, 9)) * 0.1 + 0.001 * torch.randn(
-        len(time), generator=seeded()
-    )  # fmt: skip
+    return sum(torch.sin(phase * k) / k for k in range(1, 9)) * 0.1 + 0.001 * torch.randn(len(time), generator=seeded())
 
 
 def cut(waveform: torch.Tensor, every: float = 0.5) -> Iterator[tuple[float, torch.Tensor]]:

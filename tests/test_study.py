@@ -13,15 +13,15 @@ from PIL import Image
 from test_locks import hold
 from test_training import interrupt_at
 
-from cmcgan_core import budget
-from cmcgan_core.budget import affordable_steps, step_seconds, steps_within
 from cmcgan_core.checkpoint import read_about
 from cmcgan_core.config import load_config
-from cmcgan_core.device import choose_device
 from cmcgan_core.errors import ConfigError, DataError, TrainingError
+from cmcgan_core.experiments import budget
+from cmcgan_core.experiments.budget import affordable_steps, step_seconds, steps_within
+from cmcgan_core.experiments.study import StudyResult, find_study, load_study, plan_study, run_study, study_names
 from cmcgan_core.progress import silent
-from cmcgan_core.runs import Run
-from cmcgan_core.study import StudyResult, find_study, load_study, plan_study, run_study, study_names
+from cmcgan_core.training.run import Run
+from cmcgan_core.utils.device import choose_device
 
 TINY = """
 title = "Tiny things"

@@ -12,12 +12,13 @@ from conftest import CLASSES, tiny_config, write_dataset
 
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
-from cmcgan_core.classifiers import train_classifier
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
 from cmcgan_core.progress import Progress, silent
-from cmcgan_core.runs import Run, cosine, train, train_once
-from cmcgan_core.training import plan_run, resume_config, train_run
+from cmcgan_core.training.classifiers import train_classifier
+from cmcgan_core.training.loop import cosine
+from cmcgan_core.training.run import Run, train, train_once
+from cmcgan_core.training.train import plan_run, resume_config, train_run
 
 
 def interrupt_at(step: int):

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from cmcgan_core.data.features import FeatureSettings
-from cmcgan_core.data.windows import Windows
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.windows import Windows
 
 #: Half a second is 50 samples.
 SETTINGS = FeatureSettings(sample_rate=100)

@@ -9,10 +9,11 @@ from conftest import tiny_config, write_dataset
 
 from cmcgan_cli import app
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import Loader, PairDataset
-from cmcgan_core.data.wrong import PosePartners, moments, wrong_poses
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.loader import Loader
+from cmcgan_core.data.mismatch import PosePartners, moments, wrong_poses
 from cmcgan_core.errors import DataError
-from cmcgan_core.training import plan_run, train_run
+from cmcgan_core.training.train import plan_run, train_run
 
 NETWORK = NetworkConfig(picture_size=32, lms_frames=16)
 CPU = torch.device("cpu")

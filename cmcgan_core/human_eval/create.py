@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from cmcgan_core.data import media
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.human_eval.designs import GROUND_TRUTH, MODALITIES, Design, Modality, find_design
 from cmcgan_core.human_eval.draw import SAMPLE_RATE, Maker, Pair, Picture, Sound
 from cmcgan_core.human_eval.store import Item, create_database
 from cmcgan_core.human_eval.study import Plan, Study, open_study, write_plan
+from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.progress import OnProgress, Progress, silent
 
 #: Level that all sounds get, decibels below full scale (RMS): loudness neither pleases nor betrays a model nor hurts.
@@ -37,9 +37,14 @@ class _Sample:
 
 
 def create_study(
-    out: Path, plan: Plan, pairs: list[Pair], makers: Mapping[str, Maker], *,
-    modalities: tuple[Modality, ...] = MODALITIES, on_progress: OnProgress = silent,
-) -> Study:  # fmt: skip
+    out: Path,
+    plan: Plan,
+    pairs: list[Pair],
+    makers: Mapping[str, Maker],
+    *,
+    modalities: tuple[Modality, ...] = MODALITIES,
+    on_progress: OnProgress = silent,
+) -> Study:
     """Write a study folder, whole or not at all.
 
     Args:
@@ -69,8 +74,9 @@ def create_study(
             on_progress(Progress("making items", done, len(rated), "pairs"))
         _check_items(items, makers, asked)
         items += _check_and_example_items(aside, asked, design, plan, writer)
-        complete = replace(plan, models={name: maker.origin for name, maker in makers.items()},
-                           created=date.today().isoformat())  # fmt: skip
+        complete = replace(
+            plan, models={name: maker.origin for name, maker in makers.items()}, created=date.today().isoformat()
+        )
         create_database(work / "study.db", items)
         write_plan(work, complete)
         work.chmod(0o755)
@@ -86,8 +92,9 @@ def _check(
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} holds something already, perhaps answers; choose another --out")
     if not asked:
-        raise ConfigError(f"the design {design.name} asks of {' and '.join(design.modalities)}s only; "
-                          "choose another --modality")  # fmt: skip
+        raise ConfigError(
+            f"the design {design.name} asks of {' and '.join(design.modalities)}s only; choose another --modality"
+        )
     if not makers:
         raise ConfigError("no model takes part; name one with --model RUN, or --model NAME=FOLDER")
     if GROUND_TRUTH in makers:
@@ -95,15 +102,19 @@ def _check(
             f"no model may be called {GROUND_TRUTH!r}, as the real pairs are; rename it: --model NAME=PATH"
         )
     if len(pairs) <= SET_ASIDE:
-        raise DataError(f"there are {len(pairs)} pairs; {SET_ASIDE} serve examples and attention checks, so at least "
-                        f"{SET_ASIDE + 1} are needed; give a larger dataset or folder")  # fmt: skip
+        raise DataError(
+            f"there are {len(pairs)} pairs; {SET_ASIDE} serve examples and attention checks, so at least "
+            f"{SET_ASIDE + 1} are needed; give a larger dataset or folder"
+        )
 
 
 def _check_items(items: list[Item], makers: Mapping[str, Maker], asked: tuple[Modality, ...]) -> None:
     for name, maker in makers.items():
         if not any(name in (item.model, item.rival) for item in items):
-            raise DataError(f"{name} ({maker.origin}) has no {' or '.join(asked)} for any of the pairs; its files must "
-                            "bear the pairs' names (write the pairs with: cmcgan human-eval inputs DATA)")  # fmt: skip
+            raise DataError(
+                f"{name} ({maker.origin}) has no {' or '.join(asked)} for any of the pairs; its files must "
+                "bear the pairs' names (write the pairs with: cmcgan human-eval inputs DATA)"
+            )
 
 
 def _rated_items(
@@ -138,8 +149,13 @@ def _check_and_example_items(
             pair = aside[0]
             sample = _Sample(kind, _spoil(pair, modality, kind, aside, rng))
             if design.paired:
-                yield writer.item(f"example {kind}", modality, pair, sample,
-                                  _Sample("noise", _spoil(pair, modality, "noise", aside, rng)))  # fmt: skip
+                yield writer.item(
+                    f"example {kind}",
+                    modality,
+                    pair,
+                    sample,
+                    _Sample("noise", _spoil(pair, modality, "noise", aside, rng)),
+                )
             else:
                 yield writer.item(f"example {kind}", modality, pair, sample)
 
@@ -153,8 +169,10 @@ def _spoil(pair: Pair, modality: Modality, kind: str, aside: list[Pair], rng: np
     if kind == "mismatched":
         others = [other for other in aside if other.label != pair.label]
         if not others:
-            raise DataError("an example shows a picture of another class, but the pairs that are set aside are of one "
-                            "class; give pairs of several (in folders by class), or more")  # fmt: skip
+            raise DataError(
+                "an example shows a picture of another class, but the pairs that are set aside are of one "
+                "class; give pairs of several (in folders by class), or more"
+            )
         pair = others[0]
     real = _real(pair, modality).content
     if kind == "noise":
@@ -201,11 +219,11 @@ class _Writer:
         name = self.folder / secrets.token_hex(12)
         if content.ndim == 1:
             path = name.with_suffix(".wav")
-            media.write_sound(path, level(content.astype(np.float32)), SAMPLE_RATE)
+            write_sound(path, level(content.astype(np.float32)), SAMPLE_RATE)
         else:
             path = name.with_suffix(".png")
             image = Image.fromarray(np.ascontiguousarray(content, dtype=np.uint8))
-            media.write_picture(path, np.asarray(image.resize((self.side, self.side), Image.Resampling.BICUBIC)))
+            write_picture(path, np.asarray(image.resize((self.side, self.side), Image.Resampling.BICUBIC)))
         # The server tells when a file was made, and so in which order.
         os.utime(path, (0, 0))
         return path.name

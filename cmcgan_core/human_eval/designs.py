@@ -48,23 +48,41 @@ class Design:
 #: CMCGAN names the rates but prints no definition. Its "acceptable" rates include its "satisfactory" ones (each is the
 #: larger of the two), so here one answer gives both.
 AST_AAT = Design(
-    "ast-aat", (0, 1, 2), (1, 2, 3), MODALITIES,
+    "ast-aat",
+    (0, 1, 2),
+    (1, 2, 3),
+    MODALITIES,
     {"AST": lambda value: float(value >= 2), "AAT": lambda value: float(value >= 1)},
-    "ordinal", (0,), {"real": 2, "noise": 0},
-)  # fmt: skip
+    "ordinal",
+    (0,),
+    {"real": 2, "noise": 0},
+)
 #: CMAV, Table 4: 3 realistic and matching, 2 realistic but mismatched, 1 fair (player visible, instrument not), 0 not.
 CMAV = Design(
-    "cmav", (0, 1, 2, 3), (0, 1, 2, 3), ("picture",), {"mean": float}, "ordinal", (0,),
+    "cmav",
+    (0, 1, 2, 3),
+    (0, 1, 2, 3),
+    ("picture",),
+    {"mean": float},
+    "ordinal",
+    (0,),
     {"real": 3, "mismatched": 2, "blurred": 1, "noise": 0},
-)  # fmt: skip
+)
 MOS = Design(
     "mos", (1, 2, 3, 4, 5), (1, 2, 3, 4, 5), MODALITIES, {"MOS": float}, "ordinal", (1, 2), {"real": 5, "noise": 1}
 )
 #: 1: the item's model fits better, 2: its rival does. An attention check sets a real sample against noise.
 PAIRWISE = Design(
-    "pairwise", (1, 2), (1, 2), MODALITIES, {"preferred": lambda value: float(value == 1)}, "nominal", (2,),
-    {"real": 1}, paired=True,
-)  # fmt: skip
+    "pairwise",
+    (1, 2),
+    (1, 2),
+    MODALITIES,
+    {"preferred": lambda value: float(value == 1)},
+    "nominal",
+    (2,),
+    {"real": 1},
+    paired=True,
+)
 
 DESIGNS = {design.name: design for design in (AST_AAT, CMAV, PAIRWISE, MOS)}
 

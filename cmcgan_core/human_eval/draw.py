@@ -16,15 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.data import features, media
 from cmcgan_core.data.dataset import PairDataset, held_out
-from cmcgan_core.device import choose_device
 from cmcgan_core.errors import CheckpointError, DataError
+from cmcgan_core.features.representations import synthesise
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.designs import MODALITIES, Modality
-from cmcgan_core.translate import Choices, picture_to_sounds, sound_to_pictures, translator
+from cmcgan_core.inference.translate import Choices, picture_to_sounds, sound_to_pictures, translator
+from cmcgan_core.media.files import media_kind, read_picture, read_sound, write_picture, write_sound
+from cmcgan_core.utils.device import choose_device
 
 #: Hz, of all sounds in a study.
-SAMPLE_RATE = features.FeatureSettings().sample_rate
+SAMPLE_RATE = FeatureSettings().sample_rate
 
 Sound = NDArray[np.float32]
 Picture = NDArray[np.uint8]
@@ -78,9 +80,11 @@ class CheckpointMaker:
         """One sample, with the study's seed."""
         wanted = self.trained.about.settings.samples
         if abs(len(pair.sound) - wanted) > wanted // 10:
-            raise DataError(f"{pair.name} lasts {len(pair.sound) / SAMPLE_RATE:.2f} s, but {self.trained.path} listens "
-                            f"to {wanted / SAMPLE_RATE:g} s; cut the sounds, or draw pairs with: "
-                            "cmcgan human-eval inputs DATA")  # fmt: skip
+            raise DataError(
+                f"{pair.name} lasts {len(pair.sound) / SAMPLE_RATE:.2f} s, but {self.trained.path} listens "
+                f"to {wanted / SAMPLE_RATE:g} s; cut the sounds, or draw pairs with: "
+                "cmcgan human-eval inputs DATA"
+            )
         waveform = np.zeros(wanted, dtype=np.float32)
         waveform[: len(pair.sound)] = pair.sound[:wanted]
         made: Picture = sound_to_pictures(self.trained, torch.from_numpy(waveform), Choices(seed=self.seed))[0]
@@ -111,11 +115,11 @@ class FolderMaker:
 
     def picture(self, pair: Pair) -> Picture:
         """As it is in its file."""
-        return media.read_picture(self.files[pair.name]["picture"])
+        return read_picture(self.files[pair.name]["picture"])
 
     def sound(self, pair: Pair) -> Sound:
         """As it is in its file, mono and resampled."""
-        return media.read_sound(self.files[pair.name]["sound"], SAMPLE_RATE)
+        return read_sound(self.files[pair.name]["sound"], SAMPLE_RATE)
 
 
 def open_maker(path: Path, seed: int, device: str = "auto") -> Maker:
@@ -129,8 +133,10 @@ def open_maker(path: Path, seed: int, device: str = "auto") -> Maker:
         trained = load_checkpoint(find_checkpoint(path), choose_device(device))
         translator(trained)
         if trained.about.settings.sample_rate != SAMPLE_RATE:
-            raise CheckpointError(f"{trained.path} was trained on sound at {trained.about.settings.sample_rate} Hz; "
-                                  f"a study needs {SAMPLE_RATE} Hz; give a folder of its samples instead")  # fmt: skip
+            raise CheckpointError(
+                f"{trained.path} was trained on sound at {trained.about.settings.sample_rate} Hz; "
+                f"a study needs {SAMPLE_RATE} Hz; give a folder of its samples instead"
+            )
         return CheckpointMaker(trained, seed)
     return FolderMaker(path, _samples(path))
 
@@ -151,15 +157,21 @@ def draw_pairs(source: Path, count: int, seed: int, split: str = "test") -> list
         return list(_draw_from_dataset(held_out(source, split), count, seed))
     found = {name: files for name, files in _samples(source).items() if len(files) == len(MODALITIES)}
     if not found:
-        raise DataError(f"{source} holds no pairs: a sound and a picture of one name, as violin/a.wav and "
-                        "violin/a.png; or give a prepared dataset (made by: cmcgan prepare)")  # fmt: skip
+        raise DataError(
+            f"{source} holds no pairs: a sound and a picture of one name, as violin/a.wav and "
+            "violin/a.png; or give a prepared dataset (made by: cmcgan prepare)"
+        )
     names = sorted(found)
     labels = [_label(name) for name in names]
     return [
-        Pair(names[i], labels[i], media.read_sound(found[names[i]]["sound"], SAMPLE_RATE),
-             media.read_picture(found[names[i]]["picture"]))
+        Pair(
+            names[i],
+            labels[i],
+            read_sound(found[names[i]]["sound"], SAMPLE_RATE),
+            read_picture(found[names[i]]["picture"]),
+        )
         for i in draw_evenly(labels, count, seed)
-    ]  # fmt: skip
+    ]
 
 
 def draw_evenly(labels: list[str], count: int, seed: int) -> list[int]:
@@ -176,18 +188,20 @@ def write_pairs(pairs: list[Pair], out: Path) -> None:
     """Write pairs as a folder of real pairs, by class."""
     for pair in pairs:
         stem = out / pair.label / pair.name.rpartition("/")[2]
-        media.write_sound(stem.with_name(f"{stem.name}.wav"), pair.sound, SAMPLE_RATE)
-        media.write_picture(stem.with_name(f"{stem.name}.png"), pair.picture)
+        write_sound(stem.with_name(f"{stem.name}.wav"), pair.sound, SAMPLE_RATE)
+        write_picture(stem.with_name(f"{stem.name}.png"), pair.picture)
 
 
 def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[Pair]:
     if dataset.settings.sample_rate != SAMPLE_RATE:
-        raise DataError(f"{dataset.root} holds sound at {dataset.settings.sample_rate} Hz; a study needs {SAMPLE_RATE} "
-                        "Hz; give a folder of pairs instead")  # fmt: skip
+        raise DataError(
+            f"{dataset.root} holds sound at {dataset.settings.sample_rate} Hz; a study needs {SAMPLE_RATE} "
+            "Hz; give a folder of pairs instead"
+        )
     for place in draw_evenly([pair.label for pair in dataset.pairs], count, seed):
         stored = dataset.read([place])
         generator = torch.Generator().manual_seed(seed)
-        sound = features.synthesise(stored.levels.float(), dataset.settings, generator)[0].numpy()
+        sound = synthesise(stored.levels.float(), dataset.settings, generator)[0].numpy()
         about = dataset.pairs[place]
         yield Pair(f"{about.label}/{about.id}", about.label, sound.astype(np.float32), stored.pictures[0].numpy())
 
@@ -198,7 +212,7 @@ def _samples(root: Path) -> dict[str, dict[str, Path]]:
         raise DataError(f"{root} does not exist; give a run, a checkpoint (.safetensors) or a folder of samples")
     found: dict[str, dict[str, Path]] = defaultdict(dict)
     for file in sorted(root.rglob("*")):
-        kind = media.media_kind(file)
+        kind = media_kind(file)
         if kind in MODALITIES and not file.name.endswith(".lms.png"):
             name = file.relative_to(root).with_suffix("").as_posix()
             if kind in found[name]:

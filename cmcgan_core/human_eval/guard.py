@@ -22,8 +22,12 @@ LARGEST_FORM = 4096
 #: Requests that a key may make, and in how many seconds: a rater's pages; a rater's sounds and pictures; anything else
 #: of one address; joining, of one address (a class behind one router); wrong codes, tokens and links, of one address.
 LIMITS = {
-    "rater": (240, 60.0), "media": (1200, 60.0), "address": (600, 60.0), "join": (120, 60.0), "wrong": (20, 300.0),
-}  # fmt: skip
+    "rater": (240, 60.0),
+    "media": (1200, 60.0),
+    "address": (600, 60.0),
+    "join": (120, 60.0),
+    "wrong": (20, 300.0),
+}
 #: Keys that are remembered; beyond it the oldest are forgotten.
 REMEMBERED = 20_000
 
@@ -215,5 +219,6 @@ def visit(request: Request) -> str:
 
 def set_cookie(request: Request, response: Response, name: str, value: str, days: float) -> None:
     """A cookie that no script reads and no form of another site sends."""
-    response.set_cookie(name, value, max_age=int(days * 86_400), httponly=True, samesite="lax",
-                        secure=request.url.scheme == "https")  # fmt: skip
+    response.set_cookie(
+        name, value, max_age=int(days * 86_400), httponly=True, samesite="lax", secure=request.url.scheme == "https"
+    )

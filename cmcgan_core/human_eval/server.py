@@ -18,10 +18,12 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from cmcgan_core.human_eval import admin, pages
-from cmcgan_core.human_eval.guard import VISIT, Access, Guard, SafeHeaders, address, set_cookie, visit
+from cmcgan_core.human_eval import pages
+from cmcgan_core.human_eval.export import FORMATS, export
+from cmcgan_core.human_eval.guard import ADMIN, VISIT, Access, Guard, SafeHeaders, address, set_cookie, visit
 from cmcgan_core.human_eval.store import Rater, Store, Task
 from cmcgan_core.human_eval.study import Study, languages
+from cmcgan_core.human_eval.summary import live_rows
 
 #: The files that the pages use.
 STATIC = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
@@ -49,8 +51,14 @@ class Site:
     def page(self, request: Request, template: str, language: str, status: int = 200, **values: object) -> Response:
         """A page whose forms bear the visitor's token."""
         token = visit(request)
-        html = pages.render(template, language, plan=self.study.plan, total=self.store.total,
-                            form_token=self.guard.form_token(token), **values)  # fmt: skip
+        html = pages.render(
+            template,
+            language,
+            plan=self.study.plan,
+            total=self.store.total,
+            form_token=self.guard.form_token(token),
+            **values,
+        )
         response = HTMLResponse(html, status)
         set_cookie(request, response, VISIT, token, days=90)
         return response
@@ -64,9 +72,14 @@ class Site:
         """Consent."""
         self.guard.limiter.count("address", address(request))
         others = [(code, pages.text_of(code)["language"]) for code in languages()]
-        return self.page(request, "welcome.html", self.language(request), others=others,
-                         needs_code=self.guard.access.code is not None,
-                         minutes=pages.minutes(self.store.total))  # fmt: skip
+        return self.page(
+            request,
+            "welcome.html",
+            self.language(request),
+            others=others,
+            needs_code=self.guard.access.code is not None,
+            minutes=pages.minutes(self.store.total),
+        )
 
     async def join(self, request: Request) -> Response:
         """A new rater, after consent and the access code."""
@@ -101,8 +114,15 @@ class Site:
             examples.append((item, *pages.media_of(item, rater.language), deserved))
         first = await run_in_threadpool(self.store.next_task, rater)
         coming = await run_in_threadpool(self.store.coming_task, rater)
-        return self.page(request, "training.html", rater.language, base=_base(request), design=design,
-                         examples=examples, preload=pages.files_of(first) + pages.files_of(coming))  # fmt: skip
+        return self.page(
+            request,
+            "training.html",
+            rater.language,
+            base=_base(request),
+            design=design,
+            examples=examples,
+            preload=pages.files_of(first) + pages.files_of(coming),
+        )
 
     async def start(self, request: Request, rater: Rater) -> Response:
         """The training is over."""
@@ -128,19 +148,33 @@ class Site:
         coming = await run_in_threadpool(self.store.coming_task, rater)
         given = None if task.value is None else pages.canonical(design, task, task.value)
         return self.page(
-            request, "rate.html", language, base=_base(request), task=task, source=source, candidates=candidates,
-            question=pages.question(design, task.item, language), choices=pages.choices(design, language), given=given,
-            preload=pages.files_of(coming), late="late" in request.query_params,
-        )  # fmt: skip
+            request,
+            "rate.html",
+            language,
+            base=_base(request),
+            task=task,
+            source=source,
+            candidates=candidates,
+            question=pages.question(design, task.item, language),
+            choices=pages.choices(design, language),
+            given=given,
+            preload=pages.files_of(coming),
+            late="late" in request.query_params,
+        )
 
     async def answer(self, request: Request, rater: Rater) -> Response:
         """Put an answer on disk, then send the browser on."""
         fields = await self.guard.form(request)
         position, revision, shown = (_whole(fields.get(name)) for name in ("position", "revision", "value"))
         added = await run_in_threadpool(
-            self._record, rater, position, revision, shown, _seconds(fields.get("seconds")),
+            self._record,
+            rater,
+            position,
+            revision,
+            shown,
+            _seconds(fields.get("seconds")),
             min(_whole(fields.get("replays") or "0"), 1000),
-        )  # fmt: skip
+        )
         return _see(f"{_base(request)}/rate{'' if added else '?late'}")
 
     def _record(
@@ -197,14 +231,20 @@ def make_app(study: Study, store: Store, access: Access) -> ASGIApp:
         Route("/", site.welcome),
         Route("/join", site.join, methods=["POST"]),
         Route("/static/{name}", site.static),
-        *admin.routes(site),
+        *admin_routes(site),
     ]
     for path, page, method in (
-        ("", Site.resume, "GET"), ("/sound", Site.sound, "GET"), ("/training", Site.training, "GET"),
-        ("/start", Site.start, "POST"), ("/rate", Site.rate, "GET"), ("/back", Site.back, "GET"),
-        ("/answer", Site.answer, "POST"), ("/pause", Site.pause, "GET"), ("/thanks", Site.thanks, "GET"),
+        ("", Site.resume, "GET"),
+        ("/sound", Site.sound, "GET"),
+        ("/training", Site.training, "GET"),
+        ("/start", Site.start, "POST"),
+        ("/rate", Site.rate, "GET"),
+        ("/back", Site.back, "GET"),
+        ("/answer", Site.answer, "POST"),
+        ("/pause", Site.pause, "GET"),
+        ("/thanks", Site.thanks, "GET"),
         ("/media/{name}", Site.medium, "GET"),
-    ):  # fmt: skip
+    ):
         routes.append(Route(f"/r/{{token}}{path}", _for_rater(site, page), methods=[method]))
     middleware = []
     if access.hosts is not None:
@@ -258,5 +298,60 @@ def run_server(study: Study, store: Store, access: Access, host: str, port: int)
     """
     import uvicorn
 
-    uvicorn.run(make_app(study, store, access), host=host, port=port, log_level="warning", server_header=False,
-                access_log=False, timeout_keep_alive=30, limit_concurrency=1000)  # fmt: skip
+    uvicorn.run(
+        make_app(study, store, access),
+        host=host,
+        port=port,
+        log_level="warning",
+        server_header=False,
+        access_log=False,
+        timeout_keep_alive=30,
+        limit_concurrency=1000,
+    )
+
+
+def admin_routes(site: Site) -> list[Route]:
+    """The admin's routes."""
+
+    async def page(request: Request) -> Response:
+        site.guard.limiter.count("address", address(request))
+        if not site.guard.is_admin(request):
+            return site.page(request, "login.html", "en")
+        return await run_in_threadpool(_admin_page, site, request)
+
+    async def log_in(request: Request) -> Response:
+        fields = await site.guard.form(request)
+        value = site.guard.log_in(request, fields.get("token", ""))
+        response = RedirectResponse("/admin", status_code=303)
+        set_cookie(request, response, ADMIN, value, days=0.5)
+        return response
+
+    async def download(request: Request) -> Response:
+        if not site.guard.is_admin(request):
+            return RedirectResponse("/admin", status_code=303)
+        kind = request.path_params["kind"]
+        if kind not in FORMATS:
+            return RedirectResponse("/admin", status_code=303)
+        text = await run_in_threadpool(export, site.store, kind)
+        headers = {"Content-Disposition": f'attachment; filename="answers.{kind}"'}
+        return Response(text, media_type=FORMATS[kind], headers=headers)
+
+    return [
+        Route("/admin", page),
+        Route("/admin/login", log_in, methods=["POST"]),
+        Route("/admin/answers.{kind}", download),
+    ]
+
+
+def _admin_page(site: Site, request: Request) -> Response:
+    raters = site.store.rater_progress()
+    return site.page(
+        request,
+        "admin.html",
+        "en",
+        rows=live_rows(site.study, site.store.answers()),
+        items=site.store.ratings_by_item(),
+        raters=[(rater, done) for rater, done in raters if done],
+        joined=len(raters),
+        finished=sum(done == site.store.total for _, done in raters),
+    )

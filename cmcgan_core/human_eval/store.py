@@ -144,8 +144,10 @@ class Store:
             self._connection = _connect(study.database)
             roles = Counter(row["role"] for row in self._rows("SELECT role FROM items"))
         except sqlite3.Error as error:
-            raise DataError(f"{study.database} cannot be used ({error}); it must be writable, on a local disk, or be "
-                            "restored from a backup") from error  # fmt: skip
+            raise DataError(
+                f"{study.database} cannot be used ({error}); it must be writable, on a local disk, or be "
+                "restored from a backup"
+            ) from error
         self._checks = min(self.plan.checks_per_rater, roles["check"])
         #: Items that each rater gets, checks included.
         self.total: int = min(self.plan.per_rater, roles["rated"]) + self._checks
@@ -303,8 +305,10 @@ class Store:
             "items.id AND (assigned > ? OR EXISTS (SELECT 1 FROM answers AS b WHERE b.rater = a.rater AND b.position = "
             "a.position))) AS ratings, EXISTS (SELECT 1 FROM assignments WHERE rater = ? AND item = items.id) AS met "
             "FROM items WHERE role = ?",
-            time.time() - PATIENCE, rater.id, role,
-        )  # fmt: skip
+            time.time() - PATIENCE,
+            rater.id,
+            role,
+        )
         kinds = Counter(row["kind"] for row in rows if row["met"])
         pairs = Counter(row["pair"] for row in rows if row["met"])
         candidates = [row for row in rows if not row["met"]]

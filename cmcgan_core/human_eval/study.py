@@ -6,11 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
-from cmcgan_core.config import Count, Range, build, read_toml
 from cmcgan_core.errors import ConfigError, DataError
-from cmcgan_core.files import write_text
 from cmcgan_core.human_eval.designs import GROUND_TRUTH, Design, find_design
-from cmcgan_core.toml import dump_toml
+from cmcgan_core.utils.files import write_text
+from cmcgan_core.utils.schema import Count, Range, build
+from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Version of the folder's format that this code reads and writes.
 FORMAT = 1
@@ -95,8 +95,10 @@ def open_study(root: Path) -> Study:
     """
     file = root / "study.toml"
     if not file.is_file():
-        raise DataError(f"{root} is not a study (no study.toml); make one with: "
-                        f"cmcgan human-eval create DATA --model RUN --out {root}")  # fmt: skip
+        raise DataError(
+            f"{root} is not a study (no study.toml); make one with: "
+            f"cmcgan human-eval create DATA --model RUN --out {root}"
+        )
     plan = build(Plan, read_toml(file), str(file))
     if plan.format != FORMAT:
         raise DataError(f"{file} has format {plan.format}, this cmcgan reads {FORMAT}")
@@ -105,8 +107,10 @@ def open_study(root: Path) -> Study:
     study = Study(root, plan)
     find_design(plan.design)
     if not study.database.is_file():
-        raise DataError(f"{root} has lost its study.db, and with it its answers; restore it from a backup, or make "
-                        "a new study with: cmcgan human-eval create")  # fmt: skip
+        raise DataError(
+            f"{root} has lost its study.db, and with it its answers; restore it from a backup, or make "
+            "a new study with: cmcgan human-eval create"
+        )
     return study
 
 

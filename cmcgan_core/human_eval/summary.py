@@ -227,11 +227,18 @@ def model_rows(design: Design, scores: Sequence[Score], models: Sequence[str], *
             for name, measure in design.measures.items():
                 values = [measure(score.value) for score in own]
                 table = _by_cluster([score.rater for score in own], values)
-                rows.append(Row(
-                    model, modality, measure_name(design, modality, name), len(own), len(table.sums),
-                    float(np.mean(values)), wilson(round(sum(values)), len(own)) if design.rates else None,
-                    cluster_bootstrap(table.sums, table.counts) if bootstrap and len(table.sums) > 1 else None,
-                ))  # fmt: skip
+                rows.append(
+                    Row(
+                        model,
+                        modality,
+                        measure_name(design, modality, name),
+                        len(own),
+                        len(table.sums),
+                        float(np.mean(values)),
+                        wilson(round(sum(values)), len(own)) if design.rates else None,
+                        cluster_bootstrap(table.sums, table.counts) if bootstrap and len(table.sums) > 1 else None,
+                    )
+                )
     return rows
 
 
@@ -270,12 +277,17 @@ def paper_rows(design: Design) -> list[PaperRow]:
     text = files("cmcgan_core").joinpath("human_eval", "paper.toml").read_text(encoding="utf-8")
     return [
         PaperRow(
-            row["model"], row["modality"], measure_name(design, row["modality"], measure), row["votes"], mean,
+            row["model"],
+            row["modality"],
+            measure_name(design, row["modality"], measure),
+            row["votes"],
+            mean,
             wilson(round(mean * row["votes"]), row["votes"]) if design.rates else None,
         )
-        for row in tomllib.loads(text)["rows"] if row["design"] == design.name
+        for row in tomllib.loads(text)["rows"]
+        if row["design"] == design.name
         for measure, mean in row["means"].items()
-    ]  # fmt: skip
+    ]
 
 
 class _Clusters(NamedTuple):

@@ -11,19 +11,24 @@ Glossary, as used in configurations, modules, checkpoints, logs and tables:
 """
 
 from cmcgan_core.config import Config
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import Method, Translator
 from cmcgan_core.methods.classifier import Classifier
+from cmcgan_core.methods.cmav import Conditional
 from cmcgan_core.methods.cmcgan import CMCGAN
-from cmcgan_core.methods.conditional import Conditional
 from cmcgan_core.registry import Registry
 
 __all__ = ["METHODS", "Method", "Translator", "make_method"]
 
 #: Methods by name; plugins add to them.
-METHODS: Registry[type[Method]] = Registry("cmcgan.methods", {
-    "cmcgan": CMCGAN, "conditional": Conditional, "classifier": Classifier,
-})  # fmt: skip
+METHODS: Registry[type[Method]] = Registry(
+    "cmcgan.methods",
+    {
+        "cmcgan": CMCGAN,
+        "conditional": Conditional,
+        "classifier": Classifier,
+    },
+)
 
 
 def make_method(config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> Method:

@@ -9,14 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
-from cmcgan_core import device as devices
 from cmcgan_core.config import Config, OptimizerConfig
-from cmcgan_core.data.dataset import Batch
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import ConfigError
-
-#: Number of channels of each modality: a(udio) and v(isual).
-CHANNELS = {"a": 1, "v": 3}
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.utils import device as devices
 
 
 class Translator(nn.Module, ABC):
@@ -88,8 +85,10 @@ class Method(nn.Module, ABC):
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__()
         if set(config.loss_weights) != set(self.losses):
-            raise ConfigError(f"the losses of {config.method} are {sorted(self.losses)}, but loss_weights has "
-                              f"{sorted(config.loss_weights)}")  # fmt: skip
+            raise ConfigError(
+                f"the losses of {config.method} are {sorted(self.losses)}, but loss_weights has "
+                f"{sorted(config.loss_weights)}"
+            )
         self.config = config
         self.classes = classes
         self.settings = settings

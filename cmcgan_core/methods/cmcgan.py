@@ -14,20 +14,25 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from cmcgan_core.config import Config, Share, build
-from cmcgan_core.data.dataset import Batch, wrong_pairs
-from cmcgan_core.data.features import FeatureSettings
+from cmcgan_core.config import Config
+from cmcgan_core.data.augment import varied
+from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.losses import (
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.methods.base import Method, Translator, frozen, make_optimizer, update, weighted_sum
+from cmcgan_core.modality import CHANNELS
+from cmcgan_core.nn.decoders import Decoder
+from cmcgan_core.nn.discriminators import Discriminator
+from cmcgan_core.nn.encoders import ENCODERS
+from cmcgan_core.nn.layers import CODE, full_precision
+from cmcgan_core.nn.losses import (
     LOSSES,
     joint_discriminator_loss,
     joint_generator_loss,
     kl_divergence,
     standard_discriminator_loss,
 )
-from cmcgan_core.methods.base import CHANNELS, Method, Translator, frozen, make_optimizer, update, weighted_sum
-from cmcgan_core.methods.classifier import varied
-from cmcgan_core.networks import CODE, ENCODERS, Decoder, Discriminator, full_precision
+from cmcgan_core.utils.schema import Share, build
 
 #: The subnetworks: encoder of the first modality, decoder of the last (a = audio, v = visual).
 SUBNETWORKS = ("a2v", "v2a", "a2a", "v2v")

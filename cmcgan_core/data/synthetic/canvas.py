@@ -1,0 +1,97 @@
+"""Drawing in a figure's own coordinates.
+
+Points are complex numbers: x to the right, y downwards, in hundredths of the frame; so a step of length r at an angle
+is `rect(r, radians(angle))`, and turning a shape is one multiplication.
+"""
+
+from cmath import rect
+from collections.abc import Iterable, Sequence
+from math import radians
+
+from PIL import Image, ImageDraw
+
+Colour = tuple[int, int, int]
+
+_CIRCLE = [rect(1, radians(angle)) for angle in range(0, 360, 18)]
+
+
+class Canvas:
+    """A picture with the position, size and tilt of the figure that is drawn on it.
+
+    Args:
+        image: what is drawn on, square.
+        pivot: the point that stays where it is when the figure is scaled and tilted.
+        shift: added to every point afterwards.
+        scale: size of the figure.
+        tilt: degrees clockwise.
+    """
+
+    def __init__(
+        self, image: Image.Image, pivot: complex = 0, shift: complex = 0, scale: float = 1, tilt: float = 0
+    ) -> None:
+        self._draw = ImageDraw.Draw(image)
+        self._unit = image.width / 100
+        self._turn = rect(scale, radians(tilt)) * self._unit
+        self._origin = (pivot + shift) * self._unit - pivot * self._turn
+        self._width = scale * self._unit
+
+    def polygon(self, points: Iterable[complex], fill: Colour) -> None:
+        """A filled shape."""
+        self._draw.polygon(self._place(points), fill)
+
+    def line(self, points: Sequence[complex], width: float, fill: Colour) -> None:
+        """A stroke through the points, with round ends."""
+        placed, thick = self._place(points), max(1, round(width * self._width))
+        self._draw.line(placed, fill, thick, "curve" if len(points) > 2 and thick > 2 else None)
+        if thick > 3:
+            for x, y in (placed[0], placed[-1]):
+                self._draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill)
+
+    def cone(self, start: complex, end: complex, widths: tuple[float, float], fill: Colour) -> None:
+        """A straight tube whose width goes from the first to the second value."""
+        across = (end - start) / abs(end - start) * 0.5j
+        first, last = across * widths[0], across * widths[1]
+        self.polygon((start + first, end + last, end - last, start - first), fill)
+
+    def ellipse(self, centre: complex, radii: complex, fill: Colour, axis: complex = 1) -> None:
+        """A filled ellipse; `radii` are those along (real) and across (imaginary) the direction `axis`."""
+        self.polygon(_ellipse(centre, radii, axis), fill)
+
+    def ring(self, centre: complex, radii: complex, width: float, fill: Colour, axis: complex = 1) -> None:
+        """The outline of an ellipse."""
+        points = _ellipse(centre, radii, axis)
+        self.line([*points, points[0]], width, fill)
+
+    def disc(self, centre: complex, radius: float, fill: Colour) -> None:
+        """A filled circle."""
+        [(x, y)], r = self._place([centre]), radius * self._width
+        self._draw.ellipse((x - r, y - r, x + r, y + r), fill)
+
+    def _place(self, points: Iterable[complex]) -> list[tuple[float, float]]:
+        placed = (self._origin + point * self._turn for point in points)
+        return [(point.real, point.imag) for point in placed]
+
+
+def _ellipse(centre: complex, radii: complex, axis: complex) -> list[complex]:
+    axis /= abs(axis)
+    return [centre + axis * complex(radii.real * p.real, radii.imag * p.imag) for p in _CIRCLE]
+
+
+def curve(*points: complex, steps: int = 4) -> list[complex]:
+    """A smooth line through the points (Catmull-Rom), with so many steps from one to the next."""
+    padded = [2 * points[0] - points[1], *points, 2 * points[-1] - points[-2]]
+    line = []
+    for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
+        for step in range(steps):
+            t = step / steps
+            line.append(b + 0.5 * t * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a))))
+    return [*line, points[-1]]
+
+
+def shade(colour: Colour, factor: float) -> Colour:
+    """A colour made darker (below 1) or lighter (above 1, towards white)."""
+    if factor <= 1:
+        red, green, blue = (round(c * factor) for c in colour)
+    else:
+        red, green, blue = (round(255 - (255 - c) / factor) for c in colour)
+    return red, green, blue

@@ -1,0 +1,78 @@
+"""What a run writes down as it goes: `metrics.jsonl` always, TensorBoard events and sample grids where possible."""
+
+import importlib.util
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from cmcgan_core.features import figures
+from cmcgan_core.utils.files import atomic_write, write_text
+
+
+class RunLog:
+    """The log of a run folder; a context manager.
+
+    Args:
+        out: run folder.
+        step: steps done before; what an interrupted run logged beyond them is removed, so that no step stands twice.
+    """
+
+    def __init__(self, out: Path, step: int) -> None:
+        self.out = out
+        self.file = out / "metrics.jsonl"
+        kept = [record for record in read_log(self.file) if record["step"] <= step]
+        write_text(self.file, "".join(f"{json.dumps(record)}\n" for record in kept))
+        self.board = _tensorboard(out, step)
+        self.started, self.started_cpu = time.monotonic(), time.process_time()
+
+    def __enter__(self) -> "RunLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self.board:
+            self.board.close()
+
+    def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Append figures; they are on disk when this returns."""
+        clocks = {
+            "seconds": round(time.monotonic() - self.started, 2),
+            "cpu_seconds": round(time.process_time() - self.started_cpu, 2),
+        }
+        record = {"step": step, "epoch": epoch, **clocks, **values}
+        with self.file.open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        if self.board:
+            for name, value in values.items():
+                self.board.add_scalar(f"loss/{name}", value, step)
+
+    def samples(self, epoch: int, rows: Mapping[str, Tensor]) -> None:
+        """Save a grid of samples as `samples/epoch_0001.png`; needs Pillow, without which there are none."""
+        if not rows or importlib.util.find_spec("PIL") is None:
+            return
+        from PIL import Image
+
+        sheet = figures.grid(rows.values())
+        with atomic_write(self.out / "samples" / f"epoch_{epoch:04d}.png") as temporary:
+            Image.fromarray(sheet).save(temporary, format="png")
+        if self.board:
+            self.board.add_image("samples", sheet, epoch, dataformats="HWC")
+
+
+def read_log(file: Path) -> list[dict[str, Any]]:
+    """Records of a `metrics.jsonl`, none where it is missing; a last line that a crash cut short is left out."""
+    if not file.exists():
+        return []
+    lines = file.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def _tensorboard(out: Path, step: int) -> Any:
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    from torch.utils.tensorboard import SummaryWriter
+
+    return SummaryWriter(str(out), purge_step=step + 1 if step else None)

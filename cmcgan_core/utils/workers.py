@@ -1,0 +1,96 @@
+"""Many tasks on all cores: spawned processes of one thread each, none of which outlives this one."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+
+from cmcgan_core.errors import DataError
+
+T = TypeVar("T")
+
+
+def in_processes(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, T]]:
+    """Call `function(*task)` for each task; yields the task's position and the result as each ends.
+
+    One worker, or one task, is done in this process. When anything is raised, Ctrl-C included, the processes are ended
+    at once.
+
+    Raises:
+        DataError: a process died.
+    """
+    workers = min(workers, len(tasks))
+    if workers <= 1:
+        with _one_thread():
+            for position, task in enumerate(tasks):
+                yield position, function(*task)
+        return
+    with _pool(workers) as pool:
+        with _interrupts_ignored():
+            futures = {pool.submit(function, *task): position for position, task in enumerate(tasks)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool as error:
+            raise DataError(
+                "a worker process died, perhaps for lack of memory (or, in a script, for lack of an "
+                '`if __name__ == "__main__":` around the call); what is finished is kept: run the same '
+                f"command again with --workers {max(1, workers // 2)}"
+            ) from error
+
+
+@contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
+
+
+def _begin() -> None:
+    torch.set_num_threads(1)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Start processes that ignore Ctrl-C, which a terminal sends to them too: this process ends them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Let torch use one thread, as in the processes, so that the result does not depend on their number."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
