@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from cmcgan_core.checkpoint import BOX, half_precision, inference_tensors, load_checkpoint, save_checkpoint
+from cmcgan_core.checkpoint import BOX, half_precision, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.inference.completion import fingerprint
 
 #: What a file in the box may weigh, bytes.
@@ -23,7 +23,7 @@ def main(run: str) -> None:
         about = replace(trained.about, best=None)
         if about.completed_by:
             about = replace(about, completed_by=fingerprint(BOX / "last.safetensors"))
-        save_checkpoint(BOX / name, about, half_precision(inference_tensors(trained.inference)))
+        save_checkpoint(BOX / name, about, half_precision(network_tensors(trained.network)))
         weight = (BOX / name).stat().st_size
         assert weight <= LIMIT, f"{weight:,} bytes are more than the {LIMIT:,} that a file in the box may weigh"
         print(BOX / name, f"{weight:,} bytes")

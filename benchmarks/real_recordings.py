@@ -15,7 +15,7 @@ from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.data.prepare.recording import SourceOptions, chunks
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_levels
-from cmcgan_core.inference.translate import Choices, to_network, translate
+from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.media.files import loudness, media_kind, read_sound
 from cmcgan_core.progress import tqdm_progress
 from cmcgan_core.training.classifiers import train_classifier
@@ -40,7 +40,7 @@ def heard(folder: Path, options: SourceOptions) -> torch.Tensor:
 def share(judge: Trained, kind: str, maps: torch.Tensor, label: int) -> float:
     """Share of the maps in which the judge sees the class."""
     with torch.inference_mode():
-        seen = judge.inference(**{kind: to_network(judge, maps)}).argmax(dim=1)
+        seen = judge.network(**{kind: to_network(judge, maps)}).argmax(dim=1)
     return float((seen == label).float().mean())
 
 
@@ -57,7 +57,7 @@ def main(folder: str, data: str, checkpoint: str = "box") -> None:
         if name not in classes:
             continue
         audio, label = heard(place, SourceOptions(settings=trained.about.settings)), classes.index(name)
-        made = translate(trained, "a2v", to_network(trained, audio), Choices())
+        made = translate(trained, "a2v", to_network(trained, audio), SamplingOptions())
         pictures, sounds = share(judges["v"], "visual", made, label), share(judges["a"], "audio", audio, label)
         rows.append((pictures, sounds))
         print(f"{name:12} {len(audio):5} half seconds: pictures {pictures:.2f}, sounds themselves {sounds:.2f}")

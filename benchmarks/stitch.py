@@ -42,16 +42,16 @@ def heard(waveform: Tensor) -> Tensor:
     return unscale_levels(scale_levels(analyse(waveform, SETTINGS), SETTINGS), SETTINGS)
 
 
-def generator() -> torch.Generator:
+def rng() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
 def butted(chunks: Chunks, seconds: float) -> Tensor:
-    return torch.cat([synthesise(levels[None], SETTINGS, generator())[0] for _, levels in chunks])
+    return torch.cat([synthesise(levels[None], SETTINGS, rng())[0] for _, levels in chunks])
 
 
 def in_sections(chunks: Chunks, seconds: float) -> Tensor:
-    return torch.from_numpy(np.concatenate(list(stitch(chunks, SETTINGS, seconds, generator()))))
+    return torch.from_numpy(np.concatenate(list(stitch(chunks, SETTINGS, seconds, rng()))))
 
 
 def at_once(chunks: Chunks, seconds: float) -> Tensor:

@@ -27,17 +27,17 @@ from cmcgan_core.nn.losses import joint_discriminator_loss, joint_generator_loss
 CLASSES = tuple("abcdefghijklm")
 ALL_PATHS = (
     "options.draw_paths=false",
-    "options.vary=false",
+    "options.augment=false",
     "options.posterior=0",
     "loss_weights.latent=0",
     "loss_weights.class_of_generated=0",
 )
 
 
-def naive_forward(method: CMCGAN, batch: Batch, generator: torch.Generator) -> Outputs:
+def naive_forward(method: CMCGAN, batch: Batch, rng: torch.Generator) -> Outputs:
     """Every path from its input to its output, nothing shared."""
     g, real = method.generators, {"a": batch.audio, "v": batch.visual}
-    z = {route: g.draw(len(batch.audio), generator, 1)[0].to(batch.audio.device) for route in (*SUBNETWORKS, *PATHS)}
+    z = {route: g.draw(len(batch.audio), rng, 1)[0].to(batch.audio.device) for route in (*SUBNETWORKS, *PATHS)}
     maps, codes = {}, {}
     for path, (first, second) in PATHS.items():
         codes[first[0]] = g.encoders[first[0]](real[first[0]], "real")
@@ -47,7 +47,7 @@ def naive_forward(method: CMCGAN, batch: Batch, generator: torch.Generator) -> O
 
 
 def naive_step(
-    method: CMCGAN, batch: Batch, optimizers: dict[str, torch.optim.Optimizer], generator: torch.Generator
+    method: CMCGAN, batch: Batch, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
 ) -> None:
     """Forward pass, discriminator pair by pair, update; then all of it again for the generators."""
     d, v, a = method.discriminator, batch.visual, batch.audio
@@ -59,8 +59,8 @@ def naive_step(
         return [outputs.maps[route] for kind in method.options.fakes for route in FAKES[kind][modality]]
 
     with torch.no_grad():
-        outputs = naive_forward(method, batch, generator)
-    wrong_audio, wrong_visual = (wrong_partners(batch.label, generator) for _ in range(2))
+        outputs = naive_forward(method, batch, rng)
+    wrong_audio, wrong_visual = (wrong_partners(batch.label, rng) for _ in range(2))
     loss = joint_discriminator_loss(
         rvra=score(v, a),
         rvwa=score(v, a[wrong_audio]),
@@ -69,7 +69,7 @@ def naive_step(
         fvra=torch.cat([score(fake, a) for fake in fakes(outputs, "v")]),
     )
     update(optimizers["discriminator"], loss)
-    outputs = naive_forward(method, batch, generator)
+    outputs = naive_forward(method, batch, rng)
     losses = {
         "adversarial": joint_generator_loss(
             rvfa=torch.cat([score(v, fake) for fake in fakes(outputs, "a")]),

@@ -74,7 +74,7 @@ def classify(
     from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
     from cmcgan_core.inference.classify import classify_all, load_classifier
     from cmcgan_core.inference.inputs import expand
-    from cmcgan_core.inference.translate import Choices
+    from cmcgan_core.inference.translate import SamplingOptions
     from cmcgan_core.utils.device import choose_device
 
     if as_json and as_csv:
@@ -93,8 +93,8 @@ def classify(
     say = _json(about) if as_json else _csv() if as_csv else _plain(len(performances), quiet=quiet)
     failed = False
     with progress_bar(quiet=quiet) as on_progress:
-        choices = Choices(samples=samples, seed=seed, at=at)
-        results = classify_all(generating, classifier, performances, choices, every, on_progress=on_progress)
+        sampling = SamplingOptions(samples=samples, seed=seed, at=at)
+        results = classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
         for inputs, said in zip(performances, results, strict=True):
             if isinstance(said, Exception):
                 failed = True

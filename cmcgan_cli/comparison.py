@@ -81,7 +81,7 @@ def rows(group: "Group", split: str) -> Iterator[tuple[tuple[str, str], "Figure 
         yield ("samples", f"{direction} Fréchet distance"), quality["frechet_distance"].get(first.judge)
         yield ("samples", f"{direction} kernel distance"), quality["kernel_distance"].get(first.judge)
         yield ("samples", f"{direction} upper frequencies / real"), quality["high_frequency"]
-        yield ("samples", f"{direction} spread over z / real"), quality["spread"]
+        yield ("samples", f"{direction} diversity over z / real"), quality["diversity"]
     if found["pose"]:
         yield ("samples", "pose: r within classes"), found["pose"]["generated"].get(str(first.hops))
 
@@ -98,6 +98,6 @@ def papers() -> dict[tuple[str, str], float]:
     return named
 
 
-def shown(figure: "Figure | None", form: str) -> str:
+def shown(figure: "Figure | None", spec: str) -> str:
     """A figure with its interval or its deviation over the seeds, see `Figure.text`."""
-    return "-" if figure is None else figure.text(form)
+    return "-" if figure is None else figure.text(spec)

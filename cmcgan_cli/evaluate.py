@@ -227,7 +227,7 @@ def quality(found: "Evaluation") -> "Table":
     distances("Fréchet distance", "frechet_distance")
     distances("kernel distance", "kernel_distance")
     figures("upper frequencies / real", "high_frequency")
-    figures("spread over z / real", "spread")
+    figures("diversity over z / real", "diversity")
     figures("retrieval: precision at 1", "precision_at_1")
     figures("retrieval: mean precision", "mean_average_precision")
     if found.pose:

@@ -106,17 +106,17 @@ def generate(
     """
     from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
     from cmcgan_core.inference.classify import find_classifier
-    from cmcgan_core.inference.generate import Form, make_all, plan
+    from cmcgan_core.inference.generate import OutputOptions, make_all, plan
     from cmcgan_core.inference.inputs import expand
-    from cmcgan_core.inference.translate import Choices
+    from cmcgan_core.inference.translate import SamplingOptions
     from cmcgan_core.utils.device import choose_device
 
     if to not in (None, "visual", "audio"):
         raise typer.BadParameter("is visual or audio", param_hint="--to")
     listed = sys.stdin.read() if "-" in sources else ""
-    form = Form(to, format_, grid, size, fps, seconds, drift, repair, overwrite)  # type: ignore[arg-type]
-    choices = Choices(samples, seed, hops, at)
-    tasks = plan(expand(sources, out_path, listed), out_path, form, choices)
+    output = OutputOptions(to, format_, grid, size, fps, seconds, drift, repair, overwrite)  # type: ignore[arg-type]
+    sampling = SamplingOptions(samples, seed, hops, at)
+    tasks = plan(expand(sources, out_path, listed), out_path, output, sampling)
     if dry_run:
         for task in tasks:
             out().print(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}", soft_wrap=True)
@@ -127,7 +127,7 @@ def generate(
     failed = False
     with resumable("stopped; the same command goes on where this one was"), progress_bar(quiet=quiet) as on_progress:
         classifier = find_classifier(trained.path, on)
-        for made in make_all(trained, tasks, choices, form, classifier, on_progress=on_progress):
+        for made in make_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
             failed |= bool(made.error)
             _say(made, as_json=as_json, quiet=quiet)
     if failed:

@@ -305,7 +305,7 @@ def power(
     first: Annotated[float, typer.Argument(min=0, max=1, help="Rate expected of one model.")] = 0.714,
     second: Annotated[float, typer.Argument(min=0, max=1, help="Rate expected of the other.")] = 0.429,
     items: Annotated[int, typer.Option(min=1, help="Items of each model that one rater gets.")] = 10,
-    spread: Annotated[
+    diversity: Annotated[
         float, typer.Option(min=0, max=0.5, help="Standard deviation of raters' own rates for a model.")
     ] = 0.15,
     wanted: Annotated[float, typer.Option("--power", min=0.5, max=0.99, help="Probability of finding it.")] = 0.8,
@@ -322,7 +322,7 @@ def power(
     """
     from cmcgan_core.human_eval.statistics import difference_deviation, raters_needed
 
-    deviation = difference_deviation(first, second, items, spread)
+    deviation = difference_deviation(first, second, items, diversity)
     raters = raters_needed(first - second, deviation, power=wanted)
     if as_json:
         emit_json({"raters": raters, "deviation": deviation})

@@ -154,7 +154,7 @@ def table1(groups: "Sequence[Group]", direction: str) -> "Table":
 
 def samples(groups: "Sequence[Group]", direction: str) -> "Table":
     """Distances, sharpness, spread and pose of one direction, a row a recipe."""
-    columns = ["", "L1", "Fréchet", "upper freq.", "spread", "precision at 1"]
+    columns = ["", "L1", "Fréchet", "upper freq.", "diversity", "precision at 1"]
     pose = direction == "S2I" and any(group.figures["pose"] for group in groups)
     table = _table(f"Samples, {direction}", *columns, *(["pose"] if pose else []))
 
@@ -164,7 +164,7 @@ def samples(groups: "Sequence[Group]", direction: str) -> "Table":
             quality["l1"],
             quality["frechet_distance"].get(judge),
             quality["high_frequency"],
-            quality["spread"],
+            quality["diversity"],
             quality["precision_at_1"],
         ]
         if pose:

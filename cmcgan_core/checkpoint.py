@@ -69,12 +69,12 @@ class Trained:
     """A trained network, ready to be used: in evaluation mode, on its device."""
 
     about: About
-    inference: nn.Module
+    network: nn.Module
     path: Path
 
 
 def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
-    """Write a checkpoint whole or not at all; `tensors` as `inference_tensors` or `training_tensors` give them."""
+    """Write a checkpoint whole or not at all; `tensors` as `network_tensors` or `training_tensors` give them."""
     document = {"format": FORMAT, "version": __version__, **asdict(about)}
     # Clones: safetensors refuses tensors that share memory or are laid out with their channels last.
     plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
@@ -135,9 +135,9 @@ def load_checkpoint(path: Path, device: torch.device) -> Trained:
     """
     about = read_about(path)
     with torch.random.fork_rng(devices=[]):
-        inference = make_method(about.config, about.classes, about.settings).inference
-    load_weights(inference, read_tensors(path, "inference."), path)
-    return Trained(about, inference.to(device).eval(), path)
+        network = make_method(about.config, about.classes, about.settings).network
+    load_weights(network, read_tensors(path, "network."), path)
+    return Trained(about, network.to(device).eval(), path)
 
 
 def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
@@ -158,14 +158,14 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
         raise CheckpointError(f"the weights in {path} do not fit its configuration: {error}") from error
 
 
-def inference_tensors(inference: nn.Module) -> dict[str, Tensor]:
+def network_tensors(network: nn.Module) -> dict[str, Tensor]:
     """What it takes to use a model."""
-    return {f"inference.{name}": t for name, t in inference.state_dict().items()}
+    return {f"network.{name}": t for name, t in network.state_dict().items()}
 
 
-def training_tensors(method: Method, inference: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
+def training_tensors(method: Method, network: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
     """What it takes to go on training a model, and to use it."""
-    tensors = inference_tensors(inference)
+    tensors = network_tensors(network)
     tensors |= {f"method.{name}": t for name, t in method.state_dict().items()}
     for name, optimizer in optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
@@ -178,7 +178,7 @@ def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t if "running" in name or not t.is_floating_point() else t.half() for name, t in tensors.items()}
 
 
-def load_training(path: Path, method: Method, inference: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
+def load_training(path: Path, method: Method, network: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
     """The inverse of `training_tensors`.
 
     Raises:
@@ -188,8 +188,8 @@ def load_training(path: Path, method: Method, inference: nn.Module, optimizers: 
     if not weights:
         raise CheckpointError(f"{path} has no training state; resume from the run's last.safetensors")
     load_weights(method, weights, path)
-    if inference is not method.inference:
-        load_weights(inference, read_tensors(path, "inference."), path)
+    if network is not method.network:
+        load_weights(network, read_tensors(path, "network."), path)
     for name, optimizer in optimizers.items():
         state: dict[int, dict[str, Any]] = {}
         for place, tensor in read_tensors(path, f"optimizer.{name}.").items():

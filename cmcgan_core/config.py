@@ -25,8 +25,8 @@ class NetworkConfig:
         width: factor on every channel count of the paper's layers; the 64 channels of the code stay.
         picture_size: side of the pictures that the networks see and make, pixels (paper: 128, the most that seven
             halvings take to one).
-        lms_bands: bands that the networks see and make (paper: 128).
-        lms_frames: frames that the networks see and make (paper: 32, resized from 44).
+        bins: bands that the networks see and make (paper: 128).
+        frames: frames that the networks see and make (paper: 32, resized from 44).
         latent: size of the Gaussian latent vector z (paper: 100); 0 for none (its NLCMCGAN).
         layers: of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7); of CMAV's sound encoder (3, 4).
         upsampling: how decoders double a map: by "deconvolution" (paper), or "resize" and convolve, three by three.
@@ -35,16 +35,16 @@ class NetworkConfig:
     encoder: str = "conv"
     width: Positive = 1.0
     picture_size: Annotated[int, Range(minimum=16, maximum=128)] = 128
-    lms_bands: Annotated[int, Range(minimum=8, maximum=128)] = 128
-    lms_frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
+    bins: Annotated[int, Range(minimum=8, maximum=128)] = 128
+    frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
     latent: Annotated[int, Range(minimum=0)] = 100
     layers: Annotated[int, Range(minimum=3, maximum=7)] = 7
     upsampling: Literal["deconvolution", "resize"] = "deconvolution"
 
     @property
-    def lms_size(self) -> tuple[int, int]:
+    def spectrogram_size(self) -> tuple[int, int]:
         """(bands, frames) of the spectrograms that the networks see and make."""
-        return self.lms_bands, self.lms_frames
+        return self.bins, self.frames
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class TrainConfig:
         wrong_pairs: what makes a pair wrong for a discriminator: that its sound and its picture are of another "class"
             (CMCGAN; CMAV's instrument-oriented setting), or of another "pose" in the same class: of another recording,
             or of another time (CMAV's pose-oriented setting); see `data.wrong`.
-        generator: optimizer of what generates (of the whole network, where nothing is adversarial).
+        rng: optimizer of what generates (of the whole network, where nothing is adversarial).
         discriminator: optimizer of the discriminator.
         generator_updates: K of Algorithm 1.
         final_learning_rate: share of the learning rates that a cosine leaves at the end; 1 keeps them constant.

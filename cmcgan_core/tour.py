@@ -19,8 +19,8 @@ from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
 from cmcgan_core.features.figures import spectrogram_pictures
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_levels
-from cmcgan_core.inference.generate import Form, generate_file
-from cmcgan_core.inference.translate import Choices
+from cmcgan_core.inference.generate import OutputOptions, generate_file
+from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.html import demo_page
@@ -136,9 +136,9 @@ def _examples(
         sound, picture = out / "given" / f"{label}.wav", out / "given" / f"{label}.png"
         write_sound(sound, pair.sound, options.settings.sample_rate)
         write_picture(picture, pair.picture)
-        choices, form = Choices(seed=options.seed), Form(overwrite=True)
-        (made_picture,) = generate_file(trained, sound, out / "made", choices, form).outputs
-        made_sound, made_spectrogram, _ = generate_file(trained, picture, out / "made", choices, form).outputs
+        sampling, output = SamplingOptions(seed=options.seed), OutputOptions(overwrite=True)
+        (made_picture,) = generate_file(trained, sound, out / "made", sampling, output).outputs
+        made_sound, made_spectrogram, _ = generate_file(trained, picture, out / "made", sampling, output).outputs
         drawn = sound.with_suffix(".lms.png")
         write_picture(drawn, _spectrogram(pair, options))
         paths = (picture, sound, drawn, made_picture, made_sound, made_spectrogram)

@@ -56,4 +56,4 @@ def test_half_precision_keeps_running_statistics_and_counts() -> None:
 
 def test_weights_of_the_box_are_single_precision_once_loaded() -> None:
     trained = load_checkpoint(BOX / "last.safetensors", torch.device("cpu"))
-    assert {p.dtype for p in trained.inference.parameters()} == {torch.float32}
+    assert {p.dtype for p in trained.network.parameters()} == {torch.float32}

@@ -23,9 +23,9 @@ def test_the_more_items_are_all_right_the_more_confident_it_may_be() -> None:
 
 
 def test_a_fitted_temperature_is_the_best_one() -> None:
-    generator = torch.Generator().manual_seed(0)
-    label = torch.randint(5, (200,), generator=generator)
-    logits = 4 * torch.randn(200, 5, generator=generator) + 3 * F.one_hot(label, 5)
+    rng = torch.Generator().manual_seed(0)
+    label = torch.randint(5, (200,), generator=rng)
+    logits = 4 * torch.randn(200, 5, generator=rng) + 3 * F.one_hot(label, 5)
     best = fit_temperature(logits, label)
     for other in (1.0, 0.9 * best, 1.1 * best):
         assert F.cross_entropy(logits / best, label) < F.cross_entropy(logits / other, label)

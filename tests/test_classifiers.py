@@ -137,7 +137,7 @@ def test_a_third_stays_real_and_of_each_other_third_one_modality_is_generated(
 
 
 def test_what_stands_in_is_what_the_run_generates(completion: Completion, batch: Batch) -> None:
-    network = completion.generating.inference
+    network = completion.generating.network
     picture = completion.complete(batch, "GV-A", draws())
     assert torch.equal(picture.visual, network.translate("a2v", batch.audio, network.draw(len(batch.audio), draws())))
     assert torch.equal(picture.audio, batch.audio)

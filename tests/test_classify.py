@@ -14,7 +14,7 @@ from cmcgan_core.features.scaling import scale_levels
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import half_seconds
 from cmcgan_core.inference.classify import classify, classify_all, classify_file, classify_files, load_classifier
-from cmcgan_core.inference.translate import Choices, to_network, translate
+from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.inference.windows import Windows
 
 CPU = torch.device("cpu")
@@ -47,7 +47,7 @@ def test_what_is_missing_is_filled_in(trained: Trained, classifier: Trained, tmp
         (sound, picture, ("audio", "visual"), None),
     ]
     for given_sound, given_picture, given, generated in cases:
-        said = classify_files(trained, classifier, given_sound, given_picture, Choices())
+        said = classify_files(trained, classifier, given_sound, given_picture, SamplingOptions())
         assert (said.given, said.generated, said.chunks) == (given, generated, 1)
         assert set(said.probabilities) == set(CLASSES)
         assert sum(said.probabilities.values()) == pytest.approx(1, abs=1e-4)
@@ -59,17 +59,17 @@ def test_what_is_missing_is_filled_in(trained: Trained, classifier: Trained, tmp
 def test_the_filled_in_modality_is_what_the_generator_makes(
     trained: Trained, classifier: Trained, audio: torch.Tensor
 ) -> None:
-    visual = translate(trained, "a2v", to_network(trained, audio), Choices(seed=4))
-    logits = classifier.inference(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
+    visual = translate(trained, "a2v", to_network(trained, audio), SamplingOptions(seed=4))
+    logits = classifier.network(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
     expected = (logits / classifier.about.temperatures["GV-A"]).softmax(dim=1)[0]
-    said = classify(trained, classifier, audio, None, Choices(seed=4))
+    said = classify(trained, classifier, audio, None, SamplingOptions(seed=4))
     assert [said.probabilities[name] for name in CLASSES] == pytest.approx(expected.tolist(), abs=1e-5)
 
 
 def test_several_samples_are_averaged(trained: Trained, classifier: Trained, audio: torch.Tensor) -> None:
     audio = torch.cat([audio, -audio])
-    one, two = (classify(trained, classifier, audio, None, Choices(seed=seed)).probabilities for seed in (0, 1))
-    both = classify(trained, classifier, audio, None, Choices(samples=2)).probabilities
+    one, two = (classify(trained, classifier, audio, None, SamplingOptions(seed=seed)).probabilities for seed in (0, 1))
+    both = classify(trained, classifier, audio, None, SamplingOptions(samples=2)).probabilities
     assert all(both[name] == pytest.approx((one[name] + two[name]) / 2, abs=1e-5) for name in CLASSES)
 
 
@@ -79,12 +79,12 @@ def test_a_classifier_without_temperatures_says_that_it_is_not_calibrated(
     from dataclasses import replace
 
     bare = replace(classifier, about=replace(classifier.about, temperatures={}))
-    assert not classify(trained, bare, audio, None, Choices()).calibrated
+    assert not classify(trained, bare, audio, None, SamplingOptions()).calibrated
 
 
 def test_nothing_to_classify_is_said(trained: Trained, classifier: Trained) -> None:
     with pytest.raises(ConfigError, match="nothing to classify"):
-        classify(trained, classifier, None, None, Choices())
+        classify(trained, classifier, None, None, SamplingOptions())
 
 
 def test_a_run_without_a_classifier_says_where_it_comes_from(tmp_path: Path) -> None:
@@ -97,9 +97,9 @@ FRAMES = [plain(colour) for colour in [(200, 0, 0)] * 5 + [(0, 200, 0)] * 5 + [(
 
 def test_a_video_is_classified_by_its_half_seconds(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES, sound=tone(1.6, 440))
-    said = classify_file(trained, classifier, video, Choices())
+    said = classify_file(trained, classifier, video, SamplingOptions())
     assert (said.given, said.generated, said.chunks) == (("audio", "visual"), None, 3)
-    parts = [classify_file(trained, classifier, video, Choices(at=at)) for at in (0.0, 0.7, 1.2)]
+    parts = [classify_file(trained, classifier, video, SamplingOptions(at=at)) for at in (0.0, 0.7, 1.2)]
     assert [part.chunks for part in parts] == [1, 1, 1]
     for name, probability in said.probabilities.items():
         assert probability == pytest.approx(sum(part.probabilities[name] for part in parts) / 3, abs=1e-5)
@@ -119,26 +119,28 @@ def test_a_video_gives_each_half_second_the_picture_at_its_start(tmp_path: Path)
 def test_silent_half_seconds_are_left_out_unless_all_are(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     sound = np.concatenate([np.zeros(33_075, np.float32), tone(0.85)])
     video = write_video(tmp_path / "a.mp4", FRAMES, sound=sound)
-    assert classify_file(trained, classifier, video, Choices()).chunks == 2
+    assert classify_file(trained, classifier, video, SamplingOptions()).chunks == 2
     video = write_video(tmp_path / "b.mp4", FRAMES, sound=np.zeros_like(sound))
-    assert classify_file(trained, classifier, video, Choices()).chunks == 3
+    assert classify_file(trained, classifier, video, SamplingOptions()).chunks == 3
 
 
 def test_a_video_with_one_track_has_the_other_filled_in(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
-    seen = classify_file(trained, classifier, write_video(tmp_path / "seen.mp4", FRAMES), Choices())
+    seen = classify_file(trained, classifier, write_video(tmp_path / "seen.mp4", FRAMES), SamplingOptions())
     assert (seen.given, seen.generated, seen.chunks) == (("visual",), "audio", 3)
-    heard = classify_file(trained, classifier, write_video(tmp_path / "heard.mp4", [], sound=tone(0.3)), Choices())
+    heard = classify_file(
+        trained, classifier, write_video(tmp_path / "heard.mp4", [], sound=tone(0.3)), SamplingOptions()
+    )
     assert (heard.given, heard.generated, heard.chunks) == (("audio",), "visual", 1)
 
 
 def test_a_video_that_cannot_be_classified_is_named(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES)
     with pytest.raises(MediaError, match=r"a\.mp4 shows nothing at 9 s, only from 0 to 1\.5 s.*--at"):
-        classify_file(trained, classifier, video, Choices(at=9.0))
+        classify_file(trained, classifier, video, SamplingOptions(at=9.0))
     late = write_video(tmp_path / "late.mp4", FRAMES[:2], sound=tone(0.5))
     late.write_bytes(late.read_bytes()[:2000])
     with pytest.raises(MediaError, match=r"late\.mp4"):
-        classify_file(trained, classifier, late, Choices())
+        classify_file(trained, classifier, late, SamplingOptions())
 
 
 def test_a_video_whose_tracks_never_meet_is_named(tmp_path: Path) -> None:
@@ -151,48 +153,48 @@ def test_a_timeline_says_of_each_step_what_its_half_seconds_come_to(
     trained: Trained, classifier: Trained, tmp_path: Path
 ) -> None:
     video = write_video(tmp_path / "a.mp4", FRAMES, sound=tone(1.6, 440))
-    said = classify_file(trained, classifier, video, Choices(), every=0.5)
+    said = classify_file(trained, classifier, video, SamplingOptions(), every=0.5)
     assert [(step.start, step.end) for step in said.timeline] == [(0, 0.5), (0.5, 1), (1, 1.5)]
-    parts = [classify_file(trained, classifier, video, Choices(at=at)) for at in (0.0, 0.5, 1.0)]
+    parts = [classify_file(trained, classifier, video, SamplingOptions(at=at)) for at in (0.0, 0.5, 1.0)]
     assert [step.label for step in said.timeline] == [part.label for part in parts]
     assert [step.confidence for step in said.timeline] == pytest.approx([part.confidence for part in parts], abs=1e-5)
-    coarse = classify_file(trained, classifier, video, Choices(), every=1.0)
+    coarse = classify_file(trained, classifier, video, SamplingOptions(), every=1.0)
     first = {name: (parts[0].probabilities[name] + parts[1].probabilities[name]) / 2 for name in CLASSES}
     assert [(step.start, step.end) for step in coarse.timeline] == [(0, 1), (1, 1.5)]
     assert coarse.timeline[0].label == max(first, key=first.__getitem__)
     assert coarse.timeline[0].confidence == pytest.approx(max(first.values()), abs=1e-5)
     assert coarse.probabilities == pytest.approx(said.probabilities, abs=1e-5)
-    fine = classify_file(trained, classifier, video, Choices(), every=0.25)
+    fine = classify_file(trained, classifier, video, SamplingOptions(), every=0.25)
     assert [step.start for step in fine.timeline] == [0, 0.25, 0.5, 0.75, 1]
 
 
 def test_steps_in_which_nothing_is_heard_have_no_label(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     sound = write_wav(tmp_path / "a.wav", np.concatenate([tone(0.5), np.zeros(22_050, np.float32), tone(0.5)]))
-    said = classify_file(trained, classifier, sound, Choices(), every=0.5)
+    said = classify_file(trained, classifier, sound, SamplingOptions(), every=0.5)
     assert [step.label is None for step in said.timeline] == [False, True, False]
     assert (said.chunks, said.given, said.timeline[1].confidence) == (2, ("audio",), None)
     silent = write_wav(tmp_path / "b.wav", np.zeros(30_000, np.float32))
-    assert classify_file(trained, classifier, silent, Choices(), every=0.5).timeline[0].label in CLASSES
+    assert classify_file(trained, classifier, silent, SamplingOptions(), every=0.5).timeline[0].label in CLASSES
 
 
 def test_a_sound_without_a_timeline_is_judged_by_its_loudest_half_second(
     trained: Trained, classifier: Trained, tmp_path: Path
 ) -> None:
     sound = write_wav(tmp_path / "a.wav", np.concatenate([tone(1, level=0.01), tone(0.5, 300), tone(1, level=0.01)]))
-    said = classify_file(trained, classifier, sound, Choices())
+    said = classify_file(trained, classifier, sound, SamplingOptions())
     assert (said.chunks, said.timeline) == (1, ())
-    assert said.probabilities == classify_file(trained, classifier, sound, Choices(at=1.0)).probabilities
+    assert said.probabilities == classify_file(trained, classifier, sound, SamplingOptions(at=1.0)).probabilities
 
 
 def test_pictures_have_no_timeline(trained: Trained, classifier: Trained, tmp_path: Path) -> None:
     picture = write_jpg(tmp_path / "player.jpg", plain((180, 40, 30)))
-    assert classify_file(trained, classifier, picture, Choices(), every=0.5).timeline == ()
+    assert classify_file(trained, classifier, picture, SamplingOptions(), every=0.5).timeline == ()
 
 
 @pytest.mark.parametrize("every", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_step_that_is_none_is_refused(trained: Trained, classifier: Trained, every: float) -> None:
     with pytest.raises(ConfigError, match=r"choose 0\.01 s or more"):
-        classify_file(trained, classifier, Path("a.wav"), Choices(), every)
+        classify_file(trained, classifier, Path("a.wav"), SamplingOptions(), every)
 
 
 def test_long_media_are_read_as_they_are_judged(
@@ -211,7 +213,7 @@ def test_long_media_are_read_as_they_are_judged(
 
     monkeypatch.setattr(Windows, "at", at)
     said = classify_file(
-        trained, classifier, sound, Choices(), 0.5, on_progress=lambda now: told.append(max(held) - now.done)
+        trained, classifier, sound, SamplingOptions(), 0.5, on_progress=lambda now: told.append(max(held) - now.done)
     )
     assert len(said.timeline) == 60
     assert max(told) <= 1
@@ -228,7 +230,7 @@ def test_one_bad_file_among_many_is_given_in_its_place(trained: Trained, classif
             trained,
             classifier,
             [[good], [bad], [odd], [good]],
-            Choices(),
+            SamplingOptions(),
             on_progress=lambda now: told.append(now.done),
         )
     )
@@ -244,7 +246,7 @@ def test_a_sound_and_a_picture_are_one_performance_in_any_order(
 ) -> None:
     sound = write_wav(tmp_path / "a.wav", tone(1))
     picture = write_jpg(tmp_path / "player.jpg", plain((180, 40, 30)))
-    first, second = classify_all(trained, classifier, [[sound, picture], [picture, sound]], Choices())
-    assert first == second == classify_files(trained, classifier, sound, picture, Choices())
+    first, second = classify_all(trained, classifier, [[sound, picture], [picture, sound]], SamplingOptions())
+    assert first == second == classify_files(trained, classifier, sound, picture, SamplingOptions())
     with pytest.raises(ConfigError, match="one sound and one picture"):
-        list(classify_all(trained, classifier, [[sound, sound]], Choices()))
+        list(classify_all(trained, classifier, [[sound, sound]], SamplingOptions()))

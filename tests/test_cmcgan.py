@@ -16,7 +16,7 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS, Outputs
 from cmcgan_core.modality import CHANNELS
-from cmcgan_core.nn.losses import l1_loss, says_fake, says_real
+from cmcgan_core.nn.losses import fake_loss, l1_loss, real_loss
 
 BOTH_FAKES = "options.fakes=['direct', 'two-hop']"
 
@@ -44,8 +44,8 @@ def moved(module: torch.nn.Module, before: dict[str, Tensor]) -> list[str]:
 
 def forward(method: CMCGAN, batch: Batch, seed: int = 0) -> tuple[Outputs, dict[str, Tensor]]:
     """Outputs of all subnetworks and paths, and the latents that they got."""
-    generators, generator = method.generators, seeded(seed)
-    z = {r: generators.draw(len(batch.audio), generator, 1)[0].to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
+    generators, rng = method.generators, seeded(seed)
+    z = {r: generators.draw(len(batch.audio), rng, 1)[0].to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
     return generators(generators.encode(batch.audio, batch.visual), z, list(PATHS)), z
 
 
@@ -86,8 +86,8 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
     score: Callable[[Tensor, Tensor], Tensor] = lambda v, a: d(d.visual(v), d.audio(a))  # noqa: E731
     fake_audio = [maps[r] for r in ("v2a", "a2v2a", "v2v2a")]
     fake_visual = [maps[r] for r in ("a2v", "v2a2v", "a2a2v")]
-    adversarial = sum(says_real(score(batch.visual, fake)) / 3 for fake in fake_audio)
-    adversarial += sum(says_real(score(fake, batch.audio)) / 3 for fake in fake_visual)
+    adversarial = sum(real_loss(score(batch.visual, fake)) / 3 for fake in fake_audio)
+    adversarial += sum(real_loss(score(fake, batch.audio)) / 3 for fake in fake_visual)
     codes = {m: method.generators.encoders[m](truth[m], "real").flatten(1) for m in truth}
     losses = {
         "adversarial": adversarial,
@@ -103,15 +103,15 @@ def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
     outputs, _ = forward(method, batch)
     shared = gradients(method.discriminator, method.discriminator_loss(outputs, batch, seeded(7)))
 
-    generator, d, maps = seeded(7), method.discriminator, outputs.maps
-    wrong_audio, wrong_visual = (wrong_partners(batch.label, generator) for _ in range(2))
+    rng, d, maps = seeded(7), method.discriminator, outputs.maps
+    wrong_audio, wrong_visual = (wrong_partners(batch.label, rng) for _ in range(2))
     v, a = batch.visual, batch.audio
     score: Callable[[Tensor, Tensor], Tensor] = lambda v, a: d(d.visual(v.detach()), d.audio(a.detach()))  # noqa: E731
     loss = (
-        2 * says_real(score(v, a)) + says_fake(score(v, a[wrong_audio])) / 2 + says_fake(score(v[wrong_visual], a)) / 2
+        2 * real_loss(score(v, a)) + fake_loss(score(v, a[wrong_audio])) / 2 + fake_loss(score(v[wrong_visual], a)) / 2
     )
-    loss = loss + sum(says_fake(score(v, maps[r])) / 6 for r in ("v2a", "a2v2a", "v2v2a"))
-    loss = loss + sum(says_fake(score(maps[r], a)) / 6 for r in ("a2v", "v2a2v", "a2a2v"))
+    loss = loss + sum(fake_loss(score(v, maps[r])) / 6 for r in ("v2a", "a2v2a", "v2v2a"))
+    loss = loss + sum(fake_loss(score(maps[r], a)) / 6 for r in ("a2v", "v2a2v", "a2a2v"))
     assert_same(shared, gradients(d, loss))
 
 
@@ -265,8 +265,8 @@ def test_only_pairs_with_inferred_latents_are_held_against_the_truth() -> None:
     outputs, _ = forward(method, batch)
     first, last = outputs.maps["a2v"][:3], outputs.maps["a2v"][3:]
     apart = Outputs({"a2v": torch.cat([first, last + 1])}, outputs.codes)
-    loss, alone = method.direct_loss(apart, batch), l1_loss(first, batch.visual[:3])
-    torch.testing.assert_close(loss, alone)
+    loss, exclusive_lock = method.direct_loss(apart, batch), l1_loss(first, batch.visual[:3])
+    torch.testing.assert_close(loss, exclusive_lock)
 
 
 def test_an_inferred_latent_tells_of_the_truth_and_a_drawn_one_does_not() -> None:
@@ -281,7 +281,7 @@ def test_an_inferred_latent_tells_of_the_truth_and_a_drawn_one_does_not() -> Non
 def test_varied_inputs_are_held_against_the_truth_as_it_is() -> None:
     plain, batch = make("loss_weights.adversarial=0")
     varying = copy.deepcopy(plain)
-    varying.options = replace(varying.options, vary=True)
+    varying.options = replace(varying.options, augment=True)
     given = []
     varying.generators.encode = lambda *maps: (given.extend(maps), plain.generators.encode(*maps))[1]  # type: ignore[method-assign]
     before = batch.audio.clone(), batch.visual.clone()

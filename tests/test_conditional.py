@@ -20,8 +20,8 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.draw import open_maker
 from cmcgan_core.inference.classify import classify_files
 from cmcgan_core.inference.onnx import export_onnx
-from cmcgan_core.inference.translate import Choices, translate
-from cmcgan_core.methods.cmav import Conditional
+from cmcgan_core.inference.translate import SamplingOptions, translate
+from cmcgan_core.methods.cmav import CMAV
 from cmcgan_core.modality import CHANNELS
 from cmcgan_core.nn.decoders import Generator
 from cmcgan_core.nn.discriminators import MatchingDiscriminator
@@ -34,8 +34,8 @@ RIVALS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
 TINY = [
     "network.width=0.0625",
     "network.picture_size=32",
-    "network.lms_bands=32",
-    "network.lms_frames=32",
+    "network.bins=32",
+    "network.frames=32",
     "judge=judge-tiny",
     "train.epochs=3",
     "options.encoder_epochs=2",
@@ -48,9 +48,9 @@ def tiny(preset: str, *settings: str) -> Config:
     return load_config(preset, settings=[*TINY, *settings])
 
 
-def make(preset: str, *settings: str, size: int = 6) -> tuple[Conditional, Batch]:
+def make(preset: str, *settings: str, size: int = 6) -> tuple[CMAV, Batch]:
     torch.manual_seed(0)
-    method = Conditional(tiny(preset, *settings), CLASSES, FeatureSettings())
+    method = CMAV(tiny(preset, *settings), CLASSES, FeatureSettings())
     label = torch.arange(size) % len(CLASSES)
     audio, visual = (torch.rand(size, channels, *method.sizes()[m]) * 2 - 1 for m, channels in CHANNELS.items())
     return method, Batch(audio, visual, label, torch.arange(size) * 10_000)
@@ -63,7 +63,7 @@ def seeded(seed: int = 0) -> torch.Generator:
 def moved(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
     """The parts of a method whose parameters have changed."""
     changed = [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
-    return {name.split(".")[1 if name.startswith("inference") else 0] for name in changed}
+    return {name.split(".")[1 if name.startswith("network") else 0] for name in changed}
 
 
 def parameters(module: nn.Module) -> dict[str, Tensor]:
@@ -100,10 +100,10 @@ def test_another_number_of_layers_is_refused() -> None:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_generator_and_discriminator_have_the_papers_sizes(channels: int) -> None:
     network = load_config("s2i-c").network
-    generator = Generator(channels, (64, 64), network, latent=10)
-    made = shapes_of(generator, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
-    assert generator.first.in_features == 74
-    assert generator.start == (512, 4, 4)
+    rng = Generator(channels, (64, 64), network, latent=10)
+    made = shapes_of(rng, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
+    assert rng.first.in_features == 74
+    assert rng.start == (512, 4, 4)
     assert made == [(256, 8, 8), (128, 16, 16), (64, 32, 32), (channels, 64, 64)]
     discriminator = MatchingDiscriminator(channels, (64, 64), 1.0)
     features = discriminator.features(torch.rand(2, channels, 64, 64))
@@ -188,7 +188,7 @@ def test_a_batch_can_be_overfitted() -> None:
 @pytest.mark.parametrize(
     ("settings", "classes", "fault"),
     [
-        ([], ("cello",), r"needs two classes.*options\.encoder=autoencoder"),
+        ([], ("cello",), r"needs two classes.*options\.encoder_objective=autoencoder"),
         (["network.layers=6"], CLASSES, "3 or 4, not 6"),
         (["loss_weights.adversarial=1"], CLASSES, "loss_weights"),
     ],
@@ -197,7 +197,7 @@ def test_settings_that_contradict_one_another_are_refused(
     settings: list[str], classes: tuple[str, ...], fault: str
 ) -> None:
     with pytest.raises(ConfigError, match=fault):
-        Conditional(tiny("s2i-c", *settings), classes, FeatureSettings())
+        CMAV(tiny("s2i-c", *settings), classes, FeatureSettings())
 
 
 @pytest.mark.parametrize("settings", [["options.encoder_epochs=3"], ["train.epochs=9", "train.steps=6"]])
@@ -242,18 +242,18 @@ def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) ->
     assert all(torch.equal(first[name], second[name]) for name in first)
     # The averaged model uses the very encoder that its generator learnt with.
     for name, weights in first.items():
-        if name.startswith("inference.encoder."):
+        if name.startswith("network.encoder."):
             torch.testing.assert_close(weights, first[f"method.{name}"])
 
 
 def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> None:
     trained = load_checkpoint(rivals["s2i-c"] / "last.safetensors", torch.device("cpu"))
-    made = translate(trained, "a2v", torch.zeros(2, 1, 32, 32), Choices(samples=3))
+    made = translate(trained, "a2v", torch.zeros(2, 1, 32, 32), SamplingOptions(samples=3))
     assert made.shape == (6, 3, 32, 32)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
-        translate(trained, "v2a", torch.zeros(2, 3, 32, 32), Choices())
+        translate(trained, "v2a", torch.zeros(2, 3, 32, 32), SamplingOptions())
     with pytest.raises(CheckpointError, match="cannot take 2 hops"):
-        translate(trained, "a2v", torch.zeros(2, 1, 32, 32), Choices(hops=2))
+        translate(trained, "a2v", torch.zeros(2, 1, 32, 32), SamplingOptions(hops=2))
 
 
 @pytest.mark.parametrize(
@@ -281,10 +281,10 @@ def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict
     assert classifier.about.temperatures.keys() == {"V-A", "GV-A"}
     soundfile.write(tmp_path / "a.wav", np.sin(np.arange(22_050) / 10) / 2, 44_100)
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-    given_sound = classify_files(trained, classifier, tmp_path / "a.wav", None, Choices())
+    given_sound = classify_files(trained, classifier, tmp_path / "a.wav", None, SamplingOptions())
     assert (given_sound.generated, given_sound.calibrated) == ("visual", True)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
-        classify_files(trained, classifier, None, tmp_path / "a.png", Choices())
+        classify_files(trained, classifier, None, tmp_path / "a.png", SamplingOptions())
     assert open_maker(run, seed=0).makes("a") == ("picture",)
     assert open_maker(rivals["i2s"], seed=0).makes("a") == ("sound",)
 
@@ -299,7 +299,7 @@ def test_a_rival_is_exported(rivals: dict[str, Path], tmp_path: Path) -> None:
 
 
 def test_the_paper_sized_rivals_are_much_smaller_than_cmcgan() -> None:
-    sizes = {p: count_parameters(Conditional(load_config(p), CLASSES, FeatureSettings()).inference) for p in RIVALS}
+    sizes = {p: count_parameters(CMAV(load_config(p), CLASSES, FeatureSettings()).network) for p in RIVALS}
     assert sizes["s2i-c"] == sizes["s2i-n"] == sizes["s2i-a"]
     assert round(sizes["s2i-c"] / 1e6, 1) == 6.1
     assert round(sizes["i2s"] / 1e6, 1) == 21.9

@@ -15,7 +15,7 @@ from cmcgan_core.data.loader import Loader, in_order
 from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.errors import DataError
 
-NETWORK = NetworkConfig(picture_size=32, lms_frames=16)
+NETWORK = NetworkConfig(picture_size=32, frames=16)
 CPU = torch.device("cpu")
 
 
@@ -67,8 +67,8 @@ def test_every_batch_has_two_classes(prepared: Path) -> None:
 
 def test_wrong_partners_are_of_another_class_and_of_all_of_them() -> None:
     label = torch.tensor([0, 0, 0, 1, 2, 2])
-    generator = torch.Generator().manual_seed(0)
-    drawn = torch.stack([wrong_partners(label, generator) for _ in range(200)])
+    rng = torch.Generator().manual_seed(0)
+    drawn = torch.stack([wrong_partners(label, rng) for _ in range(200)])
     assert bool((label[drawn] != label).all())
     assert sorted(set(drawn[:, 0].tolist())) == [3, 4, 5]
     assert sorted(set(drawn[:, 3].tolist())) == [0, 1, 2, 4, 5]

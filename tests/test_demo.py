@@ -27,7 +27,7 @@ from cmcgan_core.data.synthetic.score import (
     stopped_string,
     tube_position,
 )
-from cmcgan_core.data.synthetic.seeds import generator
+from cmcgan_core.data.synthetic.seeds import make_rng
 from cmcgan_core.data.synthetic.sound import acoustics_of, render, voice_of
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.representations import analyse
@@ -127,14 +127,14 @@ def test_pairs_have_the_promised_shapes_and_times():
 
 def test_rendering_depends_on_seed_and_recording_not_on_order_or_copy():
     first, second = short("horn"), short("tuba")
-    alone = rendered(first)[0]
+    exclusive_lock = rendered(first)[0]
     rendered(second)
     again = rendered(pickle.loads(pickle.dumps(first)))[0]
     other_seed = rendered(first, replace(OPTIONS, seed=1))[0]
-    assert np.array_equal(alone.sound, again.sound)
-    assert np.array_equal(alone.picture, again.picture)
-    assert not np.array_equal(alone.sound, other_seed.sound)
-    assert not np.array_equal(alone.picture, other_seed.picture)
+    assert np.array_equal(exclusive_lock.sound, again.sound)
+    assert np.array_equal(exclusive_lock.picture, again.picture)
+    assert not np.array_equal(exclusive_lock.sound, other_seed.sound)
+    assert not np.array_equal(exclusive_lock.picture, other_seed.picture)
 
 
 @pytest.mark.slow
@@ -161,16 +161,16 @@ def test_rendering_is_the_same_in_another_process_with_another_hash_seed():
 def test_levels_fit_the_range_of_the_features():
     sounds = [rendered(short(label))[0].sound for label in DEMO_CLASSES]
     levels = analyse(torch.from_numpy(np.stack(sounds)), OPTIONS.settings)
-    assert (levels > OPTIONS.settings.max_db).float().mean() < 0.002
-    assert (levels < OPTIONS.settings.min_db).float().mean() < 0.02
+    assert (levels > OPTIONS.settings.max_level).float().mean() < 0.002
+    assert (levels < OPTIONS.settings.min_level).float().mean() < 0.02
 
 
 @pytest.mark.parametrize("label", DEMO_CLASSES)
 def test_the_note_that_is_written_sounds(label):
     pitch = sum(REGISTERS[label]) // 2
-    voice = voice_of(label, generator(0, label))
-    acoustics = acoustics_of(generator(0, "room"), generator(0, "take"))
-    sound = render(held(label, pitch), voice, acoustics, samples=44_100, rate=44_100, rng=generator(0))
+    voice = voice_of(label, make_rng(0, label))
+    acoustics = acoustics_of(make_rng(0, "room"), make_rng(0, "take"))
+    sound = render(held(label, pitch), voice, acoustics, samples=44_100, rate=44_100, rng=make_rng(0))
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
     hz = voice.concert_pitch * 2 ** ((pitch - 69) / 12)
     harmonics = hz * np.arange(1, 9)
@@ -211,7 +211,7 @@ def test_trombone_slide_reaches_further_for_lower_positions():
 
 @pytest.mark.parametrize("label", DEMO_CLASSES)
 def test_pieces_fill_their_time_within_the_register(label):
-    notes = compose(label, 8, generator(0, label))
+    notes = compose(label, 8, make_rng(0, label))
     low, high = REGISTERS[label]
     assert notes[-1].start + notes[-1].seconds >= 8
     assert all(low <= note.pitch <= high and 0 <= note.loudness <= 1 for note in notes)

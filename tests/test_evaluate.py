@@ -10,14 +10,14 @@ import torch
 from conftest import COUNTS, tiny_config, write_dataset
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained, inference_tensors, load_checkpoint, save_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.errors import CheckpointError, DataError
-from cmcgan_core.evaluation.collect import Pass
+from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.evaluation.judges import Panel, assemble
+from cmcgan_core.evaluation.judges import JudgePanel, load_judges
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.scores import Scores
 from cmcgan_core.methods import Translator
@@ -58,18 +58,20 @@ def trained(tiny_run: Path) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def panel(prepared: Path, trained: Trained) -> Panel:
-    return assemble(trained, prepared, thorough=True, device="cpu")
+def panel(prepared: Path, trained: Trained) -> JudgePanel:
+    return load_judges(trained, prepared, thorough=True, device="cpu")
 
 
-def scores_of_oracle(prepared: Path, trained: Trained, panel: Panel, *, knows: bool) -> Scores:
+def scores_of_oracle(prepared: Path, trained: Trained, panel: JudgePanel, *, knows: bool) -> Scores:
     dataset = PairDataset(prepared, "test")
     oracle = Trained(trained.about, Oracle(dataset, knows), trained.path)
-    judged = Pass(oracle, panel, dataset, latents=2, seed=0)
+    judged = EvaluationPass(oracle, panel, dataset, latents=2, seed=0)
     return Scores(judged, judged.run(full=True), 0)
 
 
-def test_a_perfect_generator_reaches_what_real_samples_reach(prepared: Path, trained: Trained, panel: Panel) -> None:
+def test_a_perfect_generator_reaches_what_real_samples_reach(
+    prepared: Path, trained: Trained, panel: JudgePanel
+) -> None:
     scores = scores_of_oracle(prepared, trained, panel, knows=True)
     for sample, modality in (("a2v 1", "v"), ("v2a 1", "a")):
         assert all(scores.accuracy(j, f"{modality} recovered") == scores.accuracy(j, modality) for j in panel.single)
@@ -78,7 +80,7 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(prepared: Path, tra
         assert quality.l1 == pytest.approx(0)
         assert quality.frechet_distance["judge-tiny"] == pytest.approx(0, abs=1e-4)
         assert quality.high_frequency == pytest.approx(1)
-        assert quality.spread == 0
+        assert quality.diversity == 0
         assert [2 * n for row in real.confusion for n in row] == [n for row in quality.confusion for n in row]
     assert scores.quality("a2v 1", {}).ssim == pytest.approx(1)
     assert scores.quality("v2a 1", {}).log_spectral_distance == pytest.approx(0)
@@ -87,7 +89,9 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(prepared: Path, tra
     assert table2["GV-A other class"].micro < table2["GV-A"].micro
 
 
-def test_a_generator_that_says_nothing_is_no_better_than_chance(prepared: Path, trained: Trained, panel: Panel) -> None:
+def test_a_generator_that_says_nothing_is_no_better_than_chance(
+    prepared: Path, trained: Trained, panel: JudgePanel
+) -> None:
     scores = scores_of_oracle(prepared, trained, panel, knows=False)
     assert scores.accuracy("judge-tiny", "a2v 1").micro == pytest.approx(1 / 3)
     assert scores.table2("real")["GV-A"].micro == scores.table2("real")["GV-A constant"].micro
@@ -120,7 +124,7 @@ def test_evaluation_repeats_with_its_seed(prepared: Path, tiny_run: Path) -> Non
 def test_without_the_judges_that_need_training_of_their_own(prepared: Path, tiny_run: Path) -> None:
     found = evaluate(tiny_run, prepared, latents=1, thorough=False)
     assert found.other_judges == {}
-    assert found.quality["S2I"]["1"].spread is None  # of one latent
+    assert found.quality["S2I"]["1"].diversity is None  # of one latent
 
 
 def test_the_training_split_is_not_its_own_floor(prepared: Path, tiny_run: Path) -> None:
@@ -129,18 +133,20 @@ def test_the_training_split_is_not_its_own_floor(prepared: Path, tiny_run: Path)
     assert found.quality["S2I"]["real"].frechet_distance == {}
 
 
-def test_latents_do_not_depend_on_their_number(prepared: Path, trained: Trained, panel: Panel) -> None:
+def test_latents_do_not_depend_on_their_number(prepared: Path, trained: Trained, panel: JudgePanel) -> None:
     dataset, name = PairDataset(prepared, "test"), ("code", "judge-tiny", "a2v 2")
-    found = [Pass(trained, panel, dataset, latents=k, seed=0).run(full=True)[name] for k in (1, 3)]
+    found = [EvaluationPass(trained, panel, dataset, latents=k, seed=0).run(full=True)[name] for k in (1, 3)]
     torch.testing.assert_close(found[1][:1], found[0])
     assert not found[1][1].equal(found[1][0])
 
 
-def test_no_label_reaches_the_generator(prepared: Path, trained: Trained, panel: Panel) -> None:
+def test_no_label_reaches_the_generator(prepared: Path, trained: Trained, panel: JudgePanel) -> None:
     assert set(inspect.signature(Generators.translate).parameters) == {"self", "direction", "source", "z"}
     dataset, strange = PairDataset(prepared, "test"), PairDataset(prepared, "test")
     strange.labels = strange.labels.flip(0)
-    found, other = (Pass(trained, panel, labelled, latents=2, seed=0).run(full=True) for labelled in (dataset, strange))
+    found, other = (
+        EvaluationPass(trained, panel, labelled, latents=2, seed=0).run(full=True) for labelled in (dataset, strange)
+    )
     # A stand-in of another class is chosen by the label; nothing else is.
     assert [name for name in found if not found[name].equal(other[name])] == [
         name for name in found if name[-1].endswith("other class") and not found[name].equal(other[name])
@@ -154,7 +160,7 @@ def test_a_classifier_that_was_retrained_on_another_checkpoint_is_left_out(
     run = tmp_path / "run"
     run.mkdir()
     shutil.copyfile(tiny_run / "classifier.safetensors", run / "classifier.safetensors")
-    save_checkpoint(run / "last.safetensors", trained.about, inference_tensors(trained.inference))
+    save_checkpoint(run / "last.safetensors", trained.about, network_tensors(trained.network))
     assert evaluate(run, prepared, latents=1, thorough=False).retrained == {}
 
 

@@ -12,13 +12,19 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
-from cmcgan_core.checkpoint import BOX, About, Trained, inference_tensors, load_checkpoint, save_checkpoint
+from cmcgan_core.checkpoint import BOX, About, Trained, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.data.synthetic import DEMO_CLASSES
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference import onnx as export
-from cmcgan_core.inference.translate import listen, look, to_levels, to_pictures, translator
+from cmcgan_core.inference.translate import (
+    pictures_to_input,
+    require_translator,
+    to_levels,
+    to_pictures,
+    waveforms_to_input,
+)
 from cmcgan_core.media.files import read_picture, read_sound, write_sound
 from cmcgan_core.methods import make_method
 
@@ -73,8 +79,8 @@ def test_documented_sound_to_picture(folder: Path, trained: Trained, monkeypatch
     sound = (0.3 * np.sign(np.sin(2 * np.pi * 300 * time))).astype(np.float32)
     write_sound(Path("sound.wav"), sound, 44_100)
     used = snippet(0)
-    heard = listen(trained, torch.from_numpy(read_sound(Path("sound.wav"), 44_100))[None, :22_050])
-    ours = translator(trained, "a2v").translate("a2v", heard, torch.from_numpy(used["latents"]))
+    heard = waveforms_to_input(trained, torch.from_numpy(read_sound(Path("sound.wav"), 44_100))[None, :22_050])
+    ours = require_translator(trained, "a2v").translate("a2v", heard, torch.from_numpy(used["latents"]))
     difference = np.abs(read_picture(Path("picture.png")).astype(int) - to_pictures(ours.detach())[0])
     assert difference.max() <= 2
     assert to_pictures(ours.detach()).std() > 5
@@ -85,7 +91,9 @@ def test_documented_picture_to_sound(folder: Path, trained: Trained, monkeypatch
     picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     Image.fromarray(picture).save("player.png")
     used = snippet(1)
-    made = translator(trained, "v2a").translate("v2a", look(trained, picture[None]), torch.from_numpy(used["latents"]))
+    made = require_translator(trained, "v2a").translate(
+        "v2a", pictures_to_input(trained, picture[None]), torch.from_numpy(used["latents"])
+    )
     levels = to_levels(trained, made.detach())[0].numpy()
     assert np.abs(used["levels"] - levels).max() < 1
     heard = analyse(torch.from_numpy(read_sound(Path("sound.wav"), 44_100)), FeatureSettings())
@@ -128,7 +136,7 @@ def test_other_networks_can_be_exported(settings: tuple[str, ...], tmp_path: Pat
     config, features_ = tiny_config(*settings), FeatureSettings()
     method = make_method(config, CLASSES, features_)
     about = About(config, CLASSES, features_, step=1, steps=1, data="", content="")
-    save_checkpoint(tmp_path / "last.safetensors", about, inference_tensors(method.inference))
+    save_checkpoint(tmp_path / "last.safetensors", about, network_tensors(method.network))
     for direction in ("a2v", "v2a"):
         made = export.export_onnx(tmp_path / "last.safetensors", direction, tmp_path / f"{direction}.onnx", hops=2)
         assert made.difference <= export.TOLERANCE

@@ -11,11 +11,11 @@ SETTINGS = FeatureSettings()
 
 def tones(count: int = 3) -> torch.Tensor:
     """Harmonic tones with a little noise, (count, L)."""
-    generator = torch.Generator().manual_seed(0)
+    rng = torch.Generator().manual_seed(0)
     time = torch.arange(SETTINGS.samples) / SETTINGS.sample_rate
     pitches = 110.0 * 2 ** torch.arange(count)[:, None]
     sound = sum(torch.sin(2 * torch.pi * pitches * k * time) / k for k in range(1, 9)) * 0.1
-    return sound + 0.001 * torch.randn(count, SETTINGS.samples, generator=generator)
+    return sound + 0.001 * torch.randn(count, SETTINGS.samples, generator=rng)
 
 
 def test_a_chunk_becomes_the_papers_128_by_44() -> None:
@@ -28,7 +28,7 @@ def test_log_mel_equals_librosas_defaults() -> None:
     mel = librosa.feature.melspectrogram(y=sound.numpy(), sr=44_100)
     expected = torch.from_numpy(librosa.power_to_db(mel, top_db=None))
     assert float((analyse(sound, SETTINGS) - expected).abs().max()) < 0.01
-    filters = torch.from_numpy(librosa.filters.mel(sr=44_100, n_fft=2048, n_mels=128))
+    filters = torch.from_numpy(librosa.filters.mel(sr=44_100, n_fft=2048, bins=128))
     torch.testing.assert_close(mel_filter_bank(SETTINGS), filters, atol=1e-7, rtol=1e-5)
 
 
@@ -49,16 +49,16 @@ def test_synthesis_repeats_with_its_seed() -> None:
 def test_with_a_generator_each_items_are_made_alike_in_any_company() -> None:
     levels = analyse(tones(9), SETTINGS)
     together = synthesise(levels, SETTINGS, [torch.Generator().manual_seed(i) for i in range(9)])
-    alone = [synthesise(one[None], SETTINGS, torch.Generator().manual_seed(i)) for i, one in enumerate(levels)]
-    assert torch.equal(together, torch.cat(alone))
+    exclusive_lock = [synthesise(one[None], SETTINGS, torch.Generator().manual_seed(i)) for i, one in enumerate(levels)]
+    assert torch.equal(together, torch.cat(exclusive_lock))
 
 
 def test_loudness_survives_scaling() -> None:
     levels = analyse(tones(), SETTINGS)
-    inside = levels.clamp(SETTINGS.min_db, SETTINGS.max_db)
+    inside = levels.clamp(SETTINGS.min_level, SETTINGS.max_level)
     torch.testing.assert_close(unscale_levels(scale_levels(levels, SETTINGS), SETTINGS), inside, atol=1e-4, rtol=0)
     quieter = analyse(tones() / 10, SETTINGS)
-    loud = levels > SETTINGS.min_db + 25
+    loud = levels > SETTINGS.min_level + 25
     assert float((levels - quieter)[loud].mean()) == pytest.approx(20, abs=0.01)
 
 

@@ -11,9 +11,9 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import CheckpointError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.classify import load_classifier
-from cmcgan_core.inference.generate import Form, Task, clips, generate_file, make_all, plan
+from cmcgan_core.inference.generate import OutputOptions, Task, clips, generate_file, make_all, plan
 from cmcgan_core.inference.inputs import expand
-from cmcgan_core.inference.translate import Choices, read_chunk, translator
+from cmcgan_core.inference.translate import SamplingOptions, read_chunk, require_translator
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
@@ -40,17 +40,17 @@ def picture(tmp_path: Path) -> Path:
 
 
 def test_a_sound_becomes_a_picture(trained: Trained, sound: Path, tmp_path: Path) -> None:
-    made = generate_file(trained, sound, tmp_path / "made", Choices())
+    made = generate_file(trained, sound, tmp_path / "made", SamplingOptions())
     assert made.outputs == (tmp_path / "made" / "tone.png",)
     assert made.route == "pictures"
-    with Image.open(made.outputs[0]) as opened:
-        assert (opened.size, opened.mode) == ((32, 32), "RGB")
+    with Image.open(made.outputs[0]) as open_input:
+        assert (open_input.size, open_input.mode) == ((32, 32), "RGB")
 
 
 def test_a_picture_becomes_half_a_second_of_sound_and_its_spectrogram(
     trained: Trained, picture: Path, tmp_path: Path
 ) -> None:
-    made = generate_file(trained, picture, tmp_path / "made", Choices())
+    made = generate_file(trained, picture, tmp_path / "made", SamplingOptions())
     assert [path.name for path in made.outputs] == ["player.wav", "player.lms.png", "player.lms.npy"]
     waveform, rate = soundfile.read(made.outputs[0])
     assert (len(waveform), rate) == (22_050, 44_100)
@@ -59,13 +59,13 @@ def test_a_picture_becomes_half_a_second_of_sound_and_its_spectrogram(
         assert drawn.size == (44 * 3, 128 * 3)
     levels = np.load(made.outputs[2])
     assert levels.shape == (128, 44)
-    assert SETTINGS.min_db <= levels.min() <= levels.max() <= SETTINGS.max_db
+    assert SETTINGS.min_level <= levels.min() <= levels.max() <= SETTINGS.max_level
 
 
 def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, tmp_path: Path) -> None:
     def made(folder: str, seed: int) -> list[bytes]:
-        choices = Choices(samples=3, seed=seed)
-        return [path.read_bytes() for path in generate_file(trained, sound, tmp_path / folder, choices).outputs]
+        sampling = SamplingOptions(samples=3, seed=seed)
+        return [path.read_bytes() for path in generate_file(trained, sound, tmp_path / folder, sampling).outputs]
 
     first = made("one", 5)
     assert len(set(first)) == 3
@@ -74,26 +74,26 @@ def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, t
 
 
 def test_sample_i_of_a_seed_is_the_first_of_seed_plus_i(trained: Trained, picture: Path, tmp_path: Path) -> None:
-    among = generate_file(trained, picture, tmp_path / "among", Choices(seed=3, samples=3)).outputs
-    alone = generate_file(trained, picture, tmp_path / "alone", Choices(seed=5)).outputs
+    among = generate_file(trained, picture, tmp_path / "among", SamplingOptions(seed=3, samples=3)).outputs
+    exclusive_lock = generate_file(trained, picture, tmp_path / "alone", SamplingOptions(seed=5)).outputs
     suffixes = (".wav", ".lms.png", ".lms.npy")
     assert [path.name for path in among] == [f"player-{i}{s}" for i in (1, 2, 3) for s in suffixes]
-    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in among[6:]]
+    assert [path.read_bytes() for path in exclusive_lock] == [path.read_bytes() for path in among[6:]]
 
 
 def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, tmp_path: Path) -> None:
     target = tmp_path / "mine.png"
     target.write_bytes(b"precious")
-    assert generate_file(trained, sound, target, Choices()).skipped
+    assert generate_file(trained, sound, target, SamplingOptions()).skipped
     assert target.read_bytes() == b"precious"
-    assert not generate_file(trained, sound, target, form=Form(overwrite=True)).skipped
+    assert not generate_file(trained, sound, target, output=OutputOptions(overwrite=True)).skipped
     assert target.read_bytes().startswith(b"\x89PNG")
 
 
 def test_only_missing_results_are_made(trained: Trained, picture: Path, tmp_path: Path) -> None:
     (tmp_path / "made").mkdir()
     (tmp_path / "made" / "player-2.wav").write_bytes(b"precious")
-    made = generate_file(trained, picture, tmp_path / "made", Choices(samples=2))
+    made = generate_file(trained, picture, tmp_path / "made", SamplingOptions(samples=2))
     assert not made.skipped
     assert len(made.outputs) == 6
     assert all(path.exists() for path in made.outputs)
@@ -103,7 +103,7 @@ def test_only_missing_results_are_made(trained: Trained, picture: Path, tmp_path
 def test_a_name_that_does_not_fit_is_refused(trained: Trained, sound: Path, picture: Path, tmp_path: Path) -> None:
     for source, out in ((picture, "made.png"), (sound, "made.wav")):
         with pytest.raises(MediaError, match="cannot become"):
-            generate_file(trained, source, tmp_path / out, Choices())
+            generate_file(trained, source, tmp_path / out, SamplingOptions())
         assert not (tmp_path / out).exists()
 
 
@@ -133,29 +133,33 @@ def test_listening_past_the_end_is_refused(sound: Path) -> None:
 def test_inputs_that_cannot_be_read_are_named(trained: Trained, tmp_path: Path, name: str) -> None:
     (tmp_path / "notes.txt").write_text("do re mi")
     with pytest.raises(MediaError, match=name):
-        generate_file(trained, tmp_path / name, tmp_path / "made", Choices())
+        generate_file(trained, tmp_path / name, tmp_path / "made", SamplingOptions())
     assert not (tmp_path / "made").exists()
 
 
 def test_a_classifier_cannot_generate(tiny_run: Path) -> None:
     with pytest.raises(CheckpointError, match="generates nothing"):
-        translator(load_classifier(tiny_run, CPU))
+        require_translator(load_classifier(tiny_run, CPU))
 
 
 def test_a_picture_becomes_sound_of_any_length(trained: Trained, picture: Path, tmp_path: Path) -> None:
     for seconds, frames in ((0.2, 18), (1.7, 147)):
-        form = Form(seconds=seconds, overwrite=True, format="flac")
-        made = generate_file(trained, picture, tmp_path / "made", Choices(), form)
+        output = OutputOptions(seconds=seconds, overwrite=True, format="flac")
+        made = generate_file(trained, picture, tmp_path / "made", SamplingOptions(), output)
         waveform, rate = soundfile.read(made.outputs[0])
         assert (made.outputs[0].suffix, len(waveform), rate) == (".flac", round(seconds * 44_100), 44_100)
         assert np.load(made.outputs[2]).shape == (128, frames)
 
 
 def test_a_sheet_holds_all_samples(trained: Trained, sound: Path, tmp_path: Path) -> None:
-    apart = generate_file(trained, sound, tmp_path / "apart", Choices(samples=3), Form(size=48)).outputs
-    (sheet,) = generate_file(trained, sound, tmp_path / "one", Choices(samples=3), Form(size=48, grid=True)).outputs
-    with Image.open(sheet) as opened:
-        whole = np.asarray(opened)
+    apart = generate_file(
+        trained, sound, tmp_path / "apart", SamplingOptions(samples=3), OutputOptions(size=48)
+    ).outputs
+    (sheet,) = generate_file(
+        trained, sound, tmp_path / "one", SamplingOptions(samples=3), OutputOptions(size=48, grid=True)
+    ).outputs
+    with Image.open(sheet) as open_input:
+        whole = np.asarray(open_input)
     for path, (top, left) in zip(apart, ((4, 4), (4, 56), (56, 4)), strict=True):
         with Image.open(path) as one:
             assert np.array_equal(np.asarray(one), whole[top : top + 48, left : left + 48])
@@ -166,15 +170,17 @@ def test_many_inputs_give_what_each_gives_alone(trained: Trained, tmp_path: Path
         tone = 0.4 * np.sin(2 * np.pi * (200 + 60 * number) * np.arange(30_000) / 44_100)
         soundfile.write(tmp_path / f"{number:02d}.wav", tone, 44_100)
     (tmp_path / "07.wav").write_text("not a sound")
-    tasks = plan(expand([str(tmp_path)]), tmp_path / "made", Form(), Choices(seed=2))
-    results = list(make_all(trained, tasks, Choices(seed=2), Form()))
+    tasks = plan(expand([str(tmp_path)]), tmp_path / "made", OutputOptions(), SamplingOptions(seed=2))
+    results = list(make_all(trained, tasks, SamplingOptions(seed=2), OutputOptions()))
     assert [result.input.stem for result in results] == [f"{number:02d}" for number in range(20)]
     assert [result.input.stem for result in results if result.error] == ["07"]
     assert "07.wav" in results[7].error
     assert not any((tmp_path / "made").glob("07*"))
     for number in (0, 6, 8, 19):
-        (alone,) = generate_file(trained, tmp_path / f"{number:02d}.wav", tmp_path / "alone", Choices(seed=2)).outputs
-        with Image.open(alone) as one, Image.open(results[number].outputs[0]) as among:
+        (exclusive_lock,) = generate_file(
+            trained, tmp_path / f"{number:02d}.wav", tmp_path / "alone", SamplingOptions(seed=2)
+        ).outputs
+        with Image.open(exclusive_lock) as one, Image.open(results[number].outputs[0]) as among:
             assert np.abs(np.asarray(one).astype(int) - np.asarray(among)).max() <= 1
 
 
@@ -183,8 +189,8 @@ def test_a_run_that_was_stopped_goes_on(trained: Trained, tmp_path: Path) -> Non
         soundfile.write(tmp_path / f"{number:02d}.wav", 0.3 * np.sin(np.arange(30_000) / (9 + number)), 44_100)
 
     def run(stop_after: int | None = None) -> list[bool]:
-        tasks = plan(expand([str(tmp_path)], tmp_path / "made"), tmp_path / "made", Form(), Choices())
-        results = make_all(trained, tasks, Choices(), Form())
+        tasks = plan(expand([str(tmp_path)], tmp_path / "made"), tmp_path / "made", OutputOptions(), SamplingOptions())
+        results = make_all(trained, tasks, SamplingOptions(), OutputOptions())
         skipped = [result.skipped for result, _ in zip(results, range(stop_after or 99), strict=False)]
         results.close()
         return skipped
@@ -202,15 +208,15 @@ def test_what_is_skipped_is_not_read(
     trained: Trained, sound: Path, picture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def run() -> list[bool]:
-        tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", Form(), Choices())
-        return [result.skipped for result in make_all(trained, tasks, Choices(), Form())]
+        tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", OutputOptions(), SamplingOptions())
+        return [result.skipped for result in make_all(trained, tasks, SamplingOptions(), OutputOptions())]
 
     read: list[Path] = []
     really_read = clips.read
 
-    def noting(trained: Trained, task: Task, choices: Choices) -> Tensor:
+    def noting(trained: Trained, task: Task, sampling: SamplingOptions) -> Tensor:
         read.append(task.source)
-        return really_read(trained, task, choices)
+        return really_read(trained, task, sampling)
 
     monkeypatch.setattr(clips, "read", noting)
     assert run() == [False, False]
@@ -219,7 +225,7 @@ def test_what_is_skipped_is_not_read(
 
 
 def test_the_classifier_guesses(trained: Trained, tiny_run: Path, sound: Path, picture: Path, tmp_path: Path) -> None:
-    tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", Form(), Choices())
+    tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", OutputOptions(), SamplingOptions())
     for classifier in (load_classifier(tiny_run, CPU), None):
-        for result in make_all(trained, tasks, Choices(), Form(overwrite=True), classifier):
+        for result in make_all(trained, tasks, SamplingOptions(), OutputOptions(overwrite=True), classifier):
             assert (result.guess in trained.about.classes) == (classifier is not None)

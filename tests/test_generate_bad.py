@@ -12,9 +12,9 @@ import torch
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import load_checkpoint
-from cmcgan_core.inference.generate import Form, make_all, plan
+from cmcgan_core.inference.generate import OutputOptions, make_all, plan
 from cmcgan_core.inference.inputs import Input
-from cmcgan_core.inference.translate import Choices
+from cmcgan_core.inference.translate import SamplingOptions
 
 
 def cut(path: Path, keep: float) -> None:
@@ -80,8 +80,8 @@ def test_a_bad_input_is_named_and_the_good_one_is_made(tiny_run: Path, tmp_path:
     make(tmp_path / name)
     write_wav(tmp_path / "good.wav", tone(0.6))
     inputs = [Input(tmp_path / one, Path(one)) for one in (name, "good.wav")]
-    tasks = plan(inputs, tmp_path / "made", Form(), Choices())
-    bad, good = make_all(trained, tasks, Choices(), Form())
+    tasks = plan(inputs, tmp_path / "made", OutputOptions(), SamplingOptions())
+    bad, good = make_all(trained, tasks, SamplingOptions(), OutputOptions())
     assert str(tmp_path / name) in bad.error
     assert reason in bad.error
     assert (bad.outputs, good.error) == ((), "")

@@ -11,9 +11,9 @@ from PIL import Image
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import MediaError
-from cmcgan_core.inference.generate import Form, generate_file
-from cmcgan_core.inference.generate.latent_walk import Drift
-from cmcgan_core.inference.translate import Choices, translator
+from cmcgan_core.inference.generate import OutputOptions, generate_file
+from cmcgan_core.inference.generate.latent_walk import LatentWalk
+from cmcgan_core.inference.translate import SamplingOptions, require_translator
 from cmcgan_core.media import film
 from cmcgan_core.media.files import read_sound, read_video
 
@@ -42,7 +42,7 @@ def pictures(path: Path, hop: float = 0.1) -> list[NDArray[np.uint8]]:
 
 
 def test_a_film_follows_the_sound_and_keeps_it(trained: Trained, song: Path, tmp_path: Path) -> None:
-    made = generate_file(trained, song, tmp_path, form=Form(format="mp4"))
+    made = generate_file(trained, song, tmp_path, output=OutputOptions(format="mp4"))
     assert (made.route, made.outputs) == ("film", (tmp_path / "song.mp4",))
     shown, heard = track(made.outputs[0], "picture"), track(made.outputs[0], "sound")
     assert (shown.codec, shown.size, shown.frames) == ("h264", (256, 256), 30)
@@ -55,12 +55,14 @@ def test_a_film_follows_the_sound_and_keeps_it(trained: Trained, song: Path, tmp
 def test_pictures_are_those_of_the_half_seconds_that_begin_with_them(
     trained: Trained, song: Path, tmp_path: Path
 ) -> None:
-    (folder,) = generate_file(trained, song, tmp_path, form=Form(format="png-sequence", fps=4, size=32)).outputs
+    (folder,) = generate_file(
+        trained, song, tmp_path, output=OutputOptions(format="png-sequence", fps=4, size=32)
+    ).outputs
     frames = sorted(folder.iterdir())
     assert len(frames) == 12
     for number in (0, 5, 9):
         (still,) = generate_file(
-            trained, song, tmp_path / f"{number}.png", Choices(at=number / 4), Form(size=32)
+            trained, song, tmp_path / f"{number}.png", SamplingOptions(at=number / 4), OutputOptions(size=32)
         ).outputs
         with Image.open(still) as one, Image.open(frames[number]) as other:
             assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
@@ -70,8 +72,8 @@ def test_held_latents_do_not_flicker_and_drifting_ones_move(trained: Trained, tm
     steady = write_wav(tmp_path / "steady.wav", tone(2, 500))
 
     def steps(drift: float) -> list[float]:
-        form = Form(format="png-sequence", drift=drift, overwrite=True, fps=5)
-        (folder,) = generate_file(trained, steady, tmp_path / "made", form=form).outputs
+        output = OutputOptions(format="png-sequence", drift=drift, overwrite=True, fps=5)
+        (folder,) = generate_file(trained, steady, tmp_path / "made", output=output).outputs
         shown = [np.asarray(Image.open(path)).astype(float) for path in sorted(folder.iterdir())]
         return [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(shown)]
 
@@ -81,10 +83,10 @@ def test_held_latents_do_not_flicker_and_drifting_ones_move(trained: Trained, tm
 
 
 def test_a_drift_passes_through_draws_that_are_as_long_as_they_should_be(trained: Trained) -> None:
-    network = translator(trained)
+    network = require_translator(trained)
     network.latent, before = 4000, network.latent
     try:
-        drift = Drift(network, torch.Generator().manual_seed(3), 1, 2.0)
+        drift = LatentWalk(network, torch.Generator().manual_seed(3), 1, 2.0)
         times = [0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 9.9]
         z = torch.cat([drift.at(times[:3]), drift.at(times[3:])], dim=1)[0]
         still = network.draw(1, torch.Generator().manual_seed(3), 1)[0]
@@ -97,9 +99,9 @@ def test_a_drift_passes_through_draws_that_are_as_long_as_they_should_be(trained
 
 
 def test_a_gif_and_other_containers_are_written(trained: Trained, song: Path, tmp_path: Path) -> None:
-    (gif,) = generate_file(trained, song, tmp_path / "song.gif", form=Form(fps=5)).outputs
-    with Image.open(gif) as opened:
-        assert (opened.size, getattr(opened, "n_frames", 1)) == ((256, 256), 15)
+    (gif,) = generate_file(trained, song, tmp_path / "song.gif", output=OutputOptions(fps=5)).outputs
+    with Image.open(gif) as open_input:
+        assert (open_input.size, getattr(open_input, "n_frames", 1)) == ((256, 256), 15)
     (mkv,) = generate_file(trained, song, tmp_path / "song.mkv").outputs
     assert {one.kind for one in film.probe(mkv)} == {"picture", "sound"}
 
@@ -124,7 +126,7 @@ def test_damaged_pictures_are_made_from_the_sound_and_the_others_are_kept(traine
     bright[8:24, 8:40] = (200, 180, 90)
     frames = [bright] * 10 + [plain((0, 0, 0))] * 5 + [bright] * 10
     source = write_video(tmp_path / "dropouts.mp4", frames, sound=tone(2.5, 600))
-    made = generate_file(trained, source, tmp_path, form=Form(repair=True))
+    made = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))
     assert made.outputs == (tmp_path / "dropouts.repaired.mp4",)
     (stretch,) = made.repaired
     assert (stretch.frames, stretch.reason) == (5, "black")
@@ -140,7 +142,7 @@ def test_damaged_pictures_are_made_from_the_sound_and_the_others_are_kept(traine
 def test_a_film_without_damage_is_left_alone(trained: Trained, tmp_path: Path) -> None:
     grain = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
     source = write_video(tmp_path / "good.mp4", [grain] * 8, sound=tone(0.8))
-    made = generate_file(trained, source, tmp_path, form=Form(repair=True))
+    made = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))
     assert (made.outputs, made.repaired) == ((), ())
     assert [path.name for path in tmp_path.iterdir()] == ["good.mp4"]
 

@@ -5,9 +5,9 @@ import pytest
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.inference.generate import Form, Task, plan
+from cmcgan_core.inference.generate import OutputOptions, Task, plan
 from cmcgan_core.inference.inputs import Input, expand
-from cmcgan_core.inference.translate import Choices
+from cmcgan_core.inference.translate import SamplingOptions
 
 OUT = Path("made")
 
@@ -29,13 +29,13 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def planned(media: Path, name: str, form: Form | None = None, **choices: float) -> Task:
-    (task,) = plan([Input(media / name, Path(name))], OUT, form or Form(), Choices(**choices))  # type: ignore[arg-type]
+def planned(media: Path, name: str, output: OutputOptions | None = None, **sampling: float) -> Task:
+    (task,) = plan([Input(media / name, Path(name))], OUT, output or OutputOptions(), SamplingOptions(**sampling))  # type: ignore[arg-type]
     return task
 
 
-def made_of(media: Path, name: str, form: Form | None = None, **choices: float) -> list[str]:
-    task = planned(media, name, form, **choices)
+def made_of(media: Path, name: str, output: OutputOptions | None = None, **sampling: float) -> list[str]:
+    task = planned(media, name, output, **sampling)
     assert not task.error
     return [path.relative_to(OUT).as_posix() for path in task.paths]
 
@@ -50,29 +50,29 @@ def test_what_is_missing_decides_what_is_made(media: Path) -> None:
 
 
 def test_a_direction_may_be_forced(media: Path) -> None:
-    assert made_of(media, "both.mp4", Form(to="visual")) == ["both.png"]
-    assert made_of(media, "both.mp4", Form(to="audio")) == ["both.soundtrack.mp4"]
-    assert made_of(media, "both.mp4", Form(repair=True)) == ["both.repaired.mp4"]
+    assert made_of(media, "both.mp4", OutputOptions(to="visual")) == ["both.png"]
+    assert made_of(media, "both.mp4", OutputOptions(to="audio")) == ["both.soundtrack.mp4"]
+    assert made_of(media, "both.mp4", OutputOptions(repair=True)) == ["both.repaired.mp4"]
 
 
 def test_formats_may_be_asked_for(media: Path) -> None:
-    assert made_of(media, "long.wav", Form(format="png")) == ["long.png"]
-    assert made_of(media, "short.wav", Form(format="gif")) == ["short.gif"]
-    assert made_of(media, "short.wav", Form(format="png-sequence")) == ["short.frames"]
-    assert made_of(media, "player.jpg", Form(format="flac"))[0] == "player.flac"
-    assert made_of(media, "silent.mp4", Form(format="mkv")) == ["silent.soundtrack.mkv"]
+    assert made_of(media, "long.wav", OutputOptions(format="png")) == ["long.png"]
+    assert made_of(media, "short.wav", OutputOptions(format="gif")) == ["short.gif"]
+    assert made_of(media, "short.wav", OutputOptions(format="png-sequence")) == ["short.frames"]
+    assert made_of(media, "player.jpg", OutputOptions(format="flac"))[0] == "player.flac"
+    assert made_of(media, "silent.mp4", OutputOptions(format="mkv")) == ["silent.soundtrack.mkv"]
 
 
 def test_samples_are_numbered_or_on_one_sheet(media: Path) -> None:
     assert made_of(media, "long.wav", samples=2) == ["long-1.png", "long-2.png"]
-    assert made_of(media, "short.wav", Form(grid=True), samples=9) == ["short.png"]
+    assert made_of(media, "short.wav", OutputOptions(grid=True), samples=9) == ["short.png"]
     assert len(made_of(media, "player.jpg", samples=2)) == 6
     assert made_of(media, "long.wav", at=3.0) == ["long.png"]
 
 
 def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
     def named(source: str, out: str) -> Task:
-        return plan([Input(media / source, Path(source))], Path(out), Form(), Choices())[0]
+        return plan([Input(media / source, Path(source))], Path(out), OutputOptions(), SamplingOptions())[0]
 
     assert named("short.wav", "made/film.mkv").paths == (Path("made/film.mkv"),)
     assert named("short.wav", "made/film.mkv").route == "film"
@@ -82,33 +82,41 @@ def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
         with pytest.raises(ConfigError, match="unknown format"):
             named("short.wav", wrong)
     with pytest.raises(ConfigError, match="does not fit the name"):
-        plan([Input(media / "short.wav", Path("short.wav"))], Path("x.png"), Form(format="gif"), Choices())
+        plan(
+            [Input(media / "short.wav", Path("short.wav"))],
+            Path("x.png"),
+            OutputOptions(format="gif"),
+            SamplingOptions(),
+        )
     with pytest.raises(ConfigError, match="name of one result"):
         plan(
-            [Input(Path("a.wav"), Path("a.wav")), Input(Path("b.wav"), Path("b.wav"))], Path("x.png"), Form(), Choices()
+            [Input(Path("a.wav"), Path("a.wav")), Input(Path("b.wav"), Path("b.wav"))],
+            Path("x.png"),
+            OutputOptions(),
+            SamplingOptions(),
         )
 
 
 @pytest.mark.parametrize(
     ("name", "form", "message"),
     [
-        ("notes.txt", Form(), "neither a sound, a picture nor a video"),
-        ("broken.mp4", Form(), "cannot be decoded"),
-        ("missing.mp4", Form(), "no such file"),
-        ("both.mp4", Form(), "has both sound and pictures; ask for --to visual, --to audio or --repair"),
-        ("short.wav", Form(to="audio"), "is a sound already"),
-        ("player.jpg", Form(to="visual"), "is a picture already"),
-        ("silent.mp4", Form(to="visual"), "has no sound"),
-        ("heard.mp4", Form(to="audio"), "has no pictures"),
-        ("silent.mp4", Form(repair=True), "has no sound"),
-        ("short.wav", Form(repair=True), "is no video"),
-        ("player.jpg", Form(format="mp4"), "cannot become mp4; it becomes wav, flac"),
-        ("short.wav", Form(format="wav"), "cannot become wav; it becomes png"),
-        ("silent.mp4", Form(grid=True), "becomes one film"),
+        ("notes.txt", OutputOptions(), "neither a sound, a picture nor a video"),
+        ("broken.mp4", OutputOptions(), "cannot be decoded"),
+        ("missing.mp4", OutputOptions(), "no such file"),
+        ("both.mp4", OutputOptions(), "has both sound and pictures; ask for --to visual, --to audio or --repair"),
+        ("short.wav", OutputOptions(to="audio"), "is a sound already"),
+        ("player.jpg", OutputOptions(to="visual"), "is a picture already"),
+        ("silent.mp4", OutputOptions(to="visual"), "has no sound"),
+        ("heard.mp4", OutputOptions(to="audio"), "has no pictures"),
+        ("silent.mp4", OutputOptions(repair=True), "has no sound"),
+        ("short.wav", OutputOptions(repair=True), "is no video"),
+        ("player.jpg", OutputOptions(format="mp4"), "cannot become mp4; it becomes wav, flac"),
+        ("short.wav", OutputOptions(format="wav"), "cannot become wav; it becomes png"),
+        ("silent.mp4", OutputOptions(grid=True), "becomes one film"),
     ],
 )
-def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, form: Form, message: str) -> None:
-    task = planned(media, name, form)
+def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, output: OutputOptions, message: str) -> None:
+    task = planned(media, name, output)
     assert task.route is None
     assert task.paths == ()
     assert str(media / name) in task.error
@@ -118,22 +126,22 @@ def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, form: F
 @pytest.mark.parametrize(
     ("form", "choices"),
     [
-        (Form(repair=True, to="audio"), Choices()),
-        (Form(repair=True), Choices(samples=2)),
-        (Form(format="mp4"), Choices(at=1.0)),
-        (Form(format="gif", grid=True), Choices()),
-        (Form(format="bmpx"), Choices()),
+        (OutputOptions(repair=True, to="audio"), SamplingOptions()),
+        (OutputOptions(repair=True), SamplingOptions(samples=2)),
+        (OutputOptions(format="mp4"), SamplingOptions(at=1.0)),
+        (OutputOptions(format="gif", grid=True), SamplingOptions()),
+        (OutputOptions(format="bmpx"), SamplingOptions()),
     ],
 )
-def test_choices_that_do_not_go_together_are_refused(form: Form, choices: Choices) -> None:
+def test_choices_that_do_not_go_together_are_refused(output: OutputOptions, sampling: SamplingOptions) -> None:
     with pytest.raises(ConfigError):
-        plan([], OUT, form, choices)
+        plan([], OUT, output, sampling)
 
 
 def test_the_structure_of_a_folder_is_kept(tmp_path: Path) -> None:
     for name in ("a/x.wav", "a/b/x.wav"):
         write_wav(tmp_path / name, tone(0.6))
-    tasks = plan(expand([str(tmp_path)]), OUT, Form(), Choices())
+    tasks = plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions())
     assert [task.paths for task in tasks] == [(OUT / "a/b/x.png",), (OUT / "a/x.png",)]
 
 
@@ -142,11 +150,11 @@ def test_names_never_collide(tmp_path: Path) -> None:
         write_wav(tmp_path / name, tone(0.6)) if name.endswith("wav") else (tmp_path / name).write_bytes(
             (tmp_path / "x.wav").read_bytes()
         )
-    made = [task.paths[0].name for task in plan(expand([str(tmp_path)]), OUT, Form(), Choices())]
+    made = [task.paths[0].name for task in plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions())]
     assert made == ["X.aiff.png", "x.flac.png", "x.wav.png", "y.png", "z-1.png", "z.png"]
-    numbered = plan(expand([f"{tmp_path}/z*.wav"]), OUT, Form(), Choices(samples=2))
+    numbered = plan(expand([f"{tmp_path}/z*.wav"]), OUT, OutputOptions(), SamplingOptions(samples=2))
     assert len({path for task in numbered for path in task.paths}) == 4
-    once, again = (plan(expand([str(tmp_path)]), OUT, Form(), Choices()) for _ in range(2))
+    once, again = (plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions()) for _ in range(2))
     assert once == again
 
 
@@ -155,5 +163,5 @@ def test_an_input_is_never_replaced(tmp_path: Path) -> None:
     write_jpg(tmp_path / "same.png", plain((1, 2, 3)))
     inputs = [Input(tmp_path / name, Path(name)) for name in ("same.wav", "same.png")]
     with pytest.raises(ConfigError, match="which is an input"):
-        plan(inputs, tmp_path, Form(), Choices())
-    assert len(plan(inputs, tmp_path / "elsewhere", Form(), Choices())) == 2
+        plan(inputs, tmp_path, OutputOptions(), SamplingOptions())
+    assert len(plan(inputs, tmp_path / "elsewhere", OutputOptions(), SamplingOptions())) == 2

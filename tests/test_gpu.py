@@ -11,7 +11,7 @@ from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.experiments.study import load_study, run_study
-from cmcgan_core.inference.translate import translator
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.training.train import train_run
 
 pytestmark = pytest.mark.gpu
@@ -39,10 +39,10 @@ def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -
     for device in (CPU, CUDA):
         trained = load_checkpoint(tiny_run / "last.safetensors", device)
         batch = next(in_order(PairDataset(prepared, "test"), trained.about.config.network, 4, device))
-        generator = torch.Generator().manual_seed(0)
+        rng = torch.Generator().manual_seed(0)
         with torch.inference_mode():
-            network = translator(trained)
-            made.append(network.translate("a2v", batch.audio, network.draw(len(batch.audio), generator)).cpu())
+            network = require_translator(trained)
+            made.append(network.translate("a2v", batch.audio, network.draw(len(batch.audio), rng)).cpu())
     torch.testing.assert_close(made[0], made[1], atol=1e-3, rtol=1e-3)
 
 
@@ -50,7 +50,7 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
     pytest.importorskip("av")
     from media_fixtures import plain, tone, write_video, write_wav
 
-    from cmcgan_core.inference.generate import Form, generate_file
+    from cmcgan_core.inference.generate import OutputOptions, generate_file
     from cmcgan_core.media import film
 
     sources = [
@@ -60,7 +60,7 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
     for device in (CPU, CUDA):
         trained = load_checkpoint(tiny_run / "last.safetensors", device)
         for source in sources:
-            form = Form(format="mkv")
+            form = OutputOptions(format="mkv")
             assert generate_file(trained, source, tmp_path / device.type, form=form).outputs[0].exists()
     for name in ("song.mkv", "silent.soundtrack.mkv"):
         cpu, cuda = (film.probe(tmp_path / device.type / name) for device in (CPU, CUDA))
@@ -73,7 +73,7 @@ def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path)
     last = tmp_path / "run" / "last.safetensors"
     trained = load_checkpoint(last, CPU)
     assert trained.about == read_about(last)
-    assert all(p.device == CPU for p in trained.inference.parameters())
+    assert all(p.device == CPU for p in trained.network.parameters())
 
 
 def test_a_study_is_planned_and_judged_on_cuda(prepared: Path, tmp_path: Path) -> None:

@@ -197,13 +197,13 @@ def test_preferences_count_for_both_sides(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_formula_for_raters_gives_the_power_that_it_promises() -> None:
-    first, second, items, spread = 0.714, 0.554, 10, 0.15
-    raters = raters_needed(first - second, difference_deviation(first, second, items, spread))
+    first, second, items, diversity = 0.714, 0.554, 10, 0.15
+    raters = raters_needed(first - second, difference_deviation(first, second, items, diversity))
     assert raters is not None
     rng = np.random.default_rng(0)
     found = 0
     for _ in range(300):
-        rates = np.clip(rng.normal((first, second), spread, size=(raters, 2)), 0, 1)
+        rates = np.clip(rng.normal((first, second), diversity, size=(raters, 2)), 0, 1)
         differences = rng.binomial(items, rates).astype(float) @ np.array([1.0, -1.0]) / items
         found += sign_flip_test(differences) < 0.05
     assert 0.70 <= found / 300 <= 0.90

@@ -15,7 +15,7 @@ from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.inference.translate import Choices, picture_to_sounds, sound_to_pictures
+from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, sound_to_pictures
 from cmcgan_core.training.train import train_run
 
 PITCHES = {"drum": 110, "piano": 880}
@@ -90,7 +90,7 @@ def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) 
     }
     assert all(pair.sound_file.split("/")[-2] == pair.picture_file.split("/")[-2] for pair in dataset.pairs)
     stored = dataset.read([0])
-    assert stored.levels.shape == (1, dataset.settings.n_mels, 44)
+    assert stored.levels.shape == (1, dataset.settings.bins, 44)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -101,14 +101,14 @@ def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name
     assert train_run(config, data, out).finished
     trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
     found = evaluate(out, data, latents=1, thorough=False)
-    directions = trained.inference.directions
+    directions = trained.network.directions
     assert found.table1.keys() == {{"a2v": "S2I", "v2a": "I2S"}[direction] for direction in directions}
     if "a2v" in directions:
         side = config.network.picture_size
-        assert sound_to_pictures(trained, torch.zeros(22_050), Choices()).shape == (1, side, side, 3)
+        assert sound_to_pictures(trained, torch.zeros(22_050), SamplingOptions()).shape == (1, side, side, 3)
     if "v2a" in directions:
-        waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), Choices(samples=2))
+        waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), SamplingOptions(samples=2))
         assert waveforms.shape == (2, 22_050)
-        assert levels.shape == (2, trained.about.settings.n_mels, 44)
+        assert levels.shape == (2, trained.about.settings.bins, 44)
         decibels = found.quality["I2S"]["1"].log_spectral_distance
         assert (decibels is None) == (representation == "mfcc")

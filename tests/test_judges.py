@@ -19,9 +19,9 @@ def test_every_preset_has_a_second_judge_of_another_architecture(preset: str) ->
     judge = load_config(preset).judge
     first, second = load_config(judge), load_config(judge + SECOND)
     assert first.network.encoder != second.network.encoder
-    assert (first.network.picture_size, first.network.lms_frames) == (
+    assert (first.network.picture_size, first.network.frames) == (
         second.network.picture_size,
-        second.network.lms_frames,
+        second.network.frames,
     )
 
 
@@ -36,6 +36,6 @@ def test_a_judge_sees_maps_of_any_size(prepared: Path) -> None:
     trained = load_checkpoint(train_classifier(prepared, "v", "judge-tiny" + SECOND, seed=1), torch.device("cpu"))
     judge, dataset = Judge(trained), PairDataset(prepared, "test")
     batch = next(in_order(dataset, NetworkConfig(picture_size=128), 12, torch.device("cpu")))
-    codes, seen = judge.look(visual=batch.visual)
+    codes, seen = judge.predict(visual=batch.visual)
     assert codes.shape == (12, 64)
     assert seen.tolist() == batch.label.tolist()

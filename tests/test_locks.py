@@ -4,7 +4,7 @@ from pathlib import Path
 
 from cmcgan_core.evaluation.judges import one_trainer
 from cmcgan_core.progress import Progress, silent
-from cmcgan_core.utils.files import alone
+from cmcgan_core.utils.files import exclusive_lock
 
 #: Holds a lock until its standard input ends.
 HOLDING = """
@@ -32,12 +32,12 @@ def test_a_lock_is_waited_for_and_the_waiting_is_told_of(tmp_path: Path) -> None
         told.append((progress.stage, process.poll()))
         process.communicate("")
 
-    with alone(tmp_path / "lock", release):
+    with exclusive_lock(tmp_path / "lock", release):
         assert process.returncode == 0
     ((stage, running),) = told
     assert str(tmp_path / "lock") in stage
     assert running is None
-    with alone(tmp_path / "lock", release):
+    with exclusive_lock(tmp_path / "lock", release):
         assert len(told) == 1
 
 

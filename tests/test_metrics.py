@@ -11,13 +11,13 @@ from cmcgan_core.evaluation.metrics import (
     balanced_accuracy,
     bootstrap_interval,
     confusion_matrix,
+    diversity,
     frechet_distance,
     high_frequency_energy,
     kernel_distance,
     l1_distance,
     log_spectral_distance,
     retrieval,
-    spread,
     ssim,
     within_class_correlation,
 )
@@ -141,7 +141,7 @@ def test_ssim_by_hand() -> None:
 
 
 def test_log_spectral_distance_by_hand() -> None:
-    settings = FeatureSettings(min_db=-80, max_db=30)  # 1 is 55 dB
+    settings = FeatureSettings(min_level=-80, max_level=30)  # 1 is 55 dB
     real = torch.zeros(1, 1, 2, 2)
     generated = torch.tensor([[0.2, 0.0], [0.2, 0.0]])[None, None]  # 11 dB off in the first frame only
     assert log_spectral_distance(generated, real, settings).item() == pytest.approx(11 / 2)
@@ -151,7 +151,7 @@ def test_log_spectral_distance_by_hand() -> None:
 
 def test_spread_by_hand() -> None:
     # Standard deviations of 0, 2 and of 1, 1: sqrt(2) and 0.
-    assert spread(torch.tensor([[0.0, 1.0], [2.0, 1.0]])) == pytest.approx(math.sqrt(2) / 2)
+    assert diversity(torch.tensor([[0.0, 1.0], [2.0, 1.0]])) == pytest.approx(math.sqrt(2) / 2)
 
 
 def test_within_class_correlation_is_not_what_the_class_tells() -> None:

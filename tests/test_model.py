@@ -18,9 +18,9 @@ from cmcgan_core.checkpoint import BOX
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.inference import model as module
 from cmcgan_core.inference.classify import classify_files
-from cmcgan_core.inference.generate import Form, generate_file
+from cmcgan_core.inference.generate import OutputOptions, generate_file
 from cmcgan_core.inference.model import Model, load
-from cmcgan_core.inference.translate import Choices
+from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.media import film
 from cmcgan_core.media.files import read_picture, read_sound, write_sound
 
@@ -76,7 +76,7 @@ def test_public_names_are_what_they_are_called_even_after_their_modules_are_impo
 
 
 def test_pictures_are_those_of_the_command(model: Model, song: Path, tmp_path: Path) -> None:
-    generate_file(model.trained, song, tmp_path / "made", Choices(samples=2, seed=3))
+    generate_file(model.trained, song, tmp_path / "made", SamplingOptions(samples=2, seed=3))
     for number, picture in enumerate(model.sound_to_pictures(song, 2, seed=3)):
         assert (np.asarray(picture) == read_picture(tmp_path / "made" / f"song-{number + 1}.png")).all()
         assert picture == model.sound_to_picture(str(song), seed=3 + number)
@@ -93,7 +93,7 @@ def test_a_sound_in_memory_is_heard_like_its_file(model: Model, tmp_path: Path) 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.2])
 def test_sounds_are_those_of_the_command(model: Model, player: Path, tmp_path: Path, seconds: float) -> None:
-    generate_file(model.trained, player, tmp_path / "made", Choices(seed=2), Form(seconds=seconds))
+    generate_file(model.trained, player, tmp_path / "made", SamplingOptions(seed=2), OutputOptions(seconds=seconds))
     waveform = model.picture_to_sound(Image.open(player), seconds, seed=2)
     assert (waveform.dtype, len(waveform)) == (np.float32, round(seconds * model.sample_rate))
     written = read_sound(tmp_path / "made" / "player.wav", model.sample_rate)
@@ -154,7 +154,7 @@ def test_a_repair_says_what_was_damaged(model: Model, tmp_path: Path) -> None:
 def test_it_classifies_as_the_command_does(model: Model, song: Path, player: Path) -> None:
     def of_files(sound: Path | None, picture: Path | None) -> object:
         assert model.classifier is not None
-        return classify_files(model.trained, model.classifier, sound, picture, Choices(samples=2, seed=4))
+        return classify_files(model.trained, model.classifier, sound, picture, SamplingOptions(samples=2, seed=4))
 
     assert model.classify(song, samples=2, seed=4) == of_files(song, None)
     assert model.classify(picture=Image.open(player), samples=2, seed=4) == of_files(None, player)
@@ -176,7 +176,7 @@ def test_a_folder_is_converted_but_for_what_cannot_be(
     model: Model, song: Path, player: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.wav").write_text("no sound at all")
-    made = model.convert(tmp_path, tmp_path / "made", choices=Choices(seed=1), progress=True)
+    made = model.convert(tmp_path, tmp_path / "made", sampling=SamplingOptions(seed=1), progress=True)
     assert [(one.input.name, [path.name for path in one.outputs]) for one in made] == [
         ("bad.wav", []),
         ("player.png", ["player.wav", "player.lms.png", "player.lms.npy"]),

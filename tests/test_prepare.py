@@ -330,12 +330,12 @@ def test_damaged_files_are_named_and_everything_else_is_made(tmp_path):
 def test_a_file_that_brings_its_decoder_down_costs_its_own_pairs_only(tmp_path, monkeypatch):
     root = class_folders(tmp_path / "set", ["drum"], sounds=2)
     write_wav(root / "recordings" / "drum" / "click.wav", np.ones(1, np.float32), rate=192_000)
-    opened = soundfile.SoundFile
+    open_input = soundfile.SoundFile
 
     def open_file(path, *arguments, **kwargs):
         if path.name == "take 0.wav":
             raise MemoryError("Unable to allocate 256. GiB")
-        return opened(path, *arguments, **kwargs)
+        return open_input(path, *arguments, **kwargs)
 
     monkeypatch.setattr(soundfile, "SoundFile", open_file)
     report = prepare(root, tmp_path / "out", None, OPTIONS, workers=1)

@@ -16,7 +16,7 @@ SIZES = {"lms": (128, 44), "ms": (128, 44), "cqt": (84, 44), "mfcc": (20, 44), "
 @pytest.mark.parametrize("name", SIZES)
 def test_half_a_second_has_the_papers_size(name: str) -> None:
     settings = settings_of(name)
-    assert (settings.representation, settings.n_mels, settings.frames) == (name, *SIZES[name])
+    assert (settings.representation, settings.bins, settings.frames) == (name, *SIZES[name])
     assert analyse(tones(2), settings).shape == (2, *SIZES[name])
 
 

@@ -35,7 +35,7 @@ preset = "tiny"
 [rows.I2S]
 preset = "i2s"
 set = [
-    "network.width=0.0625", "network.picture_size=32", "network.lms_bands=32", "network.lms_frames=32",
+    "network.width=0.0625", "network.picture_size=32", "network.bins=32", "network.frames=32",
     "judge=judge-tiny", "options.encoder_epochs=1", "train.batch_size=16",
 ]
 """

@@ -86,14 +86,14 @@ def test_another_seed_gives_another_model(prepared: Path, tmp_path: Path) -> Non
     for seed in (0, 0, 1):
         out = tmp_path / f"{len(weights)}"
         train_once(tiny_config("train.epochs=1", f"seed={seed}"), prepared, out, "cpu", silent)
-        weights.append(read_tensors(out / "last.safetensors", "inference."))
+        weights.append(read_tensors(out / "last.safetensors", "network."))
     same = [all(torch.equal(weights[0][n], other[n]) for n in other) for other in weights[1:]]
     assert same == [True, False]
 
 
 def test_averaged_weights_are_those_that_are_used(tiny_run: Path) -> None:
     raw = read_tensors(tiny_run / "last.safetensors", "method.generators.")
-    used = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).inference.state_dict()
+    used = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
     weight = "encoders.a.convolutions.0.weight"
     assert not torch.equal(raw[weight], used[weight])
     assert torch.equal(raw["encoders.a.norms.0.running_mean"], used["encoders.a.norms.0.running_mean"])

@@ -11,11 +11,11 @@ from cmcgan_cli import app
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import Loader
-from cmcgan_core.data.mismatch import PosePartners, moments, wrong_poses
+from cmcgan_core.data.mismatch import PosePartners, timestamps_ms, wrong_poses
 from cmcgan_core.errors import DataError
 from cmcgan_core.training.train import plan_run, train_run
 
-NETWORK = NetworkConfig(picture_size=32, lms_frames=16)
+NETWORK = NetworkConfig(picture_size=32, frames=16)
 CPU = torch.device("cpu")
 #: Two cellists, of whom one is heard again much later, and a flute.
 RECORDINGS = ["cello-1", "cello-1", "cello-1", "cello-2", "flute", "flute"]
@@ -24,21 +24,21 @@ LABEL = torch.tensor([0, 0, 0, 0, 1, 1])
 
 
 def test_a_wrong_pose_is_of_the_class_and_of_another_recording_or_time() -> None:
-    moment, generator = moments(RECORDINGS, STARTS), torch.Generator().manual_seed(0)
-    cellos = [wrong_poses(LABEL[:4], moment[:4], generator) for _ in range(100)]
+    timestamp_ms, rng = timestamps_ms(RECORDINGS, STARTS), torch.Generator().manual_seed(0)
+    cellos = [wrong_poses(LABEL[:4], timestamp_ms[:4], rng) for _ in range(100)]
     drawn = [sorted(set(column.tolist())) for column in torch.stack(cellos, dim=1)]
     assert drawn == [[2, 3], [2, 3], [0, 1, 3], [0, 1, 2]]
 
 
 def test_a_pair_without_another_pose_is_said() -> None:
     with pytest.raises(DataError, match="another pose"):
-        wrong_poses(LABEL, moments(RECORDINGS, STARTS), torch.Generator())
+        wrong_poses(LABEL, timestamps_ms(RECORDINGS, STARTS), torch.Generator())
 
 
 def test_partners_in_a_split_are_the_same_as_in_a_batch() -> None:
-    partners, generator = PosePartners(LABEL, moments(RECORDINGS, STARTS)), torch.Generator().manual_seed(0)
+    partners, rng = PosePartners(LABEL, timestamps_ms(RECORDINGS, STARTS)), torch.Generator().manual_seed(0)
     assert partners.items == [0, 1, 2, 3]
-    drawn = [sorted({partners.draw(item, generator) for _ in range(100)}) for item in partners.items]
+    drawn = [sorted({partners.draw(item, rng) for _ in range(100)}) for item in partners.items]
     assert drawn == [[2, 3], [2, 3], [0, 1, 3], [0, 1, 2]]
 
 
@@ -46,9 +46,9 @@ def test_partners_in_a_split_are_the_same_as_in_a_batch() -> None:
 def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> None:
     loader = Loader(PairDataset(prepared, "train"), NETWORK, size, 0, CPU, by="pose")
     for batch in loader.epoch(0):
-        wrong = wrong_poses(batch.label, batch.moment, torch.Generator().manual_seed(0))
+        wrong = wrong_poses(batch.label, batch.timestamp_ms, torch.Generator().manual_seed(0))
         assert torch.equal(batch.label[wrong], batch.label)
-        assert bool(((batch.moment[wrong] - batch.moment).abs() >= 5000).all())
+        assert bool(((batch.timestamp_ms[wrong] - batch.timestamp_ms).abs() >= 5000).all())
 
 
 def test_recordings_that_are_too_short_have_no_wrong_poses(prepared: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmcgan_core.data.mismatch import moments
+from cmcgan_core.data.mismatch import timestamps_ms
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils.schema import build
@@ -36,7 +36,7 @@ class StoredPairs(NamedTuple):
     levels: Tensor  #: (B, M, T) float16, decibels
     pictures: Tensor  #: (B, S, S, 3) uint8
     label: Tensor  #: (B,) class index
-    moment: Tensor  #: (B,) where on the axis of `wrong.moments`
+    timestamp_ms: Tensor  #: (B,) where on the axis of `wrong.timestamps_ms`
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,11 @@ class PairDataset:
     def __init__(self, root: Path, split: str | None = None) -> None:
         self.root = root
         self.split = split
-        with reading(root, "dataset.toml"):
+        with explain_read_errors(root, "dataset.toml"):
             self.about = read_about(root)
             self.settings = build(FeatureSettings, self.about["features"], "[features]")
         self.classes: tuple[str, ...] = tuple(self.about["classes"])
-        with reading(root, "index.csv"):
+        with explain_read_errors(root, "index.csv"):
             index = read_index(root)
             if len(index) != self.about["pairs"]:
                 raise ValueError(f"it has {len(index)} pairs, dataset.toml says {self.about['pairs']}")
@@ -87,7 +87,7 @@ class PairDataset:
         self.pairs = [index[i] for i in self.rows]
         position = {name: i for i, name in enumerate(self.classes)}
         self.labels = torch.tensor([position[pair.label] for pair in self.pairs], dtype=torch.long)
-        self.moments = moments([pair.recording for pair in self.pairs], [pair.start for pair in self.pairs])
+        self.timestamps_ms = timestamps_ms([pair.recording for pair in self.pairs], [pair.start for pair in self.pairs])
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -98,7 +98,7 @@ class PairDataset:
         pictures = np.stack([self._shards[shard][0][row] for shard, row in places])
         levels = np.stack([self._shards[shard][1][row] for shard, row in places])
         stored = torch.from_numpy(levels), torch.from_numpy(pictures)
-        return StoredPairs(*stored, self.labels[items], self.moments[items])
+        return StoredPairs(*stored, self.labels[items], self.timestamps_ms[items])
 
     @cached_property
     def _shard_size(self) -> int:
@@ -108,7 +108,7 @@ class PairDataset:
     def _shards(self) -> list[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
         pairs, size = self.about["pairs"], self._shard_size
         picture = (self.settings.picture_size, self.settings.picture_size, 3)
-        level = (self.settings.n_mels, self.settings.frames)
+        level = (self.settings.bins, self.settings.frames)
         lengths = [min(size, pairs - first) for first in range(0, pairs, size)]
         return [
             (
@@ -175,7 +175,7 @@ def read_index(root: Path) -> list[Pair]:
 
 
 def _map(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    with reading(root, name):
+    with explain_read_errors(root, name):
         array: NDArray[Any] = np.load(root / name, mmap_mode="r", allow_pickle=False)
         if array.shape != shape:
             raise ValueError(f"its shape is {array.shape}, not {shape}")
@@ -183,7 +183,7 @@ def _map(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 @contextmanager
-def reading(root: Path, name: str) -> Iterator[None]:
+def explain_read_errors(root: Path, name: str) -> Iterator[None]:
     """Name the file and the next command where a file of a prepared dataset is missing or damaged."""
     try:
         yield

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset, StoredPairs
-from cmcgan_core.data.mismatch import FAR, By, PosePartners, wrong_partners, wrong_poses
+from cmcgan_core.data.mismatch import MIN_POSE_GAP_S, By, PosePartners, wrong_partners, wrong_poses
 from cmcgan_core.errors import DataError
 from cmcgan_core.features.scaling import resize, scale_levels, scale_pictures
 from cmcgan_core.features.settings import FeatureSettings
@@ -21,7 +21,7 @@ class Batch(NamedTuple):
     audio: Tensor  #: (B, 1, M, T) spectrogram: M bands, T frames
     visual: Tensor  #: (B, 3, S, S)
     label: Tensor  #: (B,) class index
-    moment: Tensor  #: (B,) where on the axis of `wrong.moments`
+    timestamp_ms: Tensor  #: (B,) where on the axis of `wrong.timestamps_ms`
 
 
 class Loader:
@@ -54,7 +54,7 @@ class Loader:
         by: By = "class",
     ) -> None:
         self.dataset = dataset
-        self.partners = PosePartners(dataset.labels, dataset.moments) if by == "pose" else None
+        self.partners = PosePartners(dataset.labels, dataset.timestamps_ms) if by == "pose" else None
         self.items = self.partners.items if self.partners else list(range(len(dataset)))
         self._require_wrong_pairs()
         self.network = network
@@ -72,32 +72,32 @@ class Loader:
 
     def order(self, number: int) -> Iterator[list[int]]:
         """Positions of the pairs of each batch."""
-        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
-        shuffled = torch.randperm(len(self.items), generator=generator).tolist()
+        rng = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+        shuffled = torch.randperm(len(self.items), generator=rng).tolist()
         for first in range(0, len(self) * self.batch_size, self.batch_size):
             items = [self.items[i] for i in shuffled[first : first + self.batch_size]]
-            yield self._with_poses(items, generator) if self.partners else self._with_classes(items, generator)
+            yield self._with_poses(items, rng) if self.partners else self._with_classes(items, rng)
 
-    def _with_classes(self, items: list[int], generator: torch.Generator) -> list[int]:
+    def _with_classes(self, items: list[int], rng: torch.Generator) -> list[int]:
         """The items, but for the last one where it takes another class."""
         labels = self.dataset.labels
         if bool((labels[items] == labels[items[0]]).all()):
             others = (labels != labels[items[0]]).nonzero().flatten()
-            items[-1] = int(others[torch.randint(len(others), (1,), generator=generator)])
+            items[-1] = int(others[torch.randint(len(others), (1,), generator=rng)])
         return items
 
-    def _with_poses(self, items: list[int], generator: torch.Generator) -> list[int]:
+    def _with_poses(self, items: list[int], rng: torch.Generator) -> list[int]:
         """The first half of the items, and partners of each."""
         assert self.partners is not None
         first = items[: len(items) // 2]
-        return first + [self.partners.draw(item, generator) for item in first]
+        return first + [self.partners.draw(item, rng) for item in first]
 
     def _require_wrong_pairs(self) -> None:
         dataset = self.dataset
         if self.partners and not self.items and len(dataset):
             raise DataError(
                 f"{dataset.root} has no wrong pairs by pose: no class of its {dataset.split} split has "
-                f"pairs of two recordings, or {FAR:g} s apart; train with --wrong-pairs class"
+                f"pairs of two recordings, or {MIN_POSE_GAP_S:g} s apart; train with --wrong-pairs class"
             )
         if len(dataset) < 2 or (not self.partners and len(set(dataset.labels.tolist())) < 2):
             raise DataError(
@@ -119,15 +119,15 @@ def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSetti
     visual = scale_pictures(stored.pictures.to(device))
     size = network.picture_size
     return Batch(
-        resize(levels, network.lms_size),
+        resize(levels, network.spectrogram_size),
         resize(visual, (size, size)),
         stored.label.to(device),
-        stored.moment.to(device),
+        stored.timestamp_ms.to(device),
     )
 
 
-def wrong_pairs(batch: Batch, by: By, generator: torch.Generator) -> Tensor:
+def wrong_pairs(batch: Batch, by: By, rng: torch.Generator) -> Tensor:
     """For every pair of a batch the position (B,) of another whose picture, or sound, is wrong for it."""
     if by == "class":
-        return wrong_partners(batch.label, generator)
-    return wrong_poses(batch.label, batch.moment, generator)
+        return wrong_partners(batch.label, rng)
+    return wrong_poses(batch.label, batch.timestamp_ms, rng)

@@ -15,12 +15,12 @@ from cmcgan_core.errors import DataError
 By = Literal["class", "pose"]
 
 #: Seconds after which a player has taken another pose; the paper draws from other recordings, and gives no number.
-FAR = 5.0
-#: Milliseconds between the beginnings of two recordings on the axis of `moments`; longer than any recording.
-APART = 10**9
+MIN_POSE_GAP_S = 5.0
+#: Milliseconds between the beginnings of two recordings on the axis of `timestamps_ms`; longer than any recording.
+RECORDING_OFFSET_MS = 10**9
 
 
-def moments(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
+def timestamps_ms(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
     """Milliseconds (N,) on one time axis for all recordings, which follow one another far apart.
 
     Args:
@@ -29,12 +29,15 @@ def moments(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
     """
     number = {name: i for i, name in enumerate(dict.fromkeys(recordings))}
     return torch.tensor(
-        [number[name] * APART + round(1000 * start) for name, start in zip(recordings, starts, strict=True)],
+        [
+            number[name] * RECORDING_OFFSET_MS + round(1000 * start)
+            for name, start in zip(recordings, starts, strict=True)
+        ],
         dtype=torch.long,
     )
 
 
-def wrong_partners(label: Tensor, generator: torch.Generator, among: Tensor | None = None) -> Tensor:
+def wrong_partners(label: Tensor, rng: torch.Generator, among: Tensor | None = None) -> Tensor:
     """For every label (B,) a position in `among` (N,) whose class is another, drawn evenly; (B,).
 
     In training `among` is the batch itself, which is drawn evenly from the dataset, so that the discriminator's
@@ -46,25 +49,25 @@ def wrong_partners(label: Tensor, generator: torch.Generator, among: Tensor | No
     other = label[:, None] != (label if among is None else among)[None, :]
     return _draw(
         other,
-        generator,
+        rng,
         "there are pairs of one class only, and so no wrong pairs; more classes are needed, "
         "or wrong pairs by pose: cmcgan train --wrong-pairs pose",
     )
 
 
-def wrong_poses(label: Tensor, moment: Tensor, generator: torch.Generator) -> Tensor:
-    """For every pair of a batch another one of its class, but of another recording or `FAR` away in time; (B,).
+def wrong_poses(label: Tensor, timestamp_ms: Tensor, rng: torch.Generator) -> Tensor:
+    """For every pair of a batch another one of its class, but of another recording or `MIN_POSE_GAP_S` away in time; (B,).
 
     Args:
         label: class index (B,).
-        moment: see `moments` (B,).
-        generator: of the draw, which is even.
+        timestamp_ms: see `timestamps_ms` (B,).
+        rng: of the draw, which is even.
 
     Raises:
         DataError: a pair has no such partner; `PosePartners` makes batches in which each has one.
     """
-    far = (moment[:, None] - moment[None, :]).abs() >= round(1000 * FAR)
-    return _draw(far & (label[:, None] == label[None, :]), generator, "a pair has no partner in another pose")
+    far = (timestamp_ms[:, None] - timestamp_ms[None, :]).abs() >= round(1000 * MIN_POSE_GAP_S)
+    return _draw(far & (label[:, None] == label[None, :]), rng, "a pair has no partner in another pose")
 
 
 class PosePartners:
@@ -72,23 +75,23 @@ class PosePartners:
 
     Args:
         label: class index (N,).
-        moment: see `moments` (N,).
+        timestamp_ms: see `timestamps_ms` (N,).
 
     Attributes:
         items: positions of the pairs that have a partner.
     """
 
-    def __init__(self, label: Tensor, moment: Tensor) -> None:
-        self.label, self.moment = label.tolist(), moment
-        order = moment.argsort()
+    def __init__(self, label: Tensor, timestamp_ms: Tensor) -> None:
+        self.label, self.timestamp_ms = label.tolist(), timestamp_ms
+        order = timestamp_ms.argsort()
         self._of_class = {c: order[label[order] == c] for c in set(self.label)}
-        self._times = {c: moment[items] for c, items in self._of_class.items()}
+        self._times = {c: timestamp_ms[items] for c, items in self._of_class.items()}
         self.items = [i for i in range(len(label)) if self._possible(i)]
 
-    def draw(self, item: int, generator: torch.Generator) -> int:
+    def draw(self, item: int, rng: torch.Generator) -> int:
         """A partner of one of `items`, drawn evenly."""
         near, beyond = self._near(item)
-        drawn = int(torch.randint(self._possible(item), (), generator=generator))
+        drawn = int(torch.randint(self._possible(item), (), generator=rng))
         return int(self._of_class[self.label[item]][drawn if drawn < near else drawn + beyond - near])
 
     def _possible(self, item: int) -> int:
@@ -97,13 +100,15 @@ class PosePartners:
 
     def _near(self, item: int) -> tuple[int, int]:
         """Of the pairs of the class in order of time, the first and the one behind the last that is too near."""
-        moment, far = self.moment[item], round(1000 * FAR)
-        near = torch.searchsorted(self._times[self.label[item]], torch.stack([moment - far + 1, moment + far]))
+        timestamp_ms, far = self.timestamp_ms[item], round(1000 * MIN_POSE_GAP_S)
+        near = torch.searchsorted(
+            self._times[self.label[item]], torch.stack([timestamp_ms - far + 1, timestamp_ms + far])
+        )
         return int(near[0]), int(near[1])
 
 
-def _draw(possible: Tensor, generator: torch.Generator, otherwise: str) -> Tensor:
+def _draw(possible: Tensor, rng: torch.Generator, otherwise: str) -> Tensor:
     """One column (B,) of each row of a Boolean matrix (B, N), drawn evenly; a `DataError` where a row has none."""
     if not bool(possible.any(dim=1).all()):
         raise DataError(otherwise)
-    return torch.multinomial(possible.float().cpu(), 1, generator=generator).flatten().to(possible.device)
+    return torch.multinomial(possible.float().cpu(), 1, generator=rng).flatten().to(possible.device)

@@ -4,7 +4,7 @@ What is found is tensors (K, N, ...) by name: K latents, or 1 where none is draw
 
 - ("class", judge, sample): class that a judge sees; ("code", judge, sample): its code.
 - ("height", sample): what the pose judge sees in a picture, for every class that it may be of: (K, N, classes).
-- ("energy", sample): high-frequency energy; ("l1" | "ssim" | "decibels" | "spread", sample): against the truth, and
+- ("energy", sample): high-frequency energy; ("l1" | "ssim" | "decibels" | "diversity", sample): against the truth, and
   over the latents.
 
 Samples are called "v" and "a" where they are real, "a2v 1" or "v2a 2" (direction and hops) where they are generated,
@@ -23,17 +23,17 @@ from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import Batch, to_batch
 from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.evaluation import metrics
-from cmcgan_core.evaluation.judges import Panel
-from cmcgan_core.evaluation.outputs import CONTROLS, TABLE_NAMES, Findings, Name
+from cmcgan_core.evaluation.judges import JudgePanel
+from cmcgan_core.evaluation.outputs import CONTROLS, TABLE_NAMES, JudgeOutputs, Name
 from cmcgan_core.features.representations import REPRESENTATIONS
-from cmcgan_core.inference.translate import translator
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.progress import OnProgress, Progress, silent
 
 #: Pairs of a class that the spread within it is measured on, spread evenly.
 WITHIN = 100
 
 
-class Pass:
+class EvaluationPass:
     """A model, a split, and whoever judges the one on the other.
 
     Args:
@@ -46,25 +46,32 @@ class Pass:
     """
 
     def __init__(
-        self, trained: Trained, panel: Panel, dataset: PairDataset, *, latents: int, seed: int, most: int | None = None
+        self,
+        trained: Trained,
+        panel: JudgePanel,
+        dataset: PairDataset,
+        *,
+        latents: int,
+        seed: int,
+        most: int | None = None,
     ) -> None:
         self.trained, self.panel, self.dataset = trained, panel, dataset
         count = min(most or len(dataset), len(dataset))
         self.items = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
-        self.network = translator(trained)
+        self.network = require_translator(trained)
         self.latents = [torch.Generator().manual_seed(seed + k) for k in range(latents)]
         # Apart from the latents', as stand-ins are drawn by class, and no label may change what is generated.
         self.stand_ins = torch.Generator().manual_seed(seed)
         # Apart from both, so that whether a model recovers anything changes nothing else.
         self.recovering = torch.Generator().manual_seed(seed)
-        self.device = next(trained.inference.parameters()).device
+        self.device = next(trained.network.parameters()).device
 
     @property
     def directions(self) -> dict[str, str]:
         """What the model does of "a2v" and "v2a", and its name in the papers' tables."""
         return {direction: name for direction, name in TABLE_NAMES.items() if direction in self.network.directions}
 
-    def run(self, *, full: bool, on_progress: OnProgress = silent, batch_size: int = 64) -> Findings:
+    def run(self, *, full: bool, on_progress: OnProgress = silent, batch_size: int = 64) -> JudgeOutputs:
         """Judge all pairs.
 
         Args:
@@ -76,23 +83,23 @@ class Pass:
         for first in range(0, len(self.items), batch_size):
             items = self.items[first : first + batch_size]
             with torch.inference_mode():
-                for name, values in self._look(items, full=full):
+                for name, values in self._judge_batch(items, full=full):
                     found.setdefault(name, []).append(values.cpu())
             on_progress(Progress(f"judging {self.dataset.split}", first + len(items), len(self.items), "pairs"))
         return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
 
-    def spread_within_classes(self, modality: str) -> float | None:
-        """`metrics.spread` of real maps of one class, "v" or "a", mean over the classes with two pairs or more."""
+    def diversity_within_classes(self, modality: str) -> float | None:
+        """`metrics.diversity` of real maps of one class, "v" or "a", mean over the classes with two pairs or more."""
         spreads = []
         for label in range(len(self.dataset.classes)):
             items = [i for i in self.items if self.dataset.labels[i] == label]
             chosen = items[:: max(1, len(items) // WITHIN)][:WITHIN]
             if len(chosen) > 1:
                 batch = self._batch(chosen, self.trained.about.config.network)
-                spreads.append(metrics.spread(batch.visual if modality == "v" else batch.audio))
+                spreads.append(metrics.diversity(batch.visual if modality == "v" else batch.audio))
         return sum(spreads) / len(spreads) if spreads else None
 
-    def _look(self, items: list[int], *, full: bool) -> Iterator[tuple[Name, Tensor]]:
+    def _judge_batch(self, items: list[int], *, full: bool) -> Iterator[tuple[Name, Tensor]]:
         batch = self._batch(items, self.trained.about.config.network)
         real = batch if self._same_sizes() else self._batch(items, self.panel.network)
         yield from self._judged("v", real.visual[None])
@@ -105,7 +112,7 @@ class Pass:
         for direction in self.directions:
             source, truth = sides[direction[0]], sides[direction[-1]]
             for hops in self.network.possible_hops:
-                latents = (self.network.draw(len(source), generator, hops) for generator in self.latents)
+                latents = (self.network.draw(len(source), rng, hops) for rng in self.latents)
                 made = torch.stack([self.network.translate(direction, source, z) for z in latents])
                 yield from self._judged(f"{direction} {hops}", made)
                 if full:
@@ -122,7 +129,7 @@ class Pass:
         modality, kind = ("a", "audio") if maps.shape[2] == 1 else ("v", "visual")
         flat = maps.flatten(0, 1)
         for judge, by_modality in self.panel.single.items():
-            codes, seen = by_modality[modality].look(**{kind: flat})
+            codes, seen = by_modality[modality].predict(**{kind: flat})
             yield ("code", judge, sample), _apart(codes, maps)
             yield ("class", judge, sample), _apart(seen, maps)
         if self.panel.pose is not None and modality == "v":
@@ -140,7 +147,7 @@ class Pass:
             yield ("ssim", sample), _apart(metrics.ssim(flat, real), made)
         yield ("energy", sample), _apart(metrics.high_frequency_energy(flat), made)
         if len(made) > 1:
-            yield ("spread", sample), torch.full((1, len(truth)), metrics.spread(made))
+            yield ("diversity", sample), torch.full((1, len(truth)), metrics.diversity(made))
 
     def _completed(self, direction: str, real: Batch, made: Tensor) -> Iterator[tuple[Name, Tensor]]:
         """GV-A (sound and generated picture) or GA-V (picture and generated sound), and the controls."""
@@ -169,11 +176,11 @@ class Pass:
             for kind, maps in (("audio", audio), ("visual", visual))
         }
         for name, judge in self.panel.fusion.items():
-            yield ("class", name, sample), _apart(judge.look(**flat)[1], most)
+            yield ("class", name, sample), _apart(judge.predict(**flat)[1], most)
 
     def _same_sizes(self) -> bool:
         mine, theirs = self.trained.about.config.network, self.panel.network
-        return (mine.picture_size, mine.lms_size) == (theirs.picture_size, theirs.lms_size)
+        return (mine.picture_size, mine.spectrogram_size) == (theirs.picture_size, theirs.spectrogram_size)
 
     def _batch(self, items: list[int], network: NetworkConfig) -> Batch:
         return to_batch(self.dataset.read(items), network, self.dataset.settings, self.device)

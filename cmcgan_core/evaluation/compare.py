@@ -36,16 +36,16 @@ class Figure:
     deviation: float | None = None
     interval: tuple[float, float] | None = None
 
-    def text(self, form: str, gap: str = " ") -> str:
+    def text(self, spec: str, gap: str = " ") -> str:
         """With its deviation over the seeds and its interval, as far as it has them: 0.512 (0.010) [.45 .57].
 
         Args:
-            form: of the value, as ".3f".
+            spec: of the value, as ".3f".
             gap: between the ends of the interval.
         """
-        parts = [format(self.value, form)]
+        parts = [format(self.value, spec)]
         if self.deviation is not None:
-            parts.append(f"({format(self.deviation, '.2g' if form.endswith('g') else form)})")
+            parts.append(f"({format(self.deviation, '.2g' if spec.endswith('g') else spec)})")
         if self.interval is not None:
             low, high = (f"{end:.2f}".removeprefix("0") for end in self.interval)
             parts.append(f"[{low}{gap}{high}]")

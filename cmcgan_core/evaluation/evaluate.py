@@ -20,12 +20,12 @@ from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint, re
 from cmcgan_core.data.dataset import PairDataset, held_out
 from cmcgan_core.data.synthetic.heights import heights
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.evaluation.collect import Pass
-from cmcgan_core.evaluation.judges import Panel, assemble
+from cmcgan_core.evaluation.collect import EvaluationPass
+from cmcgan_core.evaluation.judges import JudgePanel, load_judges
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.scores import Accuracy, Judgement, Pose, Quality, Scores, judgement, qualities
 from cmcgan_core.inference.completion import fingerprint
-from cmcgan_core.inference.translate import translator
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import write_text
@@ -108,12 +108,12 @@ def evaluate(
     trained = load_checkpoint(find_checkpoint(run), choose_device(device))
     dataset = held_out(data, split)
     _check(trained, dataset)
-    panel = assemble(trained, data, thorough=thorough, device=device, on_progress=on_progress)
-    judged = Pass(trained, panel, dataset, latents=latents, seed=seed)
+    panel = load_judges(trained, data, thorough=thorough, device=device, on_progress=on_progress)
+    judged = EvaluationPass(trained, panel, dataset, latents=latents, seed=seed)
     whole = Scores(judged, judged.run(full=True, on_progress=on_progress), seed)
     scores, train = {split: whole}, None
     if split != "train":
-        judged = Pass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
+        judged = EvaluationPass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
         scores["train"] = train = Scores(judged, judged.run(full=False, on_progress=on_progress), seed)
     main, *others = (judgement(judge, scores) for judge in panel.single)
     height = heights(dataset) if panel.pose and "a2v" in judged.directions else None
@@ -125,7 +125,7 @@ def evaluate(
         classes=dataset.classes,
         pairs={name: len(of.label) for name, of in scores.items()},
         recordings={name: len(set(of.recording.tolist())) for name, of in scores.items()},
-        hops=translator(trained).hops,
+        hops=require_translator(trained).hops,
         judge=next(iter(panel.single)),
         real=main.real,
         table1=main.table1,
@@ -138,7 +138,7 @@ def evaluate(
     )
 
 
-def _seeds(panel: Panel, latents: int, seed: int) -> dict[str, Any]:
+def _seeds(panel: JudgePanel, latents: int, seed: int) -> dict[str, Any]:
     """All that was drawn by."""
     judges = {preset: by_modality["v"].trained.about.config.seed for preset, by_modality in panel.single.items()}
     return {"latents": [seed + k for k in range(latents)], "stand_ins": seed, "bootstrap": seed, "judges": judges}
@@ -146,7 +146,7 @@ def _seeds(panel: Panel, latents: int, seed: int) -> dict[str, Any]:
 
 def _check(trained: Trained, dataset: PairDataset) -> None:
     about = trained.about
-    translator(trained)
+    require_translator(trained)
     if about.classes != dataset.classes or about.settings != dataset.settings:
         raise CheckpointError(
             f"{trained.path} was trained on other classes or features than {dataset.root} has; train "

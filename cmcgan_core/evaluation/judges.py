@@ -17,7 +17,7 @@ from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.nn.layers import full_precision
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import train_classifier
-from cmcgan_core.utils.files import alone
+from cmcgan_core.utils.files import exclusive_lock
 
 #: Name of the preset of the second judge: that of the first, and this.
 SECOND = "-resnet"
@@ -33,10 +33,10 @@ class Judge:
     """
 
     def __init__(self, trained: Trained) -> None:
-        assert isinstance(trained.inference, FusionNetwork)
-        self.trained, self.network = trained, trained.inference
+        assert isinstance(trained.network, FusionNetwork)
+        self.trained, self.network = trained, trained.network
 
-    def look(self, **maps: Tensor) -> tuple[Tensor, Tensor]:
+    def predict(self, **maps: Tensor) -> tuple[Tensor, Tensor]:
         """Codes (N, D) and classes (N,) that it sees in `audio` and `visual` (N, C, H, W) of any size in [-1, 1]."""
         codes = self.network.features(**{name: to_network(self.trained, given) for name, given in maps.items()})
         codes = full_precision(codes)
@@ -44,7 +44,7 @@ class Judge:
 
 
 @dataclass(frozen=True)
-class Panel:
+class JudgePanel:
     """Everybody who judges.
 
     Attributes:
@@ -61,9 +61,9 @@ class Panel:
     pose: PoseJudge | None = None
 
 
-def assemble(
+def load_judges(
     generating: Trained, data: Path, *, thorough: bool, device: str, on_progress: OnProgress = silent
-) -> Panel:
+) -> JudgePanel:
     """Train the judges that a dataset lacks, and load them.
 
     Args:
@@ -74,7 +74,7 @@ def assemble(
         on_progress: told after every step.
     """
     preset = generating.about.config.judge
-    on = next(generating.inference.parameters()).device
+    on = next(generating.network.parameters()).device
 
     def judge(name: str, modalities: str, seed: int) -> Judge:
         path = train_classifier(data, modalities, name, seed=seed, device=device, on_progress=on_progress)
@@ -87,9 +87,9 @@ def assemble(
             fusion["retrained"] = retrained
         network = single[preset]["v"].trained.about.config.network
         if not thorough:
-            return Panel(single, fusion, network)
+            return JudgePanel(single, fusion, network)
         single[preset + SECOND] = {m: judge(preset + SECOND, m, SECOND_SEED) for m in ("v", "a")}
-        return Panel(single, fusion, network, train_pose_judge(data, network, device=on, on_progress=on_progress))
+        return JudgePanel(single, fusion, network, train_pose_judge(data, network, device=on, on_progress=on_progress))
 
 
 @contextmanager
@@ -100,7 +100,7 @@ def one_trainer(data: Path, on_progress: OnProgress) -> Iterator[None]:
     """
     with ExitStack() as held:
         with suppress(OSError):
-            held.enter_context(alone(data / "judges" / ".lock", on_progress))
+            held.enter_context(exclusive_lock(data / "judges" / ".lock", on_progress))
         yield
 
 

@@ -62,8 +62,8 @@ def bootstrap_interval(
     cells = torch.zeros(2, groups, int(label.max()) + 1, dtype=torch.float64)
     for cell, values in zip(cells, (right.double(), torch.ones(len(right), dtype=torch.float64)), strict=True):
         cell.index_put_((recording, label), values, accumulate=True)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(groups, (DRAWS, groups), generator=generator)
+    rng = torch.Generator().manual_seed(seed)
+    drawn = torch.randint(groups, (DRAWS, groups), generator=rng)
     times = torch.zeros(DRAWS, groups, dtype=torch.float64)
     times.scatter_add_(1, drawn, torch.ones_like(times))
     shares = (times @ cells[0]) / (times @ cells[1])
@@ -158,13 +158,13 @@ def ssim(generated: Tensor, real: Tensor) -> Tensor:
 def log_spectral_distance(generated: Tensor, real: Tensor, settings: FeatureSettings) -> Tensor:
     """Difference of spectrograms (N, 1, M, T) in decibels: root mean square over bands, mean over frames; (N,).
 
-    Source: Gray and Markel 1976, here over mel bands. What both have below `min_db` was clipped, so counts as equal.
+    Source: Gray and Markel 1976, here over mel bands. What both have below `min_level` was clipped, so counts as equal.
     """
-    decibels = (generated - real) * (settings.max_db - settings.min_db) / 2
+    decibels = (generated - real) * (settings.max_level - settings.min_level) / 2
     return decibels.square().mean(dim=-2).sqrt().flatten(1).mean(dim=1)
 
 
-def spread(maps: Tensor) -> float:
+def diversity(maps: Tensor) -> float:
     """How much maps (N, ...) differ: standard deviation of each of their values over N of them, then the mean; >= 0.
 
     Over the latents of one source it says how much z matters, over the real items of one class how much it could. With

@@ -13,4 +13,4 @@ CONTROLS = ("constant", "other class", "noise")
 Name = tuple[str, ...]
 
 
-Findings = dict[Name, Tensor]
+JudgeOutputs = dict[Name, Tensor]

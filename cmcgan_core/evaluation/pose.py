@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.augment import varied
+from cmcgan_core.data.augment import augment
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import Loader, to_batch
 from cmcgan_core.data.synthetic.heights import heights
@@ -106,8 +106,8 @@ def _train(
             for group in optimizer.param_groups:
                 group["lr"] = RATE * cosine(step / steps, 0.02)
             step += 1
-            generator = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            batch = varied(to_batch(dataset.read(items), network, dataset.settings, device), generator)
+            rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+            batch = augment(to_batch(dataset.read(items), network, dataset.settings, device), rng)
             seen = judge(batch.visual).gather(1, batch.label[:, None])[:, 0]
             loss = F.mse_loss(seen, target[items].to(device))
             optimizer.zero_grad()

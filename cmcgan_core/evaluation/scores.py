@@ -8,8 +8,8 @@ from torch import Tensor
 
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.evaluation import metrics
-from cmcgan_core.evaluation.collect import Pass
-from cmcgan_core.evaluation.outputs import Findings
+from cmcgan_core.evaluation.collect import EvaluationPass
+from cmcgan_core.evaluation.outputs import JudgeOutputs
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Quality:
         log_spectral_distance: of sounds to the truth, decibels.
         frechet_distance, kernel_distance: by judge, to the real samples of the split, on the judge's codes.
         high_frequency: energy of the upper frequencies, as a ratio to that of the real samples.
-        spread: over the latents of one source, as a ratio to that of the real samples of one class.
+        diversity: over the latents of one source, as a ratio to that of the real samples of one class.
         precision_at_1, mean_average_precision: of finding the right class by the main judge's codes.
         confusion: counts over all latents, row the true class, column what the main judge sees.
     """
@@ -65,7 +65,7 @@ class Quality:
     frechet_distance: dict[str, float]
     kernel_distance: dict[str, float]
     high_frequency: float | None
-    spread: float | None
+    diversity: float | None
     precision_at_1: float | None
     mean_average_precision: float | None
     confusion: list[list[int]]
@@ -97,7 +97,7 @@ class Scores:
         seed: of the bootstrap's draws and of the control of the poses.
     """
 
-    def __init__(self, judged: Pass, found: Findings, seed: int) -> None:
+    def __init__(self, judged: EvaluationPass, found: JudgeOutputs, seed: int) -> None:
         dataset, items = judged.dataset, judged.items
         self.judged, self.found, self.seed = judged, found, seed
         self.judges = list(judged.panel.single)
@@ -134,7 +134,7 @@ class Scores:
         found = [
             metrics.retrieval(one, real[main], self.label, self.recording) for one in self.found["code", main, sample]
         ]
-        within = self.judged.spread_within_classes(modality)
+        within = self.judged.diversity_within_classes(modality)
         return Quality(
             l1=self.mean("l1", sample),
             ssim=self.mean("ssim", sample),
@@ -142,7 +142,7 @@ class Scores:
             frechet_distance=_distances(metrics.frechet_distance, codes, real),
             kernel_distance=_distances(metrics.kernel_distance, codes, real),
             high_frequency=_ratio(self.mean("energy", sample), self.mean("energy", modality)),
-            spread=_ratio(within if sample == modality else self.mean("spread", sample), within),
+            diversity=_ratio(within if sample == modality else self.mean("diversity", sample), within),
             precision_at_1=_mean([one[0] for one in found if one]),
             mean_average_precision=_mean([one[1] for one in found if one]),
             confusion=self._confusion(main, sample).tolist(),

@@ -125,7 +125,7 @@ def _require_comparable(datasets: list[PairDataset]) -> None:
 
 
 def _accuracy(trained: Trained, dataset: PairDataset, seed: int) -> Accuracy:
-    network = trained.inference
+    network = trained.network
     assert isinstance(network, FusionNetwork)
     sizes, device = trained.about.config.network, next(network.parameters()).device
     seen: list[Tensor] = []

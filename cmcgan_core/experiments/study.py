@@ -25,7 +25,7 @@ from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.sheets import write_sheets
 from cmcgan_core.training.run import Run, explained, train_once
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import alone, write_text
+from cmcgan_core.utils.files import exclusive_lock, write_text
 from cmcgan_core.utils.schema import Positive, Seed, build, did_you_mean
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
@@ -166,12 +166,12 @@ def plan_study(study: Study, data: Path) -> dict[str, int]:
     """
     parameters = {}
     for name in study.rows:
-        inference = _run(study, name, data, "cpu").method.inference
-        if not isinstance(inference, Translator):
+        network = _run(study, name, data, "cpu").method.network
+        if not isinstance(network, Translator):
             raise ConfigError(
                 f"{name} generates nothing that could be judged; take another preset than {study.rows[name].preset}"
             )
-        parameters[name] = count_parameters(inference)
+        parameters[name] = count_parameters(network)
     return parameters
 
 
@@ -210,7 +210,7 @@ def run_study(
     """
     held_out(data, split)
     plan_study(study, data)
-    with explained(out, GO_ON), alone(out / ".plan.lock", on_progress):
+    with explained(out, GO_ON), exclusive_lock(out / ".plan.lock", on_progress):
         steps = _planned(study, data, out, device, on_progress)
     entries: dict[str, list[Entry]] = {}
     unfinished: list[str] = []

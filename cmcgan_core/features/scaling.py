@@ -7,13 +7,13 @@ from cmcgan_core.features.settings import FeatureSettings
 
 
 def scale_levels(levels: Tensor, settings: FeatureSettings) -> Tensor:
-    """Decibels to [-1, 1], clipped at `min_db` and `max_db`."""
-    return ((levels - settings.min_db) / (settings.max_db - settings.min_db) * 2 - 1).clamp(-1, 1)
+    """Decibels to [-1, 1], clipped at `min_level` and `max_level`."""
+    return ((levels - settings.min_level) / (settings.max_level - settings.min_level) * 2 - 1).clamp(-1, 1)
 
 
 def unscale_levels(scaled: Tensor, settings: FeatureSettings) -> Tensor:
     """[-1, 1] to decibels; the inverse of `scale_levels` but for what it clipped."""
-    return (scaled + 1) / 2 * (settings.max_db - settings.min_db) + settings.min_db
+    return (scaled + 1) / 2 * (settings.max_level - settings.min_level) + settings.min_level
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:

@@ -18,9 +18,9 @@ class FeatureSettings:
         seconds: length of a chunk.
         n_fft: samples of a window.
         hop_length: samples between windows; 512 at 44.1 kHz gives the paper's 44 frames.
-        n_mels: mel bands; of another representation its rows, whatever they are.
-        min_db: level that becomes -1; what is below is clipped. In decibels, or what the representation has instead.
-        max_db: level that becomes 1. A fixed range, not one per chunk, so that loudness survives.
+        bins: mel bands; of another representation its rows, whatever they are.
+        min_level: level that becomes -1; what is below is clipped. In decibels, or what the representation has instead.
+        max_level: level that becomes 1. A fixed range, not one per chunk, so that loudness survives.
         picture_size: side of the stored pictures, pixels.
     """
 
@@ -29,9 +29,9 @@ class FeatureSettings:
     seconds: float = 0.5
     n_fft: int = 2048
     hop_length: int = 512
-    n_mels: int = 128
-    min_db: float = -80.0
-    max_db: float = 30.0
+    bins: int = 128
+    min_level: float = -80.0
+    max_level: float = 30.0
     picture_size: int = 128
 
     @property
@@ -46,4 +46,4 @@ class FeatureSettings:
 
 
 #: Who draws what is random in a waveform: one for a whole batch, one for each item, or torch's own.
-Generators = torch.Generator | Sequence[torch.Generator] | None
+RngOrRngs = torch.Generator | Sequence[torch.Generator] | None

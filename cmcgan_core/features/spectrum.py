@@ -20,7 +20,7 @@ def mel_filter_bank(settings: FeatureSettings) -> Tensor:
     """
     nyquist = settings.sample_rate / 2
     frequencies = torch.linspace(0, nyquist, settings.n_fft // 2 + 1, dtype=torch.float64)
-    edges = _mel_to_hz(torch.linspace(0, _hz_to_mel(nyquist), settings.n_mels + 2, dtype=torch.float64))
+    edges = _mel_to_hz(torch.linspace(0, _hz_to_mel(nyquist), settings.bins + 2, dtype=torch.float64))
     lower, centre, upper = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     rising = (frequencies - lower) / (centre - lower)
     falling = (upper - frequencies) / (upper - centre)
@@ -43,12 +43,12 @@ def invert_mel(mel_power: Tensor, filters: Tensor, rounds: int = 60) -> Tensor:
     return power
 
 
-def draw_phases(shape: tuple[int, ...], generators: Sequence[torch.Generator | None]) -> Tensor:
+def draw_phases(shape: tuple[int, ...], rngs: Sequence[torch.Generator | None]) -> Tensor:
     """First phases (B, *shape) for `griffin_lim`, in radians: those of item i are drawn by the i-th generator.
 
     Drawn on the CPU, so that every device starts alike.
     """
-    return torch.stack([torch.rand(shape, generator=generator) for generator in generators]) * 2 * torch.pi
+    return torch.stack([torch.rand(shape, generator=rng) for rng in rngs]) * 2 * torch.pi
 
 
 def magnitudes(levels: Tensor, settings: FeatureSettings) -> Tensor:

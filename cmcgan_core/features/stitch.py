@@ -29,7 +29,7 @@ SECTION, SHARED, KNOWN, FADE = 672, 16, 8, 4
 
 
 def stitch(
-    chunks: Iterable[tuple[float, Tensor]], settings: FeatureSettings, seconds: float, generator: torch.Generator
+    chunks: Iterable[tuple[float, Tensor]], settings: FeatureSettings, seconds: float, rng: torch.Generator
 ) -> Iterator[NDArray[np.float32]]:
     """Turn the spectrograms of half seconds into one long waveform, without clicks where they meet.
 
@@ -38,7 +38,7 @@ def stitch(
             is, there is silence. What reaches beyond `seconds` is cut.
         settings: those that the levels were made with.
         seconds: length of the whole.
-        generator: draws the first phases; the same state gives the same waveform.
+        rng: draws the first phases; the same state gives the same waveform.
 
     Yields:
         Blocks of the waveform, in all round(seconds * sample_rate) samples.
@@ -56,7 +56,7 @@ def stitch(
     if not samples:
         return iter(())
     frames = blended(chunks, settings, 1 + math.ceil(samples / settings.hop_length))
-    return _cut(voiced(_sections(frames), settings, generator), samples)
+    return _cut(voiced(_sections(frames), settings, rng), samples)
 
 
 def blended(chunks: Iterable[tuple[float, Tensor]], settings: FeatureSettings, frames: int) -> Iterator[Tensor]:
@@ -77,7 +77,7 @@ class _Timeline:
     def __init__(self, settings: FeatureSettings, device: torch.device) -> None:
         self.settings = settings
         self.taken = 0
-        self.levels = torch.zeros(settings.n_mels, 0, device=device)
+        self.levels = torch.zeros(settings.bins, 0, device=device)
         self.weights = torch.zeros(0, device=device)
 
     def place(self, start: float) -> int:
@@ -133,7 +133,7 @@ def _sections(pieces: Iterable[Tensor]) -> Iterator[Tensor]:
     yield torch.cat(held, dim=1)
 
 
-def voiced(sections: Iterable[Tensor], settings: FeatureSettings, generator: torch.Generator) -> Iterator[Tensor]:
+def voiced(sections: Iterable[Tensor], settings: FeatureSettings, rng: torch.Generator) -> Iterator[Tensor]:
     """Sections of levels (M, N), the last of any length, to the blocks of one waveform.
 
     A section is made to start as the one before goes on, so that the short fade between them neither clicks nor dips:
@@ -144,7 +144,7 @@ def voiced(sections: Iterable[Tensor], settings: FeatureSettings, generator: tor
     fade = slice((KNOWN - FADE) * hop, known)
     before, begin = None, 0
     for levels in sections:
-        waveform = _voice(levels, None if before is None else before[step : step + known], settings, generator)
+        waveform = _voice(levels, None if before is None else before[step : step + known], settings, rng)
         if before is not None:
             yield before[begin : step + fade.start]
             rising = torch.linspace(0, 1, FADE * hop, device=levels.device)
@@ -155,10 +155,10 @@ def voiced(sections: Iterable[Tensor], settings: FeatureSettings, generator: tor
         yield before[begin:]
 
 
-def _voice(levels: Tensor, known: Tensor | None, settings: FeatureSettings, generator: torch.Generator) -> Tensor:
+def _voice(levels: Tensor, known: Tensor | None, settings: FeatureSettings, rng: torch.Generator) -> Tensor:
     """A section (M, N) as a waveform ((N - 1) * hop,) that goes on from how it is known to start (K,), if it is."""
     magnitude = magnitudes(levels[None], settings)
-    phases = draw_phases(tuple(magnitude.shape[1:]), [generator])
+    phases = draw_phases(tuple(magnitude.shape[1:]), [rng])
     samples = (levels.shape[1] - 1) * settings.hop_length
     known = None if known is None else known[None]
     return griffin_lim(magnitude, settings, phases=phases, samples=samples, known=known)[0]

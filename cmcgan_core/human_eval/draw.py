@@ -21,7 +21,7 @@ from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.designs import MODALITIES, Modality
-from cmcgan_core.inference.translate import Choices, picture_to_sounds, sound_to_pictures, translator
+from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, require_translator, sound_to_pictures
 from cmcgan_core.media.files import media_kind, read_picture, read_sound, write_picture, write_sound
 from cmcgan_core.utils.device import choose_device
 
@@ -73,7 +73,7 @@ class CheckpointMaker:
 
     def makes(self, pair: str) -> tuple[Modality, ...]:
         """As its directions say."""
-        directions = translator(self.trained).directions
+        directions = require_translator(self.trained).directions
         return tuple(m for m in MODALITIES if {"picture": "a2v", "sound": "v2a"}[m] in directions)
 
     def picture(self, pair: Pair) -> Picture:
@@ -87,12 +87,12 @@ class CheckpointMaker:
             )
         waveform = np.zeros(wanted, dtype=np.float32)
         waveform[: len(pair.sound)] = pair.sound[:wanted]
-        made: Picture = sound_to_pictures(self.trained, torch.from_numpy(waveform), Choices(seed=self.seed))[0]
+        made: Picture = sound_to_pictures(self.trained, torch.from_numpy(waveform), SamplingOptions(seed=self.seed))[0]
         return made
 
     def sound(self, pair: Pair) -> Sound:
         """One sample, with the study's seed."""
-        waveforms, _ = picture_to_sounds(self.trained, pair.picture, Choices(seed=self.seed))
+        waveforms, _ = picture_to_sounds(self.trained, pair.picture, SamplingOptions(seed=self.seed))
         made: Sound = waveforms[0].numpy().astype(np.float32)
         return made
 
@@ -131,7 +131,7 @@ def open_maker(path: Path, seed: int, device: str = "auto") -> Maker:
     in_the_box = path == Path("box") and not path.exists()
     if in_the_box or path.is_file() or (path / "last.safetensors").exists():
         trained = load_checkpoint(find_checkpoint(path), choose_device(device))
-        translator(trained)
+        require_translator(trained)
         if trained.about.settings.sample_rate != SAMPLE_RATE:
             raise CheckpointError(
                 f"{trained.path} was trained on sound at {trained.about.settings.sample_rate} Hz; "
@@ -200,8 +200,8 @@ def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[
         )
     for place in draw_evenly([pair.label for pair in dataset.pairs], count, seed):
         stored = dataset.read([place])
-        generator = torch.Generator().manual_seed(seed)
-        sound = synthesise(stored.levels.float(), dataset.settings, generator)[0].numpy()
+        rng = torch.Generator().manual_seed(seed)
+        sound = synthesise(stored.levels.float(), dataset.settings, rng)[0].numpy()
         about = dataset.pairs[place]
         yield Pair(f"{about.label}/{about.id}", about.label, sound.astype(np.float32), stored.pictures[0].numpy())
 

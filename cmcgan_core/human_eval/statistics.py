@@ -138,11 +138,11 @@ def raters_needed(difference: float, deviation: float, *, power: float = 0.8, si
     return max(6, math.ceil(n))
 
 
-def difference_deviation(first: float, second: float, items: int, spread: float) -> float:
+def difference_deviation(first: float, second: float, items: int, diversity: float) -> float:
     """Standard deviation over raters of the difference between two rates, each from `items` answers a rater.
 
     The variance is (p(1-p) + q(1-q)) / items, from which items they meet, and 2 spread^2 (1 - 1/items), from raters
-    whose own rate for each model differs from the rates p and q with a standard deviation `spread`.
+    whose own rate for each model differs from the rates p and q with a standard deviation `diversity`.
     """
     chance = (first * (1 - first) + second * (1 - second)) / items
-    return math.sqrt(chance + 2 * spread**2 * (1 - 1 / items))
+    return math.sqrt(chance + 2 * diversity**2 * (1 - 1 / items))

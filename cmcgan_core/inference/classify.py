@@ -19,7 +19,7 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, half_seconds
-from cmcgan_core.inference.translate import Choices, read_chunk, to_audio, to_network, to_visual, translate
+from cmcgan_core.inference.translate import SamplingOptions, read_chunk, to_audio, to_network, to_visual, translate
 from cmcgan_core.media.files import loudness, media_kind, read_picture, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches
@@ -92,7 +92,7 @@ def find_classifier(run: Path, device: torch.device) -> Trained | None:
 
 
 def classify_files(
-    generating: Trained, classifier: Trained, sound: Path | None, picture: Path | None, choices: Choices
+    generating: Trained, classifier: Trained, sound: Path | None, picture: Path | None, sampling: SamplingOptions
 ) -> Classified:
     """Classify a sound file, a picture file, or both as one performance.
 
@@ -103,17 +103,17 @@ def classify_files(
     settings = generating.about.settings
     audio = visual = None
     if sound is not None:
-        audio = to_audio(read_chunk(sound, settings, choices.at)[None], settings)
+        audio = to_audio(read_chunk(sound, settings, sampling.at)[None], settings)
     if picture is not None:
         visual = to_visual(read_picture(picture, settings.picture_size)[None])
-    return classify(generating, classifier, audio, visual, choices)
+    return classify(generating, classifier, audio, visual, sampling)
 
 
 def classify_file(
     generating: Trained,
     classifier: Trained,
     path: Path,
-    choices: Choices,
+    sampling: SamplingOptions,
     every: float | None = None,
     *,
     on_progress: OnProgress = silent,
@@ -128,7 +128,7 @@ def classify_file(
         generating: a run.
         classifier: the run's.
         path: any medium.
-        choices: `at` names the one half second of a sound or a video to classify.
+        sampling: `at` names the one half second of a sound or a video to classify.
         every: seconds of a step of the timeline; None makes no timeline. A step longer than half a second is judged by
             all the half seconds that begin in it, a shorter one by the half second that begins with it.
         on_progress: told now and then within a long file.
@@ -141,19 +141,19 @@ def classify_file(
         raise ConfigError(f"a timeline cannot have steps of {every:g} s; choose {LEAST_STEP:g} s or more")
     kind = media_kind(path)
     if kind == "picture":
-        return classify_files(generating, classifier, None, path, choices)
+        return classify_files(generating, classifier, None, path, sampling)
     if kind == "sound" and every is None:
-        return classify_files(generating, classifier, path, None, choices)
+        return classify_files(generating, classifier, path, None, sampling)
     if kind is None:
         raise MediaError(f"{path}: is neither a sound, a picture nor a video that is known by its suffix")
-    return _throughout(generating, classifier, path, choices, every, on_progress)
+    return _throughout(generating, classifier, path, sampling, every, on_progress)
 
 
 def classify_all(
     generating: Trained,
     classifier: Trained,
     performances: Sequence[Sequence[Path]],
-    choices: Choices,
+    sampling: SamplingOptions,
     every: float | None = None,
     *,
     on_progress: OnProgress = silent,
@@ -164,7 +164,7 @@ def classify_all(
         generating: a run.
         classifier: the run's.
         performances: each is a file, or a sound and a picture that belong together.
-        choices: as of `classify_file`.
+        sampling: as of `classify_file`.
         every: as of `classify_file`.
         on_progress: told after each, and within long files.
 
@@ -178,9 +178,9 @@ def classify_all(
         within = on_progress if len(performances) == 1 else partial(_tell, on_progress, number, len(performances))
         try:
             if len(paths) > 1:
-                said: Classified | MediaError = classify_files(generating, classifier, *_in_order(paths), choices)
+                said: Classified | MediaError = classify_files(generating, classifier, *_in_order(paths), sampling)
             else:
-                said = classify_file(generating, classifier, paths[0], choices, every, on_progress=within)
+                said = classify_file(generating, classifier, paths[0], sampling, every, on_progress=within)
         except MediaError as error:
             said = error
         if len(performances) > 1:
@@ -204,15 +204,15 @@ def _throughout(
     generating: Trained,
     classifier: Trained,
     path: Path,
-    choices: Choices,
+    sampling: SamplingOptions,
     every: float | None,
     on_progress: OnProgress,
 ) -> Classified:
     settings = generating.about.settings
     hop = settings.seconds if every is None else min(every, settings.seconds)
     parts: Iterable[HalfSecond] = half_seconds(path, settings, hop)
-    if choices.at is not None:
-        parts = [_part_at(path, parts, choices.at, settings.seconds)]
+    if sampling.at is not None:
+        parts = [_part_at(path, parts, sampling.at, settings.seconds)]
     starts: list[float] = []
     heard: list[bool] = []
     said: list[Tensor] = []
@@ -221,7 +221,7 @@ def _throughout(
     for batch in in_batches(parts, BATCH):
         audio, visual = _maps(batch, settings)
         given = _given(audio, visual)
-        said.append(judge(generating, classifier, audio, visual, choices))
+        said.append(predict_probabilities(generating, classifier, audio, visual, sampling))
         starts += [part.start for part in batch]
         heard += [part.sound is None or loudness(part.sound) >= SILENCE for part in batch]
         on_progress(Progress(f"classifying {path.name}", len(starts), total, "half seconds"))
@@ -264,7 +264,7 @@ def _part_at(path: Path, parts: Iterable[HalfSecond], at: float, seconds: float)
 
 
 def _maps(batch: Sequence[HalfSecond], settings: FeatureSettings) -> tuple[Tensor | None, Tensor | None]:
-    """Spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file, as `judge` takes them."""
+    """Spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file, as `predict_probabilities` takes them."""
     sounds = [part.sound for part in batch if part.sound is not None]
     pictures = [part.picture for part in batch if part.picture is not None]
     audio = to_audio(torch.from_numpy(np.stack(sounds)), settings) if sounds else None
@@ -272,18 +272,20 @@ def _maps(batch: Sequence[HalfSecond], settings: FeatureSettings) -> tuple[Tenso
 
 
 def classify(
-    generating: Trained, classifier: Trained, audio: Tensor | None, visual: Tensor | None, choices: Choices
+    generating: Trained, classifier: Trained, audio: Tensor | None, visual: Tensor | None, sampling: SamplingOptions
 ) -> Classified:
     """Classify spectrograms (N, 1, M, T), pictures (N, 3, H, W), or both, in [-1, 1], as one performance.
 
     Raises:
         ConfigError: neither is given, or generator and classifier know other classes.
     """
-    return _summary(classifier, judge(generating, classifier, audio, visual, choices), _given(audio, visual))
+    return _summary(
+        classifier, predict_probabilities(generating, classifier, audio, visual, sampling), _given(audio, visual)
+    )
 
 
-def judge(
-    generating: Trained, classifier: Trained, audio: Tensor | None, visual: Tensor | None, choices: Choices
+def predict_probabilities(
+    generating: Trained, classifier: Trained, audio: Tensor | None, visual: Tensor | None, sampling: SamplingOptions
 ) -> Tensor:
     """Probabilities (N, classes) of spectrograms, pictures, or both, as `classify` takes them.
 
@@ -297,14 +299,14 @@ def judge(
     given = _given(audio, visual)
     count = max(len(maps) for maps in (audio, visual) if maps is not None)
     if audio is None and visual is not None:
-        audio = translate(generating, "v2a", to_network(generating, visual), choices)
-        visual = visual.repeat(choices.samples, 1, 1, 1)
+        audio = translate(generating, "v2a", to_network(generating, visual), sampling)
+        visual = visual.repeat(sampling.samples, 1, 1, 1)
     elif visual is None and audio is not None:
-        visual = translate(generating, "a2v", to_network(generating, audio), choices)
-        audio = audio.repeat(choices.samples, 1, 1, 1)
+        visual = translate(generating, "a2v", to_network(generating, audio), sampling)
+        audio = audio.repeat(sampling.samples, 1, 1, 1)
     assert audio is not None and visual is not None  # noqa: PT018
     with torch.inference_mode():
-        logits = classifier.inference(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
+        logits = classifier.network(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
     probabilities: Tensor = (logits / classifier.about.temperatures.get(CASE_OF[given], 1.0)).softmax(dim=1).cpu()
     return probabilities.reshape(-1, count, probabilities.shape[1]).mean(dim=0)
 
@@ -327,7 +329,7 @@ def _summary(classifier: Trained, probabilities: Tensor, given: tuple[str, ...])
     return Classified(label, confidence, calibrated, ranked, given, generated, len(probabilities))
 
 
-class Guesser:
+class LabelGuesser:
     """Guesses classes; without a classifier none.
 
     Args:
@@ -347,7 +349,7 @@ class Guesser:
         """Of each class (N, classes)."""
         if self.classifier is None:
             return None
-        return judge(self.trained, self.classifier, audio, visual, Choices())
+        return predict_probabilities(self.trained, self.classifier, audio, visual, SamplingOptions())
 
     def mean(self, seen: Sequence[Tensor | None]) -> str | None:
         """Of a whole film, from the `probabilities` of its parts."""

@@ -11,7 +11,7 @@ import torch
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.features.scaling import resize
-from cmcgan_core.inference.translate import to_network, translator
+from cmcgan_core.inference.translate import require_translator, to_network
 
 #: What the classifier may be given, by the paper's name, and the direction that fills in the modality that is missing.
 CASES = {"V-A": None, "GV-A": "a2v", "GA-V": "v2a"}
@@ -38,12 +38,12 @@ class Completion:
 
     def __init__(self, generating: Trained) -> None:
         self.generating = generating
-        self.network = translator(generating)
+        self.network = require_translator(generating)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
         self.fingerprint = fingerprint(generating.path)
         self.cases = tuple(c for c, direction in CASES.items() if direction in (None, *self.network.directions))
 
-    def complete(self, batch: Batch, case: str, generator: torch.Generator) -> Batch:
+    def complete(self, batch: Batch, case: str, rng: torch.Generator) -> Batch:
         """The pairs with one modality, or none, generated from the other, at the size of the real one."""
         direction = CASES[case]
         if direction is None:
@@ -51,17 +51,17 @@ class Completion:
         source, missing = ("audio", "visual") if direction == "a2v" else ("visual", "audio")
         with torch.no_grad():
             given = to_network(self.generating, getattr(batch, source))
-            made = self.network.translate(direction, given, self.network.draw(len(given), generator))
+            made = self.network.translate(direction, given, self.network.draw(len(given), rng))
             made = resize(made, getattr(batch, missing).shape[-2:])
         return batch._replace(**{missing: made})
 
-    def mix(self, batch: Batch, generator: torch.Generator) -> Batch:
+    def mix(self, batch: Batch, rng: torch.Generator) -> Batch:
         """For every pair a case drawn evenly; what is generated gets latents drawn afresh."""
-        drawn = torch.randint(len(self.cases), batch.label.shape, generator=generator)
+        drawn = torch.randint(len(self.cases), batch.label.shape, generator=rng)
         mixed = batch._replace(audio=batch.audio.clone(), visual=batch.visual.clone())
         for number, case in enumerate(self.cases):
             items = (drawn == number).nonzero().flatten().to(batch.label.device)
             if len(items):
-                made = self.complete(Batch(*(part[items] for part in batch)), case, generator)
+                made = self.complete(Batch(*(part[items] for part in batch)), case, rng)
                 mixed.audio[items], mixed.visual[items] = made.audio, made.visual
         return mixed

@@ -17,12 +17,12 @@ from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.arrays import Picture, Sound, to_picture, to_windows
 from cmcgan_core.inference.classify import Classified, classify, classify_file, find_classifier, load_classifier
-from cmcgan_core.inference.generate import Form, Generated, make_all, plan
-from cmcgan_core.inference.generate.clips import spectrograms, voices
+from cmcgan_core.inference.generate import Generated, OutputOptions, make_all, plan
+from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_waveforms
 from cmcgan_core.inference.generate.plan import FORMATS, Route
 from cmcgan_core.inference.inputs import Input, expand
-from cmcgan_core.inference.translate import Choices, look, sound_to_pictures, to_audio, to_visual
-from cmcgan_core.media.damage import Stretch
+from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures, to_audio, to_visual
+from cmcgan_core.media.damage import DamagedInterval
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
 from cmcgan_core.utils.device import choose_device
 
@@ -62,7 +62,7 @@ class Model:
     - `hops`: 1 takes A2V or V2A, 2 the paper's A-A-V or V-V-A; None is the model's own.
     - `at`: second of the sound to listen to; None is its loudest half second.
     - `sample_rate`: of a sound that is an array or a tensor, Hz.
-    - `drift`: seconds in which one random variation turns into the next, see `cmcgan.Form`.
+    - `drift`: seconds in which one random variation turns into the next, see `cmcgan.OutputOptions`.
     - `out`: file to write, whole or not at all; replaced if it exists.
     - `progress`: whether to show a tqdm bar.
 
@@ -120,7 +120,7 @@ class Model:
         from PIL import Image
 
         waveform = self._half_second(sound, sample_rate, at)
-        pictures = sound_to_pictures(self.trained, waveform, Choices(samples, seed, hops))
+        pictures = sound_to_pictures(self.trained, waveform, SamplingOptions(samples, seed, hops))
         return [Image.fromarray(picture) for picture in pictures]
 
     def picture_to_sound(
@@ -141,10 +141,10 @@ class Model:
         >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
         (22050,)
         """
-        choices, form = Choices(seed=seed, hops=hops), Form(seconds=seconds, drift=drift)
+        sampling, output = SamplingOptions(seed=seed, hops=hops), OutputOptions(seconds=seconds, drift=drift)
         pixels = to_picture(picture, self.trained.about.settings.picture_size)
-        maps = spectrograms(self.trained, look(self.trained, pixels[None]), choices, form)
-        ((waveform, _),) = voices(self.trained, maps, choices, form)
+        maps = generate_spectrograms(self.trained, pictures_to_input(self.trained, pixels[None]), sampling, output)
+        ((waveform, _),) = synthesise_waveforms(self.trained, maps, sampling, output)
         return waveform
 
     def sound_to_film(
@@ -164,8 +164,8 @@ class Model:
         `out` ends in .mp4, .mkv, .mov or .gif. `fps` are its pictures a second; `size` is their side in pixels, None
         the model's own and at least 256.
         """
-        form = Form(to="visual", size=size, fps=fps, drift=drift)
-        self._film("film", sound, out, form, Choices(seed=seed, hops=hops), progress=progress)
+        output = OutputOptions(to="visual", size=size, fps=fps, drift=drift)
+        self._film("film", sound, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress)
         return Path(out)
 
     def add_soundtrack(
@@ -183,8 +183,8 @@ class Model:
         The pictures are copied; a sound that the video has is left out. `out` ends in .mkv, .mp4, .m4v, .mov, .webm or
         .avi.
         """
-        form = Form(to="audio", drift=drift)
-        self._film("soundtrack", film, out, form, Choices(seed=seed, hops=hops), progress=progress)
+        output = OutputOptions(to="audio", drift=drift)
+        self._film("soundtrack", film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress)
         return Path(out)
 
     def repair(
@@ -196,13 +196,15 @@ class Model:
         seed: int = 0,
         hops: int | None = None,
         progress: bool = False,
-    ) -> tuple[Stretch, ...]:
+    ) -> tuple[DamagedInterval, ...]:
         """A video whose black, damaged or missing pictures are made anew from the sound beside them; returns which.
 
         Where nothing is damaged, nothing is written. `out` ends in .mkv, .mp4, .m4v or .mov.
         """
-        form = Form(repair=True, drift=drift)
-        return self._film("repair", film, out, form, Choices(seed=seed, hops=hops), progress=progress).repaired
+        output = OutputOptions(repair=True, drift=drift)
+        return self._film(
+            "repair", film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress
+        ).repaired
 
     def classify(
         self,
@@ -233,7 +235,7 @@ class Model:
             audio = to_audio(self._half_second(sound, sample_rate, at)[None], settings)
         if picture is not None:
             visual = to_visual(to_picture(picture, settings.picture_size)[None])
-        return classify(self.trained, self._judge(), audio, visual, Choices(samples, seed))
+        return classify(self.trained, self._require_classifier(), audio, visual, SamplingOptions(samples, seed))
 
     def classify_file(
         self,
@@ -246,16 +248,18 @@ class Model:
         progress: bool = False,
     ) -> Classified:
         """Which class a sound, a picture or a video is; with `every`, seconds, also a timeline in such steps."""
-        choices = Choices(samples, seed, at=at)
-        return classify_file(self.trained, self._judge(), Path(path), choices, every, on_progress=_bar(progress))
+        sampling = SamplingOptions(samples, seed, at=at)
+        return classify_file(
+            self.trained, self._require_classifier(), Path(path), sampling, every, on_progress=_bar(progress)
+        )
 
     def convert(
         self,
         inputs: str | Path | Iterable[str | Path],
         out: str | Path = ".",
         *,
-        form: Form | None = None,
-        choices: Choices | None = None,
+        output: OutputOptions | None = None,
+        sampling: SamplingOptions | None = None,
         progress: bool = False,
     ) -> list[Generated]:
         """Files, folders and patterns to what they lack, as files; `docs/media.md` says what becomes of what.
@@ -266,8 +270,8 @@ class Model:
         Args:
             inputs: one or several.
             out: folder for the results, or the name of a single one.
-            form: of the results.
-            choices: of the samples.
+            output: of the results.
+            sampling: of the samples.
             progress: see the class.
 
         Raises:
@@ -275,7 +279,7 @@ class Model:
         """
         sources = [inputs] if isinstance(inputs, str | Path) else inputs
         found = expand(map(str, sources), Path(out))
-        return self._make(found, Path(out), form or Form(), choices or Choices(), progress=progress)
+        return self._make(found, Path(out), output or OutputOptions(), sampling or SamplingOptions(), progress=progress)
 
     def _half_second(self, sound: Sound, sample_rate: int | None, at: float | None) -> torch.Tensor:
         """The half second to listen to (L,)."""
@@ -287,7 +291,14 @@ class Model:
         return torch.from_numpy(waveform)
 
     def _film(
-        self, route: Route, source: str | Path, out: str | Path, form: Form, choices: Choices, *, progress: bool
+        self,
+        route: Route,
+        source: str | Path,
+        out: str | Path,
+        output: OutputOptions,
+        sampling: SamplingOptions,
+        *,
+        progress: bool,
     ) -> Generated:
         """Make one film under exactly this name.
 
@@ -299,17 +310,19 @@ class Model:
         if suffix not in known:
             raise ConfigError(f"{out} is no name of a film; take one that ends in .{', .'.join(known)}")
         one = Input(Path(source), Path(Path(source).name))
-        form = replace(form, format=suffix, overwrite=True)
-        (made,) = self._make([one], Path(out), form, choices, progress=progress)
+        output = replace(output, format=suffix, overwrite=True)
+        (made,) = self._make([one], Path(out), output, sampling, progress=progress)
         if made.error:
             raise MediaError(made.error)
         return made
 
-    def _make(self, inputs: list[Input], out: Path, form: Form, choices: Choices, *, progress: bool) -> list[Generated]:
-        tasks = plan(inputs, out, form, choices)
-        return list(make_all(self.trained, tasks, choices, form, self.classifier, on_progress=_bar(progress)))
+    def _make(
+        self, inputs: list[Input], out: Path, output: OutputOptions, sampling: SamplingOptions, *, progress: bool
+    ) -> list[Generated]:
+        tasks = plan(inputs, out, output, sampling)
+        return list(make_all(self.trained, tasks, sampling, output, self.classifier, on_progress=_bar(progress)))
 
-    def _judge(self) -> Trained:
+    def _require_classifier(self) -> Trained:
         """The classifier; where there is none, the error says how to come by one."""
         return self.classifier or load_classifier(self.trained.path, torch.device("cpu"))
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from cmcgan_core import __version__
 from cmcgan_core.checkpoint import About, load_checkpoint
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.inference.translate import translator
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.methods import Translator
 from cmcgan_core.modality import CHANNELS
 from cmcgan_core.utils.files import atomic_write
@@ -77,7 +77,7 @@ def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = 
     """
     _check(out)
     trained = load_checkpoint(checkpoint, torch.device("cpu"))
-    network, about = translator(trained, direction, hops=hops), trained.about
+    network, about = require_translator(trained, direction, hops=hops), trained.about
     hops = hops or network.hops
     program = _to_onnx(network, about, direction, hops, checkpoint)
     document = {"version": __version__, "direction": direction, "hops": hops, **asdict(about)}
@@ -154,10 +154,10 @@ def _quiet() -> Iterator[None]:
 
 def _example(network: Translator, about: About, direction: str, hops: int, count: int) -> tuple[Tensor, Tensor]:
     """Maps and latents of `count` items, as the network takes them."""
-    generator = torch.Generator().manual_seed(count)
+    rng = torch.Generator().manual_seed(count)
     shape = _shapes(network, about, direction, hops)[NAMES[direction[0]]][1:]
-    source = torch.rand(count, *map(int, shape), generator=generator) * 2 - 1
-    return source, network.draw(count, generator, hops)
+    source = torch.rand(count, *map(int, shape), generator=rng) * 2 - 1
+    return source, network.draw(count, rng, hops)
 
 
 def _compare(file: Path, network: Translator, about: About, direction: str, hops: int) -> float:
@@ -178,7 +178,7 @@ def _compare(file: Path, network: Translator, about: About, direction: str, hops
 def _shapes(network: Translator, about: About, direction: str, hops: int) -> dict[str, tuple[int | str, ...]]:
     """Of inputs and output, by name."""
     sizes = {
-        "a": about.config.network.lms_size,
+        "a": about.config.network.spectrogram_size,
         "v": (about.config.network.picture_size, about.config.network.picture_size),
     }
     maps: dict[str, tuple[int | str, ...]] = {

@@ -22,7 +22,7 @@ from cmcgan_core.methods import Translator
 
 
 @dataclass(frozen=True)
-class Choices:
+class SamplingOptions:
     """What a user may choose of what is generated.
 
     Attributes:
@@ -47,27 +47,29 @@ class Choices:
             raise ConfigError(f"hops cannot be {self.hops}; take 1 or 2")
 
 
-def sound_to_pictures(trained: Trained, waveform: Tensor, choices: Choices) -> NDArray[np.uint8]:
+def sound_to_pictures(trained: Trained, waveform: Tensor, sampling: SamplingOptions) -> NDArray[np.uint8]:
     """Half a second of sound (L,) in [-1, 1] to pictures (K, S, S, 3)."""
-    heard = listen(trained, waveform[None])
-    return np.concatenate([to_pictures(render(trained, "a2v", heard, z)) for z in latents(trained, "a2v", choices)])
+    heard = waveforms_to_input(trained, waveform[None])
+    return np.concatenate(
+        [to_pictures(translate_maps(trained, "a2v", heard, z)) for z in latents(trained, "a2v", sampling)]
+    )
 
 
-def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], choices: Choices) -> tuple[Tensor, Tensor]:
+def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], sampling: SamplingOptions) -> tuple[Tensor, Tensor]:
     """A picture (H, W, 3) to half-second waveforms (K, L) and their levels (K, M, T) in decibels."""
-    seen = look(trained, picture[None])
-    made = [render(trained, "v2a", seen, z) for z in latents(trained, "v2a", choices)]
+    seen = pictures_to_input(trained, picture[None])
+    made = [translate_maps(trained, "v2a", seen, z) for z in latents(trained, "v2a", sampling)]
     levels = to_levels(trained, torch.cat(made))
-    return synthesise(levels, trained.about.settings, generators(choices)).cpu(), levels.cpu()
+    return synthesise(levels, trained.about.settings, make_rngs(sampling)).cpu(), levels.cpu()
 
 
-def translator(trained: Trained, *directions: str, hops: int | None = None) -> Translator:
+def require_translator(trained: Trained, *directions: str, hops: int | None = None) -> Translator:
     """The network of a checkpoint as one that goes in these directions, and by this number of hops if one is given.
 
     Raises:
         CheckpointError: it does not.
     """
-    network = trained.inference
+    network = trained.network
     if not isinstance(network, Translator):
         raise CheckpointError(
             f"{trained.path} holds a {trained.about.config.method}, which generates nothing; "
@@ -83,29 +85,29 @@ def translator(trained: Trained, *directions: str, hops: int | None = None) -> T
     return network
 
 
-def generators(choices: Choices) -> list[torch.Generator]:
+def make_rngs(sampling: SamplingOptions) -> list[torch.Generator]:
     """One for each sample: the i-th of seed s equals the first of seed s + i, however many are made."""
-    return [torch.Generator().manual_seed(choices.seed + i) for i in range(choices.samples)]
+    return [torch.Generator().manual_seed(sampling.seed + i) for i in range(sampling.samples)]
 
 
-def latents(trained: Trained, direction: str, choices: Choices) -> list[Tensor]:
+def latents(trained: Trained, direction: str, sampling: SamplingOptions) -> list[Tensor]:
     """For each sample latents (H, 1, Z), which all items of a batch share: each gets what it would get alone.
 
     Raises:
         CheckpointError: the model does not go in that direction, or not by so many hops.
     """
-    network = translator(trained, direction, hops=choices.hops)
-    return [network.draw(1, generator, choices.hops) for generator in generators(choices)]
+    network = require_translator(trained, direction, hops=sampling.hops)
+    return [network.draw(1, rng, sampling.hops) for rng in make_rngs(sampling)]
 
 
-def render(trained: Trained, direction: str, source: Tensor, z: Tensor) -> Tensor:
+def translate_maps(trained: Trained, direction: str, source: Tensor, z: Tensor) -> Tensor:
     """Maps (N, C, H, W) as the network sees them, and latents (H, 1 or N, Z), to maps of the other modality."""
-    network = translator(trained, direction)
+    network = require_translator(trained, direction)
     with torch.inference_mode():
         return network.translate(direction, source, z.expand(-1, len(source), -1))
 
 
-def translate(trained: Trained, direction: str, source: Tensor, choices: Choices) -> Tensor:
+def translate(trained: Trained, direction: str, source: Tensor, sampling: SamplingOptions) -> Tensor:
     """Maps (N, C, H, W) of one modality to (K N, C', H', W') of the other; every item has latents of its own.
 
     First all of the first sample.
@@ -113,17 +115,17 @@ def translate(trained: Trained, direction: str, source: Tensor, choices: Choices
     Raises:
         CheckpointError: the model does not go in that direction, or not by so many hops.
     """
-    network = translator(trained, direction, hops=choices.hops)
-    drawn = (network.draw(len(source), generator, choices.hops) for generator in generators(choices))
-    return torch.cat([render(trained, direction, source, z) for z in drawn])
+    network = require_translator(trained, direction, hops=sampling.hops)
+    drawn = (network.draw(len(source), rng, sampling.hops) for rng in make_rngs(sampling))
+    return torch.cat([translate_maps(trained, direction, source, z) for z in drawn])
 
 
-def listen(trained: Trained, waveforms: Tensor) -> Tensor:
+def waveforms_to_input(trained: Trained, waveforms: Tensor) -> Tensor:
     """Waveforms (N, L) as the network sees them, (N, 1, M, T')."""
     return to_network(trained, to_audio(waveforms, trained.about.settings))
 
 
-def look(trained: Trained, pictures: NDArray[np.uint8]) -> Tensor:
+def pictures_to_input(trained: Trained, pictures: NDArray[np.uint8]) -> Tensor:
     """Pictures (N, H, W, 3) as the network sees them, (N, 3, S, S)."""
     return to_network(trained, to_visual(pictures))
 
@@ -146,14 +148,14 @@ def to_pictures(visual: Tensor) -> NDArray[np.uint8]:
 def to_levels(trained: Trained, audio: Tensor) -> Tensor:
     """Maps (N, 1, M, T') in [-1, 1] as levels (N, M, T) in decibels."""
     settings = trained.about.settings
-    return unscale_levels(resize(audio, (settings.n_mels, settings.frames))[:, 0], settings)
+    return unscale_levels(resize(audio, (settings.bins, settings.frames))[:, 0], settings)
 
 
 def to_network(trained: Trained, maps: Tensor) -> Tensor:
     """Maps in [-1, 1] (N, C, H, W) of any size, at the size that the network sees, on its device."""
     network = trained.about.config.network
-    size = network.lms_size if maps.shape[1] == 1 else (network.picture_size,) * 2
-    return resize(maps, size).to(next(trained.inference.parameters()).device)
+    size = network.spectrogram_size if maps.shape[1] == 1 else (network.picture_size,) * 2
+    return resize(maps, size).to(next(trained.network.parameters()).device)
 
 
 def read_chunk(path: Path, settings: FeatureSettings, at: float | None) -> Tensor:

@@ -35,7 +35,7 @@ FRAMES_TIMED = 250
 
 
 @dataclass(frozen=True)
-class Stretch:
+class DamagedInterval:
     """Frames in a row that are damaged in one way, from `start` until `end` in seconds."""
 
     start: float
@@ -45,7 +45,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Shown:
+class FrameInterval:
     """What a film shows from `start` until `end`, in seconds.
 
     Attributes:
@@ -60,7 +60,7 @@ class Shown:
     fault: Fault | None
 
 
-def damaged(path: Path) -> list[Stretch]:
+def damaged(path: Path) -> list[DamagedInterval]:
     """The damaged stretches of a film in their order, in one pass over it and in constant memory.
 
     What is corrupt is told by the decoder: those of H.264 and MPEG-1, -2 and -4 notice nearly all of it; those of VP9,
@@ -69,18 +69,18 @@ def damaged(path: Path) -> list[Stretch]:
     Raises:
         MediaError: it cannot be opened, or has no pictures.
     """
-    stretches: list[Stretch] = []
+    stretches: list[DamagedInterval] = []
     for shown in examine(path):
         reason = _reason(shown)
         last = stretches[-1] if stretches else None
         if reason and last and (last.end, last.reason) == (shown.start, reason):
             stretches[-1] = replace(last, end=shown.end, frames=last.frames + 1)
         elif reason:
-            stretches.append(Stretch(shown.start, shown.end, 1, reason))
+            stretches.append(DamagedInterval(shown.start, shown.end, 1, reason))
     return stretches
 
 
-def examine(path: Path) -> Iterator[Shown]:
+def examine(path: Path) -> Iterator[FrameInterval]:
     """All that a film shows from time 0 on, frame by frame without a gap, faults told rather than left out.
 
     Raises:
@@ -88,8 +88,8 @@ def examine(path: Path) -> Iterator[Shown]:
     """
     require_file(path)
     period = _period(path)
-    last: Shown | None = None
-    with ffmpeg.opened(path) as container:
+    last: FrameInterval | None = None
+    with ffmpeg.open_input(path) as container:
         for shown in _filled(_judged(_decoded(container, _pictures(container, path))), period):
             if last:
                 yield replace(last, end=shown.start)
@@ -98,7 +98,7 @@ def examine(path: Path) -> Iterator[Shown]:
         yield last
 
 
-def _reason(shown: Shown) -> Reason | None:
+def _reason(shown: FrameInterval) -> Reason | None:
     if shown.fault or shown.frame is None:
         return shown.fault
     luma = shown.frame.to_ndarray(format="gray")
@@ -122,7 +122,7 @@ def _pictures(container: "InputContainer", path: Path) -> "VideoStream":
 
 def _period(path: Path) -> float:
     """Seconds that a frame is usually shown, by the timestamps at the beginning of a film."""
-    with ffmpeg.opened(path) as container:
+    with ffmpeg.open_input(path) as container:
         stream = _pictures(container, path)
         timed = (float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
         times = sorted(islice(timed, FRAMES_TIMED))
@@ -156,7 +156,7 @@ def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[tup
     yield from ((time, None) for time in sorted(lost) if time > shown)
 
 
-def _judged(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[Shown]:
+def _judged(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[FrameInterval]:
     """Frames, of which one that builds on a corrupt one is corrupt, up to the next that stands alone; with no `end`."""
     from av.video.frame import PictureType
 
@@ -165,18 +165,18 @@ def _judged(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[Sho
         corrupt = frame is None or frame.is_corrupt
         if frame and frame.key_frame:
             spoilt = False
-        yield Shown(time, time, frame, "corrupt" if corrupt or spoilt else None)
+        yield FrameInterval(time, time, frame, "corrupt" if corrupt or spoilt else None)
         # Nothing builds on a B frame.
         spoilt = spoilt or (corrupt and (frame is None or frame.pict_type != PictureType.B))
 
 
-def _filled(frames: Iterable[Shown], period: float) -> Iterator[Shown]:
+def _filled(frames: Iterable[FrameInterval], period: float) -> Iterator[FrameInterval]:
     """Frames, and what is missing between them and before the first; `end` as the period of a frame has it."""
     due = 0.0
     for shown in frames:
         missing = round((shown.start - due) / period)
         if missing >= LONGEST_STEP:
             for start in np.linspace(due, shown.start, missing, endpoint=False):
-                yield Shown(float(start), float(start), None, "missing")
+                yield FrameInterval(float(start), float(start), None, "missing")
         due = shown.start + period
         yield replace(shown, end=due)

@@ -31,7 +31,7 @@ def decode_sound(path: Path) -> Iterator[tuple[NDArray[Any], int]]:
     Raises:
         MediaError: it cannot be decoded, or has no sound.
     """
-    with opened(path) as container:
+    with open_input(path) as container:
         stream = cast("AudioStream | None", container.streams.best("audio"))
         if stream is None:
             raise MediaError(f"{path}: has no sound")
@@ -58,7 +58,7 @@ def decode_frames(path: Path) -> Iterator[tuple[float, float, "VideoFrame"]]:
     Raises:
         MediaError: it cannot be decoded, or has no pictures.
     """
-    with opened(path) as container:
+    with open_input(path) as container:
         stream = cast("VideoStream | None", container.streams.best("video"))
         if stream is None:
             raise MediaError(f"{path}: has no pictures")
@@ -90,7 +90,7 @@ def has_tracks(path: Path) -> tuple[bool, bool]:
     Raises:
         MediaError: it cannot be opened.
     """
-    with opened(path) as container:
+    with open_input(path) as container:
         return container.streams.best("audio") is not None, container.streams.best("video") is not None
 
 
@@ -100,7 +100,7 @@ def header_seconds(path: Path) -> float:
     Raises:
         MediaError: it cannot be opened.
     """
-    with opened(path) as container:
+    with open_input(path) as container:
         return (container.duration or 0) / 1e6
 
 
@@ -135,7 +135,7 @@ def sound_frame(channels: NDArray[np.float32], rate: int) -> "AudioFrame":
 
 
 @contextmanager
-def opened(path: Path) -> Iterator["InputContainer"]:
+def open_input(path: Path) -> Iterator["InputContainer"]:
     """The file, to be read; what FFmpeg says against it is a MediaError that names it."""
     import av
 

@@ -139,7 +139,7 @@ def _format(source: Path) -> tuple[muxing.PictureFormat, bool]:
     if frame is None:
         raise MediaError(f"{source}: holds no pictures that can be decoded")
     height, width, _ = muxing.even(ffmpeg.decode_picture(frame)).shape
-    with ffmpeg.opened(source) as container:
+    with ffmpeg.open_input(source) as container:
         stream = cast("VideoStream", container.streams.best("video"))
         coded = stream.codec_context
         form = muxing.PictureFormat(
@@ -174,7 +174,7 @@ def _describe(film: "OutputContainer", source: Path) -> None:
     """Title, chapters and the like, as in the film that this one is made from."""
     if "picture" not in tracks(source):
         raise MediaError(f"{source}: has no pictures")
-    with ffmpeg.opened(source) as original:
+    with ffmpeg.open_input(source) as original:
         film.metadata.update(original.metadata)
         film.set_chapters(original.chapters())
 
@@ -229,7 +229,7 @@ def probe(path: Path) -> list[Track]:
     require_file(path)
     ends: dict[int, float] = {}
     counts: Counter[int] = Counter()
-    with ffmpeg.opened(path) as container:
+    with ffmpeg.open_input(path) as container:
         for packet in container.demux():
             if packet.size and packet.pts is not None:
                 end = float(packet.pts * packet.time_base) + _duration(packet)
@@ -260,7 +260,7 @@ def _track(container: "InputContainer", stream: "Stream", end: float, packets: i
 def _original_sound(out: "OutputContainer", container: muxing.Container, path: Path) -> Iterator["Packet[Any]"]:
     """All sound of a file: copied where the container takes it, or else encoded."""
     require_file(path)
-    with ffmpeg.opened(path) as source:
+    with ffmpeg.open_input(path) as source:
         stream = source.streams.best("audio")
         if stream is None:
             raise MediaError(f"{path}: has no sound")

@@ -182,7 +182,7 @@ def picture_frame(picture: NDArray[np.uint8], form: PictureFormat) -> "VideoFram
 
 def copied(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool]) -> Iterator["Packet[Any]"]:
     """Streams of a file, packet by packet, from its time 0 on."""
-    with ffmpeg.opened(path) as source:
+    with ffmpeg.open_input(path) as source:
         likes = {stream.index: _like(out, stream, path) for stream in source.streams if wanted(stream)}
         targets = {index: like for index, like in likes.items() if like}
         origin = ffmpeg.origin(source)

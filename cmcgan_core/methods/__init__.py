@@ -14,7 +14,7 @@ from cmcgan_core.config import Config
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import Method, Translator
 from cmcgan_core.methods.classifier import Classifier
-from cmcgan_core.methods.cmav import Conditional
+from cmcgan_core.methods.cmav import CMAV
 from cmcgan_core.methods.cmcgan import CMCGAN
 from cmcgan_core.registry import Registry
 
@@ -25,7 +25,7 @@ METHODS: Registry[type[Method]] = Registry(
     "cmcgan.methods",
     {
         "cmcgan": CMCGAN,
-        "conditional": Conditional,
+        "cmav": CMAV,
         "classifier": Classifier,
     },
 )

@@ -33,15 +33,15 @@ class Translator(nn.Module, ABC):
     recovers: tuple[str, ...] = ()
     latent: int
 
-    def draw(self, count: int, generator: torch.Generator, hops: int | None = None) -> Tensor:
+    def draw(self, count: int, rng: torch.Generator, hops: int | None = None) -> Tensor:
         """Latents of N(0, 1) for `count` items, (H, count, Z): one for each of H subnetworks in a row.
 
         Args:
             count: of items.
-            generator: on the CPU, so that a seed means the same on every device.
+            rng: on the CPU, so that a seed means the same on every device.
             hops: H; None is the network's own number.
         """
-        return torch.stack([torch.randn(count, self.latent, generator=generator) for _ in range(hops or self.hops)])
+        return torch.stack([torch.randn(count, self.latent, generator=rng) for _ in range(hops or self.hops)])
 
     @abstractmethod
     def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
@@ -71,14 +71,14 @@ class Method(nn.Module, ABC):
         config: of the run.
         classes: names of the classes, by index.
         settings: feature settings of the pairs.
-        inference: the part that a trained run is used with; its weights are averaged if the configuration says so.
+        network: the part that a trained run is used with; its weights are averaged if the configuration says so.
         pretraining_epochs: epochs at the start of a run that train a part by itself, with a schedule of its own.
         pretraining: whether the run is in those epochs; the loop says so.
     """
 
     #: Names of the losses; `Config.loss_weights` must have exactly these.
     losses: ClassVar[tuple[str, ...]]
-    inference: nn.Module
+    network: nn.Module
     pretraining_epochs: int = 0
     pretraining: bool = False
 
@@ -98,23 +98,21 @@ class Method(nn.Module, ABC):
         """Fresh optimizers by name."""
 
     @abstractmethod
-    def train_step(
-        self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
         """One update of everything; the losses by name, as scalars that are still on the device."""
 
     @abstractmethod
-    def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def validation_loss(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
         """The figure by which the best checkpoint is chosen on held-out recordings; a scalar, lower is better."""
 
-    def samples(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def samples(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Outputs (B, C, H, W) in [-1, 1] worth looking at, by the name of their row; none by default."""
         return {}
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """(H, W) of each modality's maps."""
         network = self.config.network
-        return {"a": network.lms_size, "v": (network.picture_size, network.picture_size)}
+        return {"a": network.spectrogram_size, "v": (network.picture_size, network.picture_size)}
 
     def autocast(self, batch: Batch) -> AbstractContextManager[None]:
         """Mixed precision as the configuration says."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmcgan_core.config import Config
-from cmcgan_core.data.augment import varied
+from cmcgan_core.data.augment import augment
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
@@ -30,14 +30,14 @@ class Options:
 
     Attributes:
         modalities: a(udio), v(isual), or both.
-        vary: train on varied colours, levels and positions (see `varied`), so that the classifier looks at the
+        augment: train on varied colours, levels and positions (see `augment`), so that the classifier looks at the
             instrument rather than at the room. Not in the paper.
         class_weights: by class, how much its pairs count in the loss; none: all alike. The inverse of the classes'
             frequencies makes up for classes that have fewer pairs. Not in the paper.
     """
 
     modalities: tuple[Literal["a", "v"], ...] = ("a", "v")
-    vary: bool = True
+    augment: bool = True
     class_weights: tuple[float, ...] = ()
 
 
@@ -57,27 +57,25 @@ class Classifier(Method):
                 f"it has {list(weights)}"
             )
         self.register_buffer("class_weights", torch.tensor(weights), persistent=False)
-        self.inference = FusionNetwork(config, self.sizes(), self.options.modalities, len(classes))
+        self.network = FusionNetwork(config, self.sizes(), self.options.modalities, len(classes))
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """One, with the settings of `train.generator`."""
-        return {"generator": make_optimizer(self.config.train.generator, self.inference.parameters())}
+        """One, with the settings of `train.rng`."""
+        return {"generator": make_optimizer(self.config.train.generator, self.network.parameters())}
 
-    def train_step(
-        self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
         """One update on the class loss."""
-        if self.options.vary:
-            batch = varied(batch, generator)
+        if self.options.augment:
+            batch = augment(batch, rng)
         with self.autocast(batch):
-            logits = self.inference(audio=batch.audio, visual=batch.visual)
+            logits = self.network(audio=batch.audio, visual=batch.visual)
         losses = {"class": self.class_loss(logits.float(), batch.label)}
         update(optimizers["generator"], weighted_sum(losses, self.config.loss_weights))
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def validation_loss(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
         """The class loss."""
-        return self.class_loss(inference(audio=batch.audio, visual=batch.visual), batch.label)
+        return self.class_loss(network(audio=batch.audio, visual=batch.visual), batch.label)
 
     def class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """Cross-entropy of logits (B, classes), each pair weighted by its class; a scalar."""

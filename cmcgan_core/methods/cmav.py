@@ -24,7 +24,7 @@ from cmcgan_core.nn.decoders import Generator
 from cmcgan_core.nn.discriminators import MatchingDiscriminator
 from cmcgan_core.nn.encoders import ENCODERS
 from cmcgan_core.nn.layers import CODE, full_precision
-from cmcgan_core.nn.losses import matching_discriminator_loss, plain_discriminator_loss, says_real
+from cmcgan_core.nn.losses import matching_discriminator_loss, plain_discriminator_loss, real_loss
 from cmcgan_core.utils.schema import Range, build
 
 
@@ -34,7 +34,7 @@ class Options:
 
     Attributes:
         direction: "a2v" (S2I) or "v2a" (I2S).
-        encoder: what the encoder is trained as: a "classifier" of the classes (S2I-C, S2I-N, I2S) or an "autoencoder"
+        encoder_objective: what the encoder is trained as: a "classifier" of the classes (S2I-C, S2I-N, I2S) or an "autoencoder"
             of its input (S2I-A).
         mismatch: whether the discriminator is shown wrong pairs (all but S2I-N).
         encoder_epochs: epochs at the start of the run, counted in `train.epochs`, that train the encoder.
@@ -42,13 +42,13 @@ class Options:
     """
 
     direction: Literal["a2v", "v2a"] = "a2v"
-    encoder: Literal["classifier", "autoencoder"] = "classifier"
+    encoder_objective: Literal["classifier", "autoencoder"] = "classifier"
     mismatch: bool = True
     encoder_epochs: Annotated[int, Range(minimum=1)] = 20
     encoder_optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
 
-class ConditionalTranslator(Translator):
+class CMAVTranslator(Translator):
     """The encoder of one modality and the generator of the other.
 
     Args:
@@ -81,7 +81,7 @@ class ConditionalTranslator(Translator):
         return made
 
 
-class Conditional(Method):
+class CMAV(Method):
     """An encoder in its first epochs, then a conditional GAN on its codes.
 
     Raises:
@@ -97,19 +97,19 @@ class Conditional(Method):
         self.pretraining_epochs = self.options.encoder_epochs
         sizes, source = self.sizes(), self.options.direction[0]
         target = self.options.direction[-1]
-        self.inference = ConditionalTranslator(config, sizes, self.options.direction)
+        self.network = CMAVTranslator(config, sizes, self.options.direction)
         self.discriminator = MatchingDiscriminator(CHANNELS[target], sizes[target], config.network.width)
         self.helper = (
             nn.Linear(CODE, len(classes))
-            if self.options.encoder == "classifier"
+            if self.options.encoder_objective == "classifier"
             else Generator(CHANNELS[source], sizes[source], config.network, latent=0)
         )
 
     @property
-    def translator(self) -> ConditionalTranslator:
+    def translator(self) -> CMAVTranslator:
         """The encoder and the generator that are trained."""
-        assert isinstance(self.inference, ConditionalTranslator)
-        return self.inference
+        assert isinstance(self.network, CMAVTranslator)
+        return self.network
 
     def optimizers(self) -> dict[str, Optimizer]:
         """One for the encoder and what it is trained with, one for the generator, one for the discriminator."""
@@ -121,20 +121,18 @@ class Conditional(Method):
             "generator": make_optimizer(train.generator, self.translator.generator.parameters()),
         }
 
-    def train_step(
-        self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
         """One update of the encoder while it is trained; then one of the discriminator and K of the generator."""
         if self.pretraining:
             logged = {"encoder": self.encoder_loss(batch)}
             update(optimizers["encoder"], logged["encoder"])
         else:
             code = self._code(batch)
-            fake = self._fake(code, batch, generator)
-            logged = {"discriminator": self.discriminator_loss(code, fake.detach(), batch, generator)}
+            fake = self._fake(code, batch, rng)
+            logged = {"discriminator": self.discriminator_loss(code, fake.detach(), batch, rng)}
             update(optimizers["discriminator"], logged["discriminator"])
             for k in range(self.config.train.generator_updates):
-                fake = self._fake(code, batch, generator) if k else fake
+                fake = self._fake(code, batch, rng) if k else fake
                 logged["adversarial"] = self.adversarial_loss(code, fake, batch)
                 update(optimizers["generator"], logged["adversarial"])
         return {name: loss.detach() for name, loss in logged.items()}
@@ -145,11 +143,11 @@ class Conditional(Method):
         self.translator.encoder.train()
         with self.autocast(batch):
             code = self.translator.encode(source)
-            if self.options.encoder == "classifier":
+            if self.options.encoder_objective == "classifier":
                 return F.cross_entropy(full_precision(self.helper(code)), batch.label)
             return F.mse_loss(self.helper(code, code[:, :0]), source)
 
-    def discriminator_loss(self, code: Tensor, fake: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
+    def discriminator_loss(self, code: Tensor, fake: Tensor, batch: Batch, rng: torch.Generator) -> Tensor:
         """The negative of what CMAV's discriminator maximises."""
         _, target = self._sides(batch)
         with self.autocast(batch):
@@ -157,22 +155,22 @@ class Conditional(Method):
             right, faked = self.discriminator(real, code), self.discriminator(made, code)
             if not self.options.mismatch:
                 return plain_discriminator_loss(right, faked)
-            wrong = wrong_pairs(batch, self.config.train.wrong_pairs, generator)
+            wrong = wrong_pairs(batch, self.config.train.wrong_pairs, rng)
             return matching_discriminator_loss(right, self.discriminator(real[wrong], code), faked)
 
     def adversarial_loss(self, code: Tensor, fake: Tensor, batch: Batch) -> Tensor:
         """The negative of what CMAV's generator maximises, log S_f."""
         with self.autocast(batch), frozen(self.discriminator):
-            return says_real(self.discriminator(self.discriminator.features(fake), code))
+            return real_loss(self.discriminator(self.discriminator.features(fake), code))
 
-    def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def validation_loss(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean L1 of the translation to the ground truth."""
         source, target = self._sides(batch)
-        return F.l1_loss(self._translated(inference, source, generator), target)
+        return F.l1_loss(self._translated(network, source, rng), target)
 
-    def samples(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def samples(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Ground truth, and the translation."""
-        made = self._translated(inference, self._sides(batch)[0], generator)
+        made = self._translated(network, self._sides(batch)[0], rng)
         return {"picture": batch.visual, "sound": batch.audio, self.options.direction: made}
 
     def _sides(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -186,20 +184,20 @@ class Conditional(Method):
         with torch.no_grad(), self.autocast(batch):
             return self.translator.encode(self._sides(batch)[0])
 
-    def _fake(self, code: Tensor, batch: Batch, generator: torch.Generator) -> Tensor:
-        z = self.translator.draw(len(code), generator)[0].to(code.device, non_blocking=True)
+    def _fake(self, code: Tensor, batch: Batch, rng: torch.Generator) -> Tensor:
+        z = self.translator.draw(len(code), rng)[0].to(code.device, non_blocking=True)
         with self.autocast(batch):
             made: Tensor = self.translator.generator(code, z)
         return made
 
-    def _translated(self, inference: nn.Module, source: Tensor, generator: torch.Generator) -> Tensor:
-        assert isinstance(inference, ConditionalTranslator)
-        return inference.translate(self.options.direction, source, inference.draw(len(source), generator))
+    def _translated(self, network: nn.Module, source: Tensor, rng: torch.Generator) -> Tensor:
+        assert isinstance(network, CMAVTranslator)
+        return network.translate(self.options.direction, source, network.draw(len(source), rng))
 
 
 def _check(config: Config, options: Options, classes: tuple[str, ...]) -> None:
     faults = []
-    if options.encoder == "classifier" and len(classes) < 2:
-        faults.append("an encoder that is a classifier needs two classes; for one take options.encoder=autoencoder")
+    if options.encoder_objective == "classifier" and len(classes) < 2:
+        faults.append("an encoder that is a classifier needs two classes; for one take options.encoder_objective=autoencoder")
     if faults:
         raise ConfigError("the settings contradict one another:\n" + "\n".join(f"  {fault}" for fault in faults))

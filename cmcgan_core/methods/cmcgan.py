@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmcgan_core.config import Config
-from cmcgan_core.data.augment import varied
+from cmcgan_core.data.augment import augment
 from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
@@ -63,7 +63,7 @@ class Options:
         fakes: which outputs the discriminator sees as fakes.
         consistency: distance of the consistency loss, a name in `losses.LOSSES` (paper: l1).
         spectral_norm: bound the discriminator by spectral normalisation (paper: no).
-        vary: give the encoders varied sounds and pictures (`classifier.varied`); the truth stays as it is (paper: no).
+        augment: give the encoders varied sounds and pictures (`classifier.augment`); the truth stays as it is (paper: no).
         posterior: share of each batch whose latents are inferred from the truth, as in a conditional variational
             autoencoder (Sohn et al. 2015; with a discriminator, Zhu et al. 2017), so that z says what the input cannot
             know, such as the room. Only these pairs are held against the truth. 0 is the paper's z, which training
@@ -77,7 +77,7 @@ class Options:
     fakes: tuple[Literal["direct", "two-hop"], ...] = ("direct", "two-hop")
     consistency: str = "l1"
     spectral_norm: bool = False
-    vary: bool = False
+    augment: bool = False
     posterior: Share = 0.0
 
 
@@ -165,7 +165,7 @@ class CMCGAN(Method):
         _check(config, self.options)
         self.distance = LOSSES.get(self.options.consistency)
         sizes = self.sizes()
-        self.generators = self.inference = Generators(config, sizes, self.options)
+        self.generators = self.network = Generators(config, sizes, self.options)
         self.discriminator = Discriminator(
             config.network.picture_size, sizes["a"], config.network.width, spectral=self.options.spectral_norm
         )
@@ -183,24 +183,22 @@ class CMCGAN(Method):
             "generator": make_optimizer(train.generator, iter(generating)),
         }
 
-    def train_step(
-        self, batch: Batch, optimizers: Mapping[str, Optimizer], generator: torch.Generator
-    ) -> dict[str, Tensor]:
+    def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
         """One update of the discriminator, then K of the generators (Algorithm 1)."""
         weights = self.config.loss_weights
-        outputs = self._forward(batch, generator)
+        outputs = self._forward(batch, rng)
         logged = {}
         if weights["adversarial"]:
-            logged["discriminator"] = self.discriminator_loss(outputs, batch, generator)
+            logged["discriminator"] = self.discriminator_loss(outputs, batch, rng)
             update(optimizers["discriminator"], logged["discriminator"])
         for k in range(self.config.train.generator_updates):
             if k > 0:
-                outputs = self._forward(batch, generator)
-            losses = self.generator_losses(outputs, batch, generator)
+                outputs = self._forward(batch, rng)
+            losses = self.generator_losses(outputs, batch, rng)
             update(optimizers["generator"], weighted_sum(losses, weights))
         return {name: loss.detach() for name, loss in {**logged, **losses}.items()}
 
-    def discriminator_loss(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> Tensor:
+    def discriminator_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
         """Eq. 1; real, wrong and fake pairs meet in `joint`, each map's features computed once."""
         with self.autocast(batch):
             visual, *fakes = self._features("v", [batch.visual, *(f.detach() for f in self._fakes(outputs, "v"))])
@@ -213,19 +211,19 @@ class CMCGAN(Method):
             fvra = score(fake_visual, _repeat(audio, fake_visual))
             if self.options.adversarial == "standard":
                 return standard_discriminator_loss(rvra, rvfa, fvra)
-            wrong_audio, wrong_visual = (wrong_pairs(batch, self.config.train.wrong_pairs, generator) for _ in range(2))
+            wrong_audio, wrong_visual = (wrong_pairs(batch, self.config.train.wrong_pairs, rng) for _ in range(2))
             rvwa = score(visual, audio[wrong_audio])
             wvra = score(visual[wrong_visual], audio)
             return joint_discriminator_loss(rvra, rvwa, wvra, rvfa, fvra)
 
-    def generator_losses(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def generator_losses(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """The losses whose weight is not zero, by name."""
         compute: dict[str, Callable[[Outputs, Batch], Tensor]] = {
             "adversarial": self.adversarial_loss,
             "consistency": self.consistency_loss,
             "direct": self.direct_loss,
             "class": self.class_loss,
-            "class_of_generated": partial(self.generated_class_loss, generator=generator),
+            "class_of_generated": partial(self.generated_class_loss, rng=rng),
             "latent": self.latent_loss,
         }
         return {name: loss(outputs, batch) for name, loss in compute.items() if self.config.loss_weights[name]}
@@ -258,7 +256,7 @@ class CMCGAN(Method):
         """Cross-entropy of the class from each code; not in the paper. Labels are used here, never to generate."""
         return torch.stack([self._cross_entropy(m, outputs.codes[m], batch.label) for m in CHANNELS]).sum()
 
-    def generated_class_loss(self, outputs: Outputs, batch: Batch, generator: torch.Generator) -> Tensor:
+    def generated_class_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
         """Cross-entropy of the class that is read from what was generated; not in the paper.
 
         What A2V and V2A made is read by encoders and heads that this leaves alone: their idea of a class stays that of
@@ -267,8 +265,8 @@ class CMCGAN(Method):
         encoders learn too: otherwise two hops forget the class.
         """
         made = batch._replace(audio=outputs.maps["v2a"], visual=outputs.maps["a2v"])
-        if self.options.vary:
-            made = varied(made, generator)
+        if self.options.augment:
+            made = augment(made, rng)
         read = []
         for direction in TRANSLATIONS[1]:
             m = direction[-1]
@@ -285,47 +283,47 @@ class CMCGAN(Method):
         del batch
         return torch.stack([kl_divergence(*self._infer(outputs.codes[m], m)) for m in CHANNELS]).sum()
 
-    def validation_loss(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    def validation_loss(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
         """Mean L1 of both translations to the ground truth."""
-        assert isinstance(inference, Generators)
+        assert isinstance(network, Generators)
         sources = {"a2v": (batch.audio, batch.visual), "v2a": (batch.visual, batch.audio)}
         distances = [
-            F.l1_loss(inference.translate(direction, source, inference.draw(len(source), generator)), target)
+            F.l1_loss(network.translate(direction, source, network.draw(len(source), rng)), target)
             for direction, (source, target) in sources.items()
         ]
         return torch.stack(distances).mean()
 
-    def samples(self, inference: nn.Module, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+    def samples(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Ground truth, and both translations by one hop and, where there are such paths, by two."""
-        assert isinstance(inference, Generators)
+        assert isinstance(network, Generators)
         rows = {"picture": batch.visual, "sound": batch.audio}
         for direction, source in (("a2v", batch.audio), ("v2a", batch.visual)):
-            for hops in inference.possible_hops:
-                z = inference.draw(len(source), generator, hops)
-                rows[TRANSLATIONS[hops][direction]] = inference.translate(direction, source, z)
+            for hops in network.possible_hops:
+                z = network.draw(len(source), rng, hops)
+                rows[TRANSLATIONS[hops][direction]] = network.translate(direction, source, z)
         return rows
 
-    def _forward(self, batch: Batch, generator: torch.Generator) -> Outputs:
-        paths = self._draw_paths(generator)
-        given = varied(batch, generator) if self.options.vary else batch
+    def _forward(self, batch: Batch, rng: torch.Generator) -> Outputs:
+        paths = self._draw_paths(rng)
+        given = augment(batch, rng) if self.options.augment else batch
         with self.autocast(batch):
             codes = self.generators.encode(given.audio, given.visual)
             needed = [*TRANSLATIONS[1], *(PATHS[path][0] for path in paths), *paths]
             routes = needed if self.options.draw_paths else [*SUBNETWORKS, *paths]
-            z = {route: self._latent(codes, route, generator) for route in routes}
+            z = {route: self._latent(codes, route, rng) for route in routes}
             outputs: Outputs = self.generators(codes, z, paths)
         return outputs
 
-    def _draw_paths(self, generator: torch.Generator) -> list[str]:
+    def _draw_paths(self, rng: torch.Generator) -> list[str]:
         if not self.options.draw_paths:
             return list(self.options.paths)
         choices = [[path for path in self.options.paths if path[-1] == m] for m in CHANNELS]
-        return [paths[int(torch.randint(len(paths), (), generator=generator))] for paths in choices]
+        return [paths[int(torch.randint(len(paths), (), generator=rng))] for paths in choices]
 
-    def _latent(self, codes: Mapping[str, Tensor], route: str, generator: torch.Generator) -> Tensor:
+    def _latent(self, codes: Mapping[str, Tensor], route: str, rng: torch.Generator) -> Tensor:
         """Z (B, Z) of a decoding: of N(0, 1), but for the first pairs inferred from the truth (`Options.posterior`)."""
         truth = codes[route[-1]]
-        drawn: Tensor = self.generators.draw(len(truth), generator, hops=1)[0].to(truth.device, non_blocking=True)
+        drawn: Tensor = self.generators.draw(len(truth), rng, hops=1)[0].to(truth.device, non_blocking=True)
         if not self.options.posterior:
             return drawn
         count = self._held(len(drawn))

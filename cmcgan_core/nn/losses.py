@@ -25,8 +25,8 @@ def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Ten
         rvfa: of real picture, fake sound.
         fvra: of fake picture, real sound.
     """
-    matching = says_real(rvra) + (says_fake(rvwa) + says_fake(wvra)) / 2
-    realism = says_real(rvra) + (says_fake(rvfa) + says_fake(fvra)) / 2
+    matching = real_loss(rvra) + (fake_loss(rvwa) + fake_loss(wvra)) / 2
+    realism = real_loss(rvra) + (fake_loss(rvfa) + fake_loss(fvra)) / 2
     return matching + realism
 
 
@@ -36,7 +36,7 @@ def standard_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Ten
     Source: the "standard adversarial loss" that CMCGAN's Figure 5 compares with: L_Df of eq. 1 alone. Arguments as in
     `joint_discriminator_loss`.
     """
-    return says_real(rvra) + (says_fake(rvfa) + says_fake(fvra)) / 2
+    return real_loss(rvra) + (fake_loss(rvfa) + fake_loss(fvra)) / 2
 
 
 def matching_discriminator_loss(right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
@@ -49,12 +49,12 @@ def matching_discriminator_loss(right: Tensor, wrong: Tensor, fake: Tensor) -> T
         wrong: of real targets, each with the code of a source that it does not belong to.
         fake: of generated targets, each with the code that it was generated from.
     """
-    return says_real(right) + (says_fake(wrong) + says_fake(fake)) / 2
+    return real_loss(right) + (fake_loss(wrong) + fake_loss(fake)) / 2
 
 
 def plain_discriminator_loss(right: Tensor, fake: Tensor) -> Tensor:
     """The same without wrong pairs, log S_r + log(1 - S_f), as in CMAV's S2I-N; a scalar."""
-    return says_real(right) + says_fake(fake)
+    return real_loss(right) + fake_loss(fake)
 
 
 def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
@@ -62,15 +62,15 @@ def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
 
     Source: CMCGAN, eq. 2 (the non-saturating form, as printed). Arguments as in `joint_discriminator_loss`.
     """
-    return says_real(rvfa) + says_real(fvra)
+    return real_loss(rvfa) + real_loss(fvra)
 
 
-def says_real(logits: Tensor) -> Tensor:
+def real_loss(logits: Tensor) -> Tensor:
     """Mean of -log S."""
     return F.softplus(-logits).mean()
 
 
-def says_fake(logits: Tensor) -> Tensor:
+def fake_loss(logits: Tensor) -> Tensor:
     """Mean of -log(1 - S)."""
     return F.softplus(logits).mean()
 

@@ -31,7 +31,7 @@ QUALITY = (
     ("Fréchet distance", "frechet_distance"),
     ("kernel distance", "kernel_distance"),
     ("upper frequencies / real", "high_frequency"),
-    ("spread over z / real", "spread"),
+    ("diversity over z / real", "diversity"),
     ("retrieval: precision at 1", "precision_at_1"),
     ("retrieval: mean precision", "mean_average_precision"),
 )
@@ -117,14 +117,14 @@ def _environment() -> Environment:
     return environment
 
 
-def _shown(figure: Figure | None, form: str = ".3f") -> str:
+def _shown(figure: Figure | None, spec: str = ".3f") -> str:
     """A figure as `Figure.text` has it.
 
     A line may break before a bracket, and nowhere in it.
     """
     if figure is None:
         return "–"
-    return figure.text(form, gap="\N{NO-BREAK SPACE}")
+    return figure.text(spec, gap="\N{NO-BREAK SPACE}")
 
 
 def _plot(svg: str) -> str:

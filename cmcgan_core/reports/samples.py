@@ -22,7 +22,15 @@ from cmcgan_core.features.figures import spectrogram_pictures
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.scaling import scale_levels
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.inference.translate import Choices, generators, latents, render, to_levels, to_pictures, translator
+from cmcgan_core.inference.translate import (
+    SamplingOptions,
+    latents,
+    make_rngs,
+    require_translator,
+    to_levels,
+    to_pictures,
+    translate_maps,
+)
 from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.utils.device import choose_device
 
@@ -73,7 +81,7 @@ def make_examples(entries: Sequence[Entry], data: Path, *, seed: int = 0, device
     items = typical(dataset)
     stored = dataset.read(items)
     real_pictures = [Tile("real picture", picture_uri(picture)) for picture in stored.pictures.numpy()]
-    real_sounds = sound_tiles("real sound", stored.levels.float(), dataset.settings, Choices(seed=seed))
+    real_sounds = sound_tiles("real sound", stored.levels.float(), dataset.settings, SamplingOptions(seed=seed))
     made: dict[str, dict[str, list[list[Tile]]]] = {}
     for entry in entries:
         trained, table = load_checkpoint(entry.path, choose_device(device)), entry.evaluation.table1
@@ -106,24 +114,24 @@ def translated(
     trained: Trained, direction: str, possible: Sequence[int], stored: StoredPairs, settings: FeatureSettings, seed: int
 ) -> list[list[Tile]]:
     """Tiles of each pair: several latents of the run's own number of hops, then one of each other possible one."""
-    batch = to_batch(stored, trained.about.config.network, settings, next(trained.inference.parameters()).device)
+    batch = to_batch(stored, trained.about.config.network, settings, next(trained.network.parameters()).device)
     source = batch.audio if direction == "a2v" else batch.visual
-    own = translator(trained).hops
+    own = require_translator(trained).hops
     tiles: list[list[Tile]] = [[] for _ in source]
     for hops in sorted(possible, key=lambda hops: hops != own):
-        choices = Choices(samples=SAMPLES if hops == own else 1, seed=seed, hops=hops)
-        for number, z in enumerate(latents(trained, direction, choices)):
+        sampling = SamplingOptions(samples=SAMPLES if hops == own else 1, seed=seed, hops=hops)
+        for number, z in enumerate(latents(trained, direction, sampling)):
             caption = f"{HOPS[str(hops)]}, z\N{NO-BREAK SPACE}{seed + number}"
-            of_each = _tiles(trained, caption, render(trained, direction, source, z), seed + number)
+            of_each = _tiles(trained, caption, translate_maps(trained, direction, source, z), seed + number)
             for place, tile in enumerate(of_each):
                 tiles[place].append(tile)
     return tiles
 
 
-def sound_tiles(caption: str, levels: Tensor, settings: FeatureSettings, choices: Choices) -> list[Tile]:
+def sound_tiles(caption: str, levels: Tensor, settings: FeatureSettings, sampling: SamplingOptions) -> list[Tile]:
     """Levels (N, M, T) in decibels as spectrograms with the sound that is made from them."""
-    (generator,) = generators(choices)
-    waveforms = synthesise(levels, settings, generator).cpu().numpy()
+    (rng,) = make_rngs(sampling)
+    waveforms = synthesise(levels, settings, rng).cpu().numpy()
     drawn = spectrogram_pictures(scale_levels(levels, settings)[:, None])
     return [
         Tile(caption, picture_uri(picture), sound_uri(waveform, settings.sample_rate))
@@ -154,5 +162,5 @@ def data_uri(kind: str, content: bytes) -> str:
 
 def _tiles(trained: Trained, caption: str, made: Tensor, seed: int) -> list[Tile]:
     if made.shape[1] == 1:
-        return sound_tiles(caption, to_levels(trained, made).cpu(), trained.about.settings, Choices(seed=seed))
+        return sound_tiles(caption, to_levels(trained, made).cpu(), trained.about.settings, SamplingOptions(seed=seed))
     return [Tile(caption, picture_uri(picture)) for picture in to_pictures(made)]

@@ -73,7 +73,7 @@ def retrain_classifier(data: Path, run: Path, *, device: str = "auto", on_progre
     temperatures = calibrate(trained, completion, PairDataset(data, "validation"), on_progress)
     with explained(run):
         about = replace(trained.about, temperatures=temperatures)
-        checkpoint.save_checkpoint(kept, about, checkpoint.inference_tensors(trained.inference))
+        checkpoint.save_checkpoint(kept, about, checkpoint.network_tensors(trained.network))
     return kept
 
 
@@ -105,15 +105,15 @@ def answers(
     Returns:
         Logits (N, classes) by the cases that the run can make, one latent a pair; labels (N,).
     """
-    network, device = classifier.about.config.network, next(classifier.inference.parameters()).device
-    generator = torch.Generator().manual_seed(classifier.about.config.seed)
+    network, device = classifier.about.config.network, next(classifier.network.parameters()).device
+    rng = torch.Generator().manual_seed(classifier.about.config.seed)
     said: dict[str, list[Tensor]] = {case: [] for case in completion.cases}
     done = 0
     for batch in in_order(dataset, network, BATCH, device):
         for case, logits in said.items():
-            pairs = completion.complete(batch, case, generator)
+            pairs = completion.complete(batch, case, rng)
             with torch.inference_mode():
-                logits.append(classifier.inference(audio=pairs.audio, visual=pairs.visual).cpu())
+                logits.append(classifier.network(audio=pairs.audio, visual=pairs.visual).cpu())
         done += len(batch.label)
         on_progress(Progress(f"asking the classifier of {dataset.split} pairs", done, len(dataset), "pairs"))
     return {case: torch.cat(logits) for case, logits in said.items()}, dataset.labels

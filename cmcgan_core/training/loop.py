@@ -58,10 +58,10 @@ def fit(
                 for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
                     group["lr"] = rate * share
             seed = method.config.seed * 1_000_003 + step
-            generator = torch.Generator().manual_seed(seed)
-            pairs = completion.mix(batch, generator) if completion else batch
+            rng = torch.Generator().manual_seed(seed)
+            pairs = completion.mix(batch, rng) if completion else batch
             with _global_seed(seed, loader.device):
-                losses = method.train_step(_laid_out(pairs, method.config), optimizers, generator)
+                losses = method.train_step(_laid_out(pairs, method.config), optimizers, rng)
             yield Update(step, epoch, losses)
             done = step
 

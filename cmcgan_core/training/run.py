@@ -32,7 +32,7 @@ from cmcgan_core.training.log import RunLog
 from cmcgan_core.training.loop import Update, fit, memory_format_of, update_average
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import write_text
-from cmcgan_core.utils.signals import Stop
+from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.toml import dump_toml
 
 #: Updates between two lines of the log.
@@ -106,9 +106,9 @@ class Run:
             self.method = make_method(config, dataset.classes, dataset.settings)
         self.method.to(device).train()
         self.method.to(memory_format=memory_format_of(config))  # type: ignore[call-overload]
-        self.inference = self.method.inference
+        self.network = self.method.network
         if config.train.average:
-            self.inference = copy.deepcopy(self.inference).eval().requires_grad_(False)
+            self.network = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.optimizers = self.method.optimizers()
         epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
         self.steps = config.train.steps or epochs * len(self.loader)
@@ -146,10 +146,10 @@ class Run:
                 f"{self.last} was trained with another configuration or dataset; begin anew with "
                 "--overwrite, or name another --out"
             )
-        checkpoint.load_training(self.last, self.method, self.inference, self.optimizers)
+        checkpoint.load_training(self.last, self.method, self.network, self.optimizers)
         self.step, self.best = about.step, about.best
 
-    def train(self, on_progress: OnProgress, stop: Stop) -> TrainResult:
+    def train(self, on_progress: OnProgress, stop: StopRequest) -> TrainResult:
         """From the step reached to the end, or to where it is asked to stop."""
         started = time.monotonic()
         given = "-".join(self.config.options.get("modalities", []))
@@ -162,7 +162,7 @@ class Run:
                 pending.append(update.losses)
                 if self.config.train.average:
                     decay = 0.0 if self.method.pretraining else self.config.train.average
-                    update_average(self.inference, self.method.inference, decay, update.step)
+                    update_average(self.network, self.method.network, decay, update.step)
                 ends_epoch = update.step % len(self.loader) == 0 or update.step == self.steps
                 if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
@@ -183,7 +183,7 @@ class Run:
         """Write `last.safetensors`."""
         if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
             raise TrainingError(self._advice("weights are no longer finite"))
-        tensors = checkpoint.training_tensors(self.method, self.inference, self.optimizers)
+        tensors = checkpoint.training_tensors(self.method, self.network, self.optimizers)
         checkpoint.save_checkpoint(self.last, self._about(), tensors)
 
     def _about(self) -> About:
@@ -221,9 +221,9 @@ class Run:
     def _validate(self, log: RunLog, epoch: int) -> None:
         """Draw the sample grid; score the validation split and keep the best."""
         shown = self.validation if len(self.validation) else self.loader.dataset
-        self.inference.eval()
+        self.network.eval()
         with torch.inference_mode():
-            log.samples(epoch + 1, self.method.samples(self.inference, self._some(shown), self._fixed()))
+            log.samples(epoch + 1, self.method.samples(self.network, self._some(shown), self._fixed()))
             if len(self.validation):
                 score = self._validation_loss()
                 if not math.isfinite(score):
@@ -232,14 +232,14 @@ class Run:
                 if self.best is None or score < self.best:
                     self.best = score
                     checkpoint.save_checkpoint(
-                        self.out / "best.safetensors", self._about(), checkpoint.inference_tensors(self.inference)
+                        self.out / "best.safetensors", self._about(), checkpoint.network_tensors(self.network)
                     )
         self.method.train()
 
     def _validation_loss(self) -> float:
-        generator, total = self._fixed(), 0.0
+        rng, total = self._fixed(), 0.0
         for batch in in_order(self.validation, self.config.network, self.config.train.batch_size, self.device):
-            total += len(batch.label) * float(self.method.validation_loss(self.inference, batch, generator))
+            total += len(batch.label) * float(self.method.validation_loss(self.network, batch, rng))
         return total / len(self.validation)
 
     def _some(self, dataset: PairDataset) -> Batch:
@@ -271,7 +271,7 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
             "(--overwrite), or name another --out"
         )
     # What takes another run's completion is trained by that run's command, in its folder.
-    with explained(run.out.parent if run.completion else run.out), Stop() as stop:
+    with explained(run.out.parent if run.completion else run.out), StopRequest() as stop:
         if resume and run.last.exists():
             run.load()
         else:

@@ -47,7 +47,7 @@ def train_run(
     """
     run = Run(config, data, out, choose_device(device))
     result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    if result.finished and isinstance(run.method.inference, Translator) and len(run.method.classes) > 1:
+    if result.finished and isinstance(run.method.network, Translator) and len(run.method.classes) > 1:
         retrain_classifier(data, out, device=device, on_progress=on_progress)
     return result
 
@@ -59,7 +59,7 @@ def plan_run(config: Config, data: Path) -> dict[str, int]:
         "pairs": len(run.loader.items),
         "steps": run.steps,
         "parameters": count_parameters(run.method),
-        "parameters to generate": count_parameters(run.method.inference),
+        "parameters to generate": count_parameters(run.method.network),
     }
 
 

@@ -44,7 +44,7 @@ def _umask() -> int:
 
 
 @contextmanager
-def alone(file: Path, on_progress: OnProgress) -> Iterator[None]:
+def exclusive_lock(file: Path, on_progress: OnProgress) -> Iterator[None]:
     """Wait until no other process is in here with the same lock file, and say so.
 
     Raises:

@@ -6,7 +6,7 @@ from types import FrameType
 from typing import Any
 
 
-class Stop:
+class StopRequest:
     """While it is entered, the first SIGINT or SIGTERM sets `requested`; a second one acts as it would have.
 
     Outside the main thread, where Python delivers no signals, it never sets anything.
@@ -16,7 +16,7 @@ class Stop:
         self.requested = False
         self._previous: dict[signal.Signals, Any] = {}
 
-    def __enter__(self) -> "Stop":
+    def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._heard)

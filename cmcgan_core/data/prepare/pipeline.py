@@ -14,7 +14,7 @@ from os import cpu_count
 from pathlib import Path
 from typing import Any
 
-from cmcgan_core.data.dataset import FORMAT, read_about, reading
+from cmcgan_core.data.dataset import FORMAT, explain_read_errors, read_about
 from cmcgan_core.data.prepare import shards as prepared
 from cmcgan_core.data.prepare.parts import explained, part_name, read_log, write_parts
 from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, SourceOptions, require_distinct
@@ -107,7 +107,7 @@ def plan(
         classes = counts.setdefault(recording.split or "", {})
         classes[recording.label] = classes.get(recording.label, 0) + _expected_pairs(recording, options)
     settings = options.settings
-    pair = 3 * settings.picture_size**2 + 2 * settings.n_mels * settings.frames
+    pair = 3 * settings.picture_size**2 + 2 * settings.bins * settings.frames
     pairs = sum(sum(classes.values()) for classes in counts.values())
     parts = [part_name(layout, recording, options, silence) for recording in recordings]
     return Plan(name, tuple(recordings), tuple(skipped), _ordered(counts), pair * pairs, _content(recordings, parts))
@@ -218,7 +218,7 @@ def _content(recordings: list[Recording], parts: list[str]) -> str:
 
 def _already_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]) -> PrepareReport:
     """The report of a dataset that is there and was made with the same settings from the same files."""
-    with reading(out, "dataset.toml"):
+    with explain_read_errors(out, "dataset.toml"):
         there = read_about(out)
     wanted = {key: value for key, value in about.items() if key != "name"}
     changed = [key for key, value in wanted.items() if there.get(key) != value]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.dataset import COLUMNS, DAMAGE, Pair, read_about, read_index, reading
+from cmcgan_core.data.dataset import COLUMNS, DAMAGE, Pair, explain_read_errors, read_about, read_index
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_log, read_part
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings
@@ -51,7 +51,7 @@ def write_skipped(out: Path, skipped: Iterable[Skipped]) -> None:
 
 def read_skipped(out: Path) -> list[Skipped]:
     """The files that gave no pairs, and why."""
-    with reading(out, "skipped.csv"), (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
+    with explain_read_errors(out, "skipped.csv"), (out / "skipped.csv").open(encoding="utf-8", newline="") as file:
         return [Skipped(name, reason) for name, reason in csv.reader(file)][1:]
 
 
@@ -119,7 +119,7 @@ def _check_shard(out: Path, shard: int, rows: list[Pair], settings: FeatureSetti
     side = settings.picture_size
     kinds = (
         _Kind("pictures", (side, side, 3), np.uint8),
-        _Kind("levels", (settings.n_mels, settings.frames), np.float16),
+        _Kind("levels", (settings.bins, settings.frames), np.float16),
     )
     faults: list[str] = []
     arrays = [_check_array(out, f"shards/{shard:05d}.{kind.suffix}.npy", len(rows), kind, faults) for kind in kinds]

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.synthetic.score import REGISTERS, compose, sounding
-from cmcgan_core.data.synthetic.seeds import generator
+from cmcgan_core.data.synthetic.seeds import make_rng
 
 
 def heights(dataset: PairDataset) -> Tensor | None:
@@ -29,7 +29,7 @@ def heights(dataset: PairDataset) -> Tensor | None:
         ends[pair.label, piece] = max(pair.start, ends.get((pair.label, piece), 0.0))
     seed, half = dataset.about["seed"], dataset.settings.seconds
     scores = {
-        (label, piece): compose(label, end + half, generator(seed, label, "piece", piece))
+        (label, piece): compose(label, end + half, make_rng(seed, label, "piece", piece))
         for (label, piece), end in ends.items()
     }
     found = []

@@ -20,7 +20,7 @@ from cmcgan_core.data.synthetic.person import (
 )
 from cmcgan_core.data.synthetic.room import paint_room
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, sounding
-from cmcgan_core.data.synthetic.seeds import generator
+from cmcgan_core.data.synthetic.seeds import make_rng
 
 #: Side of the drawing in units of the picture's: reduced by this, edges are smooth.
 OVERSAMPLING = 2
@@ -36,12 +36,12 @@ class Scene:
     """
 
     def __init__(self, seed: int, recording: Recording, size: int) -> None:
-        rng = generator(seed, recording.id, "picture")
-        looks = generator(seed, recording.player, "looks")
+        rng = make_rng(seed, recording.id, "picture")
+        looks = make_rng(seed, recording.player, "looks")
         self.label = recording.label
         self.person = person_of(recording.label, looks)
         self.finish = _varied(FINISHES[recording.label], looks)
-        self.room = paint_room(generator(seed, "room", recording.extra["room"], "looks"), rng, OVERSAMPLING * size)
+        self.room = paint_room(make_rng(seed, "room", recording.extra["room"], "looks"), rng, OVERSAMPLING * size)
         self.shift = complex(rng.uniform(-9, 3), rng.uniform(3, 7))
         self.scale = self.person.height * rng.uniform(1.08, 1.22)
         self.sway_seconds = rng.uniform(2, 5)

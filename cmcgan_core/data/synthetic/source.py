@@ -12,7 +12,7 @@ from cmcgan_core.data.prepare.sources import RawPair, Recording, Skipped, Source
 from cmcgan_core.data.synthetic import soundfont as soundfonts
 from cmcgan_core.data.synthetic.picture import Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
-from cmcgan_core.data.synthetic.seeds import generator
+from cmcgan_core.data.synthetic.seeds import make_rng
 from cmcgan_core.data.synthetic.sound import acoustics_of, record, render, voice_of
 from cmcgan_core.errors import ConfigError
 
@@ -97,10 +97,10 @@ class DemoSource:
     ) -> NDArray[np.float32]:
         """The sound of a whole performance, (samples,)."""
         seed, rate = options.seed, options.settings.sample_rate
-        rng = generator(seed, recording.id, "sound")
-        acoustics = acoustics_of(generator(seed, "room", _number(recording, "room"), "sound"), rng)
+        rng = make_rng(seed, recording.id, "sound")
+        acoustics = acoustics_of(make_rng(seed, "room", _number(recording, "room"), "sound"), rng)
         if self.soundfont is None:
-            voice = voice_of(recording.label, generator(seed, recording.player, "voice"))
+            voice = voice_of(recording.label, make_rng(seed, recording.player, "voice"))
             return render(notes, voice, acoustics, samples=samples, rate=rate, rng=rng)
         return record(soundfonts.play(self.soundfont, recording.label, notes, samples, rate), acoustics, rate, rng)
 
@@ -111,7 +111,7 @@ def _performances(label: str, pairs: int, seed: int) -> list[Recording]:
     tested = 2 * max(1, len(lengths) // 10)
     validated = tested // 2
     trained = len(lengths) - tested - validated
-    rng = generator(seed, label, "rooms")
+    rng = make_rng(seed, label, "rooms")
     seen, unseen = rng.permutation(SEEN_ROOMS), SEEN_ROOMS + rng.permutation(UNSEEN_ROOMS)
     seen = seen[:trained]
     performances = []
@@ -151,7 +151,7 @@ def _performance(player: str, piece: int, room: int, split: str, pairs: int) -> 
 
 def _notes(recording: Recording, seconds: float, seed: int) -> list[Note]:
     piece = _number(recording, "piece")
-    return compose(recording.label, seconds, generator(seed, recording.label, "piece", piece))
+    return compose(recording.label, seconds, make_rng(seed, recording.label, "piece", piece))
 
 
 def _shares(total: int, parts: int) -> list[int]:

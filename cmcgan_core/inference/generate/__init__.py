@@ -5,6 +5,6 @@
 """
 
 from cmcgan_core.inference.generate.batch import Generated, generate_file, make_all
-from cmcgan_core.inference.generate.plan import Form, Task, plan
+from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
 
-__all__ = ["Form", "Generated", "Task", "generate_file", "make_all", "plan"]
+__all__ = ["Generated", "OutputOptions", "Task", "generate_file", "make_all", "plan"]

@@ -20,20 +20,20 @@ from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.scaling import resize, scale_levels
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.features.stitch import blended, stitch
-from cmcgan_core.inference.classify import Guesser
-from cmcgan_core.inference.generate.latent_walk import Drift
-from cmcgan_core.inference.generate.plan import Form, Task
+from cmcgan_core.inference.classify import LabelGuesser
+from cmcgan_core.inference.generate.latent_walk import LatentWalk
+from cmcgan_core.inference.generate.plan import OutputOptions, Task
 from cmcgan_core.inference.translate import (
-    Choices,
-    generators,
+    SamplingOptions,
     latents,
-    listen,
-    look,
+    make_rngs,
+    pictures_to_input,
     read_chunk,
-    render,
+    require_translator,
     to_levels,
     to_pictures,
-    translator,
+    translate_maps,
+    waveforms_to_input,
 )
 from cmcgan_core.media.files import read_picture, write_picture, write_sound
 from cmcgan_core.utils.files import atomic_write
@@ -49,7 +49,7 @@ class Made(NamedTuple):
     guess: str | None
 
 
-def read(trained: Trained, task: Task, choices: Choices) -> Tensor:
+def read(trained: Trained, task: Task, sampling: SamplingOptions) -> Tensor:
     """What a task is made of: half a second of sound (L,), or a picture (S, S, 3) uint8.
 
     Raises:
@@ -57,16 +57,21 @@ def read(trained: Trained, task: Task, choices: Choices) -> Tensor:
     """
     settings = trained.about.settings
     if task.route == "pictures":
-        return read_chunk(task.source, settings, choices.at)
+        return read_chunk(task.source, settings, sampling.at)
     return torch.from_numpy(read_picture(task.source, settings.picture_size).copy())
 
 
 def make(
-    trained: Trained, tasks: Sequence[Task], sources: Sequence[Tensor], choices: Choices, form: Form, guesser: Guesser
+    trained: Trained,
+    tasks: Sequence[Task],
+    sources: Sequence[Tensor],
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    guesser: LabelGuesser,
 ) -> list[Made]:
     """What becomes of tasks of one route, given what `read` has read for them."""
     makers = {"pictures": _pictures, "sounds": _sounds}
-    return makers[str(tasks[0].route)](trained, torch.stack(list(sources)), choices, form, guesser)
+    return makers[str(tasks[0].route)](trained, torch.stack(list(sources)), sampling, output, guesser)
 
 
 def resized(pictures: Tensor, size: int | None) -> Tensor:
@@ -74,13 +79,15 @@ def resized(pictures: Tensor, size: int | None) -> Tensor:
     return pictures if size is None else resize(pictures, (size, size)).clamp(-1, 1)
 
 
-def _pictures(trained: Trained, waveforms: Tensor, choices: Choices, form: Form, guesser: Guesser) -> list[Made]:
+def _pictures(
+    trained: Trained, waveforms: Tensor, sampling: SamplingOptions, output: OutputOptions, guesser: LabelGuesser
+) -> list[Made]:
     """Of sounds (N, L)."""
-    heard = listen(trained, waveforms)
-    samples = [render(trained, "a2v", heard, z) for z in latents(trained, "a2v", choices)]
+    heard = waveforms_to_input(trained, waveforms)
+    samples = [translate_maps(trained, "a2v", heard, z) for z in latents(trained, "a2v", sampling)]
     guesses = guesser.each(heard, samples[0])
-    drawn = torch.stack([resized(maps, form.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
-    sheets = [_sheet(one)[None] if form.grid else to_pictures(one) for one in drawn]
+    drawn = torch.stack([resized(maps, output.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
+    sheets = [_sheet(one)[None] if output.grid else to_pictures(one) for one in drawn]
     return [
         Made([(partial(write_picture, picture=picture),) for picture in sheet], guess)
         for sheet, guess in zip(sheets, guesses, strict=True)
@@ -93,45 +100,50 @@ def _sheet(samples: Tensor) -> NDArray[np.uint8]:
     return figures.grid(torch.split(samples, columns), side=samples.shape[-1])
 
 
-def _sounds(trained: Trained, pictures: Tensor, choices: Choices, form: Form, guesser: Guesser) -> list[Made]:
+def _sounds(
+    trained: Trained, pictures: Tensor, sampling: SamplingOptions, output: OutputOptions, guesser: LabelGuesser
+) -> list[Made]:
     """Of pictures (N, S, S, 3)."""
-    seen = look(trained, pictures.numpy())
-    maps = spectrograms(trained, seen, choices, form)
+    seen = pictures_to_input(trained, pictures.numpy())
+    maps = generate_spectrograms(trained, seen, sampling, output)
     guesses = guesser.each(maps[:, 0, 0], seen)
     settings = trained.about.settings
-    made = [_writers(waveform, levels, settings) for waveform, levels in voices(trained, maps, choices, form)]
-    return [Made(made[i * choices.samples : (i + 1) * choices.samples], guess) for i, guess in enumerate(guesses)]
+    made = [
+        _writers(waveform, levels, settings)
+        for waveform, levels in synthesise_waveforms(trained, maps, sampling, output)
+    ]
+    return [Made(made[i * sampling.samples : (i + 1) * sampling.samples], guess) for i, guess in enumerate(guesses)]
 
 
-def spectrograms(trained: Trained, seen: Tensor, choices: Choices, form: Form) -> Tensor:
+def generate_spectrograms(trained: Trained, seen: Tensor, sampling: SamplingOptions, output: OutputOptions) -> Tensor:
     """Maps (N, K, steps, 1, M, T') of pictures as the network sees them, for every half second of `form.seconds`."""
-    network, settings = translator(trained, "v2a", hops=choices.hops), trained.about.settings
-    drift = settings.seconds if form.drift is None else form.drift
-    starts = _starts(_seconds(form, settings), settings)
+    network, settings = require_translator(trained, "v2a", hops=sampling.hops), trained.about.settings
+    drift = settings.seconds if output.drift is None else output.drift
+    starts = _starts(_seconds(output, settings), settings)
     samples = []
-    for generator in generators(choices):
-        z = Drift(network, generator, choices.hops, drift)
-        samples.append(torch.stack([render(trained, "v2a", seen, z.at([start])) for start in starts], dim=1))
+    for rng in make_rngs(sampling):
+        z = LatentWalk(network, rng, sampling.hops, drift)
+        samples.append(torch.stack([translate_maps(trained, "v2a", seen, z.at([start])) for start in starts], dim=1))
     return torch.stack(samples, dim=1)
 
 
-def voices(
-    trained: Trained, maps: Tensor, choices: Choices, form: Form
+def synthesise_waveforms(
+    trained: Trained, maps: Tensor, sampling: SamplingOptions, output: OutputOptions
 ) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
-    """Waveforms (n,) of what `spectrograms` made, and their levels (M, frames) in decibels.
+    """Waveforms (n,) of what `generate_spectrograms` made, and their levels (M, frames) in decibels.
 
     One by one, first all samples of the first picture.
     """
-    settings, seconds = trained.about.settings, _seconds(form, trained.about.settings)
+    settings, seconds = trained.about.settings, _seconds(output, trained.about.settings)
     levels = to_levels(trained, maps.flatten(0, 2))
     levels = levels.reshape(*maps.shape[:3], *levels.shape[1:])
     if seconds == settings.seconds:
-        return _voiced(levels[:, :, 0], settings, choices)
-    return _stitched(levels, seconds, settings, choices)
+        return _voiced(levels[:, :, 0], settings, sampling)
+    return _stitched(levels, seconds, settings, sampling)
 
 
-def _seconds(form: Form, settings: FeatureSettings) -> float:
-    return settings.seconds if form.seconds is None else form.seconds
+def _seconds(output: OutputOptions, settings: FeatureSettings) -> float:
+    return settings.seconds if output.seconds is None else output.seconds
 
 
 def _starts(seconds: float, settings: FeatureSettings) -> list[float]:
@@ -140,23 +152,23 @@ def _starts(seconds: float, settings: FeatureSettings) -> list[float]:
 
 
 def _voiced(
-    levels: Tensor, settings: FeatureSettings, choices: Choices
+    levels: Tensor, settings: FeatureSettings, sampling: SamplingOptions
 ) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
     """Waveforms (L,) of single half seconds (N, K, M, T) in decibels, all at once, each with its levels (M, T)."""
-    phases = [generator for _ in levels for generator in generators(choices)]
+    phases = [rng for _ in levels for rng in make_rngs(sampling)]
     waveforms = synthesise(levels.flatten(0, 1), settings, phases)
     yield from zip(waveforms.cpu().numpy(), levels.flatten(0, 1), strict=True)
 
 
 def _stitched(
-    levels: Tensor, seconds: float, settings: FeatureSettings, choices: Choices
+    levels: Tensor, seconds: float, settings: FeatureSettings, sampling: SamplingOptions
 ) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
     """Waveforms of several half seconds each (N, K, steps, M, T), one by one, with their levels (M, frames)."""
     frames = 1 + int(seconds * settings.sample_rate) // settings.hop_length
     for samples in levels:
-        for chunks, generator in zip(samples, generators(choices), strict=True):
+        for chunks, rng in zip(samples, make_rngs(sampling), strict=True):
             timed = list(zip(_starts(seconds, settings), chunks, strict=True))
-            waveform = np.concatenate(list(stitch(timed, settings, seconds, generator)))
+            waveform = np.concatenate(list(stitch(timed, settings, seconds, rng)))
             yield waveform, torch.cat(list(blended(timed, settings, frames)), dim=1)
 
 

@@ -16,23 +16,23 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.features.stitch import stitch
-from cmcgan_core.inference.classify import Guesser
+from cmcgan_core.inference.classify import LabelGuesser
 from cmcgan_core.inference.generate.clips import resized
-from cmcgan_core.inference.generate.latent_walk import Drift
-from cmcgan_core.inference.generate.plan import Form, Task
+from cmcgan_core.inference.generate.latent_walk import LatentWalk
+from cmcgan_core.inference.generate.plan import OutputOptions, Task
 from cmcgan_core.inference.translate import (
-    Choices,
-    generators,
-    listen,
-    look,
-    render,
+    SamplingOptions,
+    make_rngs,
+    pictures_to_input,
+    require_translator,
     to_levels,
     to_pictures,
-    translator,
+    translate_maps,
+    waveforms_to_input,
 )
 from cmcgan_core.inference.windows import Windows, open_windows
 from cmcgan_core.media import film
-from cmcgan_core.media.damage import Stretch, damaged
+from cmcgan_core.media.damage import DamagedInterval, damaged
 from cmcgan_core.media.files import read_video, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.utils.batches import in_batches
@@ -53,11 +53,16 @@ class Film:
     """
 
     guess: str | None = None
-    repaired: tuple[Stretch, ...] = ()
+    repaired: tuple[DamagedInterval, ...] = ()
 
 
 def make_film(
-    trained: Trained, task: Task, choices: Choices, form: Form, guesser: Guesser, on_progress: OnProgress
+    trained: Trained,
+    task: Task,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    guesser: LabelGuesser,
+    on_progress: OnProgress,
 ) -> Film:
     """A film of `form.fps` pictures a second, each made of the half second that begins when it is shown.
 
@@ -66,16 +71,21 @@ def make_film(
     """
     (target,) = task.paths
     seen: list[Tensor | None] = []
-    frames = _frames(trained, task.source, choices, form, guesser, seen, on_progress)
-    if form.format == "png-sequence":
+    frames = _frames(trained, task.source, sampling, output, guesser, seen, on_progress)
+    if output.format == "png-sequence":
         film.write_sequence(target, frames)
     else:
-        film.write_film(target, frames, form.fps, sound=task.source)
+        film.write_film(target, frames, output.fps, sound=task.source)
     return Film(guesser.mean(seen))
 
 
 def make_soundtrack(
-    trained: Trained, task: Task, choices: Choices, form: Form, guesser: Guesser, on_progress: OnProgress
+    trained: Trained,
+    task: Task,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    guesser: LabelGuesser,
+    on_progress: OnProgress,
 ) -> Film:
     """The film as it is, with a sound that is made of one picture each half second.
 
@@ -83,18 +93,23 @@ def make_soundtrack(
         MediaError: the film cannot be read, or the new one not written.
     """
     (target,) = task.paths
-    settings, (generator,) = trained.about.settings, generators(choices)
+    settings, (rng,) = trained.about.settings, make_rngs(sampling)
     ends = (track.start + track.seconds for track in film.probe(task.source) if track.kind == "picture")
     if not (seconds := max(ends, default=0.0)):
         raise MediaError(f"{task.source}: holds no pictures that can be decoded")
     seen: list[Tensor | None] = []
-    chunks = _chunks(trained, task.source, seconds, choices, form, guesser, seen, on_progress)
-    film.add_soundtrack(task.source, target, stitch(chunks, settings, seconds, generator), settings.sample_rate)
+    chunks = _chunks(trained, task.source, seconds, sampling, output, guesser, seen, on_progress)
+    film.add_soundtrack(task.source, target, stitch(chunks, settings, seconds, rng), settings.sample_rate)
     return Film(guesser.mean(seen))
 
 
 def repair(
-    trained: Trained, task: Task, choices: Choices, form: Form, guesser: Guesser, on_progress: OnProgress
+    trained: Trained,
+    task: Task,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    guesser: LabelGuesser,
+    on_progress: OnProgress,
 ) -> Film | None:
     """The film with its damaged pictures made anew of the sound beside them, and its other pictures and its sound kept.
 
@@ -109,7 +124,7 @@ def repair(
     stretches = damaged(task.source)
     if not stretches:
         return None
-    windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, "a2v", choices, form)
+    windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, "a2v", sampling, output)
     done = itertools.count(1)
     total = sum(stretch.frames for stretch in stretches)
 
@@ -119,7 +134,9 @@ def repair(
         waveform = windows.at(time)
         if waveform is None:
             return None
-        maps = render(trained, "a2v", listen(trained, torch.from_numpy(waveform)[None]), drift.at([time]))
+        maps = translate_maps(
+            trained, "a2v", waveforms_to_input(trained, torch.from_numpy(waveform)[None]), drift.at([time])
+        )
         on_progress(Progress(f"repairing {task.source.name}", next(done), total, "pictures"))
         made: NDArray[np.uint8] = to_pictures(maps)[0]
         return made
@@ -131,23 +148,23 @@ def repair(
 def _frames(
     trained: Trained,
     source: Path,
-    choices: Choices,
-    form: Form,
-    guesser: Guesser,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    guesser: LabelGuesser,
     seen: list[Tensor | None],
     on_progress: OnProgress,
 ) -> Iterator[NDArray[np.uint8]]:
     """The pictures (S, S, 3) of a film, one after the other; adds to `seen` what the classifier sees in them."""
-    windows, drift = open_windows(source, trained.about.settings), _drift(trained, "a2v", choices, form)
-    size = form.size or max(SIDE, trained.about.config.network.picture_size)
-    total = int(sound_seconds(source) * form.fps) or None
-    for batch in in_batches(_heard(windows, form.fps), BATCH):
+    windows, drift = open_windows(source, trained.about.settings), _drift(trained, "a2v", sampling, output)
+    size = output.size or max(SIDE, trained.about.config.network.picture_size)
+    total = int(sound_seconds(source) * output.fps) or None
+    for batch in in_batches(_heard(windows, output.fps), BATCH):
         times, waveforms = zip(*batch, strict=True)
-        heard = listen(trained, torch.from_numpy(np.stack(waveforms)))
-        maps = render(trained, "a2v", heard, drift.at(times))
+        heard = waveforms_to_input(trained, torch.from_numpy(np.stack(waveforms)))
+        maps = translate_maps(trained, "a2v", heard, drift.at(times))
         seen.append(guesser.probabilities(heard, maps))
         yield from to_pictures(resized(maps, size))
-        on_progress(Progress(f"filming {source.name}", round(times[-1] * form.fps) + 1, total, "pictures"))
+        on_progress(Progress(f"filming {source.name}", round(times[-1] * output.fps) + 1, total, "pictures"))
 
 
 def _heard(windows: Windows, fps: float) -> Iterator[tuple[float, NDArray[np.float32]]]:
@@ -163,24 +180,24 @@ def _chunks(
     trained: Trained,
     source: Path,
     seconds: float,
-    choices: Choices,
-    form: Form,
-    guesser: Guesser,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    guesser: LabelGuesser,
     seen: list[Tensor | None],
     on_progress: OnProgress,
 ) -> Iterator[tuple[float, Tensor]]:
     """When each half second starts, and its levels (M, T); adds to `seen` what the classifier sees in them."""
-    settings, drift = trained.about.settings, _drift(trained, "v2a", choices, form)
+    settings, drift = trained.about.settings, _drift(trained, "v2a", sampling, output)
     total = int(np.ceil(seconds / settings.seconds))
     for batch in in_batches(read_video(source, settings.seconds, settings.picture_size), BATCH):
         times, pictures = zip(*((time, picture) for time, (picture,) in batch), strict=True)
-        shown = look(trained, np.stack(pictures))
-        maps = render(trained, "v2a", shown, drift.at(times))
+        shown = pictures_to_input(trained, np.stack(pictures))
+        maps = translate_maps(trained, "v2a", shown, drift.at(times))
         seen.append(guesser.probabilities(maps, shown))
         yield from zip(times, to_levels(trained, maps), strict=True)
         on_progress(Progress(f"scoring {source.name}", round(times[-1] / settings.seconds) + 1, total, "half seconds"))
 
 
-def _drift(trained: Trained, direction: str, choices: Choices, form: Form) -> Drift:
-    network = translator(trained, direction, hops=choices.hops)
-    return Drift(network, generators(choices)[0], choices.hops, form.drift or 0.0)
+def _drift(trained: Trained, direction: str, sampling: SamplingOptions, output: OutputOptions) -> LatentWalk:
+    network = require_translator(trained, direction, hops=sampling.hops)
+    return LatentWalk(network, make_rngs(sampling)[0], sampling.hops, output.drift or 0.0)

@@ -9,7 +9,7 @@ from torch import Tensor
 from cmcgan_core.methods import Translator
 
 
-class Drift:
+class LatentWalk:
     """Latents by time: one draw turns into the next as the hand of a clock does, by a quarter.
 
     Between two draws a and b lie cos(t) a + sin(t) b, which are of N(0, 1) as a and b are; on a straight line between
@@ -17,13 +17,13 @@ class Drift:
 
     Args:
         network: that the latents are for.
-        generator: draws them; the first draw is that of a still.
+        rng: draws them; the first draw is that of a still.
         hops: see `Translator.draw`.
         seconds: from one draw to the next; 0 holds the first.
     """
 
-    def __init__(self, network: Translator, generator: torch.Generator, hops: int | None, seconds: float) -> None:
-        self.network, self.generator, self.hops, self.seconds = network, generator, hops, seconds
+    def __init__(self, network: Translator, rng: torch.Generator, hops: int | None, seconds: float) -> None:
+        self.network, self.rng, self.hops, self.seconds = network, rng, hops, seconds
         self._passed = 0
         self._from, self._to = self._draw(), self._draw()
 
@@ -32,7 +32,7 @@ class Drift:
         return torch.cat([self._one(time) for time in times], dim=1)
 
     def _draw(self) -> Tensor:
-        return self.network.draw(1, self.generator, self.hops)
+        return self.network.draw(1, self.rng, self.hops)
 
     def _one(self, time: float) -> Tensor:
         place = time / self.seconds if self.seconds else 0.0

@@ -11,7 +11,7 @@ import numpy as np
 
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.inputs import Input
-from cmcgan_core.inference.translate import Choices
+from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.media.files import Kind, media_kind, sound_blocks, sound_seconds, tracks
 
 #: What an input becomes: stills of half a second of sound, a film that follows a sound, sounds of a picture, a film
@@ -32,7 +32,7 @@ FORMATS: dict[Route, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Form:
+class OutputOptions:
     """What a user may choose of the results.
 
     Attributes:
@@ -94,26 +94,26 @@ class Task:
         return tuple(path for paths in self.outputs for path in paths)
 
 
-def plan(inputs: Sequence[Input], out: Path, form: Form, choices: Choices) -> list[Task]:
+def plan(inputs: Sequence[Input], out: Path, output: OutputOptions, sampling: SamplingOptions) -> list[Task]:
     """What becomes of each input; results of inputs that differ never bear one name.
 
     Args:
         inputs: see `inputs.expand`.
         out: folder for the results, or the name of the single one.
-        form: of the results.
-        choices: of the samples; several, or one place in a sound, make stills of it.
+        output: of the results.
+        sampling: of the samples; several, or one place in a sound, make stills of it.
 
     Raises:
         ConfigError: choices that do not go together, or a result that would take the place of an input or another.
     """
-    form, name = _named(inputs, out, form)
-    stills = choices.samples > 1 or form.grid or choices.at is not None
-    _check(form, stills=stills)
+    output, name = _named(inputs, out, output)
+    stills = sampling.samples > 1 or output.grid or sampling.at is not None
+    _check(output, stills=stills)
 
     def task(one: Input, base: Path) -> Task:
         try:
-            route = choose_route(one.path, form, stills=stills)
-            return Task(one.path, route, _outputs(one.path, route, base, form, choices.samples))
+            route = choose_route(one.path, output, stills=stills)
+            return Task(one.path, route, _outputs(one.path, route, base, output, sampling.samples))
         except MediaError as error:
             return Task(one.path, None, error=str(error))
 
@@ -126,12 +126,12 @@ def plan(inputs: Sequence[Input], out: Path, form: Form, choices: Choices) -> li
     return tasks
 
 
-def choose_route(source: Path, form: Form, *, stills: bool = False) -> Route:
+def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -> Route:
     """What an input becomes.
 
     Args:
         source: the input.
-        form: what is asked for.
+        output: what is asked for.
         stills: whether a sound is to become pictures, however long it is.
 
     Raises:
@@ -140,50 +140,50 @@ def choose_route(source: Path, form: Form, *, stills: bool = False) -> Route:
     kind = media_kind(source)
     if kind is None:
         raise MediaError(f"{source}: is neither a sound, a picture nor a video that is known by its suffix")
-    route = _route_of_video(source, form) if kind == "video" else _route_of(source, kind, form)
+    route = _route_of_video(source, output) if kind == "video" else _route_of(source, kind, output)
     possible = FORMATS[route] if route != "pictures" else FORMATS["pictures"] + FORMATS["film"]
-    if form.format not in (None, *possible):
-        raise MediaError(f"{source}: cannot become {form.format}; it becomes {', '.join(possible)}")
+    if output.format not in (None, *possible):
+        raise MediaError(f"{source}: cannot become {output.format}; it becomes {', '.join(possible)}")
     if route == "pictures":
-        return _still_or_film(source, form, stills=stills)
+        return _still_or_film(source, output, stills=stills)
     if route != "sounds" and stills:
         raise MediaError(f"{source}: becomes one film; leave out --samples, --grid and --at")
     return route
 
 
-def _still_or_film(source: Path, form: Form, *, stills: bool) -> Route:
+def _still_or_film(source: Path, output: OutputOptions, *, stills: bool) -> Route:
     """What a sound becomes."""
-    if form.format is None:
+    if output.format is None:
         return "film" if not stills and sound_seconds(source) > CLIP else "pictures"
-    return "film" if form.format in FORMATS["film"] else "pictures"
+    return "film" if output.format in FORMATS["film"] else "pictures"
 
 
-def _route_of(source: Path, kind: Kind, form: Form) -> Route:
+def _route_of(source: Path, kind: Kind, output: OutputOptions) -> Route:
     """What a sound or a picture becomes."""
-    if form.repair:
+    if output.repair:
         raise MediaError(f"{source}: is no video, so there are no pictures to repair")
     route: Route = "pictures" if kind == "sound" else "sounds"
-    if form.to == {"pictures": "audio", "sounds": "visual"}[route]:
+    if output.to == {"pictures": "audio", "sounds": "visual"}[route]:
         raise MediaError(f"{source}: is a {kind} already; leave out --to")
     return route
 
 
-def _route_of_video(source: Path, form: Form) -> Route:
+def _route_of_video(source: Path, output: OutputOptions) -> Route:
     there = tracks(source)
     if not there:
         raise MediaError(f"{source}: holds neither sound nor pictures")
-    if form.repair:
+    if output.repair:
         if there != {"sound", "picture"}:
             raise MediaError(
                 f"{source}: has no {'sound' if 'picture' in there else 'pictures'}; "
                 "repairing makes pictures anew from the sound beside them"
             )
         return "repair"
-    if form.to == "visual" or "picture" not in there:
-        if "sound" not in there or form.to == "audio":
-            raise MediaError(f"{source}: has no {'sound' if form.to == 'visual' else 'pictures'} to begin with")
+    if output.to == "visual" or "picture" not in there:
+        if "sound" not in there or output.to == "audio":
+            raise MediaError(f"{source}: has no {'sound' if output.to == 'visual' else 'pictures'} to begin with")
         return "pictures"
-    if form.to is None and "sound" in there and not is_silent(source):
+    if output.to is None and "sound" in there and not is_silent(source):
         raise MediaError(f"{source}: has both sound and pictures; ask for --to visual, --to audio or --repair")
     return "soundtrack"
 
@@ -193,42 +193,44 @@ def is_silent(source: Path) -> bool:
     return not any(np.any(block) for block in sound_blocks(source, 44_100, 8.0))
 
 
-def _named(inputs: Sequence[Input], out: Path, form: Form) -> tuple[Form, Path | None]:
+def _named(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tuple[OutputOptions, Path | None]:
     """The form as the name of a single result completes it, and that name; None where `out` is a folder."""
     suffix = out.suffix[1:].lower()
     if out.is_dir() or not suffix or media_kind(out) is None:
-        return form, None
+        return output, None
     if len(inputs) > 1:
         raise ConfigError(
             f"{out} is the name of one result, but there are {len(inputs)} inputs; give a folder as --out"
         )
-    if form.format not in (None, suffix):
-        raise ConfigError(f"--format {form.format} does not fit the name {out.name}")
-    return replace(form, format=suffix), out
+    if output.format not in (None, suffix):
+        raise ConfigError(f"--format {output.format} does not fit the name {out.name}")
+    return replace(output, format=suffix), out
 
 
-def _check(form: Form, *, stills: bool) -> None:
+def _check(output: OutputOptions, *, stills: bool) -> None:
     """Refuse what does not go together, rather than leave out a part of it."""
     formats = dict.fromkeys(name for names in FORMATS.values() for name in names)
-    if form.format not in (None, *formats):
-        raise ConfigError(f"unknown format {form.format!r}; known are {', '.join(formats)}")
-    if stills and (form.repair or form.format in FORMATS["film"]):
+    if output.format not in (None, *formats):
+        raise ConfigError(f"unknown format {output.format!r}; known are {', '.join(formats)}")
+    if stills and (output.repair or output.format in FORMATS["film"]):
         raise ConfigError("--samples, --grid and --at are for pictures and sounds, not for films")
-    if form.repair and form.to:
+    if output.repair and output.to:
         raise ConfigError("--repair makes pictures; leave out --to")
 
 
-def _outputs(source: Path, route: Route, base: Path, form: Form, samples: int) -> tuple[tuple[Path, ...], ...]:
+def _outputs(
+    source: Path, route: Route, base: Path, output: OutputOptions, samples: int
+) -> tuple[tuple[Path, ...], ...]:
     """Files by sample, from a name without its suffix."""
     own = source.suffix[1:].lower()
     if route in ("soundtrack", "repair"):
-        chosen = form.format or (own if own in FORMATS[route] else FORMATS[route][0])
+        chosen = output.format or (own if own in FORMATS[route] else FORMATS[route][0])
         return ((_with(base, f".{'soundtrack' if route == 'soundtrack' else 'repaired'}.{chosen}"),),)
-    chosen = form.format or FORMATS[route][0]
+    chosen = output.format or FORMATS[route][0]
     if route == "film":
         return ((_with(base, ".frames" if chosen == "png-sequence" else f".{chosen}"),),)
     suffixes = (f".{chosen}",) if route == "pictures" else (f".{chosen}", ".lms.png", ".lms.npy")
-    together = samples == 1 or (form.grid and route == "pictures")
+    together = samples == 1 or (output.grid and route == "pictures")
     bases = [base] if together else [base.with_name(f"{base.name}-{i + 1}") for i in range(samples)]
     return tuple(tuple(_with(one, suffix) for suffix in suffixes) for one in bases)
 

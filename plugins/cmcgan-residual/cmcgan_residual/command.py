@@ -19,7 +19,7 @@ def parameters(
 
     network = load_config(preset).network
     make = ENCODERS.get(encoder)
-    sizes = {"picture": (3, (network.picture_size, network.picture_size)), "sound": (1, network.lms_size)}
+    sizes = {"picture": (3, (network.picture_size, network.picture_size)), "sound": (1, network.spectrogram_size)}
     for name, (channels, size) in sizes.items():
         made = make(channels, size, network, ["real"])
         typer.echo(f"{name} encoder {encoder!r} of {preset}: {sum(p.numel() for p in made.parameters()):,} parameters")
