@@ -7,6 +7,7 @@ CmcganError
 │   └── MediaError    one sound, picture or video cannot be read or written
 ├── CheckpointError   a checkpoint cannot be read, or cannot do what is asked of it
 ├── TrainingError     training cannot go on (a loss is no longer finite, say)
+├── Interrupted       a stop was requested; the finished work is saved
 └── PluginError       a plugin, or a name that only a plugin could provide, is missing or broken
 ```
 
@@ -41,3 +42,7 @@ class TrainingError(CmcganError):
 
 class PluginError(CmcganError):
     """A plugin, or a name that only a plugin could provide, is missing or broken."""
+
+
+class Interrupted(CmcganError):
+    """A stop was requested, by Ctrl-C for example; the finished work is saved, and the same call resumes it."""

@@ -103,12 +103,12 @@ def write_dataset(out: Path) -> Path:
                 levels.append(10.0 - 2.0 * band + rng.normal(0, 2, (128, 44)))
     (out / "shards").mkdir(parents=True)
     np.save(out / "shards" / "00000.pictures.npy", np.stack(pictures).astype(np.uint8))
-    np.save(out / "shards" / "00000.levels.npy", np.stack(levels).clip(-100, 40).astype(np.float16))
+    np.save(out / "shards" / "00000.spectrograms.npy", np.stack(levels).clip(-100, 40).astype(np.float16))
     with (out / "index.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    about = {"format": 1, "name": out.name, "source": "test", "shard_size": 1024, "pairs": len(rows)}
+    about = {"format": 2, "name": out.name, "source": "test", "shard_size": 1024, "pairs": len(rows)}
     (out / "dataset.toml").write_text(dump_toml({**about, "classes": CLASSES, "features": asdict(settings)}))
     return out
 

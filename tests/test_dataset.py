@@ -122,12 +122,12 @@ def test_a_damaged_shard_is_named_with_the_next_command(
     prepared: Path, tmp_path: Path, data: bytes | str | None
 ) -> None:
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    shard = tmp_path / "shards" / "00000.levels.npy"
+    shard = tmp_path / "shards" / "00000.spectrograms.npy"
     if data == "short":
         np.save(shard, np.load(shard)[:-1])
     else:
         shard.unlink() if data is None else shard.write_bytes(data)
-    with pytest.raises(DataError, match=rf"00000\.levels\.npy cannot be read.*cmcgan prepare --check {tmp_path}"):
+    with pytest.raises(DataError, match=rf"00000\.spectrograms\.npy cannot be read.*cmcgan prepare --check {tmp_path}"):
         PairDataset(tmp_path).read([0])
 
 

@@ -81,7 +81,7 @@ def test_the_dataset_holds_what_its_files_hold(songs, whole):
     assert (about["pairs"], about["source"], about["root"], about["name"]) == (18, "sub-urmp", "Sub-URMP", "songs")
     index = rows(whole)
     assert [row["id"] for row in index][3:5] == ["tuba01_000.500", "tuba01_001.000"]
-    pictures, levels = (np.load(whole / "shards" / f"00000.{kind}.npy") for kind in ("pictures", "levels"))
+    pictures, levels = (np.load(whole / "shards" / f"00000.{kind}.npy") for kind in ("pictures", "spectrograms"))
     for i in (0, 7, 17):
         sound = torch.from_numpy(read_sound(songs / index[i]["sound_file"], 44_100))
         np.testing.assert_allclose(levels[i], analyse(sound, FeatureSettings()).half(), atol=0.07)
@@ -417,7 +417,7 @@ def test_check_tells_missing_from_damaged(whole, tmp_path):
         path.write_bytes(data)
 
     def shorten(out):
-        path = out / "shards" / "00000.levels.npy"
+        path = out / "shards" / "00000.spectrograms.npy"
         path.write_bytes(path.read_bytes()[:-100])
 
     def drop_row(out):
@@ -429,16 +429,16 @@ def test_check_tells_missing_from_damaged(whole, tmp_path):
 
     assert damaged(lambda out: None) == []
     assert damaged(lambda out: (out / "index.csv").unlink()) == ["missing: index.csv"]
-    assert damaged(lambda out: (out / "shards" / "00000.levels.npy").unlink()) == ["missing: shards/00000.levels.npy"]
+    assert damaged(lambda out: (out / "shards" / "00000.spectrograms.npy").unlink()) == ["missing: shards/00000.spectrograms.npy"]
     (fault,) = damaged(flip)
     assert fault.startswith("damaged: shards/00000: 1 of 18 pairs")
     assert "violin02_001.500" in fault
-    assert damaged(shorten)[0].startswith("damaged: shards/00000.levels.npy")
+    assert damaged(shorten)[0].startswith("damaged: shards/00000.spectrograms.npy")
     assert any("17 pairs" in fault for fault in damaged(drop_row))
     assert damaged(lambda out: edit(out / "index.csv", ",tuba,", ""))[0].startswith("damaged: index.csv (line 2 has")
     (fault,) = damaged(lambda out: edit(out / "dataset.toml", "pairs = 18", ""))
     assert re.match(r"damaged: dataset\.toml \(it lacks pairs\).*--overwrite", fault)
-    assert damaged(lambda out: (out / "shards" / "00000.levels.npy").write_bytes(b""))[0].startswith("damaged: shards")
+    assert damaged(lambda out: (out / "shards" / "00000.spectrograms.npy").write_bytes(b""))[0].startswith("damaged: shards")
     with pytest.raises(DataError, match="cmcgan prepare"):
         check(tmp_path)
 

@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
+from enum import Enum
 from math import isfinite
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -92,9 +93,10 @@ def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noq
         (kind,) = (one for one in get_args(hint) if one is not NoneType)
         return None if value is None else _convert(kind, value, path, faults)
     if origin is Literal:
-        if value not in get_args(hint):
-            faults.append(f"{path}: should be one of {', '.join(map(repr, get_args(hint)))}, not {value!r}")
-        return value
+        return _convert_choice(list(get_args(hint)), value, path, faults)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        choice = _convert_choice([member.value for member in hint], value, path, faults)
+        return hint(choice) if choice is not None else None
     if origin in (tuple, list) and _is((list, tuple), value, path, "a list", faults):
         return origin(_convert(get_args(hint)[0], v, f"{path}[{i}]", faults) for i, v in enumerate(value))
     if origin is dict and _is(Mapping, value, path, "a table", faults):
@@ -102,6 +104,14 @@ def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noq
     if origin in (tuple, list, dict) or hint is Any:
         return value
     return _convert_scalar(hint, value, path, faults)
+
+
+def _convert_choice(choices: list[Any], value: Any, path: str, faults: list[str]) -> Any:
+    """Return the value if it is one of the choices; otherwise append a fault."""
+    if value in choices:
+        return value
+    faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {value!r}")
+    return None
 
 
 def _convert_number(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
