@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from cmcgan_core.config import Config, load_config
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils.toml import dump_toml
 
@@ -67,7 +68,7 @@ def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cmcgan_core.training.train import train_run
 
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    train_run(tiny_config(), prepared, out)
+    train_run(tiny_config(), open_dataset(prepared), out)
     return out
 
 

@@ -265,8 +265,8 @@ def test_only_pairs_with_inferred_latents_are_held_against_the_truth() -> None:
     outputs, _ = forward(method, batch)
     first, last = outputs.maps["a2v"][:3], outputs.maps["a2v"][3:]
     apart = Outputs({"a2v": torch.cat([first, last + 1])}, outputs.codes)
-    loss, exclusive_lock = method.direct_loss(apart, batch), l1_loss(first, batch.visual[:3])
-    torch.testing.assert_close(loss, exclusive_lock)
+    loss, alone = method.direct_loss(apart, batch), l1_loss(first, batch.visual[:3])
+    torch.testing.assert_close(loss, alone)
 
 
 def test_an_inferred_latent_tells_of_the_truth_and_a_drawn_one_does_not() -> None:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from cmcgan_core.checkpoint import load_checkpoint, read_tensors
 from cmcgan_core.config import Config, NetworkConfig, load_config
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.features.settings import FeatureSettings
@@ -203,7 +204,9 @@ def test_settings_that_contradict_one_another_are_refused(
 @pytest.mark.parametrize("settings", [["options.encoder_epochs=3"], ["train.epochs=9", "train.steps=6"]])
 def test_an_encoder_that_leaves_no_steps_to_the_generator_is_refused(prepared: Path, settings: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"steps leave none to the generator.*encoder_epochs"):
-        plan_run(tiny("s2i-c", *settings), prepared)  # epochs have three steps, the encoder has two or three of them
+        plan_run(
+            tiny("s2i-c", *settings), open_dataset(prepared)
+        )  # epochs have three steps, the encoder has two or three of them
 
 
 @pytest.mark.parametrize("preset", RIVALS)
@@ -218,7 +221,7 @@ def rivals(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """A finished run of one rival in each direction."""
     runs = {preset: tmp_path_factory.mktemp("rivals") / preset for preset in ("s2i-c", "i2s")}
     for preset, out in runs.items():
-        assert train_run(tiny(preset), prepared, out).finished
+        assert train_run(tiny(preset), open_dataset(prepared), out).finished
     return runs
 
 
@@ -232,11 +235,13 @@ def test_pre_training_is_a_stage_of_the_run_and_of_its_log(rivals: dict[str, Pat
 
 def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) -> None:
     config = tiny("s2i-c", "train.average=0.9", "train.final_learning_rate=0.1")
-    train_run(config, prepared, tmp_path / "whole")
+    train_run(config, open_dataset(prepared), tmp_path / "whole")
     for step in (2, 6, 7):  # in the first stage, at its end, in the second
-        broken = train_run(config, prepared, tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
+        broken = train_run(
+            config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step)
+        )
         assert (broken.step, broken.finished) == (step, False)
-    assert train_run(config, prepared, tmp_path / "broken", resume=True).finished
+    assert train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True).finished
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)

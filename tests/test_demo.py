@@ -127,14 +127,14 @@ def test_pairs_have_the_promised_shapes_and_times():
 
 def test_rendering_depends_on_seed_and_recording_not_on_order_or_copy():
     first, second = short("horn"), short("tuba")
-    exclusive_lock = rendered(first)[0]
+    alone = rendered(first)[0]
     rendered(second)
     again = rendered(pickle.loads(pickle.dumps(first)))[0]
     other_seed = rendered(first, replace(OPTIONS, seed=1))[0]
-    assert np.array_equal(exclusive_lock.sound, again.sound)
-    assert np.array_equal(exclusive_lock.picture, again.picture)
-    assert not np.array_equal(exclusive_lock.sound, other_seed.sound)
-    assert not np.array_equal(exclusive_lock.picture, other_seed.picture)
+    assert np.array_equal(alone.sound, again.sound)
+    assert np.array_equal(alone.picture, again.picture)
+    assert not np.array_equal(alone.sound, other_seed.sound)
+    assert not np.array_equal(alone.picture, other_seed.picture)
 
 
 @pytest.mark.slow

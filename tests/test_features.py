@@ -49,8 +49,8 @@ def test_synthesis_repeats_with_its_seed() -> None:
 def test_with_a_generator_each_items_are_made_alike_in_any_company() -> None:
     levels = analyse(tones(9), SETTINGS)
     together = synthesise(levels, SETTINGS, [torch.Generator().manual_seed(i) for i in range(9)])
-    exclusive_lock = [synthesise(one[None], SETTINGS, torch.Generator().manual_seed(i)) for i, one in enumerate(levels)]
-    assert torch.equal(together, torch.cat(exclusive_lock))
+    alone = [synthesise(one[None], SETTINGS, torch.Generator().manual_seed(i)) for i, one in enumerate(levels)]
+    assert torch.equal(together, torch.cat(alone))
 
 
 def test_loudness_survives_scaling() -> None:

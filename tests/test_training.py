@@ -13,6 +13,7 @@ from conftest import CLASSES, tiny_config, write_dataset
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
 from cmcgan_core.config import load_config
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
 from cmcgan_core.progress import Progress, silent
 from cmcgan_core.training.classifiers import train_classifier
@@ -48,11 +49,13 @@ def test_a_run_folder_holds_what_docs_promise(tiny_run: Path) -> None:
 
 def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.epochs=3", "train.generator_updates=2")
-    whole = train_run(config, prepared, tmp_path / "whole")
+    whole = train_run(config, open_dataset(prepared), tmp_path / "whole")
     for step in (2, 3, 7):  # in the middle of an epoch, at its end, in the last one
-        broken = train_run(config, prepared, tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
+        broken = train_run(
+            config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step)
+        )
         assert (broken.step, broken.finished) == (step, False)
-    ended = train_run(config, prepared, tmp_path / "broken", resume=True)
+    ended = train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True)
     assert ended.finished
     assert ended.best == whole.best
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
@@ -101,18 +104,18 @@ def test_averaged_weights_are_those_that_are_used(tiny_run: Path) -> None:
 
 def test_a_run_is_not_replaced_unasked(tiny_run: Path, prepared: Path) -> None:
     with pytest.raises(ConfigError, match="--resume"):
-        train_run(tiny_config(), prepared, tiny_run)
+        train_run(tiny_config(), open_dataset(prepared), tiny_run)
 
 
 def test_resuming_with_other_settings_is_refused(tiny_run: Path, prepared: Path) -> None:
     with pytest.raises(CheckpointError, match="another configuration"):
-        train_run(tiny_config("train.epochs=9"), prepared, tiny_run, resume=True)
+        train_run(tiny_config("train.epochs=9"), open_dataset(prepared), tiny_run, resume=True)
 
 
 def test_a_loss_that_explodes_stops_the_run_and_says_what_to_try(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("loss_weights.consistency=1e39", "train.epochs=4")
     with pytest.raises(TrainingError, match=r"no longer finite.*nothing was saved yet.*learning_rate"):
-        train_run(config, prepared, tmp_path / "run")
+        train_run(config, open_dataset(prepared), tmp_path / "run")
 
 
 def test_a_classifier_is_trained_once(prepared: Path) -> None:
@@ -137,18 +140,18 @@ def test_a_classifier_of_an_earlier_content_is_replaced(tmp_path: Path) -> None:
 def test_a_run_is_not_resumed_on_a_dataset_that_was_prepared_anew(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
     config = tiny_config("train.epochs=1")
-    train_run(config, data, tmp_path / "run")
+    train_run(config, open_dataset(data), tmp_path / "run")
     (data / "dataset.toml").write_text('content = "anew"\n' + (data / "dataset.toml").read_text())
     with pytest.raises(CheckpointError, match="dataset"):
-        train_run(config, data, tmp_path / "run", resume=True)
+        train_run(config, open_dataset(data), tmp_path / "run", resume=True)
 
 
 def test_a_new_run_removes_what_an_older_one_left(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.epochs=1")
-    train_run(config, prepared, tmp_path / "run")
+    train_run(config, open_dataset(prepared), tmp_path / "run")
     (tmp_path / "run" / ".last.safetensors.x.tmp").touch()
     (tmp_path / "run" / "mine.safetensors").touch()
-    stopped = train_run(config, prepared, tmp_path / "run", overwrite=True, on_progress=interrupt_at(1))
+    stopped = train_run(config, open_dataset(prepared), tmp_path / "run", overwrite=True, on_progress=interrupt_at(1))
     assert not stopped.finished
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.suffix in (".safetensors", ".tmp", ".png")}
     assert left == {"last.safetensors", "mine.safetensors"}
@@ -161,40 +164,45 @@ def test_a_finished_run_can_classify(tiny_run: Path) -> None:
 def test_a_folder_that_cannot_be_written_is_named(prepared: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(TrainingError, match=r"file.* cannot be written"):
-        train_run(tiny_config(), prepared, tmp_path / "file" / "run")
+        train_run(tiny_config(), open_dataset(prepared), tmp_path / "file" / "run")
 
 
 def test_a_full_disk_keeps_what_was_saved(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config("train.epochs=2")
-    train_run(config, prepared, tmp_path / "run", on_progress=interrupt_at(3))
+    train_run(config, open_dataset(prepared), tmp_path / "run", on_progress=interrupt_at(3))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
     with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
-        train_run(config, prepared, tmp_path / "run", resume=True)
+        train_run(config, open_dataset(prepared), tmp_path / "run", resume=True)
     monkeypatch.undo()
     assert read_about(tmp_path / "run" / "last.safetensors").step == 3
-    assert train_run(config, prepared, tmp_path / "run", resume=True).finished
+    assert train_run(config, open_dataset(prepared), tmp_path / "run", resume=True).finished
 
 
 def test_a_plan_counts_without_training(prepared: Path) -> None:
-    plan = plan_run(load_config("paper", settings=["train.batch_size=16"]), prepared)
+    plan = plan_run(load_config("paper", settings=["train.batch_size=16"]), open_dataset(prepared))
     assert (plan["pairs"], plan["steps"]) == (48, 3 * 200)
     assert round(plan["parameters to generate"] / 1e6, 2) == 59.47
 
 
 def test_a_small_dataset_gets_more_epochs(prepared: Path) -> None:
     for least, steps in ((1, 6), (6, 6), (7, 9)):  # batches of 16 of 48 pairs, 2 epochs
-        assert plan_run(tiny_config(f"train.least_steps={least}"), prepared)["steps"] == steps
+        assert plan_run(tiny_config(f"train.least_steps={least}"), open_dataset(prepared))["steps"] == steps
 
 
 def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.steps=4")  # epochs have three
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for out, on_progress in ((whole, silent), (parts, interrupt_at(2)), (parts, silent)):
-        train(Run(config, prepared, out, torch.device("cpu")), resume=True, overwrite=False, on_progress=on_progress)
+        train(
+            Run(config, open_dataset(prepared), out, torch.device("cpu")),
+            resume=True,
+            overwrite=False,
+            on_progress=on_progress,
+        )
     assert read_about(parts / "last.safetensors").finished
     assert [file.name for file in sorted(whole.glob("samples/*.png"))] == ["epoch_0001.png", "epoch_0002.png"]
     expected, resumed = (read_tensors(out / "last.safetensors", "") for out in (whole, parts))
@@ -202,7 +210,7 @@ def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: P
 
 
 def test_a_stop_in_the_last_step_stops_what_comes_after_it(prepared: Path, tmp_path: Path) -> None:
-    result = train_run(tiny_config("train.steps=2"), prepared, tmp_path, on_progress=interrupt_at(2))
+    result = train_run(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path, on_progress=interrupt_at(2))
     assert (result.step, result.finished) == (2, False)
     assert not (tmp_path / "classifier.safetensors").exists()
     with pytest.raises(KeyboardInterrupt):

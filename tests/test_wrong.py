@@ -9,7 +9,7 @@ from conftest import tiny_config, write_dataset
 
 from cmcgan_cli import app
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Loader
 from cmcgan_core.data.mismatch import PosePartners, timestamps_ms, wrong_poses
 from cmcgan_core.errors import DataError
@@ -44,7 +44,7 @@ def test_partners_in_a_split_are_the_same_as_in_a_batch() -> None:
 
 @pytest.mark.parametrize("size", [2, 7])
 def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> None:
-    loader = Loader(PairDataset(prepared, "train"), NETWORK, size, 0, CPU, by="pose")
+    loader = Loader(open_dataset(prepared).split("train"), NETWORK, size, 0, CPU, by="pose")
     for batch in loader.epoch(0):
         wrong = wrong_poses(batch.label, batch.timestamp_ms, torch.Generator().manual_seed(0))
         assert torch.equal(batch.label[wrong], batch.label)
@@ -54,7 +54,7 @@ def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> No
 def test_recordings_that_are_too_short_have_no_wrong_poses(prepared: Path) -> None:
     # A class has one recording of 1.5 s in this split.
     with pytest.raises(DataError, match=r"no wrong pairs by pose.*--wrong-pairs class"):
-        Loader(PairDataset(prepared, "validation"), NETWORK, 8, 0, CPU, by="pose")
+        Loader(open_dataset(prepared).split("validation"), NETWORK, 8, 0, CPU, by="pose")
 
 
 def one_class(out: Path) -> Path:
@@ -74,9 +74,9 @@ def test_one_instrument_trains_by_pose_and_not_by_class(tmp_path: Path) -> None:
     data = one_class(tmp_path / "data")
     by_class, by_pose = (tiny_config("train.epochs=1", f"train.wrong_pairs={by}") for by in ("class", "pose"))
     with pytest.raises(DataError, match="of two classes"):
-        plan_run(by_class, data)
-    assert plan_run(by_pose, data)["pairs"] == 12  # the four in the middle are nowhere 5 s away
-    assert train_run(by_pose, data, tmp_path / "run").finished
+        plan_run(by_class, open_dataset(data))
+    assert plan_run(by_pose, open_dataset(data))["pairs"] == 12  # the four in the middle are nowhere 5 s away
+    assert train_run(by_pose, open_dataset(data), tmp_path / "run").finished
     assert not (tmp_path / "run" / "classifier.safetensors").exists()
 
 

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.data.dataset import PairDataset, held_out
+from cmcgan_core.data.dataset import PairDataset, open_dataset
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.settings import FeatureSettings
@@ -154,7 +154,7 @@ def draw_pairs(source: Path, count: int, seed: int, split: str = "test") -> list
         DataError: there are none, or the source cannot be read.
     """
     if (source / "dataset.toml").exists():
-        return list(_draw_from_dataset(held_out(source, split), count, seed))
+        return list(_draw_from_dataset(open_dataset(source).nonempty_split(split), count, seed))
     found = {name: files for name, files in _samples(source).items() if len(files) == len(MODALITIES)}
     if not found:
         raise DataError(
@@ -201,7 +201,7 @@ def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[
     for place in draw_evenly([pair.label for pair in dataset.pairs], count, seed):
         stored = dataset.read([place])
         rng = torch.Generator().manual_seed(seed)
-        sound = synthesise(stored.levels.float(), dataset.settings, rng)[0].numpy()
+        sound = synthesise(stored.spectrograms.float(), dataset.settings, rng)[0].numpy()
         about = dataset.pairs[place]
         yield Pair(f"{about.label}/{about.id}", about.label, sound.astype(np.float32), stored.pictures[0].numpy())
 

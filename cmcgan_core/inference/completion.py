@@ -53,7 +53,8 @@ class Completion:
         with torch.no_grad():
             source = to_network(self.generating, maps[direction.source])
             output = self.network.translate(direction, source, self.network.draw(len(source), rng))
-            output = resize(output, maps[direction.target].shape[-2:])
+            height, width = maps[direction.target].shape[-2:]
+            output = resize(output, (height, width))
         return batch._replace(**{direction.target: output})
 
     def mix(self, batch: Batch, rng: torch.Generator) -> Batch:

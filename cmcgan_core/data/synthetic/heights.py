@@ -21,13 +21,13 @@ def heights(dataset: PairDataset) -> Tensor | None:
     Returns:
         (N,), 0 the lowest pitch of the register to 1 the highest; None where the dataset is no demonstration set.
     """
-    if dataset.about.get("source") != "DemoSource":
+    if dataset.dataset.about.get("source") != "DemoSource":
         return None
     pieces = [_piece(pair.recording) for pair in dataset.pairs]
     ends: dict[tuple[str, int], float] = {}
     for pair, piece in zip(dataset.pairs, pieces, strict=True):
         ends[pair.label, piece] = max(pair.start, ends.get((pair.label, piece), 0.0))
-    seed, half = dataset.about["seed"], dataset.settings.seconds
+    seed, half = dataset.dataset.about["seed"], dataset.settings.seconds
     scores = {
         (label, piece): compose(label, end + half, make_rng(seed, label, "piece", piece))
         for (label, piece), end in ends.items()
