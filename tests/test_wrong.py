@@ -53,7 +53,7 @@ def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> No
 
 def test_recordings_that_are_too_short_have_no_wrong_poses(prepared: Path) -> None:
     # A class has one recording of 1.5 s in this split.
-    with pytest.raises(DataError, match=r"no wrong pairs by pose.*--wrong-pairs class"):
+    with pytest.raises(DataError, match=r"no wrong pairs by pose.*train.wrong_pairs=class"):
         Loader(open_dataset(prepared).split("validation"), NETWORK, 8, 0, CPU, by="pose")
 
 
@@ -76,16 +76,16 @@ def test_one_instrument_trains_by_pose_and_not_by_class(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="of two classes"):
         plan_run(by_class, open_dataset(data))
     assert plan_run(by_pose, open_dataset(data))["pairs"] == 12  # the four in the middle are nowhere 5 s away
-    assert train_run(by_pose, open_dataset(data), tmp_path / "run").finished
+    train_run(by_pose, open_dataset(data), tmp_path / "run")
     assert not (tmp_path / "run" / "classifier.safetensors").exists()
 
 
 def test_the_command_names_the_setting(
     prepared: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    command = ["cmcgan", "train", str(prepared), "--preset", "tiny", "--wrong-pairs"]
+    command = ["cmcgan", "train", str(prepared), "--preset", "tiny", "--dry-run", "--json", "--set"]
     for by, code in (("pose", "0"), ("colour", "1")):
-        monkeypatch.setattr(sys, "argv", [*command, by, "--dry-run", "--json"])
+        monkeypatch.setattr(sys, "argv", [*command, f"train.wrong_pairs={by}"])
         with pytest.raises(SystemExit, match=code):
             app.main()
         said = capsys.readouterr()
