@@ -34,7 +34,7 @@ class Finding:
     mend: str | None = None
 
 
-def examine() -> list[Finding]:
+def run_checks() -> list[Finding]:
     """Look at everything that cmcgan needs; a look that fails is a finding too."""
     checks: dict[str, Callable[[], Finding]] = {
         "python": lambda: Finding("python", platform.python_version()),

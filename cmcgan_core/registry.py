@@ -79,13 +79,13 @@ class Registry(Generic[T]):
         if len(found) > 1:
             packages = " and ".join(_package(p) for p in found)
             raise PluginError(f"{self.group}: {name!r} is provided by {packages}; uninstall one of them")
-        return load(found[0])  # type: ignore[no-any-return]
+        return load_entry_point(found[0])  # type: ignore[no-any-return]
 
     def _entry_points(self) -> list[EntryPoint]:
         return list(entry_points(group=self.group))
 
 
-def load(entry_point: EntryPoint) -> Any:
+def load_entry_point(entry_point: EntryPoint) -> Any:
     """Import what an entry point names.
 
     Raises:
@@ -105,7 +105,7 @@ def installed_plugins() -> list[Plugin]:
     for group in GROUPS:
         for entry_point in entry_points(group=group):
             try:
-                load(entry_point)
+                load_entry_point(entry_point)
                 fault = None
             except PluginError as error:
                 fault = str(error)

@@ -16,9 +16,9 @@ from cmcgan_core.data.prepare.pipeline import prepare
 from cmcgan_core.data.prepare.sources import RawPair, SourceOptions
 from cmcgan_core.data.synthetic import DemoSource
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
-from cmcgan_core.features.figures import spectrogram_pictures
+from cmcgan_core.features.figures import draw_spectrograms
 from cmcgan_core.features.representations import analyse
-from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.inference.generate import OutputOptions, generate_file
 from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.media.files import write_picture, write_sound
@@ -157,6 +157,6 @@ def _held_out(source: DemoSource, options: SourceOptions) -> Iterator[tuple[str,
 
 
 def _spectrogram(pair: RawPair, options: SourceOptions) -> NDArray[np.uint8]:
-    scaled = scale_levels(analyse(torch.from_numpy(pair.sound), options.settings), options.settings)
-    drawn: NDArray[np.uint8] = spectrogram_pictures(scaled[None, None], enlarge=3)[0]
+    scaled = scale_spectrograms(analyse(torch.from_numpy(pair.sound), options.settings), options.settings)
+    drawn: NDArray[np.uint8] = draw_spectrograms(scaled[None, None], enlarge=3)[0]
     return drawn

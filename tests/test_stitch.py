@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features import stitch as stitching
 from cmcgan_core.features.representations import analyse
-from cmcgan_core.features.scaling import scale_levels, unscale_levels
+from cmcgan_core.features.scaling import scale_spectrograms, unscale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.features.stitch import blended, stitch
+from cmcgan_core.features.stitch import blend_chunks, stitch
 
 SETTINGS = FeatureSettings()
 RATE = SETTINGS.sample_rate
@@ -46,7 +46,7 @@ def cut(waveform: torch.Tensor, every: float = 0.5) -> Iterator[tuple[float, tor
 
 def heard(waveform: torch.Tensor) -> torch.Tensor:
     """Levels (M, T) in decibels, clipped as a network sees them."""
-    return unscale_levels(scale_levels(analyse(waveform, SETTINGS), SETTINGS), SETTINGS)
+    return unscale_spectrograms(scale_spectrograms(analyse(waveform, SETTINGS), SETTINGS), SETTINGS)
 
 
 def whole(blocks: Iterator[NDArray[np.float32]]) -> torch.Tensor:
@@ -84,14 +84,14 @@ def test_sections_are_as_near_to_the_levels_as_one_griffin_lim(monkeypatch: pyte
 def test_frames_lie_at_their_own_time_however_far_on() -> None:
     """0.5 s is 43.07 frames: laid end to end, the chunks of a minute would be 8 frames (0.1 s) early."""
     chunks = ((k / 2, torch.full((128, 44), -20.0 if k == 119 else -60.0)) for k in range(120))
-    levels = torch.cat(list(blended(chunks, SETTINGS, 5169)), dim=1)
+    levels = torch.cat(list(blend_chunks(chunks, SETTINGS, 5169)), dim=1)
     assert levels.shape == (128, 5169)
     assert int((levels[0] > -40).nonzero()[0]) == -(-119 * SETTINGS.samples // SETTINGS.hop_length)
 
 
 def test_neighbours_go_over_into_each_other_within_three_frames() -> None:
     chunks = [(0.0, torch.full((128, 44), -20.0)), (0.5, torch.full((128, 44), -40.0))]
-    levels = torch.cat(list(blended(chunks, SETTINGS, 80)), dim=1)[0]
+    levels = torch.cat(list(blend_chunks(chunks, SETTINGS, 80)), dim=1)[0]
     # The join is at frame 43.066; a frame d later has gone (d + 1.5) / 3 of the way.
     expected = [-20.0, -20 - 20 * (0.434 / 3), -20 - 20 * (1.434 / 3), -20 - 20 * (2.434 / 3), -40.0]
     assert levels[41:46].tolist() == pytest.approx(expected, abs=0.02)
@@ -100,7 +100,7 @@ def test_neighbours_go_over_into_each_other_within_three_frames() -> None:
 def test_the_zeros_beyond_a_chunk_are_not_heard() -> None:
     """Windows that reach beyond a chunk see its end as a click, loud in the upper half of the bands."""
     tone = torch.sin(2 * torch.pi * 440 * torch.arange(3 * RATE) / RATE) * 0.3
-    levels = torch.cat(list(blended(cut(tone), SETTINGS, 258)), dim=1)
+    levels = torch.cat(list(blend_chunks(cut(tone), SETTINGS, 258)), dim=1)
     assert float(heard(tone[: SETTINGS.samples])[64:, 0].max()) > -40
     assert float(levels[64:].max()) < -50
 

@@ -11,7 +11,7 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset, StoredPairs
 from cmcgan_core.data.mismatch import MIN_POSE_GAP_S, By, PosePartners, wrong_partners, wrong_poses
 from cmcgan_core.errors import DataError
-from cmcgan_core.features.scaling import resize, scale_levels, scale_pictures
+from cmcgan_core.features.scaling import resize, scale_pictures, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 
 
@@ -115,7 +115,7 @@ def in_order(dataset: PairDataset, network: NetworkConfig, batch_size: int, devi
 
 def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSettings, device: torch.device) -> Batch:
     """Stored pairs, resized to the networks' sizes and scaled to [-1, 1]."""
-    levels = scale_levels(stored.levels.to(device).float(), settings)[:, None]
+    levels = scale_spectrograms(stored.levels.to(device).float(), settings)[:, None]
     visual = scale_pictures(stored.pictures.to(device))
     size = network.picture_size
     return Batch(

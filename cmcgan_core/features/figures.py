@@ -27,11 +27,11 @@ _PALETTE = np.array(
 )
 
 
-def spectrogram_pictures(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
+def draw_spectrograms(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
     """Scaled spectrograms (B, 1, M, T) in [-1, 1] as coloured pictures, low frequencies at the bottom.
 
     Args:
-        scaled: see `scale_levels`.
+        scaled: see `scale_spectrograms`.
         enlarge: pixels a cell, in both directions: the pictures are (B, M enlarge, T enlarge, 3).
     """
     values = ((scaled[:, 0].float().cpu().numpy() + 1) / 2).clip(0, 1)[:, ::-1] * (len(_PALETTE) - 1)
@@ -42,17 +42,17 @@ def spectrogram_pictures(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
     return pictures
 
 
-def map_pictures(maps: Tensor, side: int) -> NDArray[np.uint8]:
+def draw_maps(maps: Tensor, side: int) -> NDArray[np.uint8]:
     """Pictures or spectrograms (B, C, H, W) in [-1, 1], as squares (B, side, side, 3) for a grid."""
     if maps.shape[1] == 1:
-        small = torch.from_numpy(spectrogram_pictures(maps)).permute(0, 3, 1, 2).float()
+        small = torch.from_numpy(draw_spectrograms(maps)).permute(0, 3, 1, 2).float()
         return resize(small, (side, side)).round().byte().permute(0, 2, 3, 1).numpy()
     return unscale_pictures(resize(maps.float().cpu(), (side, side)).clamp(-1, 1)).numpy()
 
 
-def grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+def draw_grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
     """Rows of maps (B, C, H, W) in [-1, 1] as one picture (height, width, 3), white between them."""
-    tiles = [map_pictures(maps, side) for maps in rows]
+    tiles = [draw_maps(maps, side) for maps in rows]
     columns = max(len(row) for row in tiles)
     height, width = (n * (side + gap) + gap for n in (len(tiles), columns))
     sheet = np.full((height, width, 3), 255, dtype=np.uint8)
@@ -63,11 +63,11 @@ def grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uin
     return sheet
 
 
-def labelled_grid(rows: Sequence[tuple[str, Tensor]], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
-    """`grid` with the names of the rows to their left; needs Pillow."""
+def draw_labelled_grid(rows: Sequence[tuple[str, Tensor]], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+    """`draw_grid` with the names of the rows to their left; needs Pillow."""
     from PIL import Image, ImageDraw, ImageFont
 
-    sheet = grid((maps for _, maps in rows), side, gap)
+    sheet = draw_grid((maps for _, maps in rows), side, gap)
     font = ImageFont.load_default(size=side / 6)
     width = 4 * gap + max(math.ceil(font.getlength(name)) for name, _ in rows)
     margin = Image.new("RGB", (width, len(sheet)), "white")

@@ -202,7 +202,7 @@ REPRESENTATIONS: Registry[Representation] = Registry(
 )
 
 
-def settings_of(representation: str) -> FeatureSettings:
+def default_settings(representation: str) -> FeatureSettings:
     """The settings that a representation has by default.
 
     Raises:

@@ -6,13 +6,13 @@ from torch import Tensor
 from cmcgan_core.features.settings import FeatureSettings
 
 
-def scale_levels(levels: Tensor, settings: FeatureSettings) -> Tensor:
+def scale_spectrograms(levels: Tensor, settings: FeatureSettings) -> Tensor:
     """Decibels to [-1, 1], clipped at `min_level` and `max_level`."""
     return ((levels - settings.min_level) / (settings.max_level - settings.min_level) * 2 - 1).clamp(-1, 1)
 
 
-def unscale_levels(scaled: Tensor, settings: FeatureSettings) -> Tensor:
-    """[-1, 1] to decibels; the inverse of `scale_levels` but for what it clipped."""
+def unscale_spectrograms(scaled: Tensor, settings: FeatureSettings) -> Tensor:
+    """[-1, 1] to decibels; the inverse of `scale_spectrograms` but for what it clipped."""
     return (scaled + 1) / 2 * (settings.max_level - settings.min_level) + settings.min_level
 
 

@@ -55,11 +55,11 @@ def stitch(
     samples = round(seconds * settings.sample_rate)
     if not samples:
         return iter(())
-    frames = blended(chunks, settings, 1 + math.ceil(samples / settings.hop_length))
+    frames = blend_chunks(chunks, settings, 1 + math.ceil(samples / settings.hop_length))
     return _cut(voiced(_sections(frames), settings, rng), samples)
 
 
-def blended(chunks: Iterable[tuple[float, Tensor]], settings: FeatureSettings, frames: int) -> Iterator[Tensor]:
+def blend_chunks(chunks: Iterable[tuple[float, Tensor]], settings: FeatureSettings, frames: int) -> Iterator[Tensor]:
     """The chunks of `stitch` as levels (M, n) on one time axis, piece after piece, in all (M, frames)."""
     timeline = None
     for start, levels in chunks:

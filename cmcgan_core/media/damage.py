@@ -60,7 +60,7 @@ class FrameInterval:
     fault: Fault | None
 
 
-def damaged(path: Path) -> list[DamagedInterval]:
+def find_damage(path: Path) -> list[DamagedInterval]:
     """The damaged stretches of a film in their order, in one pass over it and in constant memory.
 
     What is corrupt is told by the decoder: those of H.264 and MPEG-1, -2 and -4 notice nearly all of it; those of VP9,
@@ -70,7 +70,7 @@ def damaged(path: Path) -> list[DamagedInterval]:
         MediaError: it cannot be opened, or has no pictures.
     """
     stretches: list[DamagedInterval] = []
-    for shown in examine(path):
+    for shown in examine_frames(path):
         reason = _reason(shown)
         last = stretches[-1] if stretches else None
         if reason and last and (last.end, last.reason) == (shown.start, reason):
@@ -80,7 +80,7 @@ def damaged(path: Path) -> list[DamagedInterval]:
     return stretches
 
 
-def examine(path: Path) -> Iterator[FrameInterval]:
+def examine_frames(path: Path) -> Iterator[FrameInterval]:
     """All that a film shows from time 0 on, frame by frame without a gap, faults told rather than left out.
 
     Raises:

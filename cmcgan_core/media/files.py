@@ -23,10 +23,10 @@ from cmcgan_core.utils.files import atomic_write
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Kind = Literal["sound", "picture", "video"]
+MediaKind = Literal["sound", "picture", "video"]
 
 #: What a file is, by its suffix.
-SUFFIXES: dict[Kind, tuple[str, ...]] = {
+SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     "sound": (".aac", ".aif", ".aiff", ".au", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
     "picture": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),
     "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
@@ -53,7 +53,7 @@ DECODER_ERRORS = (
 )
 
 
-def media_kind(path: Path) -> Kind | None:
+def media_kind(path: Path) -> MediaKind | None:
     """What a file is, by its suffix; None for anything that is no medium."""
     return next((kind for kind, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
 
@@ -98,7 +98,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
         raise MediaError(f"{path}: holds no sound")
 
 
-def tracks(path: Path) -> set[Kind]:
+def track_kinds(path: Path) -> set[MediaKind]:
     """What a video holds by its header: "sound", "picture", both or neither.
 
     Raises:
@@ -107,7 +107,7 @@ def tracks(path: Path) -> set[Kind]:
     require_file(path)
     with _decoding(path):
         sound, picture = ffmpeg.has_tracks(path)
-    there: dict[Kind, bool] = {"sound": sound, "picture": picture}
+    there: dict[MediaKind, bool] = {"sound": sound, "picture": picture}
     return {kind for kind in there if there[kind]}
 
 

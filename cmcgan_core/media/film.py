@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import damage, ffmpeg, muxing
-from cmcgan_core.media.files import require_file, tracks
+from cmcgan_core.media.files import require_file, track_kinds
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from av.stream import Stream
 
 
-Kind = Literal["picture", "sound", "other"]
+TrackKind = Literal["picture", "sound", "other"]
 
 #: What is shown instead of the picture, if any, at a time; None to keep it.
 Repair = Callable[[float, NDArray[np.uint8] | None], NDArray[np.uint8] | None]
@@ -36,7 +36,7 @@ Repair = Callable[[float, NDArray[np.uint8] | None], NDArray[np.uint8] | None]
 #: The unit of times that are written, in seconds: every usual frame rate, and the millisecond, is a multiple of it.
 TICK = Fraction(1, 360_000)
 #: What a stream carries, by FFmpeg's name.
-KINDS: dict[str, Kind] = {"video": "picture", "audio": "sound"}
+TRACK_KINDS: dict[str, TrackKind] = {"video": "picture", "audio": "sound"}
 
 
 def write_film(
@@ -113,7 +113,7 @@ def replace_frames(source: Path, out: Path, pictures: Repair) -> None:
         source: the film.
         out: where to, its suffix the format.
         pictures: is given, for each frame from time 0 on, its time in seconds and the picture (H, W, 3), upright, or
-            None where none can be decoded or none is there, as `damage.examine` tells. It returns what to show instead,
+            None where none can be decoded or none is there, as `damage.examine_frames` tells. It returns what to show instead,
             resized where it is of another size, or None to keep what there is: where nothing is, the frame before.
 
     Raises:
@@ -127,7 +127,7 @@ def replace_frames(source: Path, out: Path, pictures: Repair) -> None:
             muxing.encoded(film, container, form, _repaired(source, pictures, form, upright)),
             muxing.copied(film, source, lambda stream: stream.type == "subtitle"),
         ]
-        if "sound" in tracks(source):
+        if "sound" in track_kinds(source):
             packets.append(_original_sound(film, container, source))
         muxing.mux(film, packets)
 
@@ -156,7 +156,7 @@ def _format(source: Path) -> tuple[muxing.PictureFormat, bool]:
 
 
 def _repaired(source: Path, pictures: Repair, form: muxing.PictureFormat, upright: bool) -> Iterator["VideoFrame"]:
-    for shown in damage.examine(source):
+    for shown in damage.examine_frames(source):
         picture = ffmpeg.decode_picture(shown.frame) if shown.frame else None
         new = pictures(shown.start, picture)
         if new is None and shown.frame and upright:
@@ -172,7 +172,7 @@ def _repaired(source: Path, pictures: Repair, form: muxing.PictureFormat, uprigh
 
 def _describe(film: "OutputContainer", source: Path) -> None:
     """Title, chapters and the like, as in the film that this one is made from."""
-    if "picture" not in tracks(source):
+    if "picture" not in track_kinds(source):
         raise MediaError(f"{source}: has no pictures")
     with ffmpeg.open_input(source) as original:
         film.metadata.update(original.metadata)
@@ -211,7 +211,7 @@ class Track:
         rate: frames per second of pictures on average, samples per second of sound.
     """
 
-    kind: Kind
+    kind: TrackKind
     codec: str
     start: float
     seconds: float
@@ -246,7 +246,7 @@ def _duration(packet: "Packet[Any]") -> float:
 
 def _track(container: "InputContainer", stream: "Stream", end: float, packets: int) -> Track:
     context: Any = stream.codec_context  # None where FFmpeg does not know what the stream is
-    kind = KINDS.get(stream.type, "other") if context else "other"
+    kind = TRACK_KINDS.get(stream.type, "other") if context else "other"
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     size, rate = None, 0.0
     if kind == "picture":

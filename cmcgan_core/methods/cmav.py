@@ -198,6 +198,8 @@ class CMAV(Method):
 def _check(config: Config, options: Options, classes: tuple[str, ...]) -> None:
     faults = []
     if options.encoder_objective == "classifier" and len(classes) < 2:
-        faults.append("an encoder that is a classifier needs two classes; for one take options.encoder_objective=autoencoder")
+        faults.append(
+            "an encoder that is a classifier needs two classes; for one take options.encoder_objective=autoencoder"
+        )
     if faults:
         raise ConfigError("the settings contradict one another:\n" + "\n".join(f"  {fault}" for fault in faults))

@@ -55,7 +55,7 @@ class RunLog:
             return
         from PIL import Image
 
-        sheet = figures.grid(rows.values())
+        sheet = figures.draw_grid(rows.values())
         with atomic_write(self.out / "samples" / f"epoch_{epoch:04d}.png") as temporary:
             Image.fromarray(sheet).save(temporary, format="png")
         if self.board:

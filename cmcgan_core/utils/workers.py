@@ -17,7 +17,9 @@ from cmcgan_core.errors import DataError
 T = TypeVar("T")
 
 
-def in_processes(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, T]]:
+def run_in_processes(
+    function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], workers: int
+) -> Iterator[tuple[int, T]]:
     """Call `function(*task)` for each task; yields the task's position and the result as each ends.
 
     One worker, or one task, is done in this process. When anything is raised, Ctrl-C included, the processes are ended

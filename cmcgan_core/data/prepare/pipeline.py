@@ -26,7 +26,7 @@ from cmcgan_core.media.files import media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.files import write_text
 from cmcgan_core.utils.toml import dump_toml
-from cmcgan_core.utils.workers import in_processes
+from cmcgan_core.utils.workers import run_in_processes
 
 __all__ = ["Plan", "PrepareReport", "check", "plan", "prepare"]
 
@@ -274,7 +274,7 @@ def _make_parts(
     tasks = [(source, list(group), options, silence) for _, group in by_file]
     done, pairs = len(jobs) - len(waiting), 0
     on_progress(Progress("preparing", done, len(jobs), "recordings"))
-    for task, made in in_processes(write_parts, tasks, workers or _useful_workers(waiting, options)):
+    for task, made in run_in_processes(write_parts, tasks, workers or _useful_workers(waiting, options)):
         done, pairs = done + len(tasks[task][1]), pairs + made
         on_progress(Progress("preparing", done, len(jobs), "recordings", {"pairs": pairs}))
 
