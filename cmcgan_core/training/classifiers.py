@@ -17,11 +17,13 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import in_order
+from cmcgan_core.errors import TrainingError
 from cmcgan_core.inference.completion import Completion
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.calibration import fit_temperature
-from cmcgan_core.training.run import explained, fits, train_once
+from cmcgan_core.training.run import fits, train_once
 from cmcgan_core.utils.device import choose_device
+from cmcgan_core.utils.files import explain_write_errors
 
 #: Pairs that are asked about at once.
 BATCH = 64
@@ -71,7 +73,7 @@ def retrain_classifier(data: Path, run: Path, *, device: str = "auto", on_progre
         return kept
     trained = load_checkpoint(train_once(config, data, run / "classifier", device, on_progress, completion), on)
     temperatures = calibrate(trained, completion, PairDataset(data, "validation"), on_progress)
-    with explained(run):
+    with explain_write_errors(run, TrainingError, f"resume with: cmcgan train --resume {run}"):
         about = replace(trained.about, temperatures=temperatures)
         checkpoint.save_checkpoint(kept, about, checkpoint.network_tensors(trained.network))
     return kept

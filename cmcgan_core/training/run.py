@@ -10,13 +10,10 @@ import copy
 import math
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from cmcgan_core import __version__, checkpoint
@@ -31,7 +28,7 @@ from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.log import RunLog
 from cmcgan_core.training.loop import Update, fit, memory_format_of, update_average
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import write_text
+from cmcgan_core.utils.files import explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.toml import dump_toml
 
@@ -271,7 +268,9 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
             "(--overwrite), or name another --out"
         )
     # What takes another run's completion is trained by that run's command, in its folder.
-    with explained(run.out.parent if run.completion else run.out), StopRequest() as stop:
+    folder = run.out.parent if run.completion else run.out
+    next_step = f"resume with: cmcgan train --resume {folder}"
+    with explain_write_errors(folder, TrainingError, next_step), StopRequest() as stop:
         if resume and run.last.exists():
             run.load()
         else:
@@ -303,21 +302,3 @@ def fits(about: About, config: Config, dataset: PairDataset, completion: Complet
     theirs = (about.config, about.classes, about.settings, about.content, about.completed_by)
     content, completed_by = dataset.about.get("content", ""), completion.fingerprint if completion else ""
     return theirs == (config, dataset.classes, dataset.settings, content, completed_by)
-
-
-@contextmanager
-def explained(out: Path, go_on: str = "") -> Iterator[None]:
-    """Turn a failure to write a folder into a `TrainingError`.
-
-    Args:
-        out: the folder, by default of a run.
-        go_on: what goes on with it, where that is not to resume the run.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        go_on = go_on or f"go on with: cmcgan train --resume {out}"
-        raise TrainingError(
-            f"{out} cannot be written ({reason}); what was saved before is kept: mend it, then {go_on}"
-        ) from error

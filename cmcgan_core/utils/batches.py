@@ -1,4 +1,4 @@
-"""."""
+"""Split any iterable into batches."""
 
 import itertools
 from collections.abc import Iterable, Iterator
@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """Items in their order, `size` at a time; the last batch may be smaller."""
-    left = iter(items)
-    while batch := list(itertools.islice(left, size)):
+    """Yield the items in order, in lists of `size`; the last list may be shorter."""
+    remaining = iter(items)
+    while batch := list(itertools.islice(remaining, size)):
         yield batch
