@@ -82,9 +82,7 @@ def _cuda() -> Finding:
         return Finding(
             "cuda", "not used", "there is an NVIDIA driver, but this torch is built without CUDA", TORCH_REPAIR_COMMAND
         )
-    fault = (
-        f"torch, built for CUDA {torch.version.cuda}, finds no GPU: the driver is too old, or the GPU is hidden"
-    )
+    fault = f"torch, built for CUDA {torch.version.cuda}, finds no GPU: the driver is too old, or the GPU is hidden"
     return Finding("cuda", "not used", fault, "update the NVIDIA driver, or unset CUDA_VISIBLE_DEVICES")
 
 
