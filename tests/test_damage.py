@@ -6,7 +6,7 @@ import pytest
 from media_fixtures import plain, tone, write_video, write_wav
 
 from cmcgan_core.errors import MediaError
-from cmcgan_core.media.damage import damaged, examine
+from cmcgan_core.media.damage import examine_frames, find_damage
 from cmcgan_core.media.film import write_film
 
 SIZE = (96, 64)
@@ -25,7 +25,7 @@ def grainy(picture, depth=6):
 
 
 def of_stretches(path):
-    return [(round(s.start, 2), round(s.end, 2), s.frames, s.reason) for s in damaged(path)]
+    return [(round(s.start, 2), round(s.end, 2), s.frames, s.reason) for s in find_damage(path)]
 
 
 def test_black_and_empty_pictures_are_told(tmp_path):
@@ -42,7 +42,7 @@ def test_a_night_scene_and_a_pale_one_are_not_damage(tmp_path):
     night[20:26, 30:40] = (90, 80, 60)  # a lit window
     fog = np.broadcast_to(np.linspace(200, 215, SIZE[0])[None, :, None], (64, 96, 3)).astype(np.uint8)
     assert night.mean() < 13
-    assert damaged(write_video(tmp_path / "a.mp4", [night] * 5 + [fog] * 5)) == []
+    assert find_damage(write_video(tmp_path / "a.mp4", [night] * 5 + [fog] * 5)) == []
 
 
 def hurt(path, number, damage):
@@ -75,18 +75,18 @@ def test_corrupt_pictures_are_told_up_to_the_next_that_stands_alone(tmp_path, co
         stream.codec_context.gop_size, stream.codec_context.max_b_frames = 12, 0
         frames = [av.VideoFrame.from_ndarray(grainy(picture)) for picture in scene(48)]
         container.mux([packet for frame in [*frames, None] for packet in stream.encode(frame)])
-    assert damaged(path) == []
+    assert find_damage(path) == []
     start = hurt(path, 15, damage)
     assert start == pytest.approx(1.5)
     assert of_stretches(path) == [(1.5, 2.4, 9, "corrupt")]
-    assert len(list(examine(path))) == 48
+    assert len(list(examine_frames(path))) == 48
 
 
 def test_what_is_missing_is_counted_at_the_rate_of_the_film(tmp_path):
     times = [n / 10 for n in range(60) if not 10 <= n < 20 and n % 7 != 5]  # a hole, and single frames left out
     path = write_video(tmp_path / "a.mp4", scene(len(times)), times=times)
     assert of_stretches(path) == [(1.0, 2.0, 10, "missing")]
-    shown = list(examine(path))
+    shown = list(examine_frames(path))
     np.testing.assert_allclose([s.start for s in shown if s.fault], 1 + np.arange(10) / 10, atol=0.002)
     assert [s.end for s in shown[:-1]] == [s.start for s in shown[1:]]
 
@@ -98,6 +98,6 @@ def test_pictures_that_start_late_are_missing_before(tmp_path):
 
 def test_a_film_without_pictures_is_named(tmp_path):
     with pytest.raises(MediaError, match=r"a\.wav: has no pictures"):
-        damaged(write_wav(tmp_path / "a.wav", tone(1)))
+        find_damage(write_wav(tmp_path / "a.wav", tone(1)))
     with pytest.raises(MediaError, match=r"none\.mp4: no such file"):
-        damaged(tmp_path / "none.mp4")
+        find_damage(tmp_path / "none.mp4")

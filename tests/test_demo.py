@@ -23,12 +23,12 @@ from cmcgan_core.data.synthetic.score import (
     Note,
     closed_holes,
     compose,
-    sounding,
+    note_at,
     stopped_string,
     tube_position,
 )
 from cmcgan_core.data.synthetic.seeds import make_rng
-from cmcgan_core.data.synthetic.sound import acoustics_of, render, voice_of
+from cmcgan_core.data.synthetic.sound import render, sample_acoustics, sample_voice
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
@@ -168,8 +168,8 @@ def test_levels_fit_the_range_of_the_features():
 @pytest.mark.parametrize("label", DEMO_CLASSES)
 def test_the_note_that_is_written_sounds(label):
     pitch = sum(REGISTERS[label]) // 2
-    voice = voice_of(label, make_rng(0, label))
-    acoustics = acoustics_of(make_rng(0, "room"), make_rng(0, "take"))
+    voice = sample_voice(label, make_rng(0, label))
+    acoustics = sample_acoustics(make_rng(0, "room"), make_rng(0, "take"))
     sound = render(held(label, pitch), voice, acoustics, samples=44_100, rate=44_100, rng=make_rng(0))
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
     hz = voice.concert_pitch * 2 ** ((pitch - 69) / 12)
@@ -222,7 +222,7 @@ def test_pieces_fill_their_time_within_the_register(label):
 
 def test_sounding_note_is_the_last_that_began():
     notes = [Note(0, 1, 1, 60, 0.5, (0, 1), False), Note(1.5, 1, 1, 62, 0.5, (0, 1), False)]
-    assert [sounding(notes, t).pitch for t in (0, 1.2, 1.5, 9)] == [60, 60, 62, 62]
+    assert [note_at(notes, t).pitch for t in (0, 1.2, 1.5, 9)] == [60, 60, 62, 62]
 
 
 def test_fingerings_are_those_of_the_instruments():

@@ -13,7 +13,7 @@ from media_fixtures import RATE, plain, turn_video, write_video, write_wav
 from PIL import Image, ImageSequence
 
 from cmcgan_core.errors import MediaError
-from cmcgan_core.media.damage import damaged
+from cmcgan_core.media.damage import find_damage
 from cmcgan_core.media.ffmpeg import decode_sound
 from cmcgan_core.media.files import read_picture, read_sound, read_video
 from cmcgan_core.media.film import add_soundtrack, probe, replace_frames, write_film, write_sequence
@@ -335,7 +335,7 @@ def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
         return track.codec, track.frames, round(track.start, 3), round(track.seconds, 3)
 
     silent = [times(track) for track in probe(REAL) if track.kind != "sound"]
-    assert damaged(REAL) == []  # a dark scene
+    assert find_damage(REAL) == []  # a dark scene
     add_soundtrack(REAL, tmp_path / "sound.mp4", [noise(13)[:, 0]], RATE)
     assert [times(track) for track in probe(tmp_path / "sound.mp4") if track.kind != "sound"] == silent
     assert track(tmp_path / "sound.mp4", "sound").seconds == pytest.approx(13, abs=0.03)
@@ -344,6 +344,6 @@ def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
         return np.zeros_like(picture) if 3 <= time < 4 else None
 
     replace_frames(REAL, tmp_path / "black.mp4", black)
-    assert [(stretch.reason, stretch.frames) for stretch in damaged(tmp_path / "black.mp4")] == [("black", 30)]
+    assert [(stretch.reason, stretch.frames) for stretch in find_damage(tmp_path / "black.mp4")] == [("black", 30)]
     assert times(track(tmp_path / "black.mp4", "picture")) in silent
     assert lag(read_sound(tmp_path / "black.mp4", 16_000), read_sound(REAL, 16_000)) == 0

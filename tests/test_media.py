@@ -89,7 +89,7 @@ def test_blocks_of_a_sound_are_the_sound_read_whole(tmp_path, monkeypatch, name,
         data = path.read_bytes()
         path.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
     whole = read_sound(path, rate)
-    monkeypatch.setattr("cmcgan_core.media.files.SAMPLES_AT_ONCE", 10_000)
+    monkeypatch.setattr("cmcgan_core.media.files.SAMPLES_PER_READ", 10_000)
     blocks = list(sound_blocks(path, rate, 0.3))
     assert {len(block) for block in blocks[:-1]} == {round(0.3 * rate)}
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)

@@ -18,7 +18,7 @@ import torch
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint, read_about
 from cmcgan_core.data.dataset import PairDataset, held_out
-from cmcgan_core.data.synthetic.heights import heights
+from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.judges import JudgePanel, load_judges
@@ -116,7 +116,7 @@ def evaluate(
         judged = EvaluationPass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
         scores["train"] = train = Scores(judged, judged.run(full=False, on_progress=on_progress), seed)
     main, *others = (judgement(judge, scores) for judge in panel.single)
-    height = heights(dataset) if panel.pose and "a2v" in judged.directions else None
+    height = note_heights(dataset) if panel.pose and "a2v" in judged.directions else None
     return Evaluation(
         checkpoint=str(trained.path),
         data=str(data),

@@ -14,7 +14,7 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.augment import augment
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import Loader, to_batch
-from cmcgan_core.data.synthetic.heights import heights
+from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.loop import cosine
@@ -64,7 +64,7 @@ def train_pose_judge(
         It, in evaluation mode; None where the dataset is no demonstration set.
     """
     dataset = PairDataset(data, "train")
-    height = heights(dataset)
+    height = note_heights(dataset)
     if height is None:
         return None
     with torch.random.fork_rng(devices=[]):

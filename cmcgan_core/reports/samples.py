@@ -18,9 +18,9 @@ from cmcgan_core.data.dataset import Pair, PairDataset, StoredPairs
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Entry
 from cmcgan_core.evaluation.outputs import TABLE_NAMES
-from cmcgan_core.features.figures import spectrogram_pictures
+from cmcgan_core.features.figures import draw_spectrograms
 from cmcgan_core.features.representations import synthesise
-from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.translate import (
     SamplingOptions,
@@ -132,7 +132,7 @@ def sound_tiles(caption: str, levels: Tensor, settings: FeatureSettings, samplin
     """Levels (N, M, T) in decibels as spectrograms with the sound that is made from them."""
     (rng,) = make_rngs(sampling)
     waveforms = synthesise(levels, settings, rng).cpu().numpy()
-    drawn = spectrogram_pictures(scale_levels(levels, settings)[:, None])
+    drawn = draw_spectrograms(scale_spectrograms(levels, settings)[:, None])
     return [
         Tile(caption, picture_uri(picture), sound_uri(waveform, settings.sample_rate))
         for picture, waveform in zip(drawn, waveforms, strict=True)

@@ -37,7 +37,7 @@ def write_sheets(groups: Sequence[Group], data: Path, out: Path, *, seed: int = 
         having = [group for group in groups if name in group.figures["table1"]]
         if having:
             with atomic_write(out / f"{name}.png") as temporary:
-                sheet = figures.labelled_grid(_rows(having, data, direction, seed, device))
+                sheet = figures.draw_labelled_grid(_rows(having, data, direction, seed, device))
                 Image.fromarray(sheet).save(temporary, format="png")
             written.append(out / f"{name}.png")
     return written

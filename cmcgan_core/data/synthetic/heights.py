@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from cmcgan_core.data.dataset import PairDataset
-from cmcgan_core.data.synthetic.score import REGISTERS, compose, sounding
+from cmcgan_core.data.synthetic.score import REGISTERS, compose, note_at
 from cmcgan_core.data.synthetic.seeds import make_rng
 
 
-def heights(dataset: PairDataset) -> Tensor | None:
+def note_heights(dataset: PairDataset) -> Tensor | None:
     """How high in its instrument's register the note is that sounds at the start of each pair.
 
     Hands, bows, slides and holes are drawn by it, so it is what a pose has to tell of a sound.
@@ -35,7 +35,7 @@ def heights(dataset: PairDataset) -> Tensor | None:
     found = []
     for pair, piece in zip(dataset.pairs, pieces, strict=True):
         low, high = REGISTERS[pair.label]
-        found.append((sounding(scores[pair.label, piece], pair.start).pitch - low) / (high - low))
+        found.append((note_at(scores[pair.label, piece], pair.start).pitch - low) / (high - low))
     return torch.tensor(found)
 
 

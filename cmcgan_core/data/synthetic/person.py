@@ -50,7 +50,7 @@ class Person:
     height: float  #: size of the figure, 1 on average
 
 
-def person_of(label: str, rng: np.random.Generator) -> Person:
+def sample_person(label: str, rng: np.random.Generator) -> Person:
     """A player of the instrument."""
     likes_standing = rng.random() < 0.3
     return Person(

@@ -16,10 +16,10 @@ from cmcgan_core.data.synthetic.person import (
     draw_arm,
     draw_legs,
     draw_trunk,
-    person_of,
+    sample_person,
 )
 from cmcgan_core.data.synthetic.room import paint_room
-from cmcgan_core.data.synthetic.score import REGISTERS, Note, sounding
+from cmcgan_core.data.synthetic.score import REGISTERS, Note, note_at
 from cmcgan_core.data.synthetic.seeds import make_rng
 
 #: Side of the drawing in units of the picture's: reduced by this, edges are smooth.
@@ -39,7 +39,7 @@ class Scene:
         rng = make_rng(seed, recording.id, "picture")
         looks = make_rng(seed, recording.player, "looks")
         self.label = recording.label
-        self.person = person_of(recording.label, looks)
+        self.person = sample_person(recording.label, looks)
         self.finish = _varied(FINISHES[recording.label], looks)
         self.room = paint_room(make_rng(seed, "room", recording.extra["room"], "looks"), rng, OVERSAMPLING * size)
         self.shift = complex(rng.uniform(-9, 3), rng.uniform(3, 7))
@@ -65,7 +65,7 @@ class Scene:
         return Canvas(image, HIPS, self.shift, self.scale, tilt)
 
     def _pose(self, notes: list[Note], time: float) -> Pose:
-        note = sounding(notes, time)
+        note = note_at(notes, time)
         low, high = REGISTERS[self.label]
         progress = min((time - note.start) / note.seconds, 1)
         return Pose(

@@ -101,7 +101,7 @@ def _step(place: int, places: int, rng: np.random.Generator) -> int:
     return place if place < places else 2 * (places - 1) - place
 
 
-def sounding(notes: list[Note], time: float) -> Note:
+def note_at(notes: list[Note], time: float) -> Note:
     """The note that sounds at that time, or, in a rest, the one before it."""
     return next((note for note in reversed(notes) if note.start <= time), notes[0])
 

@@ -61,13 +61,13 @@ class Acoustics(NamedTuple):
     noise: float
 
 
-def voice_of(label: str, rng: np.random.Generator) -> Voice:
+def sample_voice(label: str, rng: np.random.Generator) -> Voice:
     """A player of the instrument."""
     timbre = of_player(label, rng)
     return Voice(timbre, _ripple(rng, timbre.ripple, 1 / 8), rng.uniform(436, 446), rng.uniform(4.6, 6.6))
 
 
-def acoustics_of(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
+def sample_acoustics(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
     """A room, and a microphone and its distance that differ from take to take."""
     response = _ripple(room, 1, 1 / 2) + _ripple(take, 0.8, 1) + take.normal(0, 0.5) * np.log2(GRID / 1000)
     response -= 6 * np.log2(1 + (take.uniform(30, 90) / GRID) ** 2)

@@ -13,7 +13,7 @@ from cmcgan_core.data.synthetic import soundfont as soundfonts
 from cmcgan_core.data.synthetic.picture import Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
 from cmcgan_core.data.synthetic.seeds import make_rng
-from cmcgan_core.data.synthetic.sound import acoustics_of, record, render, voice_of
+from cmcgan_core.data.synthetic.sound import record, render, sample_acoustics, sample_voice
 from cmcgan_core.errors import ConfigError
 
 #: The classes, alphabetical: the instruments of URMP and Sub-URMP.
@@ -98,9 +98,9 @@ class DemoSource:
         """The sound of a whole performance, (samples,)."""
         seed, rate = options.seed, options.settings.sample_rate
         rng = make_rng(seed, recording.id, "sound")
-        acoustics = acoustics_of(make_rng(seed, "room", _number(recording, "room"), "sound"), rng)
+        acoustics = sample_acoustics(make_rng(seed, "room", _number(recording, "room"), "sound"), rng)
         if self.soundfont is None:
-            voice = voice_of(recording.label, make_rng(seed, recording.player, "voice"))
+            voice = sample_voice(recording.label, make_rng(seed, recording.player, "voice"))
             return render(notes, voice, acoustics, samples=samples, rate=rate, rng=rng)
         return record(soundfonts.play(self.soundfont, recording.label, notes, samples, rate), acoustics, rate, rng)
 
