@@ -20,8 +20,8 @@ human_eval = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-# The enums below repeat names that the core defines, because importing the core would slow down `cmcgan --help`.
-# `tests/test_human_eval_cli.py` checks that both have the same names.
+# The enums below repeat names that core modules define: importing those modules here would slow down `cmcgan --help`.
+# `tests/test_human_eval_cli.py` checks that the names are the same.
 
 
 class DesignName(StrEnum):
@@ -34,7 +34,7 @@ class DesignName(StrEnum):
 
 
 class RatedModalities(StrEnum):
-    """What raters judge: one of `cmcgan_core.human_eval.designs.RATED_MODALITIES`, or both."""
+    """What raters judge: a name of `cmcgan_core.human_eval.designs.RATED_MODALITIES`, or both of them."""
 
     PICTURE = "picture"
     SOUND = "sound"
@@ -280,9 +280,9 @@ def report(
     study = open_study(folder)
     summary = summarise(study, Store(study))
     if html is not None:
-        from cmcgan_core.human_eval.report import report_page
+        from cmcgan_core.human_eval.report import render_report
 
-        write_text(html, report_page(study, summary))
+        write_text(html, render_report(study, summary))
         note(f"page: {html}", quiet=quiet)
     if as_json:
         emit_json(summary.to_dict())

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from human_eval_fixtures import join, make_study, rate_all
 
-from cmcgan_core.human_eval.report import report_page
+from cmcgan_core.human_eval.report import render_report
 from cmcgan_core.human_eval.statistics import (
     adjust_holm,
     cluster_bootstrap,
@@ -93,7 +93,7 @@ def by_hand(tmp_path: Path) -> Summary:
     rate_all(store, join(store), lambda item: 2)
     join(store)
     summary = summarise(study, store)
-    page = report_page(study, summary)
+    page = render_report(study, summary)
     for text in ("0.750", "Krippendorff", "CMCGAN (paper)", "0.714", "Excluded", "<svg", summary.excluded[0]):
         assert text in page
     assert "<script" not in page
@@ -152,7 +152,7 @@ def test_an_empty_study_has_a_report(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", "pairwise")
     summary = summarise(study, Store(study))
     assert (summary.answers, summary.rows, summary.comparisons) == (0, [], [])
-    assert "Rating study" in report_page(study, summary)
+    assert "Rating study" in render_report(study, summary)
 
 
 def test_simulated_raters_are_recovered_within_the_intervals(tmp_path: Path) -> None:

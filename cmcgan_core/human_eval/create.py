@@ -111,6 +111,7 @@ def _check_inputs(
     pairs: list[RealPair],
     models: Mapping[str, RatedModel],
 ) -> None:
+    """Raise the errors of `create_study` that can be found before anything is generated."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise ConfigError(f"{out} exists and may hold answers; choose another --out")
     if not modalities:
@@ -134,6 +135,7 @@ def _check_inputs(
 def _check_every_model_is_rated(
     items: list[StudyItem], models: Mapping[str, RatedModel], modalities: tuple[RatedModality, ...]
 ) -> None:
+    """Raise `DataError` if no item shows a sample of some model."""
     for name, model in models.items():
         if not any(name in (item.model, item.rival) for item in items):
             raise DataError(
@@ -193,6 +195,7 @@ def _examples(
 
 
 def _real_candidate(pair: RealPair, modality: RatedModality, name: str) -> _Candidate:
+    """Return a pair's real picture or sound as a candidate of this name."""
     return _Candidate(name, pair.picture if modality == "picture" else pair.sound)
 
 
@@ -279,6 +282,7 @@ class _ItemWriter:
         )
 
     def _write(self, content: PictureArray | SoundArray) -> str:
+        """Write a picture or a sound under a random name, and return the name."""
         from PIL import Image
 
         name = self.folder / secrets.token_hex(12)

@@ -270,4 +270,5 @@ def _find_samples(root: Path) -> dict[str, dict[str, Path]]:
 
 
 def _label(name: str) -> str:
+    """Return the class in a pair's name: its first folder, or "" without one."""
     return name.partition("/")[0] if "/" in name else ""

@@ -25,16 +25,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Largest body of a form, bytes.
 MAX_FORM_BYTES = 4096
-#: For each kind of request: the number that one key may make, and in how many seconds. The key of "rater" (pages) and
-#: "media" (sounds and pictures) is the rater's id. The key of the others is the client's address: "join" (begin a
-#: study; many raters may share one address), "wrong" (wrong access codes, admin tokens and personal links), and
-#: "address" (all other requests).
+#: Rate limits by kind of request: number of requests, and length of the window in seconds. Requests are counted per
+#: rater ("rater" and "media") or per client address (the other kinds).
 RATE_LIMITS = {
-    "rater": (240, 60.0),
-    "media": (1200, 60.0),
-    "address": (600, 60.0),
-    "join": (120, 60.0),
-    "wrong": (20, 300.0),
+    "rater": (240, 60.0),  # the pages of a rater
+    "media": (1200, 60.0),  # the sounds and pictures of a rater
+    "address": (600, 60.0),  # the first page, the admin page and static files
+    "join": (120, 60.0),  # new raters; a whole class may share one address
+    "wrong": (20, 300.0),  # wrong access codes, admin tokens and personal links
 }
 #: Number of keys that the rate limiter remembers. Beyond it, the least recently used key is forgotten.
 MAX_KEYS = 20_000

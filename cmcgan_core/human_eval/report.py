@@ -14,7 +14,7 @@ ANSWER_COLOURS = {
 }
 
 
-def report_page(study: RatingStudy, summary: Summary) -> str:
+def render_report(study: RatingStudy, summary: Summary) -> str:
     """Return an HTML page that shows the whole summary."""
     answers = page_text("en")["design"][study.plan.design]["answers"]
     # In a preference, value 1 means that the model was preferred. Reversing the values draws it in the dark colour.

@@ -38,7 +38,7 @@ from cmcgan_core.human_eval.guard import (
 )
 from cmcgan_core.human_eval.store import Rater, RatingTask, Store
 from cmcgan_core.human_eval.study import RatingStudy, languages
-from cmcgan_core.human_eval.summary import live_rows
+from cmcgan_core.human_eval.summary import summarise_models_so_far
 
 #: Style sheet, script and icon of the pages, by file name.
 STATIC_FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
@@ -233,9 +233,11 @@ class RaterPages:
         return FileResponse(self.study.media / name, headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     def _render(self, request: Request, template: str, rater: Rater, **values: object) -> Response:
+        """Render a template in the rater's language."""
         return self.site.render(request, template, rater.language, rater=rater, base=_base_path(request), **values)
 
     async def _show_task(self, request: Request, rater: Rater, task: RatingTask) -> Response:
+        """Show an item with its question and answers, and the previous answer if there is one."""
         design = self.study.design
         source, candidates = pages.item_media(task.item, rater.language, swapped=task.swapped)
         upcoming = await run_in_threadpool(self.store.upcoming_task, rater)
@@ -312,13 +314,14 @@ class AdminPages:
         return Response(text, media_type=EXPORT_FORMATS[file_format], headers=headers)
 
     def _render_progress(self, request: Request) -> Response:
+        """Render the progress page. It reads the whole database, so it runs in a thread of its own."""
         store = self.site.store
         raters = store.answers_by_rater()
         return self.site.render(
             request,
             "admin.html",
             "en",
-            rows=live_rows(self.site.study, store.answers()),
+            rows=summarise_models_so_far(self.site.study, store.answers()),
             items=store.ratings_by_item(),
             raters=[(rater, done) for rater, done in raters if done],
             joined=len(raters),

@@ -316,6 +316,7 @@ class Store:
             )
 
     def _role(self, rater: Rater, position: int) -> str:
+        """Return the role, "check" or "rated", of the item that belongs at a rater's position."""
         return "check" if position in draw_check_positions(self.plan, rater.id, self.total, self._checks) else "rated"
 
     def _choose_item(self, rater: Rater, role: str, rng: random.Random) -> int:
@@ -341,6 +342,7 @@ class Store:
         return int(min(order, key=order.__getitem__))
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Run a query, and return all of its rows."""
         with self._lock:
             return self._connection.execute(query, values).fetchall()
 
@@ -394,6 +396,7 @@ def draw_check_positions(plan: StudyPlan, rater: str, total: int, checks: int) -
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """Open a database in autocommit mode, with durable commits."""
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -402,6 +405,7 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _hash(token: str) -> str:
+    """Return the hash under which a personal link's token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 

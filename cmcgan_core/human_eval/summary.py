@@ -206,7 +206,7 @@ def summarise(study: RatingStudy, store: Store) -> Summary:
     checks = count_checks(design, answers)
     excluded = sorted(rater for rater, (_, failed) in checks.by_rater.items() if failed > study.plan.allowed_failures)
     kept = [answer for answer in answers if answer.role == "rated" and answer.rater not in excluded]
-    scores = answer_scores(design, kept)
+    scores = score_answers(design, kept)
     progress = store.answers_by_rater()
     seconds = [answer.seconds for answer in kept if answer.seconds is not None]
     return Summary(
@@ -220,7 +220,7 @@ def summarise(study: RatingStudy, store: Store) -> Summary:
         median_seconds=float(np.median(seconds)) if seconds else None,
         mean_replays=float(np.mean([answer.replays for answer in kept])) if kept else 0.0,
         checks=checks,
-        rows=model_rows(design, scores, study.plan.rated_names),
+        rows=summarise_models(design, scores, study.plan.rated_names),
         distributions=count_values(design, scores, study.plan.rated_names),
         comparisons=compare_models(design, scores, study.plan.rated_names),
         agreement={
@@ -228,17 +228,17 @@ def summarise(study: RatingStudy, store: Store) -> Summary:
             for modality in RATED_MODALITIES
             if any(answer.modality == modality for answer in kept)
         },
-        paper=paper_rows(design),
+        paper=read_paper_rows(design),
     )
 
 
-def live_rows(study: RatingStudy, answers: Sequence[Answer]) -> list[ModelRow]:
+def summarise_models_so_far(study: RatingStudy, answers: Sequence[Answer]) -> list[ModelRow]:
     """Return the rows of a running study: all raters included, and no bootstrap intervals, which take long."""
-    scores = answer_scores(study.design, [answer for answer in answers if answer.role == "rated"])
-    return model_rows(study.design, scores, study.plan.rated_names, bootstrap=False)
+    scores = score_answers(study.design, [answer for answer in answers if answer.role == "rated"])
+    return summarise_models(study.design, scores, study.plan.rated_names, bootstrap=False)
 
 
-def answer_scores(design: Design, answers: Iterable[Answer]) -> list[Score]:
+def score_answers(design: Design, answers: Iterable[Answer]) -> list[Score]:
     """Return a score for each answer; for each preference two, one for each candidate's model."""
     scores = []
     for answer in answers:
@@ -265,7 +265,7 @@ def measure_name(design: Design, modality: str, measure: str) -> str:
     return f"{RATE_PREFIXES[modality]}-{measure}" if design.name == "ast-aat" else measure
 
 
-def model_rows(
+def summarise_models(
     design: Design, scores: Sequence[Score], models: Sequence[str], *, bootstrap: bool = True
 ) -> list[ModelRow]:
     """Return a row for each combination of model, modality and measure that has answers.
@@ -284,17 +284,19 @@ def model_rows(
                 continue
             for name, measure in design.measures.items():
                 values = [measure(score.value) for score in model_scores]
-                table = _by_cluster([score.rater for score in model_scores], values)
+                table = _sum_by_cluster([score.rater for score in model_scores], values)
                 rows.append(
                     ModelRow(
-                        model,
-                        modality,
-                        measure_name(design, modality, name),
-                        len(model_scores),
-                        len(table.sums),
-                        float(np.mean(values)),
-                        wilson_interval(round(sum(values)), len(model_scores)) if design.has_rates_only else None,
-                        cluster_bootstrap(table.sums, table.counts) if bootstrap and len(table.sums) > 1 else None,
+                        model=model,
+                        modality=modality,
+                        measure=measure_name(design, modality, name),
+                        answers=len(values),
+                        raters=len(table.sums),
+                        mean=float(np.mean(values)),
+                        wilson=wilson_interval(round(sum(values)), len(values)) if design.has_rates_only else None,
+                        bootstrap=cluster_bootstrap(table.sums, table.counts)
+                        if bootstrap and len(table.sums) > 1
+                        else None,
                     )
                 )
     return rows
@@ -331,17 +333,17 @@ def compare_models(design: Design, scores: Sequence[Score], models: Sequence[str
     ]
 
 
-def paper_rows(design: Design) -> list[PaperRow]:
+def read_paper_rows(design: Design) -> list[PaperRow]:
     """Return the published results of the same design."""
     text = files("cmcgan_core").joinpath("human_eval", "paper.toml").read_text(encoding="utf-8")
     return [
         PaperRow(
-            row["model"],
-            row["modality"],
-            measure_name(design, row["modality"], measure),
-            row["votes"],
-            mean,
-            wilson_interval(round(mean * row["votes"]), row["votes"]) if design.has_rates_only else None,
+            model=row["model"],
+            modality=row["modality"],
+            measure=measure_name(design, row["modality"], measure),
+            votes=row["votes"],
+            mean=mean,
+            wilson=wilson_interval(round(mean * row["votes"]), row["votes"]) if design.has_rates_only else None,
         )
         for row in tomllib.loads(text)["rows"]
         if row["design"] == design.name
@@ -357,7 +359,7 @@ class _Clusters(NamedTuple):
     counts: Array
 
 
-def _by_cluster(clusters: Sequence[Hashable], values: Sequence[float]) -> _Clusters:
+def _sum_by_cluster(clusters: Sequence[Hashable], values: Sequence[float]) -> _Clusters:
     """Return the sum and the number of the values of each cluster."""
     sums: dict[Hashable, float] = defaultdict(float)
     for cluster, value in zip(clusters, values, strict=True):
@@ -397,7 +399,7 @@ def _differences(
     means: dict[str, dict[Hashable, float]] = {}
     for model in (first, second):
         positions = [i for i, score in enumerate(scores) if score.model == model]
-        table = _by_cluster([clusters[i] for i in positions], [values[i] for i in positions])
+        table = _sum_by_cluster([clusters[i] for i in positions], [values[i] for i in positions])
         means[model] = dict(zip(table.names, table.sums / np.maximum(table.counts, 1), strict=True))
     both = [cluster for cluster in means[first] if cluster in means[second]]
     return np.array([means[first][cluster] - means[second][cluster] for cluster in both])
