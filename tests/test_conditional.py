@@ -18,7 +18,7 @@ from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.human_eval.draw import open_maker
+from cmcgan_core.human_eval.draw import open_rated_model
 from cmcgan_core.inference.classify import classify_files
 from cmcgan_core.inference.onnx import export_onnx
 from cmcgan_core.inference.translate import SamplingOptions, translate
@@ -287,8 +287,8 @@ def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict
     assert (given_sound.generated, given_sound.calibrated) == ("visual", True)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
         classify_files(trained, classifier, None, tmp_path / "a.png", SamplingOptions())
-    assert open_maker(run, seed=0).makes("a") == ("picture",)
-    assert open_maker(rivals["i2s"], seed=0).makes("a") == ("sound",)
+    assert open_rated_model(run, seed=0).available("a") == ("picture",)
+    assert open_rated_model(rivals["i2s"], seed=0).available("a") == ("sound",)
 
 
 def test_a_rival_is_exported(rivals: dict[str, Path], tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 import json
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from cmcgan_core.data.loader import Loader
 from cmcgan_core.data.mismatch import PosePartners, timestamps_ms, wrong_poses
 from cmcgan_core.errors import DataError
 from cmcgan_core.training.train import plan_run, train_run
+from cmcgan_core.utils.toml import dump_toml
 
 NETWORK = NetworkConfig(picture_size=32, frames=16)
 CPU = torch.device("cpu")
@@ -63,8 +65,8 @@ def one_class(out: Path) -> Path:
     head, *lines = (data / "index.csv").read_text().splitlines()
     kept = [line for line in lines if ",cello," in line]
     (data / "index.csv").write_text("\n".join([head, *kept]) + "\n")
-    about = (data / "dataset.toml").read_text().replace('["cello", "flute", "tuba"]', '["cello"]')
-    (data / "dataset.toml").write_text(about.replace("pairs = 69", f"pairs = {len(kept)}"))
+    about = tomllib.loads((data / "dataset.toml").read_text())
+    (data / "dataset.toml").write_text(dump_toml({**about, "classes": ["cello"], "pairs": len(kept)}))
     for file in (data / "shards").iterdir():
         np.save(file, np.load(file)[[i for i, line in enumerate(lines) if ",cello," in line]])
     return data
