@@ -48,7 +48,10 @@ def write_video(
     sound_starts: float = 0.0,
     index_first: bool = False,
 ) -> Path:
-    """Write a video of RGB frames (H, W, 3) at `times` seconds (default: at `rate`), with AAC sound at 44.1 kHz if any."""
+    """Write a video of RGB frames (H, W, 3), with AAC sound (L,) at 44.1 kHz if given.
+
+    The frames appear at `times` seconds, by default `rate` per second.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
         video = container.add_stream("mpeg4", rate=rate) if frames else None
