@@ -172,7 +172,7 @@ def test_a_full_disk_keeps_what_was_saved(prepared: Path, tmp_path: Path, monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+    with pytest.raises(TrainingError, match=r"no space left on device.*--resume"):
         train_run(config, prepared, tmp_path / "run", resume=True)
     monkeypatch.undo()
     assert read_about(tmp_path / "run" / "last.safetensors").step == 3
