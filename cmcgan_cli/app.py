@@ -1,6 +1,6 @@
 """The Typer app: commands, plugin commands, errors to exit codes.
 
-Exit codes: 0 done, 1 an expected error or a part that failed, 2 a wrong command line, 130 interrupted.
+Exit codes: 0 success; 1 an expected error, or some inputs failed; 2 a wrong command line; 130 interrupted.
 """
 
 import os
@@ -25,9 +25,9 @@ from cmcgan_cli.prepare import prepare
 from cmcgan_cli.study import study
 from cmcgan_cli.train import train
 from cmcgan_core import __version__
-from cmcgan_core.errors import CmcganError
+from cmcgan_core.errors import CmcganError, Interrupted
 
-#: Built-in commands, in the order of a user's first day.
+#: Built-in commands, in the order in which a new user needs them.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "prepare": prepare,
@@ -40,26 +40,26 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "plugins": plugins,
     "doctor": doctor,
 }
-#: Built-in commands that have commands of their own.
+#: Built-in commands that have subcommands.
 GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}
 
 
 class Commands(typer.core.TyperGroup):
-    """Built-in commands, then those of plugins, which are imported only when they are called."""
+    """The built-in commands, then the commands of plugins. A plugin is imported only when its command is called."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Built-ins in their order, then plugins."""
+        """List the built-in commands in their order, then those of plugins."""
         return [*COMMANDS, *GROUPS, *_plugin_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A built-in, or for a plugin a line of help that needs no import."""
+        """Return a built-in command; for a plugin, a stand-in with a line of help, which needs no import."""
         if cmd_name in _plugin_commands():
             package = _plugin_commands()[cmd_name].dist
             return typer.core.TyperCommand(cmd_name, help=f"A plugin, from {package.name if package else 'a package'}.")
         return super().get_command(ctx, cmd_name)
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command to call; here a plugin is imported."""
+        """Return the command to call; a plugin is imported here."""
         if args and args[0] in _plugin_commands():
             return args[0], _load(_plugin_commands()[args[0]]), args[1:]
         return super().resolve_command(ctx, args)
@@ -68,7 +68,7 @@ class Commands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
-    # Plain help starts twice as fast as Typer's rich help, and pastes better.
+    # Plain help starts twice as fast as Typer's rich help, and is easier to copy.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -91,7 +91,7 @@ def cmcgan(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Turn sound into picture and picture into sound.
+    """Turn sound into pictures and pictures into sound.
 
     Examples:
 
@@ -106,20 +106,23 @@ def cmcgan(
 
 
 def main() -> None:
-    """Run the command line; expected errors become one line on standard error."""
-    # OpenMP's threads spin while they wait for each other, 30 times longer than this by default; where other programs
-    # run too, that makes a training step many times slower (docs/benchmarks.md). No spinning at all is no better.
+    """Run the command line. An expected error becomes one line on standard error."""
+    # OpenMP's threads spin while they wait for each other; by default 30 times longer than this. If other programs run
+    # too, that makes a training step many times slower (docs/benchmarks.md). Not spinning at all is not better.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # Names of files that are no UTF-8 become escapes, which JSON has too, rather than a crash or a broken document.
+    # File names that are not UTF-8 are printed as escapes, which JSON has too; otherwise they would end the command.
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         app()
+    except Interrupted as stop:
+        err().print(f"{stop}; the same command resumes", soft_wrap=True)
+        sys.exit(130)
     except CmcganError as error:
         err().print(f"error: {error}", style="red", soft_wrap=True)
         sys.exit(1)
     except BrokenPipeError:
-        # Whoever read our output has heard enough (`| head`); nothing more can be written, so neither at exit.
+        # The reader closed the pipe, as `| head` does. Redirect the rest, so that the flush at exit does not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
 

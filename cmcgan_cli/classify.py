@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, err, note, out, progress_bar
+from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, err, find_run, note, out, progress_bar
 
 if TYPE_CHECKING:
     from cmcgan_core.errors import MediaError
@@ -71,7 +71,7 @@ def classify(
 
       cmcgan classify --from archive/ --every 0.5 --csv > archive.csv
     """
-    from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+    from cmcgan_core.checkpoint import load_checkpoint
     from cmcgan_core.inference.classify import classify_all, load_classifier
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.translate import SamplingOptions
@@ -86,7 +86,7 @@ def classify(
     if every is not None and len(performances[0]) > 1:
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
     on = choose_device(device)
-    generating = load_checkpoint(find_checkpoint(checkpoint), on)
+    generating = load_checkpoint(find_run(checkpoint), on)
     classifier = load_classifier(generating.path, on)
     note(f"model: {generating.path}", quiet=quiet)
     about = {"seed": seed, "checkpoint": str(generating.path)}

@@ -1,4 +1,7 @@
-"""Results on standard output, everything else on standard error; the option types that commands share."""
+"""What the commands share: output, progress, option types, and the search for the newest run.
+
+Results go to standard output. Everything else goes to standard error.
+"""
 
 import json
 import sys
@@ -17,13 +20,13 @@ if TYPE_CHECKING:
     from cmcgan_core.progress import OnProgress, Progress
 
 
-#: Finished stages that are shown above those at work, at most.
+#: Largest number of finished stages that are shown above the current ones.
 SHOWN = 6
 
 
 @cache
 def out() -> "Console":
-    """For results: what a script would read. Made when first used, as rich takes a while to import."""
+    """Return the console for results, which a script may read; made at the first use, because rich imports slowly."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False)
@@ -31,51 +34,72 @@ def out() -> "Console":
 
 @cache
 def err() -> "Console":
-    """For people: progress, notes, warnings, errors."""
+    """Return the console for progress, notes, warnings and errors."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, markup=False)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress and no notes; results and errors only.")]
-Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of everything drawn at random.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only; no progress, no notes.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--checkpoint",
         "-c",
-        help="A run folder or its name in runs/, a checkpoint file, or box; by default the newest run here, then box.",
+        help="A run folder or its name in runs/, a checkpoint file, or box. Default: the newest run here, else box.",
     ),
 ]
 
 
 def emit_json(result: object) -> None:
-    """One JSON document on one line of standard output."""
+    """Print one JSON document on one line of standard output."""
     sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
     sys.stdout.flush()
 
 
 def note(message: str, *, quiet: bool = False) -> None:
-    """A line for people, on standard error."""
+    """Print a line for people on standard error."""
     if not quiet:
         err().print(message, soft_wrap=True)
 
 
 @contextmanager
-def resumable(hint: str = "stopped; the same command goes on with what is trained") -> Iterator[None]:
-    """On Ctrl-C say how to go on, and exit with 130."""
+def resumable(hint: str = "the same command resumes") -> Iterator[None]:
+    """On Ctrl-C, print how to resume, and exit with code 130."""
+    from cmcgan_core.errors import Interrupted
+
     try:
         yield
-    except KeyboardInterrupt:
-        note(hint)
+    except Interrupted as stop:
+        note(f"{stop}; {hint}")
         raise typer.Exit(130) from None
+    except KeyboardInterrupt:
+        note(f"stopped; {hint}")
+        raise typer.Exit(130) from None
+
+
+def find_run(checkpoint: Path | None) -> Path:
+    """Find the checkpoint that `--checkpoint` names; by default that of the newest run here, else the box.
+
+    Runs are searched below `runs/` and `cmcgan-demo/`.
+
+    Raises:
+        CheckpointError: there is no such checkpoint.
+    """
+    from cmcgan_core.checkpoint import BOX, find_checkpoint
+
+    if checkpoint is None:
+        runs = [file for folder in ("runs", "cmcgan-demo") for file in Path(folder).glob("*/last.safetensors")]
+        checkpoint = max(runs, key=lambda run: run.stat().st_mtime, default=BOX)
+    return find_checkpoint(checkpoint)
 
 
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator["OnProgress"]:
-    """Draw progress with rate and time left on standard error; lines now and then where that is no terminal."""
+    """Show progress on standard error: bars on a terminal, else a line every ten seconds."""
     if quiet:
         yield lambda progress: None
     elif err().is_terminal:
@@ -133,7 +157,7 @@ def _bars() -> Iterator["OnProgress"]:
 def _lines(every: float = 10.0) -> "Callable[[Progress], None]":
     last: dict[str, float] = {}
     seen: dict[str, int] = {}
-    #: When a stage began, and what was done by then.
+    #: When each stage started, and how much was done then.
     begun: dict[str, tuple[float, int]] = {}
 
     def draw(progress: "Progress") -> None:

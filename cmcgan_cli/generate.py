@@ -6,7 +6,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, err, note, out, progress_bar, resumable
+from cmcgan_cli.console import (
+    Checkpoint,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    emit_json,
+    err,
+    find_run,
+    note,
+    out,
+    progress_bar,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from cmcgan_core.inference.generate import Generated
@@ -104,7 +117,7 @@ def generate(
 
       find . -name '*.flac' -print0 | cmcgan generate --from - --out made/
     """
-    from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+    from cmcgan_core.checkpoint import load_checkpoint
     from cmcgan_core.inference.classify import find_classifier
     from cmcgan_core.inference.generate import OutputOptions, make_all, plan
     from cmcgan_core.inference.inputs import expand
@@ -122,7 +135,7 @@ def generate(
             out().print(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}", soft_wrap=True)
         return
     on = choose_device(device)
-    trained = load_checkpoint(find_checkpoint(checkpoint), on)
+    trained = load_checkpoint(find_run(checkpoint), on)
     note(f"model: {trained.path}", quiet=quiet)
     failed = False
     with resumable("stopped; the same command goes on where this one was"), progress_bar(quiet=quiet) as on_progress:

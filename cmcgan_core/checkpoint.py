@@ -1,6 +1,7 @@
-"""One self-sufficient file: weights, configuration, classes, feature settings and, to go on training, the state.
+"""Checkpoints: one self-sufficient file with weights, configuration, classes and feature settings.
 
-A checkpoint is a safetensors file. Its metadata is one JSON document; loading it never unpickles, so never runs code.
+The checkpoint that a run resumes from has the state of its training too. A checkpoint is a safetensors file, whose
+metadata is one JSON document. Loading it never unpickles, so it never runs code.
 """
 
 import json
@@ -19,32 +20,73 @@ from cmcgan_core import __version__
 from cmcgan_core.config import Config
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.methods import Method, make_method
+from cmcgan_core.methods import METHODS, Method
 from cmcgan_core.utils.files import atomic_write
 from cmcgan_core.utils.schema import build
 
-#: The model in the box: a run folder inside the package, with what it takes to use the run.
+#: The model that ships with cmcgan: a run folder inside the package, with the files that using the run needs.
 BOX = Path(__file__).parent / "box"
 #: Version of the format that this code reads and writes.
-FORMAT = 1
+FORMAT = 2
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of a run.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        """The configuration, as it was resolved."""
+        return self.path / "config.toml"
+
+    @property
+    def info(self) -> Path:
+        """Dataset, device and versions."""
+        return self.path / "run.toml"
+
+    @property
+    def log(self) -> Path:
+        """Losses and validation losses over the steps."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def last(self) -> Path:
+        """The last checkpoint, to use the run and to resume it."""
+        return self.path / "last.safetensors"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint with the lowest validation loss, to use the run."""
+        return self.path / "best.safetensors"
+
+    @property
+    def classifier(self) -> Path:
+        """The multimodal classifier of a run that generates."""
+        return self.path / "classifier.safetensors"
 
 
 @dataclass(frozen=True)
 class About:
-    """What a checkpoint says of itself.
+    """The metadata of a checkpoint.
 
     Attributes:
-        config: of the run.
+        config: configuration of the run.
         classes: names of the classes, by index.
         settings: feature settings of the pairs that it was trained on.
-        step: updates done.
-        steps: updates planned.
+        step: number of finished training steps.
+        steps: number of planned training steps.
         data: name of the dataset that it was trained on.
-        content: hash of that dataset's content, as its `dataset.toml` has it; "" where it has none.
+        content: hash of that dataset's content, from its `dataset.toml`; "" if it has none.
         best: lowest validation loss so far, or None.
-        completed_by: of a classifier, hash of the checkpoint that completed pairs of its training; "" for none.
-        temperatures: of a classifier, by case (see `completion.CASES`), what calibrates its logits; fitted on held-out
-            pairs.
+        completed_by: hash of the checkpoint that completed pairs when a classifier was trained; "" for none.
+        temperatures: temperatures that calibrate the logits of a classifier, fitted on held-out pairs, by case (see
+            `inference.completion.CASES`).
     """
 
     config: Config
@@ -60,21 +102,38 @@ class About:
 
     @property
     def finished(self) -> bool:
-        """Whether all planned updates are done."""
+        """Whether all planned steps are done."""
         return self.step >= self.steps
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network, ready to be used: in evaluation mode, on its device."""
+    """A trained network in evaluation mode, on its device.
+
+    Attributes:
+        about: metadata of its checkpoint.
+        network: what it can do is its type, see `nn.capabilities`.
+        path: its checkpoint.
+    """
 
     about: About
     network: nn.Module
     path: Path
 
+    @property
+    def device(self) -> torch.device:
+        """The device that its weights are on."""
+        return next(self.network.parameters()).device
+
 
 def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
-    """Write a checkpoint whole or not at all; `tensors` as `network_tensors` or `training_tensors` give them."""
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        path: the file.
+        about: metadata.
+        tensors: as `network_tensors` or `training_tensors` return them.
+    """
     document = {"format": FORMAT, "version": __version__, **asdict(about)}
     # Clones: safetensors refuses tensors that share memory or are laid out with their channels last.
     plain = {name: t.detach().cpu().clone(memory_format=torch.contiguous_format) for name, t in tensors.items()}
@@ -82,35 +141,31 @@ def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> 
         save_file(plain, temporary, metadata={"cmcgan": json.dumps(document)})
 
 
-def find_checkpoint(given: Path | None, name: str = "last.safetensors") -> Path:
-    """The checkpoint file that a user means.
+def find_checkpoint(path: Path) -> Path:
+    """Find the checkpoint file that a path stands for.
 
     Args:
-        given: a checkpoint file, a run folder, the name of one below `runs/`, "box" for the model that ships with
-            cmcgan, or None for the newest run below `runs/` or `cmcgan-demo/` and, where there is none, the box.
-        name: file to take in a run folder.
+        path: a checkpoint file, a run folder, the name of a folder below `runs/`, or "box" for the model that ships
+            with cmcgan.
 
     Raises:
-        CheckpointError: there is none.
+        CheckpointError: there is no such file.
     """
-    if given is None:
-        runs = [*Path("runs").glob(f"*/{name}"), *Path("cmcgan-demo").glob(f"*/{name}")]
-        given = max(runs, key=lambda run: run.stat().st_mtime, default=BOX)
-    if not given.exists():
-        named = BOX if given == Path("box") else Path("runs") / given
-        given = named if named.is_dir() else given
-    found = given / name if given.is_dir() else given
-    if not found.is_file():
-        what = f"has no {name}" if given.is_dir() else "does not exist"
-        raise CheckpointError(f"{given} {what}; train a model with: cmcgan train DATA --out {given}")
-    return found
+    if not path.exists():
+        named = BOX if path == Path("box") else Path("runs") / path
+        path = named if named.is_dir() else path
+    file = RunFolder(path).last if path.is_dir() else path
+    if not file.is_file():
+        fault = f"has no {file.name}" if path.is_dir() else "does not exist"
+        raise CheckpointError(f"{path} {fault}; train a model with: cmcgan train DATA --out {path}")
+    return file
 
 
 def read_about(path: Path) -> About:
-    """What a checkpoint says of itself, without its weights.
+    """Read the metadata of a checkpoint, without its weights.
 
     Raises:
-        CheckpointError: it is missing, damaged, not ours, or of another version.
+        CheckpointError: the file is missing, damaged, not a checkpoint of cmcgan, or of another version.
     """
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist; train a model with: cmcgan train DATA")
@@ -119,7 +174,7 @@ def read_about(path: Path) -> About:
             document = json.loads((file.metadata() or {})["cmcgan"])
         if document.pop("format") != FORMAT:
             raise CheckpointError(
-                f"{path} was written by cmcgan {document['version']} in a format that this one cannot read"
+                f"{path} was written by cmcgan {document['version']} in a format that this version cannot read"
             )
         document.pop("version")
         return build(About, document, str(path))
@@ -128,26 +183,26 @@ def read_about(path: Path) -> About:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Trained:
-    """The trained network of a checkpoint, ready to be used.
+    """Load the trained network of a checkpoint. Nothing that only training needs is built.
 
     Raises:
-        CheckpointError: see `read_about`; also if its weights do not fit its configuration.
+        CheckpointError: as `read_about`; or the weights do not fit the configuration.
     """
     about = read_about(path)
     with torch.random.fork_rng(devices=[]):
-        network = make_method(about.config, about.classes, about.settings).network
+        network = METHODS.get(about.config.method).build_network(about.config, about.classes, about.settings)
     load_weights(network, read_tensors(path, "network."), path)
     return Trained(about, network.to(device).eval(), path)
 
 
 def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with `prefix`, without it."""
+    """Read the tensors whose names begin with `prefix`; the prefix is removed."""
     with safe_open(path, framework="pt") as file:
         return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Fill a module with weights.
+    """Load weights into a module.
 
     Raises:
         CheckpointError: names or shapes do not fit.
@@ -159,44 +214,55 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
 
 
 def network_tensors(network: nn.Module) -> dict[str, Tensor]:
-    """What it takes to use a model."""
+    """Return the tensors that using a model needs."""
     return {f"network.{name}": t for name, t in network.state_dict().items()}
 
 
-def training_tensors(method: Method, network: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
-    """What it takes to go on training a model, and to use it."""
+def training_tensors(method: Method[Any], network: nn.Module, optimizers: Mapping[str, Optimizer]) -> dict[str, Tensor]:
+    """Return the tensors that using a model and resuming its training need; no weight is stored twice.
+
+    Args:
+        method: with its networks.
+        network: what the run is used with: the method's own network, or an average of it.
+        optimizers: the method's.
+    """
     tensors = network_tensors(network)
-    tensors |= {f"method.{name}": t for name, t in method.state_dict().items()}
+    averaged = network is not method.network
+    own = {name: t for name, t in method.state_dict().items() if averaged or not name.startswith("network.")}
+    tensors |= {f"method.{name}": t for name, t in own.items()}
     for name, optimizer in optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{key}": v for key, v in values.items() if isinstance(v, Tensor)}
     return tensors
 
 
-def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as float16, which halves a file; running statistics, whose range is wider, stay as they are."""
-    return {name: t if "running" in name or not t.is_floating_point() else t.half() for name, t in tensors.items()}
-
-
-def load_training(path: Path, method: Method, network: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
-    """The inverse of `training_tensors`.
+def load_training(path: Path, method: Method[Any], network: nn.Module, optimizers: Mapping[str, Optimizer]) -> None:
+    """Load what `training_tensors` returned; the arguments are the same.
 
     Raises:
-        CheckpointError: the checkpoint has no training state, or another model's.
+        CheckpointError: the checkpoint has no training state, or that of another model.
     """
-    weights = read_tensors(path, "method.")
-    if not weights:
+    if not read_tensors(path, "optimizer."):
         raise CheckpointError(f"{path} has no training state; resume from the run's last.safetensors")
+    used = read_tensors(path, "network.")
+    weights = read_tensors(path, "method.")
+    if network is method.network:
+        weights |= {f"network.{name}": t for name, t in used.items()}
+    else:
+        load_weights(network, used, path)
     load_weights(method, weights, path)
-    if network is not method.network:
-        load_weights(network, read_tensors(path, "network."), path)
     for name, optimizer in optimizers.items():
-        state: dict[int, dict[str, Any]] = {}
-        for place, tensor in read_tensors(path, f"optimizer.{name}.").items():
-            index, key = place.split(".", 1)
-            state.setdefault(int(index), {})[key] = tensor
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-        for parameter, values in optimizer.state.items():
-            for key, value in values.items():
-                if value.shape == parameter.shape:  # laid out as the parameter is, which is what makes a step fast
-                    values[key] = torch.empty_like(parameter).copy_(value)
+        _load_optimizer(optimizer, read_tensors(path, f"optimizer.{name}."))
+
+
+def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
+    """Load the state of an optimizer from tensors that are named INDEX.KEY."""
+    state: dict[int, dict[str, Any]] = {}
+    for name, tensor in tensors.items():
+        index, key = name.split(".", 1)
+        state.setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, values in optimizer.state.items():
+        for key, value in values.items():
+            if value.shape == parameter.shape:  # laid out as the parameter is, which makes a step fast
+                values[key] = torch.empty_like(parameter).copy_(value)

@@ -1,7 +1,8 @@
-"""Configuration: small, typed, frozen, strict; a preset, then a file, then `--set a.b=c`; all faults told at once.
+"""The configuration of a run: a preset, changed by a TOML file, changed by `--set a.b=c`.
 
-A configuration is TOML. Presets ship inside the package (`cmcgan_core/presets/*.toml`). What is not in the file has the
-default written here, and what is not written here is a fault, with the nearest name that is.
+A configuration is TOML, typed and strict. Presets ship inside the package (`cmcgan_core/presets/*.toml`). A setting
+that is missing takes the default that is written here. An unknown setting is an error, which suggests the nearest known
+name. All faults are reported at once.
 """
 
 import tomllib
@@ -12,27 +13,33 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from cmcgan_core.errors import ConfigError
+from cmcgan_core.modality import Modality
 from cmcgan_core.utils.schema import Count, Positive, Range, Seed, Share, build, did_you_mean, merge
 from cmcgan_core.utils.toml import read_toml
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Sizes of the networks.
+    """Architecture and sizes of the networks.
 
     Attributes:
-        encoder: name in `networks.ENCODERS`.
-        width: factor on every channel count of the paper's layers; the 64 channels of the code stay.
-        picture_size: side of the pictures that the networks see and make, pixels (paper: 128, the most that seven
-            halvings take to one).
-        bins: bands that the networks see and make (paper: 128).
-        frames: frames that the networks see and make (paper: 32, resized from 44).
-        latent: size of the Gaussian latent vector z (paper: 100); 0 for none (its NLCMCGAN).
-        layers: of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7); of CMAV's sound encoder (3, 4).
-        upsampling: how decoders double a map: by "deconvolution" (paper), or "resize" and convolve, three by three.
+        encoder: name in `nn.encoders.ENCODERS`.
+        decoder: name in `nn.decoders.DECODERS`.
+        discriminator: name in `nn.discriminators.DISCRIMINATORS`.
+        width: factor on every channel count of the paper's layers. The code keeps its 64 channels.
+        picture_size: side of the pictures that the networks read and generate, in pixels (paper: 128, the largest size
+            that seven halvings reduce to one).
+        bins: frequency bins of the spectrograms that the networks read and generate (paper: 128).
+        frames: frames of the spectrograms that the networks read and generate (paper: 32, resized from 44).
+        latent: size of the Gaussian latent vector z (paper: 100); 0 for none (the paper's NLCMCGAN).
+        layers: number of layers of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7), or of CMAV's
+            sound encoder (3 or 4).
+        upsampling: how a decoder doubles a map: "deconvolution" (paper), or "resize" followed by a 3 x 3 convolution.
     """
 
     encoder: str = "conv"
+    decoder: str = "deconv"
+    discriminator: str = "pair"
     width: Positive = 1.0
     picture_size: Annotated[int, Range(minimum=16, maximum=128)] = 128
     bins: Annotated[int, Range(minimum=8, maximum=128)] = 128
@@ -41,15 +48,14 @@ class NetworkConfig:
     layers: Annotated[int, Range(minimum=3, maximum=7)] = 7
     upsampling: Literal["deconvolution", "resize"] = "deconvolution"
 
-    @property
-    def spectrogram_size(self) -> tuple[int, int]:
-        """(bands, frames) of the spectrograms that the networks see and make."""
-        return self.bins, self.frames
+    def size(self, modality: Modality) -> tuple[int, int]:
+        """Return (H, W) of the maps of a modality: (bins, frames), or (side, side) in pixels."""
+        return (self.bins, self.frames) if modality is Modality.AUDIO else (self.picture_size, self.picture_size)
 
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """One optimizer; `momentum` is SGD's, or Adam's first beta."""
+    """One optimizer. `momentum` is the momentum of SGD, or the first beta of Adam."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: Positive = 1e-3
@@ -58,23 +64,24 @@ class OptimizerConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How long and how fast to train.
+    """Optimizers and schedule.
 
     Attributes:
         epochs: passes over the training pairs.
-        least_steps: updates below which a small dataset gets more epochs.
-        steps: updates to do, whatever `epochs` and `least_steps` say, as for a budget; 0 leaves it to them.
-        batch_size: pairs a step.
-        wrong_pairs: what makes a pair wrong for a discriminator: that its sound and its picture are of another "class"
-            (CMCGAN; CMAV's instrument-oriented setting), or of another "pose" in the same class: of another recording,
-            or of another time (CMAV's pose-oriented setting); see `data.wrong`.
-        rng: optimizer of what generates (of the whole network, where nothing is adversarial).
+        least_steps: minimum number of steps; a small dataset gets more epochs to reach it.
+        steps: exact number of steps, for example for a budget; overrides `epochs` and `least_steps`. 0 for none.
+        batch_size: pairs per step.
+        wrong_pairs: what makes a pair wrong for a discriminator. "class": sound and picture are of different classes
+            (CMCGAN; CMAV's instrument-oriented setting). "pose": they are of one class, but of different recordings or
+            of different times (CMAV's pose-oriented setting). See `data.mismatch`.
+        generator: optimizer of the generator networks, or of the whole network where there is no discriminator.
         discriminator: optimizer of the discriminator.
         generator_updates: K of Algorithm 1.
-        final_learning_rate: share of the learning rates that a cosine leaves at the end; 1 keeps them constant.
-        average: decay of the exponential moving average of the weights that a trained run is used with; 0 for none.
+        final_learning_rate: learning rate at the end of the cosine schedule, as a share of the first; 1 keeps it
+            constant.
+        average: decay of the exponential moving average of the weights. The average is what a trained run is used
+            with. 0 for none.
         precision: of the forward pass; "auto" is bfloat16 on CUDA and float32 elsewhere.
-        channels_last: lay out maps with the channels last, which is faster with five-by-five kernels.
         sample_every: epochs between two sample grids and checkpoints.
     """
 
@@ -89,7 +96,6 @@ class TrainConfig:
     final_learning_rate: Annotated[float, Range(above=0, maximum=1)] = 1.0
     average: Annotated[float, Range(minimum=0, maximum=0.99999)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    channels_last: bool = True
     sample_every: Count = 1
 
 
@@ -98,13 +104,13 @@ class Config:
     """A whole run.
 
     Attributes:
-        preset: the preset that it began with, for the record.
+        preset: name of the preset that the configuration started from.
         method: name in `methods.METHODS`.
-        seed: of the initial weights, the order of pairs, wrong pairs and latents.
-        judge: preset of the classifiers that judge this run and complete a missing modality.
-        network: sizes.
+        seed: of the initial weights, the order of the pairs, the wrong pairs and the latents.
+        judge: preset of the classifiers that judge this run and that complete a missing modality.
+        network: architecture and sizes.
         options: the method's own settings; the method checks them.
-        loss_weights: factor of each of the method's losses, under the loss's name; all must be there.
+        loss_weights: weight of each loss term, by the term's name. A term that is not named has weight 0.
         train: optimizers and schedule.
     """
 
@@ -118,31 +124,32 @@ class Config:
     train: TrainConfig = field(default_factory=TrainConfig)
 
     def to_dict(self) -> dict[str, Any]:
-        """Nested dictionaries of plain values, as TOML and JSON take them."""
+        """Return nested dictionaries of plain values, as TOML and JSON take them."""
         return asdict(self)
 
 
 def shipped(folder: str) -> list[str]:
-    """Names of the TOML files that ship in a folder of this package."""
+    """Return the names of the TOML files that ship in a folder of this package."""
     return sorted(p.name.removesuffix(".toml") for p in files("cmcgan_core").joinpath(folder).iterdir())
 
 
 def preset_names() -> list[str]:
-    """Presets that ship with cmcgan."""
+    """Return the names of the presets that ship with cmcgan."""
     return shipped("presets")
 
 
 def load_config(preset: str, file: Path | None = None, settings: Iterable[str] = ()) -> Config:
-    """A preset, changed by a TOML file, changed by `a.b=c` settings.
+    """Load a preset, then apply a TOML file, then apply `a.b=c` settings.
 
     Raises:
-        ConfigError: unknown preset, unreadable file, or a configuration that is not valid; lists every fault.
+        ConfigError: the preset is unknown, the file cannot be read, or the configuration is not valid. The message
+            lists every fault.
     """
     table = _read_preset(preset)
     changes = [] if file is None else [read_toml(file)]
     for change in [*changes, *map(_parse_setting, settings)]:
         if change.get("method", table["method"]) != table["method"]:
-            # Options and losses are the method's own; those of another one mean nothing to it.
+            # Options and loss weights belong to one method. They mean nothing to another.
             table = {key: value for key, value in table.items() if key not in ("options", "loss_weights")}
         table = merge(table, change)
     return build(Config, table, what=str(file or f"preset {preset}"))
@@ -161,7 +168,7 @@ def _read_preset(name: str) -> dict[str, Any]:
 
 
 def _parse_setting(setting: str) -> dict[str, Any]:
-    """`a.b=c` as nested tables; c is TOML, or a bare string."""
+    """Parse `a.b=c` into nested tables; c is TOML, or a bare string."""
     path, equals, text = setting.partition("=")
     keys = path.strip().split(".")
     if not equals or not all(keys):

@@ -7,6 +7,7 @@ CmcganError
 │   └── MediaError    a sound, picture or video cannot be read or written
 ├── CheckpointError   a checkpoint cannot be read, or does not support the operation
 ├── TrainingError     training cannot continue, for example because a loss is not finite
+├── Interrupted       a stop was requested; the finished work is saved
 └── PluginError       a plugin, or a name that only a plugin could provide, is missing or broken
 ```
 
@@ -42,3 +43,7 @@ class TrainingError(CmcganError):
 
 class PluginError(CmcganError):
     """A plugin, or a name that only a plugin could provide, is missing or broken."""
+
+
+class Interrupted(CmcganError):
+    """A stop was requested, by Ctrl-C for example; the finished work is saved, and the same call resumes it."""

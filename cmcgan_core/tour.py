@@ -1,17 +1,21 @@
-"""A tour with nothing to download: render performances, train, generate both ways, evaluate, and make a page of it."""
+"""The tour of `cmcgan demo`: render performances, train, evaluate, generate in both directions, and write a page.
+
+It needs no download.
+"""
 
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmcgan_core.checkpoint import load_checkpoint
+from cmcgan_core.checkpoint import RunFolder, load_checkpoint
 from cmcgan_core.config import Config, load_config
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.prepare.pipeline import prepare
 from cmcgan_core.data.prepare.sources import RawPair, SourceOptions
 from cmcgan_core.data.synthetic import DemoSource
@@ -31,14 +35,14 @@ from cmcgan_core.utils.files import write_text
 
 @dataclass(frozen=True)
 class Tour:
-    """How large a tour is: pairs to render, and what to train on them."""
+    """The size of a tour: how many pairs to render, and what to train on them."""
 
     pairs: int
     preset: str
     settings: tuple[str, ...] = ()
 
     def config(self) -> Config:
-        """The run's configuration."""
+        """Return the configuration of the run."""
         return load_config(self.preset, settings=self.settings)
 
 
@@ -50,24 +54,28 @@ FAST = Tour(520, "tiny", ("train.epochs=6",))
 
 @dataclass(frozen=True)
 class Demonstration:
-    """What a tour left behind.
+    """A finished tour.
 
     Attributes:
-        page: the page to open.
-        finished: whether it came to its end; if not, the same command goes on.
-        seconds: that this call took.
-        evaluation: the rows of Tables 1 and 2, if it came to its end.
+        page: the HTML page with samples and tables.
+        seconds: duration of this call.
+        evaluation: the rows of Tables 1 and 2.
     """
 
     page: Path
-    finished: bool
     seconds: float
-    evaluation: Evaluation | None
+    evaluation: Evaluation
 
 
 @dataclass(frozen=True)
 class Example:
-    """One held-out performance of a class, and what was generated from it; paths relative to the page."""
+    """A held-out performance of a class, and what was generated from it. Paths are relative to the page.
+
+    Attributes:
+        label: name of the class.
+        picture, sound, spectrogram: the real ones.
+        made_picture, made_sound, made_spectrogram: the generated ones.
+    """
 
     label: str
     picture: Path
@@ -88,51 +96,44 @@ def run_demo(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Demonstration:
-    """Do the tour; what an interrupted one finished is not done again.
+    """Render a dataset, train, evaluate, generate and write a page.
+
+    Work that an interrupted call finished is not repeated.
 
     Args:
         out: folder for everything: `data/`, `run/`, `given/`, `made/`, `evaluation.json`, `index.html`.
-        tour: its size.
+        tour: size of the dataset, and what to train.
         soundfont: render with this soundfont instead of the built-in synthesis.
         seed: of everything.
         device: see `choose_device`.
-        overwrite: begin anew where `out` holds a tour, of another size or seed perhaps.
-        on_progress: told of every stage.
+        overwrite: replace the tour in `out`, which may be of another size or seed.
+        on_progress: called in every stage.
+
+    Raises:
+        Interrupted: a stop was requested; the same call resumes.
     """
     started = time.monotonic()
     source, options = DemoSource(tour.pairs, soundfont), SourceOptions(seed=seed)
     prepare(Path(), out / "data", source, options, overwrite=overwrite, on_progress=on_progress)
+    dataset, run = open_dataset(out / "data"), out / "run"
     config = replace(tour.config(), seed=seed)
-    result = train_run(
-        config,
-        out / "data",
-        out / "run",
-        device=device,
-        resume=not overwrite,
-        overwrite=overwrite,
-        on_progress=on_progress,
-    )
-    page = out / "index.html"
-    if not result.finished:
-        return Demonstration(page, finished=False, seconds=time.monotonic() - started, evaluation=None)
-    evaluation = evaluate(
-        out / "run", out / "data", latents=1, seed=seed, thorough=False, device=device, on_progress=on_progress
-    )
+    train_run(config, dataset, run, device=device, resume=not overwrite, overwrite=overwrite, on_progress=on_progress)
+    evaluation = evaluate(run, dataset, latents=1, seed=seed, thorough=False, device=device, on_progress=on_progress)
     write_text(out / "evaluation.json", json.dumps(evaluation.to_dict(), indent=1) + "\n")
     examples = _examples(source, options, out, device, on_progress)
-    seconds = time.monotonic() - started
-    write_text(page, demo_page(evaluation, [example.__dict__ for example in examples], config, seconds))
-    return Demonstration(page, finished=True, seconds=seconds, evaluation=evaluation)
+    seconds, page = time.monotonic() - started, out / "index.html"
+    write_text(page, demo_page(evaluation, [asdict(example) for example in examples], config, seconds))
+    return Demonstration(page, seconds, evaluation)
 
 
 def _examples(
     source: DemoSource, options: SourceOptions, out: Path, device: str, on_progress: OnProgress
 ) -> list[Example]:
-    """Write a held-out sound and frame of each class as files, and generate from those files as a user would."""
-    trained = load_checkpoint(out / "run" / "last.safetensors", choose_device(device))
-    held_out = list(_held_out(source, options))
+    """Write a held-out sound and frame of each class as files, and generate from these files as a user would."""
+    trained = load_checkpoint(RunFolder(out / "run").last, choose_device(device))
+    test_pairs = list(_test_pairs(source, options))
     examples = []
-    for done, (label, pair) in enumerate(held_out, start=1):
+    for done, (label, pair) in enumerate(test_pairs, start=1):
         sound, picture = out / "given" / f"{label}.wav", out / "given" / f"{label}.png"
         write_sound(sound, pair.sound, options.settings.sample_rate)
         write_picture(picture, pair.picture)
@@ -143,12 +144,12 @@ def _examples(
         write_picture(drawn, _spectrogram(pair, options))
         paths = (picture, sound, drawn, made_picture, made_sound, made_spectrogram)
         examples.append(Example(label, *(path.relative_to(out) for path in paths)))
-        on_progress(Progress("generating", done, len(held_out), "performances"))
+        on_progress(Progress("generating", done, len(test_pairs), "performances"))
     return examples
 
 
-def _held_out(source: DemoSource, options: SourceOptions) -> Iterator[tuple[str, RawPair]]:
-    """A pair from the middle of the first test recording of each class."""
+def _test_pairs(source: DemoSource, options: SourceOptions) -> Iterator[tuple[str, RawPair]]:
+    """Yield a pair from the middle of the first test recording of each class."""
     recordings, _ = source.recordings(Path(), options)
     firsts = {recording.label: recording for recording in reversed(recordings) if recording.split == "test"}
     for label, recording in sorted(firsts.items()):

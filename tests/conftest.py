@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from cmcgan_core.config import Config, load_config
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils.toml import dump_toml
 
@@ -58,7 +61,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small prepared dataset whose classes differ in colour and in pitch."""
-    return write_dataset(tmp_path_factory.mktemp("data") / "bands")
+    return make_once(tmp_path_factory, "bands", write_dataset)
 
 
 @pytest.fixture(scope="session")
@@ -66,8 +69,18 @@ def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the `tiny` preset on `prepared`, with its classifier."""
     from cmcgan_core.training.train import train_run
 
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    train_run(tiny_config(), prepared, out)
+    return make_once(tmp_path_factory, "tiny", lambda out: train_run(tiny_config(), open_dataset(prepared), out))
+
+
+def make_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Make a folder once for all test processes: the first one makes it, the others wait and use it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out = shared / "shared" / name
+    out.parent.mkdir(exist_ok=True)
+    with FileLock(out.with_suffix(".lock")):
+        if not out.exists():
+            make(out)
     return out
 
 
@@ -103,12 +116,12 @@ def write_dataset(out: Path) -> Path:
                 levels.append(10.0 - 2.0 * band + rng.normal(0, 2, (128, 44)))
     (out / "shards").mkdir(parents=True)
     np.save(out / "shards" / "00000.pictures.npy", np.stack(pictures).astype(np.uint8))
-    np.save(out / "shards" / "00000.levels.npy", np.stack(levels).clip(-100, 40).astype(np.float16))
+    np.save(out / "shards" / "00000.spectrograms.npy", np.stack(levels).clip(-100, 40).astype(np.float16))
     with (out / "index.csv").open("w", newline="", encoding="utf-8") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
-    about = {"format": 1, "name": out.name, "source": "test", "shard_size": 1024, "pairs": len(rows)}
+    about = {"format": 2, "name": out.name, "source": "test", "shard_size": 1024, "pairs": len(rows)}
     (out / "dataset.toml").write_text(dump_toml({**about, "classes": CLASSES, "features": asdict(settings)}))
     return out
 

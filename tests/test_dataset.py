@@ -10,7 +10,7 @@ import torch
 from conftest import CLASSES, COUNTS
 
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Loader, in_order
 from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.errors import DataError
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("split", COUNTS)
 def test_a_split_holds_its_pairs_with_their_labels(prepared: Path, split: str) -> None:
-    dataset = PairDataset(prepared, split)
+    dataset = open_dataset(prepared).split(split)
     assert dataset.classes == CLASSES
     assert len(dataset) == COUNTS[split] * len(CLASSES)
     stored = dataset.read(list(range(len(dataset))))
@@ -30,7 +30,7 @@ def test_a_split_holds_its_pairs_with_their_labels(prepared: Path, split: str) -
 
 
 def test_batches_are_resized_and_scaled(prepared: Path) -> None:
-    batch = next(in_order(PairDataset(prepared, "train"), NETWORK, 5, CPU))
+    batch = next(in_order(open_dataset(prepared).split("train"), NETWORK, 5, CPU))
     assert batch.audio.shape == (5, 1, 128, 16)
     assert batch.visual.shape == (5, 3, 32, 32)
     for maps in (batch.audio, batch.visual):
@@ -38,14 +38,14 @@ def test_batches_are_resized_and_scaled(prepared: Path) -> None:
 
 
 def test_in_order_gives_every_pair_once(prepared: Path) -> None:
-    dataset = PairDataset(prepared, "test")
+    dataset = open_dataset(prepared).split("test")
     labels = torch.cat([batch.label for batch in in_order(dataset, NETWORK, 5, CPU)])
     assert torch.equal(labels, dataset.labels)
 
 
 def test_the_order_depends_on_seed_and_epoch_alone(prepared: Path) -> None:
     def order(seed: int, epoch: int) -> list[list[int]]:
-        return list(Loader(PairDataset(prepared, "train"), NETWORK, 8, seed, CPU).order(epoch))
+        return list(Loader(open_dataset(prepared).split("train"), NETWORK, 8, seed, CPU).order(epoch))
 
     assert order(0, 1) == order(0, 1)
     assert order(0, 1) != order(0, 2)
@@ -55,13 +55,13 @@ def test_the_order_depends_on_seed_and_epoch_alone(prepared: Path) -> None:
 
 
 def test_an_epoch_can_begin_in_its_middle(prepared: Path) -> None:
-    loader = Loader(PairDataset(prepared, "train"), NETWORK, 8, 0, CPU)
+    loader = Loader(open_dataset(prepared).split("train"), NETWORK, 8, 0, CPU)
     whole, rest = list(loader.epoch(3)), list(loader.epoch(3, skip=4))
     assert [b.label.tolist() for b in whole[4:]] == [b.label.tolist() for b in rest]
 
 
 def test_every_batch_has_two_classes(prepared: Path) -> None:
-    loader = Loader(PairDataset(prepared, "train"), NETWORK, 2, 0, CPU)
+    loader = Loader(open_dataset(prepared).split("train"), NETWORK, 2, 0, CPU)
     assert all(len(set(batch.label.tolist())) == 2 for epoch in range(3) for batch in loader.epoch(epoch))
 
 
@@ -81,13 +81,13 @@ def test_one_class_has_no_wrong_partners() -> None:
 
 def test_a_folder_that_is_no_dataset_says_how_to_make_one(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cmcgan prepare SOURCE --out"):
-        PairDataset(tmp_path)
+        open_dataset(tmp_path).split()
 
 
 def test_another_format_is_refused(tmp_path: Path) -> None:
     (tmp_path / "dataset.toml").write_text("format = 99\n")
     with pytest.raises(DataError, match="format 99"):
-        PairDataset(tmp_path)
+        open_dataset(tmp_path).split()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_damaged_table_is_named_with_the_next_command(
     assert old in text
     (tmp_path / name).write_text(text.replace(old, new, 1))
     with pytest.raises(DataError, match=rf"(?s){re.escape(name)} cannot be read.*cmcgan prepare --check {tmp_path}"):
-        PairDataset(tmp_path, "train")
+        open_dataset(tmp_path).split("train")
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no array", "short"])
@@ -122,15 +122,15 @@ def test_a_damaged_shard_is_named_with_the_next_command(
     prepared: Path, tmp_path: Path, data: bytes | str | None
 ) -> None:
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    shard = tmp_path / "shards" / "00000.levels.npy"
+    shard = tmp_path / "shards" / "00000.spectrograms.npy"
     if data == "short":
         np.save(shard, np.load(shard)[:-1])
     else:
         shard.unlink() if data is None else shard.write_bytes(data)
-    with pytest.raises(DataError, match=rf"00000\.levels\.npy cannot be read.*cmcgan prepare --check {tmp_path}"):
-        PairDataset(tmp_path).read([0])
+    with pytest.raises(DataError, match=rf"00000\.spectrograms\.npy cannot be read.*cmcgan prepare --check {tmp_path}"):
+        open_dataset(tmp_path).split().read([0])
 
 
 def test_too_little_to_train_on_is_said(prepared: Path) -> None:
     with pytest.raises(DataError, match="has 0 pairs"):
-        Loader(PairDataset(prepared, "nonsense"), NETWORK, 8, 0, CPU)
+        Loader(open_dataset(prepared).split("nonsense"), NETWORK, 8, 0, CPU)

@@ -43,8 +43,8 @@ def test_a_sound_becomes_a_picture(trained: Trained, sound: Path, tmp_path: Path
     made = generate_file(trained, sound, tmp_path / "made", SamplingOptions())
     assert made.outputs == (tmp_path / "made" / "tone.png",)
     assert made.route == "pictures"
-    with Image.open(made.outputs[0]) as open_input:
-        assert (open_input.size, open_input.mode) == ((32, 32), "RGB")
+    with Image.open(made.outputs[0]) as opened:
+        assert (opened.size, opened.mode) == ((32, 32), "RGB")
 
 
 def test_a_picture_becomes_half_a_second_of_sound_and_its_spectrogram(
@@ -75,10 +75,10 @@ def test_samples_differ_and_a_seed_repeats_them(trained: Trained, sound: Path, t
 
 def test_sample_i_of_a_seed_is_the_first_of_seed_plus_i(trained: Trained, picture: Path, tmp_path: Path) -> None:
     among = generate_file(trained, picture, tmp_path / "among", SamplingOptions(seed=3, samples=3)).outputs
-    exclusive_lock = generate_file(trained, picture, tmp_path / "alone", SamplingOptions(seed=5)).outputs
+    alone = generate_file(trained, picture, tmp_path / "alone", SamplingOptions(seed=5)).outputs
     suffixes = (".wav", ".lms.png", ".lms.npy")
     assert [path.name for path in among] == [f"player-{i}{s}" for i in (1, 2, 3) for s in suffixes]
-    assert [path.read_bytes() for path in exclusive_lock] == [path.read_bytes() for path in among[6:]]
+    assert [path.read_bytes() for path in alone] == [path.read_bytes() for path in among[6:]]
 
 
 def test_existing_results_are_kept_unless_asked(trained: Trained, sound: Path, tmp_path: Path) -> None:
@@ -158,8 +158,8 @@ def test_a_sheet_holds_all_samples(trained: Trained, sound: Path, tmp_path: Path
     (sheet,) = generate_file(
         trained, sound, tmp_path / "one", SamplingOptions(samples=3), OutputOptions(size=48, grid=True)
     ).outputs
-    with Image.open(sheet) as open_input:
-        whole = np.asarray(open_input)
+    with Image.open(sheet) as opened:
+        whole = np.asarray(opened)
     for path, (top, left) in zip(apart, ((4, 4), (4, 56), (56, 4)), strict=True):
         with Image.open(path) as one:
             assert np.array_equal(np.asarray(one), whole[top : top + 48, left : left + 48])
@@ -177,10 +177,10 @@ def test_many_inputs_give_what_each_gives_alone(trained: Trained, tmp_path: Path
     assert "07.wav" in results[7].error
     assert not any((tmp_path / "made").glob("07*"))
     for number in (0, 6, 8, 19):
-        (exclusive_lock,) = generate_file(
+        (alone,) = generate_file(
             trained, tmp_path / f"{number:02d}.wav", tmp_path / "alone", SamplingOptions(seed=2)
         ).outputs
-        with Image.open(exclusive_lock) as one, Image.open(results[number].outputs[0]) as among:
+        with Image.open(alone) as one, Image.open(results[number].outputs[0]) as among:
             assert np.abs(np.asarray(one).astype(int) - np.asarray(among)).max() <= 1
 
 

@@ -100,8 +100,8 @@ def test_a_drift_passes_through_draws_that_are_as_long_as_they_should_be(trained
 
 def test_a_gif_and_other_containers_are_written(trained: Trained, song: Path, tmp_path: Path) -> None:
     (gif,) = generate_file(trained, song, tmp_path / "song.gif", output=OutputOptions(fps=5)).outputs
-    with Image.open(gif) as open_input:
-        assert (open_input.size, getattr(open_input, "n_frames", 1)) == ((256, 256), 15)
+    with Image.open(gif) as opened:
+        assert (opened.size, getattr(opened, "n_frames", 1)) == ((256, 256), 15)
     (mkv,) = generate_file(trained, song, tmp_path / "song.mkv").outputs
     assert {one.kind for one in film.probe(mkv)} == {"picture", "sound"}
 

@@ -7,7 +7,7 @@ import torch
 from conftest import tiny_config
 
 from cmcgan_core.checkpoint import load_checkpoint, read_about
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.experiments.study import load_study, run_study
@@ -27,10 +27,10 @@ def _needs_cuda() -> None:
 @pytest.mark.parametrize("precision", ["float32", "auto"])
 def test_a_run_trains_on_cuda_and_resumes_there(prepared: Path, tmp_path: Path, precision: str) -> None:
     config = tiny_config(f"train.precision={precision}", "train.epochs=10")
-    result = train_run(config, prepared, tmp_path / "run", device="cuda")
+    result = train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda")
     assert result.finished
     assert result.losses["class"] < 1.0
-    assert train_run(config, prepared, tmp_path / "run", device="cuda", resume=True).finished
+    assert train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda", resume=True).finished
     assert evaluate(tmp_path / "run", prepared, device="cuda").pairs["test"] == 12
 
 
@@ -38,7 +38,7 @@ def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -
     made = []
     for device in (CPU, CUDA):
         trained = load_checkpoint(tiny_run / "last.safetensors", device)
-        batch = next(in_order(PairDataset(prepared, "test"), trained.about.config.network, 4, device))
+        batch = next(in_order(open_dataset(prepared).split("test"), trained.about.config.network, 4, device))
         rng = torch.Generator().manual_seed(0)
         with torch.inference_mode():
             network = require_translator(trained)
@@ -69,7 +69,7 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
 
 def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.epochs=1")
-    train_run(config, prepared, tmp_path / "run", device="cuda")
+    train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda")
     last = tmp_path / "run" / "last.safetensors"
     trained = load_checkpoint(last, CPU)
     assert trained.about == read_about(last)

@@ -13,7 +13,7 @@ from test_conditional import TINY
 from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PairDataset, open_dataset
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, sound_to_pictures
 from cmcgan_core.training.train import train_run
@@ -98,7 +98,7 @@ def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name
     preset, settings, representation = METHODS[name]
     data, out = prepare(representation), tmp_path / "run"
     config = load_config(preset, settings=settings)
-    assert train_run(config, data, out).finished
+    assert train_run(config, open_dataset(data), out).finished
     trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
     found = evaluate(out, data, latents=1, thorough=False)
     directions = trained.network.directions

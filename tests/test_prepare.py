@@ -25,7 +25,7 @@ from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
 from cmcgan_core.checkpoint import BOX, read_about
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.prepare import parts
 from cmcgan_core.data.prepare import pipeline as module
 from cmcgan_core.data.prepare import shards as prepared
@@ -81,13 +81,13 @@ def test_the_dataset_holds_what_its_files_hold(songs, whole):
     assert (about["pairs"], about["source"], about["root"], about["name"]) == (18, "sub-urmp", "Sub-URMP", "songs")
     index = rows(whole)
     assert [row["id"] for row in index][3:5] == ["tuba01_000.500", "tuba01_001.000"]
-    pictures, levels = (np.load(whole / "shards" / f"00000.{kind}.npy") for kind in ("pictures", "levels"))
+    pictures, levels = (np.load(whole / "shards" / f"00000.{kind}.npy") for kind in ("pictures", "spectrograms"))
     for i in (0, 7, 17):
         sound = torch.from_numpy(read_sound(songs / index[i]["sound_file"], 44_100))
         np.testing.assert_allclose(levels[i], analyse(sound, FeatureSettings()).half(), atol=0.07)
         np.testing.assert_array_equal(pictures[i], read_picture(songs / index[i]["picture_file"], 128))
         assert index[i]["checksum"] == parts.checksum(pictures[i], levels[i])
-    assert len(PairDataset(whole, "test")) == 6
+    assert len(open_dataset(whole).split("test")) == 6
     assert not (whole / ".parts").exists()
 
 
@@ -330,12 +330,12 @@ def test_damaged_files_are_named_and_everything_else_is_made(tmp_path):
 def test_a_file_that_brings_its_decoder_down_costs_its_own_pairs_only(tmp_path, monkeypatch):
     root = class_folders(tmp_path / "set", ["drum"], sounds=2)
     write_wav(root / "recordings" / "drum" / "click.wav", np.ones(1, np.float32), rate=192_000)
-    open_input = soundfile.SoundFile
+    opened = soundfile.SoundFile
 
     def open_file(path, *arguments, **kwargs):
         if path.name == "take 0.wav":
             raise MemoryError("Unable to allocate 256. GiB")
-        return open_input(path, *arguments, **kwargs)
+        return opened(path, *arguments, **kwargs)
 
     monkeypatch.setattr(soundfile, "SoundFile", open_file)
     report = prepare(root, tmp_path / "out", None, OPTIONS, workers=1)
@@ -417,7 +417,7 @@ def test_check_tells_missing_from_damaged(whole, tmp_path):
         path.write_bytes(data)
 
     def shorten(out):
-        path = out / "shards" / "00000.levels.npy"
+        path = out / "shards" / "00000.spectrograms.npy"
         path.write_bytes(path.read_bytes()[:-100])
 
     def drop_row(out):
@@ -429,16 +429,20 @@ def test_check_tells_missing_from_damaged(whole, tmp_path):
 
     assert damaged(lambda out: None) == []
     assert damaged(lambda out: (out / "index.csv").unlink()) == ["missing: index.csv"]
-    assert damaged(lambda out: (out / "shards" / "00000.levels.npy").unlink()) == ["missing: shards/00000.levels.npy"]
+    assert damaged(lambda out: (out / "shards" / "00000.spectrograms.npy").unlink()) == [
+        "missing: shards/00000.spectrograms.npy"
+    ]
     (fault,) = damaged(flip)
     assert fault.startswith("damaged: shards/00000: 1 of 18 pairs")
     assert "violin02_001.500" in fault
-    assert damaged(shorten)[0].startswith("damaged: shards/00000.levels.npy")
+    assert damaged(shorten)[0].startswith("damaged: shards/00000.spectrograms.npy")
     assert any("17 pairs" in fault for fault in damaged(drop_row))
     assert damaged(lambda out: edit(out / "index.csv", ",tuba,", ""))[0].startswith("damaged: index.csv (line 2 has")
     (fault,) = damaged(lambda out: edit(out / "dataset.toml", "pairs = 18", ""))
     assert re.match(r"damaged: dataset\.toml \(it lacks pairs\).*--overwrite", fault)
-    assert damaged(lambda out: (out / "shards" / "00000.levels.npy").write_bytes(b""))[0].startswith("damaged: shards")
+    assert damaged(lambda out: (out / "shards" / "00000.spectrograms.npy").write_bytes(b""))[0].startswith(
+        "damaged: shards"
+    )
     with pytest.raises(DataError, match="cmcgan prepare"):
         check(tmp_path)
 

@@ -69,12 +69,12 @@ def page(compared: Comparison, prepared: Path) -> str:
     return report_page(compared, prepared)
 
 
-def exclusive_lock(compared: Comparison) -> Comparison:
+def alone(compared: Comparison) -> Comparison:
     return Comparison(compared.entries[:1], grouped(compared.entries[:1]))
 
 
 def test_a_run_stands_beside_the_paper(compared: Comparison, prepared: Path) -> None:
-    rows = Rows(report_page(exclusive_lock(compared), prepared)).rows
+    rows = Rows(report_page(alone(compared), prepared)).rows
     assert ["GV-A", "0.200 [.25 .75]", "0.9804"] in [[row[0], row[1], row[-1]] for row in rows if len(row) > 2]
     assert ["S2I CMCGAN (paper)", "0.9105", "0.7661", "–", "–"] in rows
     found = compared.entries[0].evaluation.table1["I2S"]["2"]["test"].micro
@@ -110,7 +110,7 @@ def test_names_are_text(page: str) -> None:
 
 
 def test_the_same_runs_make_the_same_page(compared: Comparison, prepared: Path) -> None:
-    assert report_page(exclusive_lock(compared), prepared) == report_page(exclusive_lock(compared), prepared)
+    assert report_page(alone(compared), prepared) == report_page(alone(compared), prepared)
 
 
 def test_samples_are_the_middle_of_each_classes_first_recording(prepared: Path) -> None:
@@ -143,17 +143,15 @@ def browser() -> Iterator[Any]:
 def test_a_page_opens_in_a_browser(browser: Any, page: str, tmp_path: Path, width: int) -> None:
     file = tmp_path / "index.html"
     file.write_text(page, encoding="utf-8")
-    open_input = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
-    open_input.set_default_timeout(60_000)
+    opened = browser.new_context(viewport={"width": width, "height": 800}, offline=True).new_page()
+    opened.set_default_timeout(60_000)
     faults: list[str] = []
-    open_input.on("pageerror", lambda error: faults.append(str(error)))
-    open_input.on("console", lambda message: faults.append(message.text))
-    open_input.on("requestfailed", lambda request: faults.append(request.url[:80]))
-    open_input.goto(file.as_uri())
-    assert open_input.evaluate("document.documentElement.scrollWidth") <= width
-    assert open_input.evaluate("[...document.images].filter((i) => !i.complete || !i.naturalWidth).length") == 0
-    open_input.evaluate("document.querySelectorAll('audio').forEach((a) => { a.preload = 'metadata'; a.load(); })")
-    open_input.wait_for_function(
-        "[...document.querySelectorAll('audio')].every((a) => Math.abs(a.duration - 0.5) < 0.01)"
-    )
+    opened.on("pageerror", lambda error: faults.append(str(error)))
+    opened.on("console", lambda message: faults.append(message.text))
+    opened.on("requestfailed", lambda request: faults.append(request.url[:80]))
+    opened.goto(file.as_uri())
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    assert opened.evaluate("[...document.images].filter((i) => !i.complete || !i.naturalWidth).length") == 0
+    opened.evaluate("document.querySelectorAll('audio').forEach((a) => { a.preload = 'metadata'; a.load(); })")
+    opened.wait_for_function("[...document.querySelectorAll('audio')].every((a) => Math.abs(a.duration - 0.5) < 0.01)")
     assert faults == []

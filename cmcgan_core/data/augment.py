@@ -1,4 +1,4 @@
-"""."""
+"""Augmentation of pairs, for classifiers and encoders that should not depend on the room or the recording level."""
 
 import torch
 from torch import Tensor
@@ -7,10 +7,10 @@ from cmcgan_core.data.loader import Batch
 
 
 def augment(batch: Batch, rng: torch.Generator) -> Batch:
-    """The batch in other light, through other microphones, and moved by up to a twelfth of the picture.
+    """Change the light of the pictures and the microphone of the sounds, and shift the pictures by up to 1/12.
 
-    Each picture gets its own contrast and brightness by colour, each spectrogram its own level and its own tilt over
-    the bands; all are moved alike.
+    Each picture gets its own contrast and brightness for each colour. Each spectrogram gets its own level and its own
+    tilt over the bins. All pictures of a batch are shifted by the same amount.
     """
     count, side, bands = len(batch.label), batch.visual.shape[-1], batch.audio.shape[-2]
 

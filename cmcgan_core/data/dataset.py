@@ -1,7 +1,4 @@
-"""Prepared pairs, read: the dataset on disk, batches of it, and wrong pairs.
-
-The format is described in `docs/data.md`; `prepare` writes it.
-"""
+"""Reading prepared datasets. `docs/data.md` describes the format; `data.prepare` writes it."""
 
 import csv
 from collections.abc import Iterator
@@ -23,20 +20,20 @@ from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import read_toml
 
 #: Version of the format that this code reads and writes.
-FORMAT = 1
-#: What every reader needs of dataset.toml.
+FORMAT = 2
+#: Keys of dataset.toml that every reader needs, with their types.
 NEEDED = {"name": str, "pairs": int, "shard_size": int, "classes": list, "features": dict}
-#: What reading a missing or damaged file of a prepared dataset raises.
+#: Errors that reading a missing or damaged file of a prepared dataset may raise.
 DAMAGE = (ConfigError, EOFError, OSError, ValueError, csv.Error)
 
 
 class StoredPairs(NamedTuple):
-    """Pairs as they lie on disk."""
+    """Pairs as they are stored."""
 
-    levels: Tensor  #: (B, M, T) float16, decibels
+    spectrograms: Tensor  #: (B, M, T) float16; the unit is that of the representation, mostly decibels
     pictures: Tensor  #: (B, S, S, 3) uint8
     label: Tensor  #: (B,) class index
-    timestamp_ms: Tensor  #: (B,) where on the axis of `wrong.timestamps_ms`
+    timestamp_ms: Tensor  #: (B,) see `mismatch.timestamps_ms`
 
 
 @dataclass(frozen=True)
@@ -58,86 +55,153 @@ class Pair:
 COLUMNS = tuple(column.name for column in fields(Pair))
 
 
-class PairDataset:
-    """A split of a prepared dataset; shards are memory-mapped, so its size does not matter.
+class PreparedDataset:
+    """A prepared dataset. Its index is parsed once, when it is opened. Its shards are memory-mapped.
 
-    Args:
+    Attributes:
         root: folder made by `cmcgan prepare`.
-        split: "train", "validation", "test", or None for all.
-
-    Raises:
-        DataError: the folder is not a prepared dataset, or one of another version, or is incomplete or damaged, as far
-            as dataset.toml and index.csv tell. `read` raises it where a shard is.
+        about: content of its `dataset.toml`.
+        name: name of the dataset.
+        content: hash that identifies its content, "" if it has none.
+        settings: feature settings of the pairs.
+        classes: names of the classes, by index.
+        pairs: the index.
     """
 
-    def __init__(self, root: Path, split: str | None = None) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.split = split
+        self._splits: dict[str | None, PairDataset] = {}
         with explain_read_errors(root, "dataset.toml"):
             self.about = read_about(root)
             self.settings = build(FeatureSettings, self.about["features"], "[features]")
+        self.name: str = self.about["name"]
+        self.content: str = self.about.get("content", "")
         self.classes: tuple[str, ...] = tuple(self.about["classes"])
         with explain_read_errors(root, "index.csv"):
-            index = read_index(root)
-            if len(index) != self.about["pairs"]:
-                raise ValueError(f"it has {len(index)} pairs, dataset.toml says {self.about['pairs']}")
-            if strange := {pair.label for pair in index}.difference(self.classes):
-                raise ValueError(f"{min(strange)!r} is no class of dataset.toml")
-        self.rows = [i for i, pair in enumerate(index) if split in (None, pair.split)]
-        self.pairs = [index[i] for i in self.rows]
-        position = {name: i for i, name in enumerate(self.classes)}
-        self.labels = torch.tensor([position[pair.label] for pair in self.pairs], dtype=torch.long)
-        self.timestamps_ms = timestamps_ms([pair.recording for pair in self.pairs], [pair.start for pair in self.pairs])
+            self.pairs = read_index(root)
+            if len(self.pairs) != self.about["pairs"]:
+                raise ValueError(f"it has {len(self.pairs)} pairs, dataset.toml says {self.about['pairs']}")
+            if unknown := {pair.label for pair in self.pairs}.difference(self.classes):
+                raise ValueError(f"{min(unknown)!r} is not a class of dataset.toml")
 
-    def __len__(self) -> int:
-        return len(self.rows)
+    def split(self, name: str | None = None) -> "PairDataset":
+        """Return the pairs of a split ("train", "validation" or "test"), possibly none; None for all pairs."""
+        if name not in self._splits:
+            self._splits[name] = PairDataset(self, name)
+        return self._splits[name]
 
-    def read(self, items: list[int]) -> StoredPairs:
-        """The pairs at these positions of the split, in this order."""
-        places = [divmod(self.rows[i], self._shard_size) for i in items]
+    def nonempty_split(self, name: str) -> "PairDataset":
+        """Return the pairs of a split.
+
+        Raises:
+            DataError: the split is empty.
+        """
+        split = self.split(name)
+        if not len(split):
+            raise DataError(f"{self.root} has no pairs in its {name} split; choose another --split")
+        return split
+
+    def read(self, rows: list[int]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+        """Read pictures (B, S, S, 3) and spectrograms (B, M, T) of rows of the index.
+
+        Raises:
+            DataError: a shard is missing or damaged.
+        """
+        places = [divmod(row, int(self.about["shard_size"])) for row in rows]
         pictures = np.stack([self._shards[shard][0][row] for shard, row in places])
-        levels = np.stack([self._shards[shard][1][row] for shard, row in places])
-        stored = torch.from_numpy(levels), torch.from_numpy(pictures)
-        return StoredPairs(*stored, self.labels[items], self.timestamps_ms[items])
-
-    @cached_property
-    def _shard_size(self) -> int:
-        return int(self.about["shard_size"])
+        return pictures, np.stack([self._shards[shard][1][row] for shard, row in places])
 
     @cached_property
     def _shards(self) -> list[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
-        pairs, size = self.about["pairs"], self._shard_size
+        """The memory-mapped pictures and spectrograms of each shard."""
+        pairs, size = self.about["pairs"], int(self.about["shard_size"])
         picture = (self.settings.picture_size, self.settings.picture_size, 3)
-        level = (self.settings.bins, self.settings.frames)
+        spectrogram = (self.settings.bins, self.settings.frames)
         lengths = [min(size, pairs - first) for first in range(0, pairs, size)]
         return [
             (
                 _map(self.root, f"shards/{shard:05d}.pictures.npy", (length, *picture)),
-                _map(self.root, f"shards/{shard:05d}.levels.npy", (length, *level)),
+                _map(self.root, f"shards/{shard:05d}.spectrograms.npy", (length, *spectrogram)),
             )
             for shard, length in enumerate(lengths)
         ]
 
 
-def held_out(root: Path, split: str) -> PairDataset:
-    """A split to judge.
+class PairDataset:
+    """The pairs of one split; made by `PreparedDataset.split`.
+
+    Args:
+        dataset: the whole dataset.
+        split: name of the split, or None for all pairs.
+
+    Attributes:
+        rows: row of each of N pairs in the index of the whole dataset.
+        pairs: rows of the index.
+        labels: class indices (N,).
+        timestamps_ms: (N,), see `mismatch.timestamps_ms`.
+    """
+
+    def __init__(self, dataset: PreparedDataset, split: str | None) -> None:
+        self.dataset = dataset
+        self.split = split
+        self.rows = [row for row, pair in enumerate(dataset.pairs) if split in (None, pair.split)]
+        self.pairs = [dataset.pairs[row] for row in self.rows]
+        index = {name: i for i, name in enumerate(dataset.classes)}
+        self.labels = torch.tensor([index[pair.label] for pair in self.pairs], dtype=torch.long)
+        self.timestamps_ms = timestamps_ms([pair.recording for pair in self.pairs], [pair.start for pair in self.pairs])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def root(self) -> Path:
+        """Folder of the dataset."""
+        return self.dataset.root
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes of the dataset, by index."""
+        return self.dataset.classes
+
+    @property
+    def settings(self) -> FeatureSettings:
+        """Feature settings of the dataset."""
+        return self.dataset.settings
+
+    @cached_property
+    def recordings(self) -> Tensor:
+        """The number of each pair's recording (N,)."""
+        number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in self.pairs))}
+        return torch.tensor([number[pair.recording] for pair in self.pairs], dtype=torch.long)
+
+    def read(self, items: list[int]) -> StoredPairs:
+        """Read the pairs at these positions of the split, in this order.
+
+        Raises:
+            DataError: a shard is missing or damaged.
+        """
+        pictures, spectrograms = self.dataset.read([self.rows[item] for item in items])
+        stored = torch.from_numpy(spectrograms), torch.from_numpy(pictures)
+        return StoredPairs(*stored, self.labels[items], self.timestamps_ms[items])
+
+
+def open_dataset(root: Path | str) -> PreparedDataset:
+    """Open a prepared dataset: parse its `dataset.toml` and its index.
 
     Raises:
-        DataError: it is empty; else see `PairDataset`.
+        DataError: the folder is not a prepared dataset, is of another version, or is incomplete or damaged. Damaged
+            shards are found when they are read.
     """
-    dataset = PairDataset(root, split)
-    if not len(dataset):
-        raise DataError(f"{root} has no pairs in its {split} split; choose another --split")
-    return dataset
+    return PreparedDataset(Path(root))
 
 
 def read_about(root: Path) -> dict[str, Any]:
-    """`dataset.toml` of a prepared dataset.
+    """Read `dataset.toml` of a prepared dataset.
 
     Raises:
-        DataError: there is none, or it is of another version.
+        DataError: the file is missing, or is of another version.
         ConfigError: it is not TOML.
-        ValueError: it lacks what every reader needs.
+        ValueError: it lacks keys that every reader needs.
     """
     file = root / "dataset.toml"
     if not file.is_file():
@@ -155,11 +219,11 @@ def read_about(root: Path) -> dict[str, Any]:
 
 
 def read_index(root: Path) -> list[Pair]:
-    """`index.csv` of a prepared dataset.
+    """Read `index.csv` of a prepared dataset.
 
     Raises:
-        OSError: it cannot be read.
-        csv.Error, ValueError: it has other columns, a line is not whole, or it is no text.
+        OSError: the file cannot be read.
+        csv.Error, ValueError: it has other columns, or a line is incomplete, or it is not text.
     """
     with (root / "index.csv").open(encoding="utf-8", newline="") as lines:
         rows = csv.reader(lines, strict=True)
@@ -184,7 +248,7 @@ def _map(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
 
 @contextmanager
 def explain_read_errors(root: Path, name: str) -> Iterator[None]:
-    """Name the file and the next command where a file of a prepared dataset is missing or damaged."""
+    """Turn the errors of a missing or damaged file into a `DataError` that names the file and the next command."""
     try:
         yield
     except DAMAGE as error:

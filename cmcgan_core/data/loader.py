@@ -1,4 +1,4 @@
-"""."""
+"""Batches for networks, from the pairs of a split."""
 
 import itertools
 from collections.abc import Iterator
@@ -13,34 +13,43 @@ from cmcgan_core.data.mismatch import MIN_POSE_GAP_S, By, PosePartners, wrong_pa
 from cmcgan_core.errors import DataError
 from cmcgan_core.features.scaling import resize, scale_pictures, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.modality import Modality
+from cmcgan_core.utils.rng import derive_seed
 
 
 class Batch(NamedTuple):
-    """B pairs whose sound and picture belong together; values in [-1, 1], as the generators' tanh is."""
+    """B pairs whose sound and picture belong together, in [-1, 1], which is the range of the generators' tanh."""
 
     audio: Tensor  #: (B, 1, M, T) spectrogram: M bands, T frames
     visual: Tensor  #: (B, 3, S, S)
     label: Tensor  #: (B,) class index
-    timestamp_ms: Tensor  #: (B,) where on the axis of `wrong.timestamps_ms`
+    timestamp_ms: Tensor  #: (B,) see `mismatch.timestamps_ms`
+
+    def maps(self) -> dict[Modality, Tensor]:
+        """Return the maps by modality."""
+        return {Modality.AUDIO: self.audio, Modality.VISUAL: self.visual}
 
 
 class Loader:
-    """Batches of a split, on a device, in an order that depends on the seed and the epoch alone.
+    """Batches of a split, on a device, in an order that depends on the seed and the epoch only.
 
-    The last, smaller batch is left out, as batch statistics would differ. Every batch has wrong pairs: it holds at
-    least two classes; by pose, its second half are partners of its first, drawn for it, and pairs that have none (see
-    `wrong.PosePartners`) are left out.
+    An incomplete last batch is left out, because its batch statistics would differ. Wrong pairs can be drawn from every
+    batch. By class: every batch has at least two classes. By pose: the second half of a batch are partners of the first
+    half, and pairs without a partner (see `mismatch.PosePartners`) are left out.
 
     Args:
         dataset: a split.
-        network: the sizes that the batches get.
-        batch_size: pairs a batch; all, where the split has fewer.
+        network: the sizes that the maps are resized to.
+        batch_size: pairs per batch; all pairs, if the split has fewer.
         seed: of the order.
         device: of the batches.
         by: what makes a pair wrong, see `TrainConfig.wrong_pairs`.
 
     Attributes:
-        items: positions of the pairs that batches are made of.
+        items: positions of the pairs that the batches are drawn from.
+
+    Raises:
+        DataError: the split is too small, or has no wrong pairs.
     """
 
     def __init__(
@@ -66,20 +75,20 @@ class Loader:
         return len(self.items) // self.batch_size
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
-        """The batches of one epoch, but for the first `skip`."""
+        """Yield the batches of one epoch, except the first `skip`."""
         for items in itertools.islice(self.order(number), skip, None):
             yield to_batch(self.dataset.read(items), self.network, self.dataset.settings, self.device)
 
     def order(self, number: int) -> Iterator[list[int]]:
-        """Positions of the pairs of each batch."""
-        rng = torch.Generator().manual_seed((self.seed * 1_000_003 + number) % 2**63)
+        """Yield the positions of the pairs of each batch of one epoch."""
+        rng = torch.Generator().manual_seed(derive_seed(self.seed, number))
         shuffled = torch.randperm(len(self.items), generator=rng).tolist()
         for first in range(0, len(self) * self.batch_size, self.batch_size):
             items = [self.items[i] for i in shuffled[first : first + self.batch_size]]
             yield self._with_poses(items, rng) if self.partners else self._with_classes(items, rng)
 
     def _with_classes(self, items: list[int], rng: torch.Generator) -> list[int]:
-        """The items, but for the last one where it takes another class."""
+        """Replace the last item if all items are of one class."""
         labels = self.dataset.labels
         if bool((labels[items] == labels[items[0]]).all()):
             others = (labels != labels[items[0]]).nonzero().flatten()
@@ -87,7 +96,7 @@ class Loader:
         return items
 
     def _with_poses(self, items: list[int], rng: torch.Generator) -> list[int]:
-        """The first half of the items, and partners of each."""
+        """Return the first half of the items, followed by a partner of each."""
         assert self.partners is not None
         first = items[: len(items) // 2]
         return first + [self.partners.draw(item, rng) for item in first]
@@ -97,7 +106,7 @@ class Loader:
         if self.partners and not self.items and len(dataset):
             raise DataError(
                 f"{dataset.root} has no wrong pairs by pose: no class of its {dataset.split} split has "
-                f"pairs of two recordings, or {MIN_POSE_GAP_S:g} s apart; train with --wrong-pairs class"
+                f"pairs of two recordings, or {MIN_POSE_GAP_S:g} s apart; train with --set train.wrong_pairs=class"
             )
         if len(dataset) < 2 or (not self.partners and len(set(dataset.labels.tolist())) < 2):
             raise DataError(
@@ -107,27 +116,26 @@ class Loader:
 
 
 def in_order(dataset: PairDataset, network: NetworkConfig, batch_size: int, device: torch.device) -> Iterator[Batch]:
-    """All pairs of a split once, in the order of the index; the last batch may be smaller."""
+    """Yield all pairs of a split once, in the order of the index; the last batch may be smaller."""
     for first in range(0, len(dataset), batch_size):
         items = list(range(first, min(first + batch_size, len(dataset))))
         yield to_batch(dataset.read(items), network, dataset.settings, device)
 
 
 def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSettings, device: torch.device) -> Batch:
-    """Stored pairs, resized to the networks' sizes and scaled to [-1, 1]."""
-    levels = scale_spectrograms(stored.levels.to(device).float(), settings)[:, None]
+    """Scale stored pairs to [-1, 1], and resize them to the networks' sizes."""
+    audio = scale_spectrograms(stored.spectrograms.to(device).float(), settings)[:, None]
     visual = scale_pictures(stored.pictures.to(device))
-    size = network.picture_size
     return Batch(
-        resize(levels, network.spectrogram_size),
-        resize(visual, (size, size)),
+        resize(audio, network.size(Modality.AUDIO)),
+        resize(visual, network.size(Modality.VISUAL)),
         stored.label.to(device),
         stored.timestamp_ms.to(device),
     )
 
 
 def wrong_pairs(batch: Batch, by: By, rng: torch.Generator) -> Tensor:
-    """For every pair of a batch the position (B,) of another whose picture, or sound, is wrong for it."""
+    """Draw, for every pair of a batch, the position (B,) of another pair whose picture or sound is wrong for it."""
     if by == "class":
         return wrong_partners(batch.label, rng)
     return wrong_poses(batch.label, batch.timestamp_ms, rng)

@@ -1,7 +1,8 @@
-"""Wrong pairs: a sound and a picture that do not belong together, for discriminators that know matching from not.
+"""Wrong (mismatched) pairs: a sound and a picture that do not belong together, for discriminators that score matching.
 
-Source: CMCGAN, Algorithm 1 ("mismatched"); CMAV (Chen et al. 2017), whose instrument-oriented setting takes the wrong
-one from another class, and whose pose-oriented setting from the same class, of another player or in another pose.
+Source: CMCGAN, Algorithm 1 ("mismatched"); CMAV (Chen et al. 2017). CMAV's instrument-oriented setting takes the wrong
+    partner from another class. Its pose-oriented setting takes it from the same class, of another player or in another
+    pose.
 """
 
 from collections.abc import Sequence
@@ -12,20 +13,25 @@ from torch import Tensor
 
 from cmcgan_core.errors import DataError
 
+#: What makes a pair wrong, see `config.TrainConfig.wrong_pairs`.
 By = Literal["class", "pose"]
 
-#: Seconds after which a player has taken another pose; the paper draws from other recordings, and gives no number.
+#: Seconds between two frames of one recording that count as different poses. CMAV draws from other recordings and gives
+#: no number.
 MIN_POSE_GAP_S = 5.0
-#: Milliseconds between the beginnings of two recordings on the axis of `timestamps_ms`; longer than any recording.
+#: Milliseconds between the starts of two recordings on the common time axis; longer than any recording.
 RECORDING_OFFSET_MS = 10**9
 
 
 def timestamps_ms(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
-    """Milliseconds (N,) on one time axis for all recordings, which follow one another far apart.
+    """Place pairs on one time axis, on which the recordings follow one another far apart.
 
     Args:
-        recordings: that each pair is of.
-        starts: seconds from the start of its recording.
+        recordings: name of the recording of each of N pairs.
+        starts: start of each pair in its recording, in seconds.
+
+    Returns:
+        Timestamps (N,) in milliseconds.
     """
     number = {name: i for i, name in enumerate(dict.fromkeys(recordings))}
     return torch.tensor(
@@ -38,10 +44,18 @@ def timestamps_ms(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
 
 
 def wrong_partners(label: Tensor, rng: torch.Generator, among: Tensor | None = None) -> Tensor:
-    """For every label (B,) a position in `among` (N,) whose class is another, drawn evenly; (B,).
+    """Draw a partner of another class for each item of a batch, uniformly.
 
-    In training `among` is the batch itself, which is drawn evenly from the dataset, so that the discriminator's
-    features of the wrong pictures and sounds are there already.
+    In training, partners come from the batch itself, so that the discriminator's features of wrong pictures and sounds
+    are computed already. The batch is a uniform sample of the dataset.
+
+    Args:
+        label: class indices (B,).
+        rng: of the draw.
+        among: class indices (N,) of the items to draw from; None for the batch itself.
+
+    Returns:
+        Positions (B,) in `among`.
 
     Raises:
         DataError: all items are of one class.
@@ -50,32 +64,37 @@ def wrong_partners(label: Tensor, rng: torch.Generator, among: Tensor | None = N
     return _draw(
         other,
         rng,
-        "there are pairs of one class only, and so no wrong pairs; more classes are needed, "
-        "or wrong pairs by pose: cmcgan train --wrong-pairs pose",
+        "there are pairs of one class only, so there are no wrong pairs by class; add classes, or take wrong pairs by "
+        "pose: --set train.wrong_pairs=pose",
     )
 
 
 def wrong_poses(label: Tensor, timestamp_ms: Tensor, rng: torch.Generator) -> Tensor:
-    """For every pair of a batch another one of its class, but of another recording or `MIN_POSE_GAP_S` away in time; (B,).
+    """Draw a partner in another pose for each pair of a batch, uniformly.
+
+    A partner is of the same class, but of another recording, or at least `MIN_POSE_GAP_S` away in time.
 
     Args:
-        label: class index (B,).
-        timestamp_ms: see `timestamps_ms` (B,).
-        rng: of the draw, which is even.
+        label: class indices (B,).
+        timestamp_ms: timestamps (B,), see `timestamps_ms`.
+        rng: of the draw.
+
+    Returns:
+        Positions (B,) in the batch.
 
     Raises:
-        DataError: a pair has no such partner; `PosePartners` makes batches in which each has one.
+        DataError: a pair has no such partner. `PosePartners` makes batches in which each pair has one.
     """
     far = (timestamp_ms[:, None] - timestamp_ms[None, :]).abs() >= round(1000 * MIN_POSE_GAP_S)
     return _draw(far & (label[:, None] == label[None, :]), rng, "a pair has no partner in another pose")
 
 
 class PosePartners:
-    """Who may be the wrong partner by pose of whom, in a whole split.
+    """The possible wrong partners by pose of each pair of a split.
 
     Args:
-        label: class index (N,).
-        timestamp_ms: see `timestamps_ms` (N,).
+        label: class indices (N,).
+        timestamp_ms: timestamps (N,), see `timestamps_ms`.
 
     Attributes:
         items: positions of the pairs that have a partner.
@@ -89,17 +108,18 @@ class PosePartners:
         self.items = [i for i in range(len(label)) if self._possible(i)]
 
     def draw(self, item: int, rng: torch.Generator) -> int:
-        """A partner of one of `items`, drawn evenly."""
+        """Draw a partner of one of `items`, uniformly; returns its position in the split."""
         near, beyond = self._near(item)
         drawn = int(torch.randint(self._possible(item), (), generator=rng))
         return int(self._of_class[self.label[item]][drawn if drawn < near else drawn + beyond - near])
 
     def _possible(self, item: int) -> int:
+        """Count the possible partners of an item."""
         near, beyond = self._near(item)
         return len(self._of_class[self.label[item]]) - (beyond - near)
 
     def _near(self, item: int) -> tuple[int, int]:
-        """Of the pairs of the class in order of time, the first and the one behind the last that is too near."""
+        """Return first and end of the range of pairs that are too near, among the class's pairs in order of time."""
         timestamp_ms, far = self.timestamp_ms[item], round(1000 * MIN_POSE_GAP_S)
         near = torch.searchsorted(
             self._times[self.label[item]], torch.stack([timestamp_ms - far + 1, timestamp_ms + far])
@@ -108,7 +128,7 @@ class PosePartners:
 
 
 def _draw(possible: Tensor, rng: torch.Generator, otherwise: str) -> Tensor:
-    """One column (B,) of each row of a Boolean matrix (B, N), drawn evenly; a `DataError` where a row has none."""
+    """Draw a true column (B,) of each row of a Boolean matrix (B, N); raise a `DataError` if a row has none."""
     if not bool(possible.any(dim=1).all()):
         raise DataError(otherwise)
     return torch.multinomial(possible.float().cpu(), 1, generator=rng).flatten().to(possible.device)

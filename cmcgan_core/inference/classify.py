@@ -21,6 +21,7 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, half_seconds
 from cmcgan_core.inference.translate import SamplingOptions, read_chunk, to_audio, to_network, to_visual, translate
 from cmcgan_core.media.files import loudness, media_kind, read_picture, sound_seconds
+from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches
 
@@ -264,7 +265,7 @@ def _part_at(path: Path, parts: Iterable[HalfSecond], at: float, seconds: float)
 
 
 def _maps(batch: Sequence[HalfSecond], settings: FeatureSettings) -> tuple[Tensor | None, Tensor | None]:
-    """Spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file, as `predict_probabilities` takes them."""
+    """Return spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file."""
     sounds = [part.sound for part in batch if part.sound is not None]
     pictures = [part.picture for part in batch if part.picture is not None]
     audio = to_audio(torch.from_numpy(np.stack(sounds)), settings) if sounds else None
@@ -299,14 +300,15 @@ def predict_probabilities(
     given = _given(audio, visual)
     count = max(len(maps) for maps in (audio, visual) if maps is not None)
     if audio is None and visual is not None:
-        audio = translate(generating, "v2a", to_network(generating, visual), sampling)
+        audio = translate(generating, Direction.V2A, to_network(generating, visual), sampling)
         visual = visual.repeat(sampling.samples, 1, 1, 1)
     elif visual is None and audio is not None:
-        visual = translate(generating, "a2v", to_network(generating, audio), sampling)
+        visual = translate(generating, Direction.A2V, to_network(generating, audio), sampling)
         audio = audio.repeat(sampling.samples, 1, 1, 1)
     assert audio is not None and visual is not None  # noqa: PT018
     with torch.inference_mode():
-        logits = classifier.network(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
+        maps = {Modality.AUDIO: audio, Modality.VISUAL: visual}
+        logits = classifier.network({m: to_network(classifier, given_maps) for m, given_maps in maps.items()})
     probabilities: Tensor = (logits / classifier.about.temperatures.get(CASE_OF[given], 1.0)).softmax(dim=1).cpu()
     return probabilities.reshape(-1, count, probabilities.shape[1]).mean(dim=0)
 

@@ -1,4 +1,4 @@
-"""Pairs whose one modality is generated from the other, as the dynamic multimodal classification network gets them.
+"""Completing pairs: one modality is generated from the other, as the dynamic multimodal classification network needs.
 
 Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6. No label takes part.
 """
@@ -12,28 +12,29 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.inference.translate import require_translator, to_network
+from cmcgan_core.modality import Direction
 
-#: What the classifier may be given, by the paper's name, and the direction that fills in the modality that is missing.
-CASES = {"V-A": None, "GV-A": "a2v", "GA-V": "v2a"}
+#: Inputs of the classifier by the paper's name, and the direction that generates the missing modality.
+CASES = {"V-A": None, **{direction.completed: direction for direction in Direction}}
 
 
 def fingerprint(checkpoint: Path) -> str:
-    """Hash of a checkpoint's file, by which a classifier knows the run that completed its pairs."""
+    """Return the hash of a checkpoint's file; a classifier keeps that of the run which completed its training pairs."""
     return sha256(checkpoint.read_bytes()).hexdigest()
 
 
 class Completion:
-    """What a run generates, in the place of the pictures or the sounds of pairs.
+    """Replaces pictures or sounds of pairs by what a run generates.
 
     Args:
         generating: the run.
 
     Attributes:
         fingerprint: hash of its checkpoint.
-        cases: those of `CASES` that it can make.
+        cases: names of the `CASES` that the run can complete.
 
     Raises:
-        CheckpointError: it generates nothing.
+        CheckpointError: the run does not generate.
     """
 
     def __init__(self, generating: Trained) -> None:
@@ -44,24 +45,25 @@ class Completion:
         self.cases = tuple(c for c, direction in CASES.items() if direction in (None, *self.network.directions))
 
     def complete(self, batch: Batch, case: str, rng: torch.Generator) -> Batch:
-        """The pairs with one modality, or none, generated from the other, at the size of the real one."""
+        """Generate the missing modality of a case from the other one, at the size of the real one."""
         direction = CASES[case]
         if direction is None:
             return batch
-        source, missing = ("audio", "visual") if direction == "a2v" else ("visual", "audio")
+        maps = batch.maps()
         with torch.no_grad():
-            given = to_network(self.generating, getattr(batch, source))
-            made = self.network.translate(direction, given, self.network.draw(len(given), rng))
-            made = resize(made, getattr(batch, missing).shape[-2:])
-        return batch._replace(**{missing: made})
+            source = to_network(self.generating, maps[direction.source])
+            output = self.network.translate(direction, source, self.network.draw(len(source), rng))
+            height, width = maps[direction.target].shape[-2:]
+            output = resize(output, (height, width))
+        return batch._replace(**{direction.target: output})
 
     def mix(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """For every pair a case drawn evenly; what is generated gets latents drawn afresh."""
+        """Draw a case for every pair, uniformly, and complete it with fresh latents."""
         drawn = torch.randint(len(self.cases), batch.label.shape, generator=rng)
         mixed = batch._replace(audio=batch.audio.clone(), visual=batch.visual.clone())
         for number, case in enumerate(self.cases):
             items = (drawn == number).nonzero().flatten().to(batch.label.device)
             if len(items):
-                made = self.complete(Batch(*(part[items] for part in batch)), case, rng)
-                mixed.audio[items], mixed.visual[items] = made.audio, made.visual
+                completed = self.complete(Batch(*(part[items] for part in batch)), case, rng)
+                mixed.audio[items], mixed.visual[items] = completed.audio, completed.visual
         return mixed

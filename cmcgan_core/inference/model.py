@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-def load(checkpoint: str | Path | None = None, device: str = "auto") -> "Model":
+def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
     """A model, ready to be used.
 
     >>> import cmcgan_core as cmcgan
@@ -39,8 +39,8 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> "Model":
     (('bassoon', 'cello', 'clarinet'), 44100)
 
     Args:
-        checkpoint: a run folder, a checkpoint file, or "box" for the model that ships with cmcgan; None is the newest
-            run below `runs/` or `cmcgan-demo/` and, where there is none, the model in the box.
+        checkpoint: a run folder or its name in `runs/`, a checkpoint file, or "box" for the model that ships with
+            cmcgan.
         device: "auto", "cpu" or "cuda".
 
     Raises:
@@ -48,7 +48,7 @@ def load(checkpoint: str | Path | None = None, device: str = "auto") -> "Model":
         ConfigError: this machine has no such device.
     """
     on = choose_device(device)
-    trained = load_checkpoint(find_checkpoint(None if checkpoint is None else Path(checkpoint)), on)
+    trained = load_checkpoint(find_checkpoint(Path(checkpoint)), on)
     return Model(trained, find_classifier(trained.path, on))
 
 

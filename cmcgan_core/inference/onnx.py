@@ -17,8 +17,8 @@ from cmcgan_core import __version__
 from cmcgan_core.checkpoint import About, load_checkpoint
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.translate import require_translator
-from cmcgan_core.methods import Translator
-from cmcgan_core.modality import CHANNELS
+from cmcgan_core.modality import Direction
+from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.utils.files import atomic_write
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: What the extra `cmcgan[onnx]` installs: torch's exporter is written in onnxscript.
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-#: Names of the maps in the file, by modality.
-NAMES = {"a": "audio", "v": "visual"}
 #: How far onnxruntime's maps may be from torch's, both in [-1, 1]: a hundredth of a grey level, or of a decibel.
 TOLERANCE = 1e-4
 #: Batch sizes at which they are compared.
@@ -50,14 +48,14 @@ class Exported:
 
     checkpoint: Path
     out: Path
-    direction: str
+    direction: Direction
     hops: int
     shapes: dict[str, tuple[int | str, ...]]
     opset: int
     difference: float
 
 
-def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = None) -> Exported:
+def export_onnx(checkpoint: Path, direction: Direction, out: Path, hops: int | None = None) -> Exported:
     """Write one direction of a checkpoint as ONNX, and compare what onnxruntime makes of it with what torch makes.
 
     Inputs are the maps that the network sees, in [-1, 1], and latents z of N(0, 1); the output are the maps of the
@@ -97,7 +95,7 @@ def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = 
 class _Direction(nn.Module):
     """One direction of a translator, under the signature that is exported."""
 
-    def __init__(self, network: Translator, direction: str) -> None:
+    def __init__(self, network: Translator, direction: Direction) -> None:
         super().__init__()
         self.network = network
         self.direction = direction
@@ -114,7 +112,7 @@ def _check(out: Path) -> None:
         raise ConfigError(f"export needs {' and '.join(lacking)}; install with: pip install 'cmcgan[onnx]'")
 
 
-def _to_onnx(network: Translator, about: About, direction: str, hops: int, checkpoint: Path) -> "ONNXProgram":
+def _to_onnx(network: Translator, about: About, direction: Direction, hops: int, checkpoint: Path) -> "ONNXProgram":
     """The network as ONNX, without the exporter's notes on where in our source files each operator came from."""
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
@@ -125,8 +123,8 @@ def _to_onnx(network: Translator, about: About, direction: str, hops: int, check
                 _Direction(network, direction).eval(),
                 _example(network, about, direction, hops, 2),
                 dynamo=True,
-                input_names=[NAMES[direction[0]], "z"],
-                output_names=[NAMES[direction[-1]]],
+                input_names=[str(direction.source), "z"],
+                output_names=[str(direction.target)],
                 dynamic_shapes=({0: batch}, {1: batch}),
                 verbose=False,
             )
@@ -152,15 +150,15 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _example(network: Translator, about: About, direction: str, hops: int, count: int) -> tuple[Tensor, Tensor]:
+def _example(network: Translator, about: About, direction: Direction, hops: int, count: int) -> tuple[Tensor, Tensor]:
     """Maps and latents of `count` items, as the network takes them."""
     rng = torch.Generator().manual_seed(count)
-    shape = _shapes(network, about, direction, hops)[NAMES[direction[0]]][1:]
+    shape = _shapes(network, about, direction, hops)[str(direction.source)][1:]
     source = torch.rand(count, *map(int, shape), generator=rng) * 2 - 1
     return source, network.draw(count, rng, hops)
 
 
-def _compare(file: Path, network: Translator, about: About, direction: str, hops: int) -> float:
+def _compare(file: Path, network: Translator, about: About, direction: Direction, hops: int) -> float:
     """Largest difference of onnxruntime's maps from torch's over `BATCHES`."""
     import onnxruntime
 
@@ -170,18 +168,15 @@ def _compare(file: Path, network: Translator, about: About, direction: str, hops
         source, z = _example(network, about, direction, hops, count)
         with torch.inference_mode():
             ours = network.translate(direction, source, z)
-        (theirs,) = session.run(None, {NAMES[direction[0]]: source.numpy(), "z": z.numpy()})
+        (theirs,) = session.run(None, {str(direction.source): source.numpy(), "z": z.numpy()})
         differences.append((ours - torch.from_numpy(theirs)).abs().max())
     return float(torch.stack(differences).max())
 
 
-def _shapes(network: Translator, about: About, direction: str, hops: int) -> dict[str, tuple[int | str, ...]]:
-    """Of inputs and output, by name."""
-    sizes = {
-        "a": about.config.network.spectrogram_size,
-        "v": (about.config.network.picture_size, about.config.network.picture_size),
-    }
+def _shapes(network: Translator, about: About, direction: Direction, hops: int) -> dict[str, tuple[int | str, ...]]:
+    """Return the shapes of inputs and output, by name."""
+    network_config = about.config.network
     maps: dict[str, tuple[int | str, ...]] = {
-        NAMES[m]: ("batch", CHANNELS[m], *sizes[m]) for m in (direction[0], direction[-1])
+        str(m): ("batch", m.channels, *network_config.size(m)) for m in (direction.source, direction.target)
     }
     return {**maps, "z": (hops, "batch", network.latent)}

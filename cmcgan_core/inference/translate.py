@@ -24,7 +24,8 @@ from cmcgan_core.features.scaling import (
 )
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.windows import open_windows
-from cmcgan_core.methods import Translator
+from cmcgan_core.modality import Direction, Modality
+from cmcgan_core.nn.capabilities import Translator
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,22 @@ def sound_to_pictures(trained: Trained, waveform: Tensor, sampling: SamplingOpti
     """Half a second of sound (L,) in [-1, 1] to pictures (K, S, S, 3)."""
     heard = waveforms_to_input(trained, waveform[None])
     return np.concatenate(
-        [to_pictures(translate_maps(trained, "a2v", heard, z)) for z in latents(trained, "a2v", sampling)]
+        [
+            to_pictures(translate_maps(trained, Direction.A2V, heard, z))
+            for z in latents(trained, Direction.A2V, sampling)
+        ]
     )
 
 
 def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], sampling: SamplingOptions) -> tuple[Tensor, Tensor]:
     """A picture (H, W, 3) to half-second waveforms (K, L) and their levels (K, M, T) in decibels."""
     seen = pictures_to_input(trained, picture[None])
-    made = [translate_maps(trained, "v2a", seen, z) for z in latents(trained, "v2a", sampling)]
+    made = [translate_maps(trained, Direction.V2A, seen, z) for z in latents(trained, Direction.V2A, sampling)]
     levels = to_levels(trained, torch.cat(made))
     return synthesise(levels, trained.about.settings, make_rngs(sampling)).cpu(), levels.cpu()
 
 
-def require_translator(trained: Trained, *directions: str, hops: int | None = None) -> Translator:
+def require_translator(trained: Trained, *directions: Direction, hops: int | None = None) -> Translator:
     """The network of a checkpoint as one that goes in these directions, and by this number of hops if one is given.
 
     Raises:
@@ -96,7 +100,7 @@ def make_rngs(sampling: SamplingOptions) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(sampling.seed + i) for i in range(sampling.samples)]
 
 
-def latents(trained: Trained, direction: str, sampling: SamplingOptions) -> list[Tensor]:
+def latents(trained: Trained, direction: Direction, sampling: SamplingOptions) -> list[Tensor]:
     """For each sample latents (H, 1, Z), which all items of a batch share: each gets what it would get alone.
 
     Raises:
@@ -106,14 +110,14 @@ def latents(trained: Trained, direction: str, sampling: SamplingOptions) -> list
     return [network.draw(1, rng, sampling.hops) for rng in make_rngs(sampling)]
 
 
-def translate_maps(trained: Trained, direction: str, source: Tensor, z: Tensor) -> Tensor:
+def translate_maps(trained: Trained, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
     """Maps (N, C, H, W) as the network sees them, and latents (H, 1 or N, Z), to maps of the other modality."""
     network = require_translator(trained, direction)
     with torch.inference_mode():
         return network.translate(direction, source, z.expand(-1, len(source), -1))
 
 
-def translate(trained: Trained, direction: str, source: Tensor, sampling: SamplingOptions) -> Tensor:
+def translate(trained: Trained, direction: Direction, source: Tensor, sampling: SamplingOptions) -> Tensor:
     """Maps (N, C, H, W) of one modality to (K N, C', H', W') of the other; every item has latents of its own.
 
     First all of the first sample.
@@ -159,9 +163,8 @@ def to_levels(trained: Trained, audio: Tensor) -> Tensor:
 
 def to_network(trained: Trained, maps: Tensor) -> Tensor:
     """Maps in [-1, 1] (N, C, H, W) of any size, at the size that the network sees, on its device."""
-    network = trained.about.config.network
-    size = network.spectrogram_size if maps.shape[1] == 1 else (network.picture_size,) * 2
-    return resize(maps, size).to(next(trained.network.parameters()).device)
+    modality = Modality.AUDIO if maps.shape[1] == 1 else Modality.VISUAL
+    return resize(maps, trained.about.config.network.size(modality)).to(trained.device)
 
 
 def read_chunk(path: Path, settings: FeatureSettings, at: float | None) -> Tensor:

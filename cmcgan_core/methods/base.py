@@ -1,9 +1,9 @@
-"""What the training loop, and whoever uses a trained run, need of a method."""
+"""The base class of all methods, and helpers for a training step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -15,132 +15,124 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils import device as devices
 
-
-class Translator(nn.Module, ABC):
-    """A network that turns one modality into the other.
-
-    Attributes:
-        directions: what it can do, of "a2v" and "v2a".
-        hops: number of subnetworks in a row that its own output takes, see `cmcgan.Options.hops`.
-        possible_hops: all numbers of subnetworks in a row that it can take.
-        recovers: modalities, of "a" and "v", that it has learnt to recover from what it makes of them in the other one.
-        latent: size of a latent, Z.
-    """
-
-    directions: tuple[str, ...]
-    hops: int
-    possible_hops: tuple[int, ...] = (1,)
-    recovers: tuple[str, ...] = ()
-    latent: int
-
-    def draw(self, count: int, rng: torch.Generator, hops: int | None = None) -> Tensor:
-        """Latents of N(0, 1) for `count` items, (H, count, Z): one for each of H subnetworks in a row.
-
-        Args:
-            count: of items.
-            rng: on the CPU, so that a seed means the same on every device.
-            hops: H; None is the network's own number.
-        """
-        return torch.stack([torch.randn(count, self.latent, generator=rng) for _ in range(hops or self.hops)])
-
-    @abstractmethod
-    def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
-        """One modality to the other, and nothing else computed.
-
-        Args:
-            direction: one of `directions`.
-            source: maps (B, C, H, W) of the first modality in [-1, 1].
-            z: latents (H, B, Z), see `draw`; H says how many subnetworks in a row are taken.
-        """
-
-    def recover(self, modality: str, source: Tensor, z: Tensor) -> Tensor:
-        """To the other modality and back.
-
-        Args:
-            modality: one of `recovers`.
-            source: maps (B, C, H, W) of it in [-1, 1].
-            z: latents (2, B, Z), see `draw`.
-        """
-        raise NotImplementedError
+Network = TypeVar("Network", bound=nn.Module)
 
 
-class Method(nn.Module, ABC):
-    """A way to train a network; knows its networks, its losses and one step.
+class Method(nn.Module, ABC, Generic[Network]):
+    """A way to train a network: its networks, its loss terms and one training step.
 
-    Attributes:
+    To add a method, write a subclass with a `build_network`, `optimizers`, `train_step` and `validation_loss`, and
+    register it in `METHODS` or under the entry point `cmcgan.methods`.
+
+    Args:
         config: of the run.
         classes: names of the classes, by index.
         settings: feature settings of the pairs.
-        network: the part that a trained run is used with; its weights are averaged if the configuration says so.
-        pretraining_epochs: epochs at the start of a run that train a part by itself, with a schedule of its own.
-        pretraining: whether the run is in those epochs; the loop says so.
+
+    Attributes:
+        network: the part that a trained run is used with. What it can do is its type: see `nn.capabilities`.
+        loss_weights: weight of every loss term; 0 for terms that the configuration does not name.
+        pretraining_epochs: epochs at the start of a run that call `pretrain_step`, with a schedule of their own.
+
+    Raises:
+        ConfigError: the configuration names unknown loss terms, or gives all terms weight 0.
     """
 
-    #: Names of the losses; `Config.loss_weights` must have exactly these.
-    losses: ClassVar[tuple[str, ...]]
-    network: nn.Module
+    #: Publication that the method implements, for reports; "" for none.
+    paper: ClassVar[str] = ""
+    #: The table of loss terms: the function of each, by name. `Config.loss_weights` may weight these and no others.
+    losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {}
+    #: Names of the optimizers that `pretrain_step` uses. `train_step` uses the others.
+    pretraining_optimizers: ClassVar[tuple[str, ...]] = ()
+
+    network: Network
     pretraining_epochs: int = 0
-    pretraining: bool = False
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__()
-        if set(config.loss_weights) != set(self.losses):
+        if unknown := config.loss_weights.keys() - self.losses.keys():
             raise ConfigError(
-                f"the losses of {config.method} are {sorted(self.losses)}, but loss_weights has "
-                f"{sorted(config.loss_weights)}"
+                f"loss_weights: {config.method} has no loss {', '.join(sorted(unknown))}; "
+                f"its losses are {', '.join(sorted(self.losses)) or 'fixed'}"
             )
+        self.loss_weights = {name: config.loss_weights.get(name, 0.0) for name in self.losses}
+        if self.losses and not any(self.loss_weights.values()):
+            raise ConfigError(f"loss_weights: every loss of {config.method} has weight 0; set one above 0")
         self.config = config
         self.classes = classes
         self.settings = settings
+        self.network = self.build_network(config, classes, settings)
+
+    @classmethod
+    @abstractmethod
+    def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> Network:
+        """Build the network that a trained run is used with, and nothing that only training needs."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:
-        """Fresh optimizers by name."""
+        """Make fresh optimizers, by name."""
 
     @abstractmethod
     def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
-        """One update of everything; the losses by name, as scalars that are still on the device."""
+        """Update everything once.
+
+        Returns:
+            The losses by name, as scalars that are still on the device.
+        """
+
+    def pretrain_step(
+        self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Update what is trained first, see `pretraining_epochs`; returns as `train_step`."""
+        raise NotImplementedError(f"{type(self).__name__} has no pretraining")
 
     @abstractmethod
-    def validation_loss(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The figure by which the best checkpoint is chosen on held-out recordings; a scalar, lower is better."""
+    def validation_loss(self, network: Network, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Compute the scalar that selects the best checkpoint on held-out recordings; lower is better.
 
-    def samples(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
-        """Outputs (B, C, H, W) in [-1, 1] worth looking at, by the name of their row; none by default."""
+        Args:
+            network: the one to validate, which may be an average of the trained one.
+            batch: held-out pairs.
+            rng: draws the latents.
+        """
+
+    def samples(self, network: Network, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Return maps (B, C, H, W) in [-1, 1] for a sample grid, by the name of their row; none by default."""
         return {}
 
-    def sizes(self) -> dict[str, tuple[int, int]]:
-        """(H, W) of each modality's maps."""
-        network = self.config.network
-        return {"a": network.spectrogram_size, "v": (network.picture_size, network.picture_size)}
-
     def autocast(self, batch: Batch) -> AbstractContextManager[None]:
-        """Mixed precision as the configuration says."""
+        """Return the mixed precision that the configuration asks for."""
         return devices.autocast(batch.visual.device, self.config.train.precision)
 
 
-def make_optimizer(config: OptimizerConfig, parameters: Iterator[nn.Parameter]) -> Optimizer:
-    """SGD with momentum, or Adam whose first beta is the momentum."""
+def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:
+    """Make SGD with momentum, or Adam whose first beta is the momentum."""
     if config.name == "sgd":
         return SGD(parameters, config.learning_rate, config.momentum)
     return Adam(parameters, config.learning_rate, (config.momentum, 0.999))
 
 
 def update(optimizer: Optimizer, loss: Tensor) -> None:
-    """One step down the gradient of the loss."""
+    """Take one optimizer step down the gradient of a loss."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
 
 
 def weighted_sum(losses: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
-    """The losses, each times its weight, added up."""
+    """Multiply each loss by its weight, and add them up."""
     return torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
+
+
+def require_consistent(faults: Iterable[str]) -> None:
+    """Raise a `ConfigError` that lists the faults, if there are any."""
+    if listed := "\n".join(f"  {fault}" for fault in faults):
+        raise ConfigError(f"the settings contradict one another:\n{listed}")
 
 
 @contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """Let gradients pass through a module without computing any for its parameters."""
+    """Let gradients pass through a module without computing gradients of its parameters."""
     module.requires_grad_(False)
     try:
         yield

@@ -1,17 +1,17 @@
 """The paper's classifiers: of pictures (V), of sounds (A), and the dynamic multimodal one of both (V-A).
 
 Source: CMCGAN, "Network Architectures" (3/1-64-128-256-512-512-256-64-fc) and "Dynamic Multimodal Classification
-Network". The paper concatenates picture and sound "directly", which their shapes do not allow; here the two codes are
-concatenated (late fusion), so that V, A and V-A differ only in what they are given.
+Network". The paper concatenates picture and sound "directly", which their shapes do not allow. Here their codes are
+concatenated (late fusion), so V, A and V-A differ only in their inputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import Optimizer
 
 from cmcgan_core.config import Config
@@ -20,63 +20,74 @@ from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import Method, make_optimizer, update, weighted_sum
+from cmcgan_core.modality import Modality
 from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.utils.schema import build
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the classifier is given, and how it is trained.
+    """What the classifier reads, and how it is trained.
 
     Attributes:
-        modalities: a(udio), v(isual), or both.
-        augment: train on varied colours, levels and positions (see `augment`), so that the classifier looks at the
-            instrument rather than at the room. Not in the paper.
-        class_weights: by class, how much its pairs count in the loss; none: all alike. The inverse of the classes'
-            frequencies makes up for classes that have fewer pairs. Not in the paper.
+        modalities: "audio", "visual", or both.
+        augment: train on augmented pairs (`data.augment`), so that the classifier reads the instrument rather than the
+            room. Not in the paper.
+        class_weights: weight of each class in the loss, in the order of the classes; empty for equal weights. Weights
+            that are inverse to the class frequencies compensate for rare classes. Not in the paper.
     """
 
-    modalities: tuple[Literal["a", "v"], ...] = ("a", "v")
+    modalities: tuple[Modality, ...] = (Modality.AUDIO, Modality.VISUAL)
     augment: bool = True
     class_weights: tuple[float, ...] = ()
 
 
-class Classifier(Method):
-    """One stack a modality, their codes concatenated, one fully connected layer."""
+class MultimodalClassifier(Method[FusionNetwork]):
+    """One encoder per modality, their codes concatenated, one fully connected layer."""
 
-    losses = ("class",)
+    paper = "Hao, Zhang and Guan, CMCGAN (AAAI 2018)"
     class_weights: Tensor
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__(config, classes, settings)
-        self.options = build(Options, config.options, f"[options] of {config.method}")
+        self.options = _options(config)
         weights = self.options.class_weights or (1.0,) * len(classes)
         if len(weights) != len(classes) or min(weights) < 0:
             raise ConfigError(
-                f"options.class_weights needs a number from 0 up for each of {len(classes)} classes; "
-                f"it has {list(weights)}"
+                f"options.class_weights needs a number of 0 or more for each of {len(classes)} classes; it is "
+                f"{list(weights)}"
             )
         self.register_buffer("class_weights", torch.tensor(weights), persistent=False)
-        self.network = FusionNetwork(config, self.sizes(), self.options.modalities, len(classes))
+
+    @classmethod
+    def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> FusionNetwork:
+        """Build the encoders and the layer on their codes."""
+        return FusionNetwork(config.network, _options(config).modalities, len(classes))
 
     def optimizers(self) -> dict[str, Optimizer]:
-        """One, with the settings of `train.rng`."""
+        """Make one optimizer, with the settings of `train.generator`."""
         return {"generator": make_optimizer(self.config.train.generator, self.network.parameters())}
 
     def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
-        """One update on the class loss."""
+        """Update the network on the class loss."""
         if self.options.augment:
             batch = augment(batch, rng)
         with self.autocast(batch):
-            logits = self.network(audio=batch.audio, visual=batch.visual)
+            logits = self.network(batch.maps())
         losses = {"class": self.class_loss(logits.float(), batch.label)}
-        update(optimizers["generator"], weighted_sum(losses, self.config.loss_weights))
+        update(optimizers["generator"], weighted_sum(losses, self.loss_weights))
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def validation_loss(self, network: nn.Module, batch: Batch, rng: torch.Generator) -> Tensor:
-        """The class loss."""
-        return self.class_loss(network(audio=batch.audio, visual=batch.visual), batch.label)
+    def validation_loss(self, network: FusionNetwork, batch: Batch, rng: torch.Generator) -> Tensor:
+        """Compute the class loss."""
+        return self.class_loss(network(batch.maps()), batch.label)
 
     def class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
-        """Cross-entropy of logits (B, classes), each pair weighted by its class; a scalar."""
+        """Compute the cross-entropy of logits (B, classes); each pair has the weight of its class. A scalar."""
         return F.cross_entropy(logits, label, self.class_weights)
+
+    losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {"class": class_loss}
+
+
+def _options(config: Config) -> Options:
+    return build(Options, config.options, f"[options] of {config.method}")

@@ -1,7 +1,8 @@
-"""."""
+"""Networks that generate maps: the decoder of CMCGAN, the generator of CMAV, and the registry of decoders."""
 
 import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,27 +19,43 @@ from cmcgan_core.nn.layers import (
     scaled,
     upsampling_layer,
 )
+from cmcgan_core.registry import Registry
 
-#: Kernels of the first six deconvolutional layers of image and sound decoder; the seventh has 3 or 1.
+#: Channels of the first six deconvolutional layers of the picture and sound decoders; the seventh has 3 or 1.
 DECODER_CHANNELS = (256, 512, 512, 256, 128, 64)
 
 
-#: Longer side from which on a decoder of so many channels may resize. A resized map of one value knows places only by
-#: its padding, which gives pictures a plaid; spectrograms, whose harmonics cross all frames, gained by it.
+#: Smallest longer side of a map that may be resized rather than deconvolved, by the number of output channels.
+#: Upsampling a 1 x 1 map leaves position to be inferred from the padding, which produces a plaid artefact in pictures.
+#: Spectrograms, whose harmonics cross all frames, improved, so they are resized from 1 x 1 on.
 RESIZED_FROM = {1: 1, 3: 8}
 
 
-class Decoder(nn.Module):
-    """Deconvolutions, five by five with stride two, batch normalisation and leaky ReLU; to [-1, 1].
+class DecoderClass(Protocol):
+    """What `DECODERS` holds: a class of modules that turn codes and latents into maps."""
 
-    The last layer is a bare tanh: batch normalisation and leaky ReLU, which the paper's text puts after every layer,
-    cannot represent the range of the data. With fewer than seven layers the first are left out, and the code is
-    repeated over the map that they would have made.
+    def __call__(
+        self, channels: int, size: tuple[int, int], network: NetworkConfig, routes: Sequence[str]
+    ) -> nn.Module:
+        """Make a decoder for maps of `channels` and `size`.
+
+        Its `forward` takes codes (B, 64, 1, 1), latents (B, Z) and the name of the route, and returns maps
+        (B, C, H, W) in [-1, 1].
+        """
+
+
+class Decoder(nn.Module):
+    """CMCGAN's decoder: 5 x 5 deconvolutions with stride 2, batch normalisation and leaky ReLU; output in [-1, 1].
+
+    Source: CMCGAN, "Network Architectures". The last layer is a bare tanh here. The paper's text puts batch
+        normalisation and leaky ReLU after every layer, but these cannot represent the range of the data. With fewer
+        than seven layers the first ones are left out, and the code is repeated over the map that they would have
+        generated.
 
     Args:
         channels: C of the output.
-        size: (H, W) of the output; the layers' sizes are the encoder's in reverse.
-        network: layers, width as a factor on the paper's channel counts, Z, and how to upsample.
+        size: (H, W) of the output; the sizes between layers are the encoder's in reverse.
+        network: layers, width, latent size and upsampling.
         routes: see `RouteNorm`.
     """
 
@@ -55,7 +72,7 @@ class Decoder(nn.Module):
         self.norms = nn.ModuleList(RouteNorm(count, routes) for count in counts[1:-1])
 
     def forward(self, codes: Tensor, z: Tensor, route: str) -> Tensor:
-        """Codes (B, 64, 1, 1) and latents (B, Z) to maps (B, C, H, W) in [-1, 1]."""
+        """Decode codes (B, 64, 1, 1) and latents (B, Z) to maps (B, C, H, W) in [-1, 1]."""
         maps = torch.cat([codes, z[:, :, None, None].to(codes.dtype)], dim=1).expand(-1, -1, *self.start)
         for deconvolution, norm in zip(self.deconvolutions, self.norms, strict=False):
             maps = F.leaky_relu(norm(deconvolution(maps), route), SLOPE)
@@ -63,12 +80,16 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """A fully connected layer, then deconvolutions, to [-1, 1]; batch normalisation and ReLU between them.
+    """CMAV's generator: a fully connected layer, then deconvolutions; output in [-1, 1].
+
+    Batch normalisation and ReLU stand between the layers.
+
+    Source: CMAV, Figure 2. The number of kernels is not printed; it is DCGAN's.
 
     Args:
         channels: C of the output.
-        size: (H, W) of the output; halved, rounding up, until the longer side is about four.
-        network: width as a factor on the channel counts (512-256-128-64 for 64 x 64), and how to upsample.
+        size: (H, W) of the output. The first map is this size, halved until the longer side is about 4.
+        network: width (a factor on 512-256-128-64 for 64 x 64) and upsampling.
         latent: Z.
     """
 
@@ -85,8 +106,12 @@ class Generator(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(count) for count in counts[:-1])
 
     def forward(self, code: Tensor, z: Tensor) -> Tensor:
-        """Codes (B, 64) and latents (B, Z) to maps (B, C, H, W) in [-1, 1]."""
+        """Generate maps (B, C, H, W) in [-1, 1] from codes (B, 64) and latents (B, Z)."""
         maps = self.first(torch.cat([code, z], dim=1)).unflatten(1, self.start)
         for norm, deconvolution in zip(self.norms, self.deconvolutions, strict=True):
             maps = deconvolution(F.relu(norm(maps)))
         return full_precision(maps).tanh()
+
+
+#: Decoders by name; plugins add to them.
+DECODERS: Registry[DecoderClass] = Registry("cmcgan.decoders", {"deconv": Decoder})

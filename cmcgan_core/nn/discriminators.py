@@ -1,65 +1,70 @@
-"""."""
+"""Networks that score pairs: the pair discriminator of CMCGAN, the matching discriminator of CMAV, and the registry."""
+
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
-from cmcgan_core.nn.layers import (
-    CODE,
-    SLOPE,
-    branch_channels,
-    full_precision,
-    scaled,
-)
+from cmcgan_core.config import NetworkConfig
+from cmcgan_core.modality import Modality
+from cmcgan_core.nn.layers import CODE, SLOPE, branch_channels, full_precision, scaled
+from cmcgan_core.registry import Registry
 
 
-class Discriminator(nn.Module):
-    """Says of a picture and a spectrogram whether they are a real and matching pair; no normalisation.
+class DiscriminatorClass(Protocol):
+    """What `DISCRIMINATORS` holds: a class of modules that score pairs of a picture and a sound."""
 
-    Source: CMCGAN, "Discriminator": two convolutional stacks, concatenated, one scalar. Without batch normalisation a
-    modality's features do not depend on what else is in the batch, so `train_step` computes each of them once.
+    def __call__(self, network: NetworkConfig) -> "PairScorer":
+        """Make a discriminator for the sizes in `network`."""
 
-    Args:
-        picture_size: side of the pictures.
-        levels_size: (bands, frames) of the spectrograms.
-        width: factor on the channel counts.
-        spectral: bound every layer by spectral normalisation (Miyato et al. 2018); not in the paper.
-    """
 
-    def __init__(self, picture_size: int, levels_size: tuple[int, int], width: float, *, spectral: bool) -> None:
-        super().__init__()
-        self.visual = discriminator_branch(3, (picture_size, picture_size), width)
-        self.audio = discriminator_branch(1, levels_size, width)
-        joined = sum(branch_channels(size, width)[-1] for size in ((picture_size, picture_size), levels_size))
-        hidden = scaled([512], width)[0]
-        self.joint = nn.Sequential(nn.Conv2d(joined, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
-        if spectral:
-            for module in [m for m in self.modules() if isinstance(m, nn.Conv2d)]:
-                spectral_norm(module)
+class PairScorer(nn.Module):
+    """A discriminator in two steps, so that the features of a map that stands in several pairs are computed once."""
+
+    def features(self, modality: Modality, maps: Tensor) -> Tensor:
+        """Compute the features (B, ...) of maps (B, C, H, W); they must not depend on the rest of the batch."""
+        raise NotImplementedError
 
     def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
-        """Features of a picture and of a spectrogram (B, c, 4, 4) each, to the logit of S (B,)."""
+        """Score pairs, given the features of their pictures and sounds: logits (B,) of S."""
+        raise NotImplementedError
+
+
+class Discriminator(PairScorer):
+    """CMCGAN's discriminator: scores whether a picture and a sound are real and belong together.
+
+    Source: CMCGAN, "Discriminator": two convolutional stacks, concatenated, one scalar. It has no batch normalisation.
+
+    Args:
+        network: sizes and width.
+    """
+
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__()
+        sizes, width = {modality: network.size(modality) for modality in Modality}, network.width
+        self.visual = discriminator_branch(Modality.VISUAL.channels, sizes[Modality.VISUAL], width)
+        self.audio = discriminator_branch(Modality.AUDIO.channels, sizes[Modality.AUDIO], width)
+        joined = sum(branch_channels(size, width)[-1] for size in sizes.values())
+        hidden = scaled([512], width)[0]
+        self.joint = nn.Sequential(nn.Conv2d(joined, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
+
+    def features(self, modality: Modality, maps: Tensor) -> Tensor:
+        """Compute the features (B, c, 4, 4) of maps (B, C, H, W)."""
+        features: Tensor = (self.audio if modality is Modality.AUDIO else self.visual)(maps)
+        return features
+
+    def forward(self, visual: Tensor, audio: Tensor) -> Tensor:
+        """Score pairs, given features (B, c, 4, 4) of pictures and sounds: logits (B,) of S."""
         logit: Tensor = self.joint(torch.cat([visual, audio], dim=1))
         return full_precision(logit.flatten())
 
 
-def discriminator_branch(channels: int, size: tuple[int, int], width: float) -> nn.Sequential:
-    """Convolutions that halve each side until it is about four; (B, C, H, W) to (B, c, 4, 4)."""
-    layers: list[nn.Module] = []
-    for count in branch_channels(size, width):
-        stride = tuple(2 if side > 4 else 1 for side in size)
-        layers += [nn.Conv2d(channels, count, 5, stride=stride, padding=2), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
-        channels, size = count, ((size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1)
-    if size != (4, 4):
-        layers.append(nn.AdaptiveAvgPool2d(4))
-    return nn.Sequential(*layers)
-
-
 class MatchingDiscriminator(nn.Module):
-    """Says of a map and a code whether the map is real and matches it; no normalisation.
+    """CMAV's discriminator: scores whether a map is real and matches a code.
 
-    Source: CMAV, Figure 2, after GAN-CLS (Reed et al. 2016): convolutions to 4 x 4, beside the code, tiled. A map's
-    features do not depend on what else is in the batch, so the real ones serve right and wrong pairs.
+    Source: CMAV, Figure 2, after GAN-CLS (Reed et al. 2016): convolutions to 4 x 4, concatenated with the repeated
+        code. It has no batch normalisation, so the features of a map do not depend on the batch, and the features of
+        real maps serve right and wrong pairs.
 
     Args:
         channels: C of the maps.
@@ -75,7 +80,23 @@ class MatchingDiscriminator(nn.Module):
         self.joint = nn.Sequential(nn.Conv2d(joined, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
 
     def forward(self, features: Tensor, code: Tensor) -> Tensor:
-        """Features of maps (B, c, 4, 4) and codes (B, 64) to the logit of S (B,)."""
+        """Score maps, given their features (B, c, 4, 4) and codes (B, 64): logits (B,) of S."""
         tiled = code[:, :, None, None].expand(-1, -1, 4, 4)
         logit: Tensor = self.joint(torch.cat([features, tiled], dim=1))
         return full_precision(logit.flatten())
+
+
+def discriminator_branch(channels: int, size: tuple[int, int], width: float) -> nn.Sequential:
+    """Make convolutions that halve each side until it is about 4: (B, C, H, W) to (B, c, 4, 4)."""
+    layers: list[nn.Module] = []
+    for count in branch_channels(size, width):
+        stride = tuple(2 if side > 4 else 1 for side in size)
+        layers += [nn.Conv2d(channels, count, 5, stride=stride, padding=2), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+        channels, size = count, ((size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1)
+    if size != (4, 4):
+        layers.append(nn.AdaptiveAvgPool2d(4))
+    return nn.Sequential(*layers)
+
+
+#: Discriminators of pairs by name; plugins add to them.
+DISCRIMINATORS: Registry[DiscriminatorClass] = Registry("cmcgan.discriminators", {"pair": Discriminator})

@@ -1,9 +1,9 @@
-"""The networks of CMCGAN: encoders, decoders, pair discriminator, classifiers' stacks.
+"""Layers and helpers that several networks share.
 
-Source: CMCGAN, "Network Architectures"; geometry where the paper is silent: `docs/reproduction.md`.
+Source: CMCGAN, "Network Architectures". `docs/reproduction.md` lists what the paper leaves open.
 
-Shapes: B pairs; C channels (3 of a picture, 1 of a log-mel spectrogram); H, W size of the map (128 x 128 pixels,
-128 bands x 32 frames); F code channels (64); Z latent size (100).
+Shapes, here and in all of `nn`: B items; C channels (3 of a picture, 1 of a spectrogram); H, W size of a map (128 x 128
+pixels, 128 bins x 32 frames); 64 channels of a code; Z size of a latent (100).
 """
 
 from collections.abc import Sequence
@@ -12,19 +12,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-#: Kernels of the discriminator's convolutional layers a modality; the paper says "several".
+#: Channels of the discriminators' convolutional layers, for each modality; the paper says "several" layers.
 DISCRIMINATOR_CHANNELS = (64, 128, 256, 512, 512)
-#: Channels of a code, whatever the width of the layers before it.
+#: Channels of a code, at every width of the network.
 CODE = 64
-#: Slope of the leaky ReLUs; the paper gives none, DCGAN's is taken.
+#: Slope of the leaky ReLUs. The paper gives none; this is DCGAN's.
 SLOPE = 0.2
 
 
 class Convolution(nn.Conv2d):
-    """Five by five, stride two; on a 1 x 1 map only the centre tap meets anything but padding, so only it is used.
+    """A 5 x 5 convolution with stride 2, and a fast exact form for 1 x 1 maps.
 
-    That is exact and 25 times cheaper; and bfloat16 is left there, whose weight gradient of a convolution of a 1 x 1
-    map is wrong on the CPU (torch 2.13).
+    On a 1 x 1 map all taps but the centre meet padding only, so a linear layer on the centre tap gives the same result
+    at a 25th of the cost. It runs in float32: in bfloat16 on the CPU, the weight gradient of a convolution of a 1 x 1
+    map is wrong (torch 2.13).
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -39,7 +40,10 @@ class Convolution(nn.Conv2d):
 
 
 class Deconvolution(nn.ConvTranspose2d):
-    """Five by five, stride two, from one size to another that is twice as large or one less; 1 x 1 as above."""
+    """A 5 x 5 transposed convolution with stride 2, to a size that is twice as large or one less.
+
+    A 1 x 1 map is handled as in `Convolution`.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, before: tuple[int, int], after: tuple[int, int]) -> None:
         extra = (after[0] - 2 * before[0] + 1, after[1] - 2 * before[1] + 1)
@@ -49,7 +53,7 @@ class Deconvolution(nn.ConvTranspose2d):
         """Maps (B, C, H, W) to twice the size."""
         if maps.shape[-2:] != (1, 1):
             return super().forward(maps)
-        # Of a single position, the taps from the centre on fall inside the output.
+        # The taps of a single position that fall inside the output start at the centre tap.
         height, width = (1 + extra for extra in self.output_padding)
         with torch.autocast(maps.device.type, enabled=False):
             taps = self.weight[:, :, 2 : 2 + height, 2 : 2 + width]
@@ -58,7 +62,10 @@ class Deconvolution(nn.ConvTranspose2d):
 
 
 class ResizedConvolution(nn.Conv2d):
-    """The nearest neighbours, then three by three: no checkerboard (Odena et al. 2016); the sizes as above."""
+    """Nearest-neighbour resizing, then a 3 x 3 convolution, which avoids checkerboards (Odena et al. 2016).
+
+    Sizes as in `Deconvolution`.
+    """
 
     def __init__(self, channels_in: int, channels_out: int, before: tuple[int, int], after: tuple[int, int]) -> None:
         super().__init__(channels_in, channels_out, 3, padding=1)
@@ -72,17 +79,23 @@ class ResizedConvolution(nn.Conv2d):
 def upsampling_layer(
     upsampling: str, before: tuple[int, int], resized_from: int
 ) -> type[Deconvolution] | type[ResizedConvolution]:
-    """The layer that doubles a map of this size; see `NetworkConfig.upsampling` and `RESIZED_FROM`."""
+    """Choose the layer that doubles a map.
+
+    Args:
+        upsampling: see `NetworkConfig.upsampling`.
+        before: (H, W) of the input.
+        resized_from: smallest longer side of an input that may be resized; smaller ones are deconvolved.
+    """
     return ResizedConvolution if upsampling == "resize" and max(before) >= resized_from else Deconvolution
 
 
 def full_precision(maps: Tensor) -> Tensor:
-    """Maps as float32 where mixed precision made them bfloat16; others as they are."""
+    """Return bfloat16 maps, which mixed precision makes, as float32; return others unchanged."""
     return maps.float() if maps.dtype == torch.bfloat16 else maps
 
 
 def layer_sizes(size: tuple[int, int], layers: int) -> list[tuple[int, int]]:
-    """Sizes of the maps from the input of an encoder to its code: (H, W), halved, rounding up, `layers` times."""
+    """Return the sizes (H, W) from the input of an encoder to its code: `layers` halvings, rounded up."""
     sizes = [size]
     for _ in range(layers):
         sizes.append(((sizes[-1][0] + 1) // 2, (sizes[-1][1] + 1) // 2))
@@ -90,31 +103,32 @@ def layer_sizes(size: tuple[int, int], layers: int) -> list[tuple[int, int]]:
 
 
 def scaled(counts: Sequence[int], width: float) -> list[int]:
-    """Channel counts times `width`, at least 8."""
+    """Multiply channel counts by `width`; every result is at least 8."""
     return [max(8, round(count * width)) for count in counts]
 
 
 def branch_channels(size: tuple[int, int], width: float) -> list[int]:
-    """Channel counts of a discriminator branch: as many layers as halve the longer side to about four."""
+    """Return the channel counts of a discriminator branch, whose layers halve the longer side to about 4."""
     layers = max(1, min(len(DISCRIMINATOR_CHANNELS), (max(size) // 4).bit_length() - 1))
     return scaled(DISCRIMINATOR_CHANNELS[:layers], width)
 
 
 def count_parameters(module: nn.Module) -> int:
-    """Number of trainable values."""
+    """Count the trainable values of a module."""
     return sum(p.numel() for p in module.parameters() if p.requires_grad)
 
 
 class RouteNorm(nn.Module):
-    """Batch normalisation (B, C, H, W) whose running statistics are kept apart by the route that a map came by.
+    """Batch normalisation with separate running statistics for each input route.
 
-    Weights are shared by all generation paths, as the paper says, and in training a batch is normalised by itself, so
-    training is that of an ordinary batch normalisation. Only evaluation differs: real and generated inputs have
-    different statistics, and one running average for both moved judged accuracy by up to 30 points.
+    A route is "real", or the subnetwork that generated the input. All routes share the weights, as the paper says. In
+    training a batch is normalised by its own statistics, as in ordinary batch normalisation. Only evaluation differs:
+    real and generated inputs have different statistics, and a shared running average moved judged accuracy by up to 30
+    points.
 
     Args:
-        channels: C.
-        routes: names of the routes that will be given.
+        channels: C of the maps (B, C, H, W).
+        routes: names of all routes.
     """
 
     def __init__(self, channels: int, routes: Sequence[str]) -> None:
@@ -128,6 +142,6 @@ class RouteNorm(nn.Module):
         self.register_buffer("running_var", torch.ones(len(self.routes), channels))
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
-        """Normalise by the batch in training, by the running statistics of the route in evaluation."""
+        """Normalise by the batch in training, and by the running statistics of the route in evaluation."""
         i = self.routes.index(route)
         return F.batch_norm(maps, self.running_mean[i], self.running_var[i], self.weight, self.bias, self.training)

@@ -1,7 +1,7 @@
-"""Every loss of the papers as a pure function.
+"""The losses of the papers, as pure functions.
 
-Logits stand for the scores S of the papers: S = sigmoid(logit). The papers maximise log-likelihoods; here their
-negatives are minimised.
+The functions take logits. The papers' scores are S = sigmoid(logit). The papers maximise log-likelihoods; these
+functions return the negatives, to be minimised.
 """
 
 from collections.abc import Callable
@@ -13,17 +13,17 @@ from cmcgan_core.registry import Registry
 
 
 def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
-    """-L_D of the joint corresponding adversarial loss; a scalar.
+    """Compute the discriminator's joint corresponding adversarial loss, -L_D; a scalar.
 
-    Source: CMCGAN, eq. 1. The real pair counts twice, as it stands in both L_Dw and L_Df. Each logit tensor may have
-    its own number of items (several kinds of fakes); each is averaged.
+    Source: CMCGAN, eq. 1. The real pair counts twice because it is part of both L_Dw and L_Df. Each argument is
+        averaged by itself and may have its own number of items, because there may be several kinds of fakes.
 
     Args:
-        rvra: logits (n,) of real picture, real sound.
-        rvwa: of real picture, sound of a wrong class.
-        wvra: of picture of a wrong class, real sound.
-        rvfa: of real picture, fake sound.
-        fvra: of fake picture, real sound.
+        rvra: logits (n,) of pairs of a real picture and a real sound.
+        rvwa: logits of pairs of a real picture and a sound of a wrong class.
+        wvra: logits of pairs of a picture of a wrong class and a real sound.
+        rvfa: logits of pairs of a real picture and a fake sound.
+        fvra: logits of pairs of a fake picture and a real sound.
     """
     matching = real_loss(rvra) + (fake_loss(rvwa) + fake_loss(wvra)) / 2
     realism = real_loss(rvra) + (fake_loss(rvfa) + fake_loss(fvra)) / 2
@@ -31,52 +31,56 @@ def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Ten
 
 
 def standard_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
-    """-L_D without wrong pairs; a scalar.
+    """Compute the discriminator's loss without wrong pairs; a scalar.
 
-    Source: the "standard adversarial loss" that CMCGAN's Figure 5 compares with: L_Df of eq. 1 alone. Arguments as in
+    Source: the "standard adversarial loss" in CMCGAN's Figure 5, read as L_Df of eq. 1 alone. Arguments as in
     `joint_discriminator_loss`.
     """
     return real_loss(rvra) + (fake_loss(rvfa) + fake_loss(fvra)) / 2
 
 
 def matching_discriminator_loss(right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
-    """Negative of what the discriminator of one direction maximises; a scalar.
+    """Compute the loss of CMAV's discriminator; a scalar.
 
-    Source: CMAV (Chen et al. 2017), log S_r + (log(1 - S_w) + log(1 - S_f)) / 2, as GAN-CLS (Reed et al. 2016).
+    Source: CMAV (Chen et al. 2017): maximise log S_r + (log(1 - S_w) + log(1 - S_f)) / 2, as in GAN-CLS (Reed et al.
+        2016).
 
     Args:
         right: logits (n,) of real targets, each with the code of its own source.
-        wrong: of real targets, each with the code of a source that it does not belong to.
-        fake: of generated targets, each with the code that it was generated from.
+        wrong: logits of real targets, each with the code of a source that it does not belong to.
+        fake: logits of generated targets, each with the code that it was generated from.
     """
     return real_loss(right) + (fake_loss(wrong) + fake_loss(fake)) / 2
 
 
 def plain_discriminator_loss(right: Tensor, fake: Tensor) -> Tensor:
-    """The same without wrong pairs, log S_r + log(1 - S_f), as in CMAV's S2I-N; a scalar."""
+    """Compute the same without wrong pairs, as in CMAV's S2I-N; a scalar.
+
+    Source: CMAV: maximise log S_r + log(1 - S_f).
+    """
     return real_loss(right) + fake_loss(fake)
 
 
 def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
-    """-L_G, which rewards fakes that pass for real and matching; a scalar.
+    """Compute the generators' adversarial loss, -L_G: low if fakes are scored as real and matching; a scalar.
 
-    Source: CMCGAN, eq. 2 (the non-saturating form, as printed). Arguments as in `joint_discriminator_loss`.
+    Source: CMCGAN, eq. 2, in the non-saturating form that is printed. Arguments as in `joint_discriminator_loss`.
     """
     return real_loss(rvfa) + real_loss(fvra)
 
 
 def real_loss(logits: Tensor) -> Tensor:
-    """Mean of -log S."""
+    """Return the mean of -log S over logits (n,), a scalar: low where all are scored as real."""
     return F.softplus(-logits).mean()
 
 
 def fake_loss(logits: Tensor) -> Tensor:
-    """Mean of -log(1 - S)."""
+    """Return the mean of -log(1 - S) over logits (n,), a scalar: low where all are scored as fake."""
     return F.softplus(logits).mean()
 
 
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Divergence of N(mean, variance) from N(0, 1): nats, summed over latents (B, Z), mean of the pairs; a scalar.
+    """Compute the divergence of N(mean, variance) from N(0, 1), in nats: summed over Z, averaged over B; a scalar.
 
     Source: Kingma and Welling, "Auto-Encoding Variational Bayes" (2014), appendix B.
     """
@@ -84,12 +88,13 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def l1_loss(generated: Tensor, target: Tensor) -> Tensor:
-    """L1 distance of (B, C, H, W) to its ground truth; a scalar.
+    """Compute the L1 distance of maps (B, C, H, W) to their ground truth; a scalar.
 
-    Source: CMCGAN, eq. 3, one of its four terms. Averages over values, so that a weight does not depend on the size.
+    Source: CMCGAN, eq. 3, one of its four terms. It averages over all values, so its weight does not depend on the
+        size.
     """
     return F.l1_loss(generated, target)
 
 
-#: Distances that may stand for the L1 of eq. 3, by name; plugins add to them.
+#: Distances that may replace the L1 of eq. 3, by name; plugins add to them.
 LOSSES: Registry[Callable[[Tensor, Tensor], Tensor]] = Registry("cmcgan.losses", {"l1": l1_loss})

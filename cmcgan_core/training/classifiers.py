@@ -1,10 +1,11 @@
-"""The paper's classifiers, trained once: judges beside a dataset; in a run's folder, one that knows what it generates.
+"""Training the paper's classifiers: the judges, kept with the dataset, and each run's own classifier.
 
-Source: CMCGAN, "Dynamic Multimodal Classification Network". The paper trains on real pairs and substitutes generated
-ones; a judge ("av") does so. The classifier of a run is trained on real pairs and on pairs that the run completed, as
-that is what it is used with.
+Source: CMCGAN, "Dynamic Multimodal Classification Network". The paper trains on real pairs, and then replaces real
+    inputs by generated ones. The judge of pairs does so. The classifier of a run is trained on real pairs and on pairs
+    that the run completed, because these are its inputs when it is used.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,110 +13,126 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcgan_core import checkpoint
-from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint, network_tensors, read_about, save_checkpoint
 from cmcgan_core.config import Config, load_config
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.errors import TrainingError
 from cmcgan_core.inference.completion import Completion
+from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.calibration import fit_temperature
 from cmcgan_core.training.run import fits, train_once
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import explain_write_errors
 
-#: Pairs that are asked about at once.
+#: Pairs that are classified at once.
 BATCH = 64
 
 
-def train_classifier(
-    data: Path, modalities: str, preset: str, *, seed: int = 0, device: str = "auto", on_progress: OnProgress = silent
+def train_judge(
+    dataset: PreparedDataset,
+    modalities: Sequence[Modality],
+    preset: str,
+    *,
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: OnProgress = silent,
 ) -> Path:
-    """The classifier of a dataset for "a", "v" or "av"; trained on its training split once, then kept beside it.
-
-    Returns:
-        Its checkpoint. One of an earlier content of the dataset is replaced.
-
-    Raises:
-        KeyboardInterrupt: it was asked to stop; the next call goes on where it left off.
-    """
-    config = classifier_config(preset, modalities, PairDataset(data, "train"), seed)
-    return train_once(config, data, data / "judges" / f"{preset}-{modalities}-{seed}", device, on_progress)
-
-
-def retrain_classifier(data: Path, run: Path, *, device: str = "auto", on_progress: OnProgress = silent) -> Path:
-    """The multimodal classifier of a run; trained once, calibrated on the validation split, kept in the run's folder.
-
-    Of every three training pairs one stays real, of one the run fills in the picture, of one the sound.
+    """Train a classifier on the real training pairs of a dataset, once, and keep it with the dataset.
 
     Args:
-        data: prepared dataset that the run was trained on.
-        run: folder of a finished run that generates.
+        dataset: to train on.
+        modalities: the inputs: pictures, sounds, or both.
+        preset: of the classifier.
+        seed: of the training.
         device: see `choose_device`.
-        on_progress: told after every step.
+        on_progress: called after every step.
 
     Returns:
-        Its checkpoint, `classifier.safetensors`, with the temperatures of its cases where the dataset has a validation
-        split. One of an earlier content of run or dataset is replaced.
+        Its checkpoint. A classifier of an earlier content of the dataset is replaced.
 
     Raises:
-        CheckpointError: the run has no checkpoint, or generates nothing.
-        KeyboardInterrupt: it was asked to stop; the next call goes on where it left off.
+        Interrupted: a stop was requested; the next call resumes.
     """
-    on = choose_device(device)
-    completion = Completion(load_checkpoint(run / "last.safetensors", on))
-    of_run = completion.generating.about.config
-    dataset = PairDataset(data, "train")
-    config = classifier_config(of_run.judge, "av", dataset, of_run.seed)
-    kept = run / "classifier.safetensors"
-    if kept.exists() and fits(checkpoint.read_about(kept), config, dataset, completion):
-        return kept
-    trained = load_checkpoint(train_once(config, data, run / "classifier", device, on_progress, completion), on)
-    temperatures = calibrate(trained, completion, PairDataset(data, "validation"), on_progress)
+    config = classifier_config(preset, modalities, dataset.split("train"), seed)
+    out = dataset.root / "judges" / f"{preset}-{'-'.join(modalities)}-{seed}"
+    return train_once(config, dataset, out, device, on_progress)
+
+
+def train_run_classifier(
+    dataset: PreparedDataset, run: Path, *, device: str = "auto", on_progress: OnProgress = silent
+) -> Path:
+    """Train the multimodal classifier of a run once, calibrate it, and keep it in the run's folder.
+
+    Of every three training pairs, one stays real, one gets a generated picture, and one gets a generated sound.
+
+    Args:
+        dataset: that the run was trained on.
+        run: folder of a finished run that generates.
+        device: see `choose_device`.
+        on_progress: called after every step.
+
+    Returns:
+        Its checkpoint, `classifier.safetensors`. It has a temperature for each case if the dataset has a validation
+        split. A classifier of an earlier content of run or dataset is replaced.
+
+    Raises:
+        CheckpointError: the run has no checkpoint, or does not generate.
+        Interrupted: a stop was requested; the next call resumes.
+    """
+    torch_device, folder = choose_device(device), RunFolder(run)
+    completion = Completion(load_checkpoint(folder.last, torch_device))
+    run_config = completion.generating.about.config
+    config = classifier_config(run_config.judge, tuple(Modality), dataset.split("train"), run_config.seed)
+    if folder.classifier.exists() and fits(read_about(folder.classifier), config, dataset, completion):
+        return folder.classifier
+    checkpoint = train_once(config, dataset, run / "classifier", device, on_progress, completion)
+    trained = load_checkpoint(checkpoint, torch_device)
+    temperatures = calibrate(trained, completion, dataset.split("validation"), on_progress)
     with explain_write_errors(run, TrainingError, f"resume with: cmcgan train --resume {run}"):
         about = replace(trained.about, temperatures=temperatures)
-        checkpoint.save_checkpoint(kept, about, checkpoint.network_tensors(trained.network))
-    return kept
+        save_checkpoint(folder.classifier, about, network_tensors(trained.network))
+    return folder.classifier
 
 
-def classifier_config(preset: str, modalities: str, dataset: PairDataset, seed: int) -> Config:
-    """A preset for "a", "v" or "av", with weights that let every class of a training split count alike."""
-    options: dict[str, Any] = {"modalities": list(modalities)}
-    counts = torch.bincount(dataset.labels, minlength=len(dataset.classes)).clamp_min(1)
-    weights = [round(len(dataset) / (len(counts) * count), 2) for count in counts.tolist()]
+def classifier_config(preset: str, modalities: Sequence[Modality], split: PairDataset, seed: int) -> Config:
+    """Load a preset for these modalities, with class weights that compensate for rare classes of the training split."""
+    options: dict[str, Any] = {"modalities": [str(modality) for modality in modalities]}
+    counts = torch.bincount(split.labels, minlength=len(split.classes)).clamp_min(1)
+    weights = [round(len(split) / (len(counts) * count), 2) for count in counts.tolist()]
     if set(weights) != {1.0}:
         options["class_weights"] = weights
     return replace(load_config(preset), options=options, seed=seed)
 
 
 def calibrate(
-    classifier: Trained, completion: Completion, dataset: PairDataset, on_progress: OnProgress = silent
+    classifier: Trained, completion: Completion, split: PairDataset, on_progress: OnProgress = silent
 ) -> dict[str, float]:
-    """Temperatures by case, fitted on a split that classifier and run were not trained on; none where it is empty."""
-    if not len(dataset):
+    """Fit a temperature for each case on held-out pairs; none if the split is empty."""
+    if not len(split):
         return {}
-    answered, label = answers(classifier, completion, dataset, on_progress)
-    return {case: round(fit_temperature(logits, label), 4) for case, logits in answered.items()}
+    logits_by_case, label = classify_split(classifier, completion, split, on_progress)
+    return {case: round(fit_temperature(logits, label), 4) for case, logits in logits_by_case.items()}
 
 
-def answers(
-    classifier: Trained, completion: Completion, dataset: PairDataset, on_progress: OnProgress = silent
+def classify_split(
+    classifier: Trained, completion: Completion, split: PairDataset, on_progress: OnProgress = silent
 ) -> tuple[dict[str, Tensor], Tensor]:
-    """What a multimodal classifier says of all pairs of a split.
+    """Classify all pairs of a split, in every case that the run can complete, with one latent per pair.
 
     Returns:
-        Logits (N, classes) by the cases that the run can make, one latent a pair; labels (N,).
+        Logits (N, classes) by case, and labels (N,).
     """
-    network, device = classifier.about.config.network, next(classifier.network.parameters()).device
+    network = classifier.about.config.network
     rng = torch.Generator().manual_seed(classifier.about.config.seed)
-    said: dict[str, list[Tensor]] = {case: [] for case in completion.cases}
+    outputs: dict[str, list[Tensor]] = {case: [] for case in completion.cases}
     done = 0
-    for batch in in_order(dataset, network, BATCH, device):
-        for case, logits in said.items():
+    for batch in in_order(split, network, BATCH, classifier.device):
+        for case, logits in outputs.items():
             pairs = completion.complete(batch, case, rng)
             with torch.inference_mode():
-                logits.append(classifier.network(audio=pairs.audio, visual=pairs.visual).cpu())
+                logits.append(classifier.network(pairs.maps()).cpu())
         done += len(batch.label)
-        on_progress(Progress(f"asking the classifier of {dataset.split} pairs", done, len(dataset), "pairs"))
-    return {case: torch.cat(logits) for case, logits in said.items()}, dataset.labels
+        on_progress(Progress(f"classifying {split.split} pairs", done, len(split), "pairs"))
+    return {case: torch.cat(logits) for case, logits in outputs.items()}, split.labels

@@ -1,4 +1,4 @@
-"""What a run writes down as it goes: `metrics.jsonl` always, TensorBoard events and sample grids where possible."""
+"""The log of a run: `metrics.jsonl`, TensorBoard events if TensorBoard is installed, and sample grids if Pillow is."""
 
 import importlib.util
 import json
@@ -9,24 +9,26 @@ from typing import Any
 
 from torch import Tensor
 
+from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.features import figures
 from cmcgan_core.utils.files import atomic_write, write_text
 
 
 class RunLog:
-    """The log of a run folder; a context manager.
+    """The log of a run; a context manager.
 
     Args:
-        out: run folder.
-        step: steps done before; what an interrupted run logged beyond them is removed, so that no step stands twice.
+        folder: of the run.
+        step: number of steps that were done before. Records of later steps, which an interrupted run wrote, are
+            removed, so that no step is logged twice.
     """
 
-    def __init__(self, out: Path, step: int) -> None:
-        self.out = out
-        self.file = out / "metrics.jsonl"
+    def __init__(self, folder: RunFolder, step: int) -> None:
+        self.out = folder.path
+        self.file = folder.log
         kept = [record for record in read_log(self.file) if record["step"] <= step]
         write_text(self.file, "".join(f"{json.dumps(record)}\n" for record in kept))
-        self.board = _tensorboard(out, step)
+        self.board = _tensorboard(folder.path, step)
         self.started, self.started_cpu = time.monotonic(), time.process_time()
 
     def __enter__(self) -> "RunLog":
@@ -37,7 +39,7 @@ class RunLog:
             self.board.close()
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Append figures; they are on disk when this returns."""
+        """Append a record; it is on disk when this returns."""
         clocks = {
             "seconds": round(time.monotonic() - self.started, 2),
             "cpu_seconds": round(time.process_time() - self.started_cpu, 2),
@@ -50,7 +52,7 @@ class RunLog:
                 self.board.add_scalar(f"loss/{name}", value, step)
 
     def samples(self, epoch: int, rows: Mapping[str, Tensor]) -> None:
-        """Save a grid of samples as `samples/epoch_0001.png`; needs Pillow, without which there are none."""
+        """Write a sample grid, for example `samples/epoch_0001.png`; without Pillow, do nothing."""
         if not rows or importlib.util.find_spec("PIL") is None:
             return
         from PIL import Image
@@ -63,7 +65,7 @@ class RunLog:
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Records of a `metrics.jsonl`, none where it is missing; a last line that a crash cut short is left out."""
+    """Read the records of a `metrics.jsonl`; none if it is missing. A last line that a crash cut short is left out."""
     if not file.exists():
         return []
     lines = file.read_text(encoding="utf-8").splitlines()
@@ -71,6 +73,7 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 
 
 def _tensorboard(out: Path, step: int) -> Any:
+    """Open TensorBoard's event file; None if TensorBoard is not installed."""
     if importlib.util.find_spec("tensorboard") is None:
         return None
     from torch.utils.tensorboard import SummaryWriter

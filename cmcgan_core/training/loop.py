@@ -1,103 +1,148 @@
-"""."""
+"""The training loop. It knows no method, no folder and no log: it yields after every step."""
 
 import itertools
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from cmcgan_core.config import Config
 from cmcgan_core.data.loader import Batch, Loader
-from cmcgan_core.inference.completion import Completion
 from cmcgan_core.methods import Method
+from cmcgan_core.utils.rng import derive_seed
 
 
 @dataclass(frozen=True)
 class Update:
-    """One training step that has been done: its number from 1, its epoch from 0, its losses on the device."""
+    """A finished training step.
+
+    Attributes:
+        step: its number, from 1.
+        epoch: the number of its epoch, from 0.
+        losses: by name, scalars on the device.
+    """
 
     step: int
     epoch: int
     losses: dict[str, Tensor]
 
 
+class PairCompleter(Protocol):
+    """Replaces one modality of some training pairs by a generated one; see `inference.completion.Completion`.
+
+    Attributes:
+        fingerprint: identifies the generating checkpoint.
+    """
+
+    fingerprint: str
+
+    def mix(self, batch: Batch, rng: torch.Generator) -> Batch:
+        """Return the batch with some sounds and some pictures replaced."""
+
+
 def fit(
-    method: Method,
+    method: Method[Any],
     optimizers: Mapping[str, Optimizer],
     loader: Loader,
     steps: int,
     done: int = 0,
-    completion: Completion | None = None,
+    completer: PairCompleter | None = None,
 ) -> Iterator[Update]:
-    """Train, and yield after every step; whoever called it averages, logs, saves and stops.
+    """Train, and yield after every step. The caller averages weights, logs, saves and stops.
 
-    What a step draws depends on the seed and the step alone, so a run that goes on equals one that never stopped.
+    All random numbers of a step depend on the seed and the step's number only, so a resumed run equals an uninterrupted
+    one.
 
     Args:
         method: on its device, in training mode.
         optimizers: the method's.
         loader: of the training split.
-        steps: to do in all.
-        done: of them, those done before.
-        completion: gives some pairs a generated modality in the place of a real one.
+        steps: number of steps in all.
+        done: number of steps that were done before.
+        completer: replaces one modality of some pairs, or None.
     """
-    rates = {name: [group["lr"] for group in o.param_groups] for name, o in optimizers.items()}
     pretraining = method.pretraining_epochs * len(loader)
     while done < steps:
-        epoch, skip = divmod(done, len(loader))
-        method.pretraining = done < pretraining
-        first, last = (0, pretraining) if method.pretraining else (pretraining, steps)
-        left = itertools.islice(loader.epoch(epoch, skip), steps - done)
-        for step, batch in enumerate(left, start=done + 1):
-            share = cosine((step - 1 - first) / (last - first), method.config.train.final_learning_rate)
-            for name, optimizer in optimizers.items():
-                for group, rate in zip(optimizer.param_groups, rates[name], strict=True):
-                    group["lr"] = rate * share
-            seed = method.config.seed * 1_000_003 + step
+        is_pretraining = done < pretraining
+        first, last = (0, min(pretraining, steps)) if is_pretraining else (pretraining, steps)
+        active = {
+            name: optimizer
+            for name, optimizer in optimizers.items()
+            if (name in method.pretraining_optimizers) is is_pretraining
+        }
+        train_step = method.pretrain_step if is_pretraining else method.train_step
+        length = (pretraining if is_pretraining else steps) - first
+        schedulers = _schedulers(active, done - first, length, method.config.train.final_learning_rate)
+        for step, batch in _batches(loader, done, last):
+            seed = derive_seed(method.config.seed, step)
             rng = torch.Generator().manual_seed(seed)
-            pairs = completion.mix(batch, rng) if completion else batch
+            pairs = completer.mix(batch, rng) if completer else batch
             with _global_seed(seed, loader.device):
-                losses = method.train_step(_laid_out(pairs, method.config), optimizers, rng)
-            yield Update(step, epoch, losses)
+                losses = train_step(_channels_last(pairs), active, rng)
+            for scheduler in schedulers:
+                scheduler.step()
+            yield Update(step, (step - 1) // len(loader), losses)
             done = step
 
 
-def cosine(share: float, final: float) -> float:
-    """Factor of the learning rate after this share of the steps: from 1 down to `final`."""
-    return final + (1 - final) * (1 + math.cos(math.pi * share)) / 2
+def averaged_model(network: nn.Module, decay: float, pretraining: int) -> AveragedModel:
+    """Make the exponential moving average of a network's weights; buffers are copied.
 
+    At first the decay is smaller, (1 + step) / (10 + step), so that the random initial weights are forgotten. While a
+    part is pretrained, the weights are copied.
 
-def update_average(average: nn.Module, module: nn.Module, decay: float, step: int) -> None:
-    """Exponential moving average of the weights; buffers are copied.
-
-    Early on the decay is smaller, (1 + step) / (10 + step), so that the first, random weights are forgotten.
+    Args:
+        network: the trained network.
+        decay: see `TrainConfig.average`.
+        pretraining: number of pretraining steps.
     """
-    decay = min(decay, (1 + step) / (10 + step))
-    with torch.no_grad():
-        torch._foreach_lerp_(list(average.parameters()), list(module.parameters()), 1 - decay)
-        for mine, theirs in zip(average.buffers(), module.buffers(), strict=True):
-            mine.copy_(theirs)
+
+    def average(averaged: Any, current: Any, done: Any) -> None:
+        step = int(done) + 1
+        now = 0.0 if step <= pretraining else min(decay, (1 + step) / (10 + step))
+        get_ema_multi_avg_fn(now)(averaged, current, done)  # type: ignore[no-untyped-call]
+
+    average_of = AveragedModel(network, multi_avg_fn=average)
+    average_of.eval().requires_grad_(False)
+    return average_of
 
 
-def memory_format_of(config: Config) -> torch.memory_format:
-    """Memory layout of weights and maps, see `TrainConfig.channels_last`."""
-    return torch.channels_last if config.train.channels_last else torch.contiguous_format
+def cosine(progress: float, final: float) -> float:
+    """Return the factor of the learning rate at a point of the schedule (0 to 1): from 1 down to `final`."""
+    return final + (1 - final) * (1 + math.cos(math.pi * progress)) / 2
 
 
-def _laid_out(batch: Batch, config: Config) -> Batch:
-    layout = memory_format_of(config)
-    return batch._replace(
-        audio=batch.audio.contiguous(memory_format=layout), visual=batch.visual.contiguous(memory_format=layout)
-    )
+def _batches(loader: Loader, done: int, last: int) -> Iterator[tuple[int, Batch]]:
+    """Yield the numbers and the batches of steps `done` + 1 to `last`, epoch after epoch."""
+    while done < last:
+        epoch, skip = divmod(done, len(loader))
+        for batch in itertools.islice(loader.epoch(epoch, skip), last - done):
+            done += 1
+            yield done, batch
+
+
+def _schedulers(optimizers: Mapping[str, Optimizer], done: int, length: int, final: float) -> list[LambdaLR]:
+    """Make the cosine schedules of a phase of `length` steps, of which `done` are done."""
+    return [
+        LambdaLR(optimizer, lambda step: cosine((done + step) / length, final)) for optimizer in optimizers.values()
+    ]
+
+
+def _channels_last(batch: Batch) -> Batch:
+    """Lay out the maps with their channels last, which is faster for 5 x 5 kernels."""
+    audio, visual = (maps.contiguous(memory_format=torch.channels_last) for maps in (batch.audio, batch.visual))
+    return batch._replace(audio=audio, visual=visual)
 
 
 @contextmanager
 def _global_seed(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generator, which dropout draws from, and leave it as it was."""
+    """Seed torch's global rng, which dropout draws from, and restore its state at the end."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield

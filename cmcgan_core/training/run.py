@@ -1,12 +1,12 @@
-"""A run in its folder: the loop, its checkpoints, its log.
+"""A run in its folder: it trains, validates, logs, saves and resumes.
 
-A run folder holds `config.toml` (as resolved), `run.toml` (data, versions), `metrics.jsonl`, TensorBoard events where
-TensorBoard is installed, `samples/*.png`, `last.safetensors` (to go on, and to use) and, where the dataset has a
-validation split, `best.safetensors` (to use; lowest validation loss). A run that generates also gets
-`classifier.safetensors` (to classify with), trained in the run folder `classifier/`.
+A run folder holds `config.toml` (the resolved configuration), `run.toml` (dataset, device, versions), `metrics.jsonl`,
+TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to resume the run and to use it)
+and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest validation loss). A run that
+generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses. It is trained in the run
+folder `classifier/`.
 """
 
-import copy
 import math
 import platform
 import time
@@ -14,29 +14,37 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cmcgan_core import __version__, checkpoint
-from cmcgan_core.checkpoint import About
+from cmcgan_core import __version__
+from cmcgan_core.checkpoint import (
+    About,
+    RunFolder,
+    load_training,
+    network_tensors,
+    read_about,
+    save_checkpoint,
+    training_tensors,
+)
 from cmcgan_core.config import Config
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import Batch, Loader, in_order, to_batch
-from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
-from cmcgan_core.inference.completion import Completion
+from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
 from cmcgan_core.methods import make_method
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.log import RunLog
-from cmcgan_core.training.loop import Update, fit, memory_format_of, update_average
+from cmcgan_core.training.loop import PairCompleter, Update, averaged_model, fit
+from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.toml import dump_toml
 
-#: Updates between two lines of the log.
+#: Steps between two lines of the log.
 LOG_EVERY = 10
-#: Pairs of a sample grid.
+#: Pairs in a sample grid.
 GRID = 8
-#: What a run writes that does not outlive it; patterns within its folder.
+#: Patterns of the files that a run writes and that a new run in the same folder removes.
 OWN_FILES = tuple(
     folder + name
     for folder in ("", "classifier/")
@@ -54,25 +62,21 @@ OWN_FILES = tuple(
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What became of a run.
+    """A finished run.
 
     Attributes:
         out: run folder.
-        step: updates done.
-        steps: updates planned.
-        seconds: of this call.
-        losses: means over the last log interval.
+        steps: number of training steps.
+        seconds: duration of this call.
+        losses: means over the last log interval, by name.
         best: lowest validation loss, or None without a validation split.
-        finished: whether it came to its end and was not asked to stop, so that what comes after it is to be done too.
     """
 
     out: Path
-    step: int
     steps: int
     seconds: float
     losses: dict[str, float]
     best: float | None
-    finished: bool
 
 
 class Run:
@@ -80,147 +84,171 @@ class Run:
 
     Args:
         config: of the run.
-        data: prepared dataset.
+        dataset: to train on.
         out: run folder.
         device: to train on.
-        completion: see `fit`.
+        completer: see `fit`.
 
     Raises:
         ConfigError, DataError: configuration and dataset do not fit.
     """
 
     def __init__(
-        self, config: Config, data: Path, out: Path, device: torch.device, completion: Completion | None = None
+        self,
+        config: Config,
+        dataset: PreparedDataset,
+        out: Path,
+        device: torch.device,
+        completer: PairCompleter | None = None,
     ) -> None:
-        self.config, self.data, self.out, self.device, self.completion = config, data, out, device, completion
-        dataset = PairDataset(data, "train")
+        self.config, self.dataset, self.device, self.completer = config, dataset, device, completer
+        self.folder = RunFolder(out)
         self.loader = Loader(
-            dataset, config.network, config.train.batch_size, config.seed, device, by=config.train.wrong_pairs
+            dataset.split("train"),
+            config.network,
+            config.train.batch_size,
+            config.seed,
+            device,
+            by=config.train.wrong_pairs,
         )
-        self.validation = PairDataset(data, "validation")
+        self.validation = dataset.split("validation")
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
             self.method = make_method(config, dataset.classes, dataset.settings)
         self.method.to(device).train()
-        self.method.to(memory_format=memory_format_of(config))  # type: ignore[call-overload]
-        self.network = self.method.network
-        if config.train.average:
-            self.network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = self.method.optimizers()
-        epochs = max(config.train.epochs, math.ceil(config.train.least_steps / len(self.loader)))
-        self.steps = config.train.steps or epochs * len(self.loader)
-        if self.steps <= self.method.pretraining_epochs * len(self.loader):
-            raise ConfigError(
-                f"{self.steps} steps leave none to the generator, as its encoder is trained for "
-                f"{self.method.pretraining_epochs} epochs of {len(self.loader)}; raise train.epochs or "
-                "train.steps, or lower options.encoder_epochs"
-            )
+        self.steps = self._planned_steps()
+        self.average = None
+        if config.train.average:
+            self.average = averaged_model(self.method.network, config.train.average, self.pretraining_steps)
+        #: The network that the run is used with.
+        self.network: nn.Module = self.average.module if self.average else self.method.network
         self.step = 0
         self.best: float | None = None
-        self.last = out / "last.safetensors"
 
-    def begin(self) -> None:
-        """Write the head of a new run; what an older run left is removed, and nothing else."""
-        older = (self.out / "config.toml").exists()
+    @property
+    def pretraining_steps(self) -> int:
+        """Number of steps at the start that train a part by itself."""
+        return self.method.pretraining_epochs * len(self.loader)
+
+    def start(self) -> None:
+        """Write the configuration of a new run, and remove the files of an older run in the folder, and no others."""
+        older = self.folder.config.exists()
         for pattern in OWN_FILES if older else ():
-            for old in self.out.glob(pattern):
+            for old in self.folder.path.glob(pattern):
                 old.unlink()
-        about = {
-            "data": str(self.data.resolve()),
+        info = {
+            "data": str(self.dataset.root.resolve()),
             "device": str(self.device),
             "cmcgan": __version__,
             "torch": torch.__version__,
             "python": platform.python_version(),
         }
-        write_text(self.out / "run.toml", dump_toml(about))
-        write_text(self.out / "config.toml", dump_toml(self.config.to_dict()))
+        write_text(self.folder.info, dump_toml(info))
+        write_text(self.folder.config, dump_toml(self.config.to_dict()))
 
     def load(self) -> None:
-        """Take up the state of `last.safetensors`."""
-        about = checkpoint.read_about(self.last)
-        if not fits(about, self.config, self.loader.dataset, self.completion):
+        """Load the state of `last.safetensors`."""
+        last = self.folder.last
+        about = read_about(last)
+        if not fits(about, self.config, self.dataset, self.completer):
             raise CheckpointError(
-                f"{self.last} was trained with another configuration or dataset; begin anew with "
-                "--overwrite, or name another --out"
+                f"{last} was trained with another configuration or dataset; restart the run with --overwrite, or "
+                "choose another --out"
             )
-        checkpoint.load_training(self.last, self.method, self.network, self.optimizers)
+        load_training(last, self.method, self.network, self.optimizers)
         self.step, self.best = about.step, about.best
+        if self.average is not None:
+            self.average.n_averaged.fill_(self.step)
 
     def train(self, on_progress: OnProgress, stop: StopRequest) -> TrainResult:
-        """From the step reached to the end, or to where it is asked to stop."""
+        """Train from the current step to the end.
+
+        Raises:
+            Interrupted: a stop was requested; the state is saved.
+        """
         started = time.monotonic()
-        given = "-".join(self.config.options.get("modalities", []))
-        stage = f"training {self.config.preset or self.config.method} {given}".rstrip()
+        modalities = "-".join(self.config.options.get("modalities", []))
+        stage = f"training {self.config.preset or self.config.method} {modalities}".rstrip()
         losses: dict[str, float] = {}
         pending: list[dict[str, Tensor]] = []
-        with RunLog(self.out, self.step) as log:
-            for update in fit(self.method, self.optimizers, self.loader, self.steps, self.step, self.completion):
+        with RunLog(self.folder, self.step) as log:
+            for update in fit(self.method, self.optimizers, self.loader, self.steps, self.step, self.completer):
                 self.step = update.step
                 pending.append(update.losses)
-                if self.config.train.average:
-                    decay = 0.0 if self.method.pretraining else self.config.train.average
-                    update_average(self.network, self.method.network, decay, update.step)
+                if self.average is not None:
+                    self.average.update_parameters(self.method.network)
                 ends_epoch = update.step % len(self.loader) == 0 or update.step == self.steps
                 if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
                     log.write(update.step, update.epoch, losses)
                 if ends_epoch and self._is_due(update):
-                    if not self.method.pretraining:
+                    if update.step > self.pretraining_steps:
                         self._validate(log, update.epoch)
                     self.save()
                 on_progress(Progress(stage, update.step, self.steps, "steps", losses))
                 if stop.requested:
                     self.save()
-                    break
-        return TrainResult(
-            self.out, self.step, self.steps, time.monotonic() - started, losses, self.best, finished=not stop.requested
-        )
+                    raise Interrupted(f"stopped at step {self.step} of {self.steps}; {self.folder.path} is saved")
+        return TrainResult(self.folder.path, self.steps, time.monotonic() - started, losses, self.best)
 
     def save(self) -> None:
         """Write `last.safetensors`."""
         if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
             raise TrainingError(self._advice("weights are no longer finite"))
-        tensors = checkpoint.training_tensors(self.method, self.network, self.optimizers)
-        checkpoint.save_checkpoint(self.last, self._about(), tensors)
+        save_checkpoint(self.folder.last, self._about(), training_tensors(self.method, self.network, self.optimizers))
+
+    def _planned_steps(self) -> int:
+        """Return the number of steps of the whole run."""
+        train, per_epoch = self.config.train, len(self.loader)
+        steps = train.steps or max(train.epochs, math.ceil(train.least_steps / per_epoch)) * per_epoch
+        if steps <= self.pretraining_steps:
+            raise ConfigError(
+                f"{steps} steps leave none for the generator: its encoder is trained for "
+                f"{self.method.pretraining_epochs} epochs of {per_epoch} steps; raise train.epochs or train.steps, or "
+                "lower options.encoder_epochs"
+            )
+        return steps
 
     def _about(self) -> About:
-        dataset = self.loader.dataset
-        name, content = dataset.about["name"], dataset.about.get("content", "")
-        completed_by = self.completion.fingerprint if self.completion else ""
         return About(
-            self.config,
-            dataset.classes,
-            dataset.settings,
-            self.step,
-            self.steps,
-            name,
-            content,
-            self.best,
-            completed_by,
+            config=self.config,
+            classes=self.dataset.classes,
+            settings=self.dataset.settings,
+            step=self.step,
+            steps=self.steps,
+            data=self.dataset.name,
+            content=self.dataset.content,
+            best=self.best,
+            completed_by=self.completer.fingerprint if self.completer else "",
         )
 
     def _is_due(self, update: Update) -> bool:
+        """Return whether to validate and save at the end of this epoch."""
         return (update.epoch + 1) % self.config.train.sample_every == 0 or update.step == self.steps
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
+        """Average losses over steps, and raise a `TrainingError` if one is not finite."""
         means = {name: float(torch.stack([losses[name] for losses in pending]).mean()) for name in pending[0]}
         if bad := [name for name, value in means.items() if not math.isfinite(value)]:
             raise TrainingError(self._advice(f"the loss {bad[0]!r} is no longer finite"))
         return means
 
-    def _advice(self, what: str) -> str:
-        kept = f"the last good state is {self.last}" if self.last.exists() else "nothing was saved yet"
+    def _advice(self, fault: str) -> str:
+        last = self.folder.last
+        kept = f"the last good state is {last}" if last.exists() else "nothing was saved yet"
         return (
-            f"step {self.step}: {what}; {kept}. Try a lower --set train.generator.learning_rate, or "
+            f"step {self.step}: {fault}; {kept}. Try a lower --set train.generator.learning_rate, or "
             "--set train.precision=float32"
         )
 
     def _validate(self, log: RunLog, epoch: int) -> None:
-        """Draw the sample grid; score the validation split and keep the best."""
+        """Write a sample grid, compute the validation loss, and save the checkpoint if it is the best."""
         shown = self.validation if len(self.validation) else self.loader.dataset
         self.network.eval()
         with torch.inference_mode():
-            log.samples(epoch + 1, self.method.samples(self.network, self._some(shown), self._fixed()))
+            log.samples(epoch + 1, self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng()))
             if len(self.validation):
                 score = self._validation_loss()
                 if not math.isfinite(score):
@@ -228,77 +256,84 @@ class Run:
                 log.write(self.step, epoch, {"validation": score})
                 if self.best is None or score < self.best:
                     self.best = score
-                    checkpoint.save_checkpoint(
-                        self.out / "best.safetensors", self._about(), checkpoint.network_tensors(self.network)
-                    )
+                    save_checkpoint(self.folder.best, self._about(), network_tensors(self.network))
         self.method.train()
 
     def _validation_loss(self) -> float:
-        rng, total = self._fixed(), 0.0
+        """Average the method's validation loss over the validation split."""
+        rng, total = self._fixed_rng(), 0.0
         for batch in in_order(self.validation, self.config.network, self.config.train.batch_size, self.device):
             total += len(batch.label) * float(self.method.validation_loss(self.network, batch, rng))
         return total / len(self.validation)
 
-    def _some(self, dataset: PairDataset) -> Batch:
-        """Pairs spread evenly over a split, the same ones every time."""
-        items = torch.linspace(0, len(dataset) - 1, min(GRID, len(dataset))).round().long().tolist()
-        network, device = self.config.network, self.device
-        return to_batch(dataset.read(items), network, dataset.settings, device)
+    def _grid_batch(self, split: PairDataset) -> Batch:
+        """Return the pairs of the sample grid: spread evenly over a split, and the same every time."""
+        items = spread_evenly(len(split), GRID)
+        return to_batch(split.read(items), self.config.network, split.settings, self.device)
 
-    def _fixed(self) -> torch.Generator:
+    def _fixed_rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.config.seed)
 
 
 def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -> TrainResult:
-    """Train a run to its end; on SIGINT or SIGTERM finish the step, save, and return.
+    """Train a run to its end. On SIGINT or SIGTERM, finish the step, save, and raise `Interrupted`.
 
     Args:
         run: in its folder.
-        resume: go on with the run in that folder, if there is one.
-        overwrite: begin anew where the folder holds a run.
-        on_progress: told after every step.
+        resume: resume the run in that folder, if there is one.
+        overwrite: replace the run in that folder, if there is one.
+        on_progress: called after every step.
 
     Raises:
         ConfigError, CheckpointError: the folder holds another run.
         TrainingError: a loss is no longer finite, or the folder cannot be written.
+        Interrupted: a stop was requested; resuming continues there.
     """
-    if not resume and not overwrite and (run.out / "config.toml").exists():
+    folder = run.folder
+    if not resume and not overwrite and folder.config.exists():
         raise ConfigError(
-            f"{run.out} holds a run already; go on with it (--resume {run.out}), replace it "
-            "(--overwrite), or name another --out"
+            f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or "
+            "choose another --out"
         )
-    # What takes another run's completion is trained by that run's command, in its folder.
-    folder = run.out.parent if run.completion else run.out
-    next_step = f"resume with: cmcgan train --resume {folder}"
-    with explain_write_errors(folder, TrainingError, next_step), StopRequest() as stop:
-        if resume and run.last.exists():
+    # A classifier of completed pairs is trained by the command of the run that completes them, in that run's folder.
+    out = folder.path.parent if run.completer else folder.path
+    next_step = f"resume with: cmcgan train --resume {out}"
+    with explain_write_errors(out, TrainingError, next_step), StopRequest() as stop:
+        if resume and folder.last.exists():
             run.load()
         else:
-            run.begin()
+            run.start()
         return run.train(on_progress, stop)
 
 
 def train_once(
-    config: Config, data: Path, out: Path, device: str, on_progress: OnProgress, completion: Completion | None = None
+    config: Config,
+    dataset: PreparedDataset,
+    out: Path,
+    device: str,
+    on_progress: OnProgress,
+    completer: PairCompleter | None = None,
 ) -> Path:
-    """The checkpoint of a finished run; it is trained, gone on with or begun anew as what is there demands.
+    """Train, resume or restart a run, depending on what its folder holds; do nothing if it is finished.
+
+    Returns:
+        The last checkpoint of the finished run.
 
     Raises:
-        KeyboardInterrupt: it was asked to stop; the next call goes on where it left off.
+        Interrupted: a stop was requested; the next call resumes.
     """
-    last = out / "last.safetensors"
-    about = checkpoint.read_about(last) if last.exists() else None
-    known = about is not None and fits(about, config, PairDataset(data, "train"), completion)
-    if about is not None and known and about.finished:
+    last = RunFolder(out).last
+    about = read_about(last) if last.exists() else None
+    resume = about is not None and fits(about, config, dataset, completer)
+    if about is not None and resume and about.finished:
         return last
-    run = Run(config, data, out, choose_device(device), completion)
-    if not train(run, resume=known, overwrite=not known, on_progress=on_progress).finished:
-        raise KeyboardInterrupt
+    run = Run(config, dataset, out, choose_device(device), completer)
+    train(run, resume=resume, overwrite=not resume, on_progress=on_progress)
     return last
 
 
-def fits(about: About, config: Config, dataset: PairDataset, completion: Completion | None = None) -> bool:
-    """Whether a checkpoint is of this configuration, of this dataset, split as it is now, and of this completion."""
+def fits(about: About, config: Config, dataset: PreparedDataset, completer: PairCompleter | None = None) -> bool:
+    """Return whether a checkpoint is of this configuration, this content of this dataset, and this completer."""
     theirs = (about.config, about.classes, about.settings, about.content, about.completed_by)
-    content, completed_by = dataset.about.get("content", ""), completion.fingerprint if completion else ""
-    return theirs == (config, dataset.classes, dataset.settings, content, completed_by)
+    completed_by = completer.fingerprint if completer else ""
+    return theirs == (config, dataset.classes, dataset.settings, dataset.content, completed_by)

@@ -1,15 +1,17 @@
-"""From a configuration and a prepared dataset to a trained run, ready to generate and to classify."""
+"""From a configuration and a prepared dataset to a trained run that can generate and classify."""
 
 from pathlib import Path
 
 import torch
 
+from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.config import Config
+from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.methods import Translator
+from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, silent
-from cmcgan_core.training.classifiers import retrain_classifier
+from cmcgan_core.training.classifiers import train_run_classifier
 from cmcgan_core.training.run import Run, TrainResult, train
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.schema import build
@@ -18,7 +20,7 @@ from cmcgan_core.utils.toml import read_toml
 
 def train_run(
     config: Config,
-    data: Path,
+    dataset: PreparedDataset,
     out: Path,
     *,
     device: str = "auto",
@@ -26,35 +28,36 @@ def train_run(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> TrainResult:
-    """Train into a run folder; on SIGINT or SIGTERM finish the step, save, and return.
+    """Train into a run folder.
 
-    A run that generates gets a multimodal classifier beside it at the end, for `classify`: see `retrain_classifier`;
-    not where there is one class only, and nothing to tell apart.
+    While it trains in the main thread, SIGINT and SIGTERM let it finish the step, save, and raise `Interrupted`. At the
+    end, a run that generates also gets a multimodal classifier for `classify`, see `train_run_classifier`, unless the
+    dataset has a single class.
 
     Args:
         config: of the run.
-        data: prepared dataset.
+        dataset: to train on.
         out: run folder.
         device: see `choose_device`.
-        resume: go on with the run in `out`, if there is one.
-        overwrite: begin anew where `out` holds a run.
-        on_progress: told after every step.
+        resume: resume the run in `out`, if there is one.
+        overwrite: replace the run in `out`, if there is one.
+        on_progress: called after every step.
 
     Raises:
-        ConfigError, DataError, CheckpointError: what is given does not fit.
+        ConfigError, DataError, CheckpointError: the arguments do not fit together.
         TrainingError: a loss is no longer finite, or the run folder cannot be written.
-        KeyboardInterrupt: it was asked to stop while it trained the classifier; resuming goes on there.
+        Interrupted: a stop was requested; `resume` continues there.
     """
-    run = Run(config, data, out, choose_device(device))
+    run = Run(config, dataset, out, choose_device(device))
     result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    if result.finished and isinstance(run.method.network, Translator) and len(run.method.classes) > 1:
-        retrain_classifier(data, out, device=device, on_progress=on_progress)
+    if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:
+        train_run_classifier(dataset, out, device=device, on_progress=on_progress)
     return result
 
 
-def plan_run(config: Config, data: Path) -> dict[str, int]:
-    """What a run would be: training pairs, steps, parameters; checks configuration and dataset as `train_run` does."""
-    run = Run(config, data, Path(), torch.device("cpu"))
+def plan_run(config: Config, dataset: PreparedDataset) -> dict[str, int]:
+    """Check configuration and dataset as `train_run` does, and count training pairs, steps and parameters."""
+    run = Run(config, dataset, Path(), torch.device("cpu"))
     return {
         "pairs": len(run.loader.items),
         "steps": run.steps,
@@ -64,12 +67,13 @@ def plan_run(config: Config, data: Path) -> dict[str, int]:
 
 
 def resume_config(out: Path) -> tuple[Config, Path]:
-    """Configuration and dataset of a run folder.
+    """Read the configuration and the path of the dataset of a run folder.
 
     Raises:
-        ConfigError: it is no run folder.
+        ConfigError: it is not a run folder.
     """
-    if not (out / "config.toml").is_file():
+    folder = RunFolder(out)
+    if not folder.config.is_file():
         raise ConfigError(f"{out} is not a run (no config.toml); start one with: cmcgan train DATA --out {out}")
-    config = build(Config, read_toml(out / "config.toml"), str(out / "config.toml"))
-    return config, Path(read_toml(out / "run.toml")["data"])
+    config = build(Config, read_toml(folder.config), str(folder.config))
+    return config, Path(read_toml(folder.info)["data"])

@@ -79,6 +79,14 @@ def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested tables as one table with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
 def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> Any:
     """Return the dataclass, or None if there are faults; `path` is the prefix of its fields' names in `faults`."""
     hints = get_type_hints(cls, include_extras=True)

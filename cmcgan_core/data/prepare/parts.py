@@ -46,7 +46,7 @@ class PartBatch(NamedTuple):
     """Some pairs of a part, in order."""
 
     pictures: NDArray[Any]  #: uint8 (B, S, S, 3)
-    levels: NDArray[Any]  #: float16 (B, M, T), decibels
+    spectrograms: NDArray[Any]  #: float16 (B, M, T), decibels
 
 
 def part_name(source: Source, recording: Recording, options: SourceOptions, silence: float | None) -> str:
@@ -92,7 +92,7 @@ def write_parts(
             for number, batch in enumerate(in_batches(_audible(source, recording, options, silence, log), BATCH)):
                 made = _made(batch, options.settings, log)
                 _store(archive, f"{number:06d}.pictures.npy", made.pictures)
-                _store(archive, f"{number:06d}.levels.npy", made.levels)
+                _store(archive, f"{number:06d}.spectrograms.npy", made.spectrograms)
             archive.writestr("log.json", json.dumps(vars(log)))
         pairs += len(log.rows)
     return pairs
@@ -110,13 +110,13 @@ def read_part(path: Path) -> Iterator[PartBatch]:
     with _reading(path) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(".pictures.npy"):
-                levels = name.replace("pictures", "levels")
-                yield PartBatch(_load(archive, name), _load(archive, levels))
+                spectrograms = name.replace("pictures", "spectrograms")
+                yield PartBatch(_load(archive, name), _load(archive, spectrograms))
 
 
-def checksum(picture: NDArray[np.uint8], levels: NDArray[np.float16]) -> str:
-    """16 hexadecimal digits of BLAKE2b over the bytes of a pair: its levels, then its picture."""
-    return blake2b(levels.tobytes() + picture.tobytes(), digest_size=8).hexdigest()
+def checksum(picture: NDArray[np.uint8], spectrograms: NDArray[np.float16]) -> str:
+    """16 hexadecimal digits of BLAKE2b over the bytes of a pair: its spectrograms, then its picture."""
+    return blake2b(spectrograms.tobytes() + picture.tobytes(), digest_size=8).hexdigest()
 
 
 def _audible(
@@ -137,11 +137,11 @@ def _audible(
 
 def _made(batch: list[RawPair], settings: FeatureSettings, log: Log) -> PartBatch:
     sounds = torch.from_numpy(np.stack([pair.sound for pair in batch]))
-    levels = analyse(sounds, settings).to(torch.float16).numpy()
+    spectrograms = analyse(sounds, settings).to(torch.float16).numpy()
     pictures = np.stack([pair.picture for pair in batch])
-    sums = [checksum(picture, level) for picture, level in zip(pictures, levels, strict=True)]
+    sums = [checksum(picture, spectrogram) for picture, spectrogram in zip(pictures, spectrograms, strict=True)]
     log.rows += [(p.start, p.sound_file, p.picture_file, s) for p, s in zip(batch, sums, strict=True)]
-    return PartBatch(pictures, levels)
+    return PartBatch(pictures, spectrograms)
 
 
 def _store(archive: ZipFile, name: str, array: NDArray[Any]) -> None:

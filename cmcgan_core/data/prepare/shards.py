@@ -62,9 +62,9 @@ def write_shards(out: Path, parts: Iterable[Path]) -> Iterator[int]:
     for batch in (batch for part in parts for batch in read_part(part)):
         waiting.append(batch)
         if sum(len(b.pictures) for b in waiting) >= SHARD_SIZE:
-            pictures, levels = _joined(waiting)
-            _write_shard(out, shard, PartBatch(pictures[:SHARD_SIZE], levels[:SHARD_SIZE]))
-            waiting = [PartBatch(pictures[SHARD_SIZE:], levels[SHARD_SIZE:])]
+            pictures, spectrograms = _joined(waiting)
+            _write_shard(out, shard, PartBatch(pictures[:SHARD_SIZE], spectrograms[:SHARD_SIZE]))
+            waiting = [PartBatch(pictures[SHARD_SIZE:], spectrograms[SHARD_SIZE:])]
             shard += 1
             yield shard * SHARD_SIZE
     if waiting and len((rest := _joined(waiting)).pictures):
@@ -119,14 +119,14 @@ def _check_shard(out: Path, shard: int, rows: list[Pair], settings: FeatureSetti
     side = settings.picture_size
     kinds = (
         _Kind("pictures", (side, side, 3), np.uint8),
-        _Kind("levels", (settings.bins, settings.frames), np.float16),
+        _Kind("spectrograms", (settings.bins, settings.frames), np.float16),
     )
     faults: list[str] = []
     arrays = [_check_array(out, f"shards/{shard:05d}.{kind.suffix}.npy", len(rows), kind, faults) for kind in kinds]
-    pictures, levels = arrays
-    if pictures is None or levels is None:
+    pictures, spectrograms = arrays
+    if pictures is None or spectrograms is None:
         return faults
-    wrong = [row.id for i, row in enumerate(rows) if checksum(pictures[i], levels[i]) != row.checksum]
+    wrong = [row.id for i, row in enumerate(rows) if checksum(pictures[i], spectrograms[i]) != row.checksum]
     if wrong:
         names = ", ".join(wrong[:3]) + (", ..." if len(wrong) > 3 else "")
         faults.append(
@@ -161,7 +161,7 @@ def _write_csv(path: Path, columns: Iterable[str], rows: Iterable[Iterable[objec
 
 
 def _joined(batches: list[PartBatch]) -> PartBatch:
-    return PartBatch(np.concatenate([b.pictures for b in batches]), np.concatenate([b.levels for b in batches]))
+    return PartBatch(np.concatenate([b.pictures for b in batches]), np.concatenate([b.spectrograms for b in batches]))
 
 
 def _write_shard(out: Path, shard: int, arrays: PartBatch) -> None:

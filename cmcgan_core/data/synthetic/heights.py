@@ -22,13 +22,13 @@ def note_heights(dataset: PairDataset) -> Tensor | None:
         Heights (N,) between 0, the lowest pitch of the instrument's register, and 1, the highest. None if the dataset
         is not a demonstration set.
     """
-    if dataset.about.get("source") != "DemoSource":
+    if dataset.dataset.about.get("source") != "DemoSource":
         return None
     pieces = [_piece_number(pair.recording) for pair in dataset.pairs]
     ends: dict[tuple[str, int], float] = {}
     for pair, piece in zip(dataset.pairs, pieces, strict=True):
         ends[pair.label, piece] = max(pair.start, ends.get((pair.label, piece), 0.0))
-    seed, chunk_seconds = dataset.about["seed"], dataset.settings.seconds
+    seed, chunk_seconds = dataset.dataset.about["seed"], dataset.settings.seconds
     scores = {
         (label, piece): compose(label, end + chunk_seconds, make_rng(seed, label, "piece", piece))
         for (label, piece), end in ends.items()

@@ -17,6 +17,7 @@ from cmcgan_core.inference.generate.plan import OutputOptions, Route, Task, plan
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.translate import SamplingOptions, require_translator
 from cmcgan_core.media.damage import DamagedInterval
+from cmcgan_core.modality import Direction
 from cmcgan_core.progress import OnProgress, Progress, silent
 
 #: Inputs that go through the network at a time.
@@ -26,12 +27,12 @@ AHEAD = 2
 #: Threads that read and write while the network works.
 WORKERS = 2
 #: What the network does on a route.
-DIRECTIONS: dict[Route, str] = {
-    "pictures": "a2v",
-    "film": "a2v",
-    "repair": "a2v",
-    "sounds": "v2a",
-    "soundtrack": "v2a",
+DIRECTIONS: dict[Route, Direction] = {
+    "pictures": Direction.A2V,
+    "film": Direction.A2V,
+    "repair": Direction.A2V,
+    "sounds": Direction.V2A,
+    "soundtrack": Direction.V2A,
 }
 #: Makes one film.
 Filmer = Callable[[Trained, Task, SamplingOptions, OutputOptions, LabelGuesser, OnProgress], films.Film | None]
@@ -95,8 +96,8 @@ def make_all(
     guesser, done = LabelGuesser(trained, classifier), 0
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for group, explain_read_errors in _read_ahead(pool, trained, _groups(tasks, output), sampling, output):
-                for made in _make(pool, trained, group, explain_read_errors, sampling, output, guesser, on_progress):
+            for group, sources in _read_ahead(pool, trained, _groups(tasks, output), sampling, output):
+                for made in _make(pool, trained, group, sources, sampling, output, guesser, on_progress):
                     done += 1
                     if len(tasks) > 1:
                         on_progress(Progress("generating", done, len(tasks), "inputs"))
@@ -179,7 +180,7 @@ def _make(
     pool: ThreadPoolExecutor,
     trained: Trained,
     group: list[Task],
-    explain_read_errors: list[Future[Tensor]],
+    sources: list[Future[Tensor]],
     sampling: SamplingOptions,
     output: OutputOptions,
     guesser: LabelGuesser,
@@ -194,7 +195,7 @@ def _make(
     elif task.route in FILMERS:
         yield _film(trained, task, sampling, output, guesser, on_progress)
     else:
-        yield from _clips(pool, trained, group, explain_read_errors, sampling, output, guesser)
+        yield from _clips(pool, trained, group, sources, sampling, output, guesser)
 
 
 def _film(
@@ -222,20 +223,20 @@ def _clips(
     pool: ThreadPoolExecutor,
     trained: Trained,
     group: list[Task],
-    explain_read_errors: list[Future[Tensor]],
+    sources: list[Future[Tensor]],
     sampling: SamplingOptions,
     output: OutputOptions,
     guesser: LabelGuesser,
 ) -> Iterator[Generated]:
     """What became of tasks of one route; those that cannot be read are left out of the batch."""
-    errors = {i: str(error) for i, future in enumerate(explain_read_errors) if (error := _expected(future)) is not None}
+    errors = {i: str(error) for i, future in enumerate(sources) if (error := _expected(future)) is not None}
     readable = [i for i in range(len(group)) if i not in errors]
     started = time.monotonic()
     writing: dict[int, Future[None]] = {}
     guesses: dict[int, str | None] = {}
     if readable:
-        sources = [explain_read_errors[i].result() for i in readable]
-        made = clips.make(trained, [group[i] for i in readable], sources, sampling, output, guesser)
+        inputs = [sources[i].result() for i in readable]
+        made = clips.make(trained, [group[i] for i in readable], inputs, sampling, output, guesser)
         for i, one in zip(readable, made, strict=True):
             writing[i] = pool.submit(_write, group[i], one.writers, output)
             guesses[i] = one.guess

@@ -36,6 +36,7 @@ from cmcgan_core.inference.translate import (
     waveforms_to_input,
 )
 from cmcgan_core.media.files import read_picture, write_picture, write_sound
+from cmcgan_core.modality import Direction
 from cmcgan_core.utils.files import atomic_write
 
 #: Writes one output under a name.
@@ -84,7 +85,7 @@ def _pictures(
 ) -> list[Made]:
     """Of sounds (N, L)."""
     heard = waveforms_to_input(trained, waveforms)
-    samples = [translate_maps(trained, "a2v", heard, z) for z in latents(trained, "a2v", sampling)]
+    samples = [translate_maps(trained, Direction.A2V, heard, z) for z in latents(trained, Direction.A2V, sampling)]
     guesses = guesser.each(heard, samples[0])
     drawn = torch.stack([resized(maps, output.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
     sheets = [_sheet(one)[None] if output.grid else to_pictures(one) for one in drawn]
@@ -117,13 +118,15 @@ def _sounds(
 
 def generate_spectrograms(trained: Trained, seen: Tensor, sampling: SamplingOptions, output: OutputOptions) -> Tensor:
     """Maps (N, K, steps, 1, M, T') of pictures as the network sees them, for every half second of `form.seconds`."""
-    network, settings = require_translator(trained, "v2a", hops=sampling.hops), trained.about.settings
+    network, settings = require_translator(trained, Direction.V2A, hops=sampling.hops), trained.about.settings
     drift = settings.seconds if output.drift is None else output.drift
     starts = _starts(_seconds(output, settings), settings)
     samples = []
     for rng in make_rngs(sampling):
         z = LatentWalk(network, rng, sampling.hops, drift)
-        samples.append(torch.stack([translate_maps(trained, "v2a", seen, z.at([start])) for start in starts], dim=1))
+        samples.append(
+            torch.stack([translate_maps(trained, Direction.V2A, seen, z.at([start])) for start in starts], dim=1)
+        )
     return torch.stack(samples, dim=1)
 
 

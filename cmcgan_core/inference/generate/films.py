@@ -34,6 +34,7 @@ from cmcgan_core.inference.windows import Windows, open_windows
 from cmcgan_core.media import film
 from cmcgan_core.media.damage import DamagedInterval, find_damage
 from cmcgan_core.media.files import read_video, sound_seconds
+from cmcgan_core.modality import Direction
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.utils.batches import in_batches
 
@@ -124,7 +125,7 @@ def repair(
     stretches = find_damage(task.source)
     if not stretches:
         return None
-    windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, "a2v", sampling, output)
+    windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, Direction.A2V, sampling, output)
     done = itertools.count(1)
     total = sum(stretch.frames for stretch in stretches)
 
@@ -135,7 +136,7 @@ def repair(
         if waveform is None:
             return None
         maps = translate_maps(
-            trained, "a2v", waveforms_to_input(trained, torch.from_numpy(waveform)[None]), drift.at([time])
+            trained, Direction.A2V, waveforms_to_input(trained, torch.from_numpy(waveform)[None]), drift.at([time])
         )
         on_progress(Progress(f"repairing {task.source.name}", next(done), total, "pictures"))
         made: NDArray[np.uint8] = to_pictures(maps)[0]
@@ -155,13 +156,13 @@ def _frames(
     on_progress: OnProgress,
 ) -> Iterator[NDArray[np.uint8]]:
     """The pictures (S, S, 3) of a film, one after the other; adds to `seen` what the classifier sees in them."""
-    windows, drift = open_windows(source, trained.about.settings), _drift(trained, "a2v", sampling, output)
+    windows, drift = open_windows(source, trained.about.settings), _drift(trained, Direction.A2V, sampling, output)
     size = output.size or max(SIDE, trained.about.config.network.picture_size)
     total = int(sound_seconds(source) * output.fps) or None
     for batch in in_batches(_heard(windows, output.fps), BATCH):
         times, waveforms = zip(*batch, strict=True)
         heard = waveforms_to_input(trained, torch.from_numpy(np.stack(waveforms)))
-        maps = translate_maps(trained, "a2v", heard, drift.at(times))
+        maps = translate_maps(trained, Direction.A2V, heard, drift.at(times))
         seen.append(guesser.probabilities(heard, maps))
         yield from to_pictures(resized(maps, size))
         on_progress(Progress(f"filming {source.name}", round(times[-1] * output.fps) + 1, total, "pictures"))
@@ -187,17 +188,17 @@ def _chunks(
     on_progress: OnProgress,
 ) -> Iterator[tuple[float, Tensor]]:
     """When each half second starts, and its levels (M, T); adds to `seen` what the classifier sees in them."""
-    settings, drift = trained.about.settings, _drift(trained, "v2a", sampling, output)
+    settings, drift = trained.about.settings, _drift(trained, Direction.V2A, sampling, output)
     total = int(np.ceil(seconds / settings.seconds))
     for batch in in_batches(read_video(source, settings.seconds, settings.picture_size), BATCH):
         times, pictures = zip(*((time, picture) for time, (picture,) in batch), strict=True)
         shown = pictures_to_input(trained, np.stack(pictures))
-        maps = translate_maps(trained, "v2a", shown, drift.at(times))
+        maps = translate_maps(trained, Direction.V2A, shown, drift.at(times))
         seen.append(guesser.probabilities(maps, shown))
         yield from zip(times, to_levels(trained, maps), strict=True)
         on_progress(Progress(f"scoring {source.name}", round(times[-1] / settings.seconds) + 1, total, "half seconds"))
 
 
-def _drift(trained: Trained, direction: str, sampling: SamplingOptions, output: OutputOptions) -> LatentWalk:
+def _drift(trained: Trained, direction: Direction, sampling: SamplingOptions, output: OutputOptions) -> LatentWalk:
     network = require_translator(trained, direction, hops=sampling.hops)
     return LatentWalk(network, make_rngs(sampling)[0], sampling.hops, output.drift or 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from cmcgan_core.methods import Translator
+from cmcgan_core.nn.capabilities import Translator
 
 
 class LatentWalk:

@@ -1,0 +1,6 @@
+"""Seeds that are derived from a run's seed and a counter."""
+
+
+def derive_seed(seed: int, index: int) -> int:
+    """Return a seed for step or epoch `index` of a run: another one for every index, and the same one in every run."""
+    return (seed * 1_000_003 + index) % 2**63
