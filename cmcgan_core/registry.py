@@ -22,6 +22,7 @@ T = TypeVar("T")
 GROUPS = {
     "cmcgan.encoders": "encoders: nn.Module classes that turn a modality into a code",
     "cmcgan.losses": "losses: functions of (generated, target) that may stand for the L1 of eq. 3",
+    "cmcgan.metrics": "metrics: figures of generated samples, `MapMetric` or `SetMetric`",
     "cmcgan.methods": "methods: what `cmcgan train` can train",
     "cmcgan.representations": "representations: how sound becomes a picture of sound, and back",
     "cmcgan.sources": "sources: layouts of recordings that `cmcgan prepare` reads",
