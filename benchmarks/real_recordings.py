@@ -14,7 +14,7 @@ import torch
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.data.prepare.recording import SourceOptions, chunks
 from cmcgan_core.features.representations import analyse
-from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.media.files import loudness, media_kind, read_sound
 from cmcgan_core.progress import tqdm_progress
@@ -34,7 +34,7 @@ def heard(folder: Path, options: SourceOptions) -> torch.Tensor:
             sound = read_sound(file, options.settings.sample_rate)
             audible = [chunk for _, chunk in chunks(sound, options) if loudness(chunk) > SILENCE]
             levels += [analyse(torch.from_numpy(chunk), options.settings) for chunk in audible]
-    return scale_levels(torch.stack(levels), options.settings)[:, None]
+    return scale_spectrograms(torch.stack(levels), options.settings)[:, None]
 
 
 def share(judge: Trained, kind: str, maps: torch.Tensor, label: int) -> float:

@@ -20,9 +20,9 @@ from torch import Tensor
 
 from cmcgan_core.features import stitch as stitching
 from cmcgan_core.features.representations import analyse, synthesise
-from cmcgan_core.features.scaling import scale_levels, unscale_levels
+from cmcgan_core.features.scaling import scale_spectrograms, unscale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.features.stitch import blended, stitch
+from cmcgan_core.features.stitch import blend_chunks, stitch
 from cmcgan_core.media.files import media_kind, read_sound
 
 SETTINGS = FeatureSettings()
@@ -39,7 +39,7 @@ def piece(folder: Path, seconds: float) -> Tensor:
 
 def heard(waveform: Tensor) -> Tensor:
     """Levels, clipped to the range that networks see."""
-    return unscale_levels(scale_levels(analyse(waveform, SETTINGS), SETTINGS), SETTINGS)
+    return unscale_spectrograms(scale_spectrograms(analyse(waveform, SETTINGS), SETTINGS), SETTINGS)
 
 
 def rng() -> torch.Generator:
@@ -94,7 +94,7 @@ def main(*arguments: str) -> None:
         step = (stitching.SECTION - stitching.SHARED) * HOP
         fade, first = stitching.FADE * HOP, (stitching.KNOWN - stitching.FADE) * HOP
         seams = list(range(step + first, len(waveform) - stitching.SHARED * HOP, step))
-        levels = torch.cat(list(blended(chunks, SETTINGS, wanted.shape[1])), dim=1)
+        levels = torch.cat(list(blend_chunks(chunks, SETTINGS, wanted.shape[1])), dim=1)
         print(f"{folder.name}, {length:g} s; blended levels {float((levels - wanted).abs().mean()):.2f} dB")
         for name, make in WAYS.items():
             started = time.process_time()

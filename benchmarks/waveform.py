@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from cmcgan_core.features.representations import analyse, synthesise
-from cmcgan_core.features.scaling import scale_levels, unscale_levels
+from cmcgan_core.features.scaling import scale_spectrograms, unscale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 
 SETTINGS = FeatureSettings()
@@ -29,13 +29,13 @@ def clips(count: int) -> torch.Tensor:
 
 def error(waveforms: torch.Tensor, levels: torch.Tensor) -> float:
     """Mean distance in decibels of the waveforms' levels to the wanted ones, both clipped to the settings' range."""
-    again = unscale_levels(scale_levels(analyse(waveforms, SETTINGS), SETTINGS), SETTINGS)
+    again = unscale_spectrograms(scale_spectrograms(analyse(waveforms, SETTINGS), SETTINGS), SETTINGS)
     return float((again - levels).abs().mean())
 
 
 def main(count: str = "20") -> None:
     torch.set_num_threads(1)
-    levels = unscale_levels(scale_levels(analyse(clips(int(count)), SETTINGS), SETTINGS), SETTINGS)
+    levels = unscale_spectrograms(scale_spectrograms(analyse(clips(int(count)), SETTINGS), SETTINGS), SETTINGS)
     started = time.process_time()
     ours = synthesise(levels, SETTINGS, torch.Generator().manual_seed(0))
     own = time.process_time() - started

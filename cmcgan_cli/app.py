@@ -134,8 +134,8 @@ def _plugin_commands() -> dict[str, EntryPoint]:
 
 
 def _load(entry_point: EntryPoint) -> Any:
-    from cmcgan_core.registry import load
+    from cmcgan_core.registry import load_entry_point
 
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(entry_point.name)(load(entry_point))
+    single.command(entry_point.name)(load_entry_point(entry_point))
     return typer.main.get_command(single)

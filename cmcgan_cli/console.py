@@ -26,7 +26,7 @@ SHOWN = 6
 
 @cache
 def out() -> "Console":
-    """Return the console for results, which a script may read. It is made at the first use, because rich imports slowly."""
+    """Return the console for results, which a script may read; made at the first use, because rich imports slowly."""
     from rich.console import Console
 
     return Console(highlight=False, markup=False)
@@ -82,7 +82,7 @@ def resumable(hint: str = "the same command resumes") -> Iterator[None]:
 
 
 def find_run(checkpoint: Path | None) -> Path:
-    """Find the checkpoint that `--checkpoint` names; by default, that of the newest run here, else the model in the box.
+    """Find the checkpoint that `--checkpoint` names; by default that of the newest run here, else the box.
 
     Runs are searched below `runs/` and `cmcgan-demo/`.
 

@@ -14,9 +14,9 @@ def doctor(as_json: Json = False) -> None:
 
       cmcgan doctor --json
     """
-    from cmcgan_core.doctor import examine
+    from cmcgan_core.doctor import run_checks
 
-    findings = examine()
+    findings = run_checks()
     if as_json:
         emit_json([finding.__dict__ for finding in findings])
     else:

@@ -25,8 +25,8 @@ def export(
 ) -> None:
     """Write one direction of a model as an ONNX file, which runs without torch and without cmcgan.
 
-    The file is kept only if onnxruntime and torch give the same results. An existing file is replaced. docs/export.md shows
-    how to use the file. This needs: pip install 'cmcgan[onnx]'.
+    The file is kept only if onnxruntime and torch give the same results. An existing file is replaced. docs/export.md
+    shows how to use the file. This needs: pip install 'cmcgan[onnx]'.
 
     Examples:
 

@@ -1,5 +1,6 @@
 """`cmcgan human-eval`: create, inputs, serve, report, export, forget, power."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,18 +20,58 @@ human_eval = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-StudyFolder = Annotated[Path, typer.Argument(metavar="STUDY", help="A study (made by: cmcgan human-eval create).")]
+# The enums below repeat names that core modules define: importing those modules here would slow down `cmcgan --help`.
+# `tests/test_human_eval_cli.py` checks that the names are the same.
+
+
+class DesignName(StrEnum):
+    """Names of `cmcgan_core.human_eval.designs.DESIGNS`."""
+
+    AST_AAT = "ast-aat"
+    CMAV = "cmav"
+    PAIRWISE = "pairwise"
+    MOS = "mos"
+
+
+class RatedModalities(StrEnum):
+    """What raters judge: a name of `cmcgan_core.human_eval.designs.RATED_MODALITIES`, or both of them."""
+
+    PICTURE = "picture"
+    SOUND = "sound"
+    BOTH = "both"
+
+
+class Language(StrEnum):
+    """Languages of the pages: the files in `cmcgan_core/human_eval/text/`."""
+
+    ENGLISH = "en"
+    GERMAN = "de"
+
+
+class SplitName(StrEnum):
+    """Splits of a prepared dataset."""
+
+    TEST = "test"
+    VALIDATION = "validation"
+    TRAIN = "train"
+
+
+StudyFolder = Annotated[
+    Path, typer.Argument(metavar="STUDY", help="A study folder (made by: cmcgan human-eval create).")
+]
 Source = Annotated[
     Path,
     typer.Argument(metavar="DATA", help="A prepared dataset, or a folder of real pairs (violin/a.wav, violin/a.png)."),
 ]
-Pairs = Annotated[int, typer.Option(min=1, max=5000, help="Real pairs to rate, drawn evenly over the classes.")]
-Split = Annotated[str, typer.Option(help="Split of the dataset to draw from: test, validation or train.")]
+Pairs = Annotated[
+    int, typer.Option(min=1, max=5000, help="Number of real pairs to rate, drawn evenly over the classes.")
+]
+Split = Annotated[SplitName, typer.Option(help="Split of the prepared dataset to draw from.")]
 
 
 @human_eval.callback()
 def group() -> None:
-    """Run a rating study: blind, balanced, resumable, many raters at once.
+    """Run a rating study: blind, balanced and resumable, with many raters at once.
 
     Examples:
 
@@ -48,32 +89,38 @@ def create(
     models: Annotated[
         list[str],
         typer.Option(
-            "--model", "-m", help="A run, a checkpoint, or a folder of samples; NAME=PATH names it. Repeat it."
+            "--model",
+            "-m",
+            help="A model to rate: a run, a checkpoint, box, or a folder of samples. NAME=PATH names it. Repeatable.",
         ),
     ],
-    out_dir: Annotated[Path, typer.Option("--out", "-o", help="The study folder.")] = Path("study"),
-    design: Annotated[str, typer.Option(help="ast-aat, cmav, pairwise or mos.")] = "ast-aat",
+    out_dir: Annotated[Path, typer.Option("--out", "-o", help="The study folder to write.")] = Path("study"),
+    design: Annotated[DesignName, typer.Option(help="The question that raters answer.")] = DesignName.AST_AAT,
     pairs: Pairs = 12,
-    per_rater: Annotated[int, typer.Option(min=1, help="Items that one rater gets, attention checks besides.")] = 40,
-    checks: Annotated[int, typer.Option(min=0, max=20, help="Attention checks for each rater.")] = 3,
+    per_rater: Annotated[
+        int, typer.Option(min=1, help="Number of items that each rater gets, without attention checks.")
+    ] = 40,
+    checks: Annotated[int, typer.Option(min=0, max=20, help="Number of attention checks that each rater gets.")] = 3,
     allowed_failures: Annotated[
-        int, typer.Option(min=0, help="Raters who fail more checks are left out of the report.")
+        int, typer.Option(min=0, help="The report excludes raters who fail more attention checks than this.")
     ] = 1,
-    modality: Annotated[str, typer.Option(help="What is judged: picture, sound or both.")] = "both",
-    title: Annotated[str, typer.Option(help="What raters read at the top; a plain one by default.")] = "",
-    contact: Annotated[str, typer.Option(help="Whom raters may ask.")] = "",
+    modality: Annotated[RatedModalities, typer.Option(help="What raters judge.")] = RatedModalities.BOTH,
+    title: Annotated[str, typer.Option(help="Title of the first page; a default title if not given.")] = "",
+    contact: Annotated[str, typer.Option(help="Contact for raters' questions.")] = "",
     about: Annotated[str, typer.Option(help="A paragraph to add to the consent text.")] = "",
-    language: Annotated[str, typer.Option(help="Language of the pages (en, de); raters may change it.")] = "en",
-    split: Split = "test",
+    language: Annotated[
+        Language, typer.Option(help="Language of the pages. Raters can choose another.")
+    ] = Language.ENGLISH,
+    split: Split = SplitName.TEST,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Draw items from models and real pairs, and write a study folder.
+    """Generate items from models and real pairs, and write a study folder.
 
-    Ground truth and attention checks are added by themselves. A folder of samples holds NAME.png, which the model made
-    from NAME's sound, and NAME.wav, which it made from NAME's picture.
+    The ground truth and attention checks are added automatically. A folder of samples holds NAME.png, which the model
+    generated from the sound NAME, and NAME.wav, which it generated from the picture NAME.
 
     Examples:
 
@@ -81,33 +128,29 @@ def create(
 
       cmcgan human-eval create pairs/ -m ours=runs/urmp-small -m theirs=samples/theirs --design pairwise --out duel
     """
-    from cmcgan_core.human_eval.create import SET_ASIDE, create_study
-    from cmcgan_core.human_eval.designs import MODALITIES
-    from cmcgan_core.human_eval.draw import draw_pairs, open_maker
+    from cmcgan_core.human_eval.create import RESERVED_PAIRS, create_study
+    from cmcgan_core.human_eval.designs import RATED_MODALITIES
+    from cmcgan_core.human_eval.draw import draw_pairs, open_rated_model
     from cmcgan_core.human_eval.store import Store
-    from cmcgan_core.human_eval.study import Plan, languages
+    from cmcgan_core.human_eval.study import StudyPlan
 
-    if modality not in (*MODALITIES, "both"):
-        raise typer.BadParameter(f"{modality!r} is none of picture, sound, both", param_hint="--modality")
-    if language not in languages():
-        raise typer.BadParameter(f"{language!r} is none of {', '.join(languages())}", param_hint="--language")
-    plan = Plan(
-        design=design,
+    plan = StudyPlan(
+        design=design.value,
         title=title,
         contact=contact,
         about=about,
-        language=language,
+        language=language.value,
         seed=seed,
         per_rater=per_rater,
         checks_per_rater=checks,
         allowed_failures=allowed_failures,
         data=str(data),
     )
-    makers = {name: open_maker(path, seed, device) for name, path in _named(models).items()}
-    drawn = draw_pairs(data, pairs + SET_ASIDE, seed, split)
-    asked = MODALITIES if modality == "both" else tuple(m for m in MODALITIES if m == modality)
+    rated_models = {name: open_rated_model(path, seed, device) for name, path in _parse_models(models).items()}
+    drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split.value)
+    modalities = tuple(name for name in RATED_MODALITIES if modality in (name, RatedModalities.BOTH))
     with progress_bar(quiet=quiet) as draw:
-        study = create_study(out_dir, plan, drawn, makers, modalities=asked, on_progress=draw)
+        study = create_study(out_dir, plan, drawn, rated_models, modalities=modalities, on_progress=draw)
     items = Store(study).ratings_by_item()
     if as_json:
         emit_json({"study": str(study.root), "items": len(items), "models": study.plan.models})
@@ -121,25 +164,25 @@ def inputs(
     data: Source,
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")] = Path("pairs"),
     pairs: Pairs = 12,
-    split: Split = "test",
+    split: Split = SplitName.TEST,
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Write the real pairs of a study as files, for models that run elsewhere.
+    """Write the real pairs of a study as files, for a model outside cmcgan.
 
-    Let the other model make NAME.png from each NAME.wav and NAME.wav from each NAME.png, in a folder of its own; then
-    give this folder as DATA to `cmcgan human-eval create`, and that one as --model.
+    Let the other model generate NAME.png from each NAME.wav, and NAME.wav from each NAME.png, into another folder. Then
+    run `cmcgan human-eval create` with the folder of pairs as DATA and the other folder as --model.
 
     Examples:
 
       cmcgan human-eval inputs prepared/urmp --pairs 20 --out pairs
     """
-    from cmcgan_core.human_eval.create import SET_ASIDE
+    from cmcgan_core.human_eval.create import RESERVED_PAIRS
     from cmcgan_core.human_eval.draw import draw_pairs, write_pairs
 
     if out_dir.exists() and any(out_dir.iterdir()):
-        raise typer.BadParameter(f"{out_dir} is not empty; choose another", param_hint="--out")
-    drawn = draw_pairs(data, pairs + SET_ASIDE, seed, split)
+        raise typer.BadParameter(f"{out_dir} is not empty; choose another folder", param_hint="--out")
+    drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split.value)
     write_pairs(drawn, out_dir)
     out().print(f"{out_dir}  {len(drawn)} pairs", soft_wrap=True)
     note(f"next: cmcgan human-eval create {out_dir} --model NAME=FOLDER", quiet=quiet)
@@ -149,22 +192,31 @@ def inputs(
 def serve(
     folder: StudyFolder,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    public: Annotated[bool, typer.Option("--public", help="Let other machines in; needs the two below.")] = False,
+    public: Annotated[
+        bool,
+        typer.Option("--public", help="Accept connections from other machines; needs --access-code and --admin-token."),
+    ] = False,
     access_code: Annotated[
         str,
-        typer.Option(envvar="CMCGAN_ACCESS_CODE", help="What raters type in before they begin.", show_default=False),
+        typer.Option(
+            envvar="CMCGAN_ACCESS_CODE", help="Code that raters must enter before they begin.", show_default=False
+        ),
     ] = "",
     admin_token: Annotated[
         str,
         typer.Option(
-            envvar="CMCGAN_ADMIN_TOKEN", help="What opens /admin; drawn here if not given.", show_default=False
+            envvar="CMCGAN_ADMIN_TOKEN",
+            help="Token for the admin page (/admin); a random one if not given.",
+            show_default=False,
         ),
     ] = "",
-    terminal: Annotated[bool, typer.Option("--terminal", help="Rate here, without a browser; for one rater.")] = False,
-    resume: Annotated[str, typer.Option(help="With --terminal: the personal key of a rater who goes on.")] = "",
+    terminal: Annotated[
+        bool, typer.Option("--terminal", help="Rate in this terminal, without a browser; for one rater.")
+    ] = False,
+    resume: Annotated[str, typer.Option(help="With --terminal: the personal key of a rater who resumes.")] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Let raters rate, in their browsers or (--terminal) right here.
+    """Let raters answer, in their browsers or (with --terminal) in this terminal.
 
     Examples:
 
@@ -191,7 +243,7 @@ def serve(
 
     if public and (len(access_code) < 6 or len(admin_token) < 16):
         raise typer.BadParameter(
-            "needs --access-code of 6 characters and --admin-token of 16 characters, or more "
+            "needs an --access-code of 6 or more characters and an --admin-token of 16 or more characters "
             "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)",
             param_hint="--public",
         )
@@ -199,18 +251,20 @@ def serve(
     access = Access(token, access_code, None) if public else Access(token, access_code or None)
     out().print(f"http://127.0.0.1:{port}/", soft_wrap=True)
     note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
-    note("Ctrl-C stops; every answer is saved, and the same command goes on", quiet=quiet)
+    note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
     run_server(study, store, access, "0.0.0.0" if public else "127.0.0.1", port)
 
 
 @human_eval.command()
 def report(
     folder: StudyFolder,
-    html: Annotated[Path | None, typer.Option(help="Write a page with plots too.", show_default=False)] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the report with plots to this HTML file.", show_default=False)
+    ] = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Rates and means with intervals, tests between models, agreement, attention checks, the papers' figures.
+    """Print means with intervals, tests between models, agreement, attention checks and published results.
 
     Examples:
 
@@ -226,24 +280,24 @@ def report(
     study = open_study(folder)
     summary = summarise(study, Store(study))
     if html is not None:
-        from cmcgan_core.human_eval.report import report_page
+        from cmcgan_core.human_eval.report import render_report
 
-        write_text(html, report_page(study, summary))
+        write_text(html, render_report(study, summary))
         note(f"page: {html}", quiet=quiet)
     if as_json:
         emit_json(summary.to_dict())
         return
-    out().print(_models(summary))
-    out().print(_comparisons(summary))
-    alphas = ", ".join(f"{modality}s {_number(alpha)}" for modality, alpha in summary.agreement.items())
+    out().print(_model_table(summary))
+    out().print(_comparison_table(summary))
+    alphas = ", ".join(f"{modality}s {_format_number(alpha)}" for modality, alpha in summary.agreement.items())
     out().print(f"agreement (Krippendorff's alpha): {alphas or '-'}")
     out().print(
         f"attention checks: {summary.checks.failed} of {summary.checks.shown} failed; "
-        f"left out: {', '.join(summary.excluded) or 'nobody'}"
+        f"excluded raters: {', '.join(summary.excluded) or 'none'}"
     )
     out().print(
         f"raters: {summary.consented} consented, {summary.answered} answered, {summary.finished} finished; "
-        f"{summary.answers} ratings count"
+        f"answers included: {summary.answers}"
     )
 
 
@@ -252,11 +306,13 @@ def export(
     folder: StudyFolder,
     out_file: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="A .csv or .json file; CSV on standard output if not given."),
+        typer.Option(
+            "--out", "-o", help="A .csv or .json file; CSV on standard output if not given.", show_default=False
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Every answer as a row, attention checks included; raters are random numbers.
+    """Write every answer as a row, attention checks included. Raters appear as random numbers.
 
     Examples:
 
@@ -264,16 +320,15 @@ def export(
 
       cmcgan human-eval export study --json
     """
-    from cmcgan_core.human_eval.export import FORMATS
-    from cmcgan_core.human_eval.export import export as export_answers
+    from cmcgan_core.human_eval.export import EXPORT_FORMATS, export_answers
     from cmcgan_core.human_eval.store import Store
     from cmcgan_core.human_eval.study import open_study
     from cmcgan_core.utils.files import write_text
 
-    kind = "json" if as_json else "csv" if out_file is None else out_file.suffix.removeprefix(".")
-    if kind not in FORMATS:
-        raise typer.BadParameter(f"{out_file} should end in .csv or .json", param_hint="--out")
-    text = export_answers(Store(open_study(folder)), kind)
+    file_format = "json" if as_json else "csv" if out_file is None else out_file.suffix.removeprefix(".")
+    if file_format not in EXPORT_FORMATS:
+        raise typer.BadParameter(f"{out_file} must end in .csv or .json", param_hint="--out")
+    text = export_answers(Store(open_study(folder)), file_format)
     if out_file is None:
         typer.echo(text, nl=False)
     else:
@@ -284,7 +339,7 @@ def export(
 @human_eval.command()
 def forget(
     folder: StudyFolder,
-    rater: Annotated[str, typer.Argument(help="Number of the rater, as the last page and the exports show it.")],
+    rater: Annotated[str, typer.Argument(help="The rater's number, as on the last page and in exports.")],
 ) -> None:
     """Delete a rater who withdrew, with all answers.
 
@@ -296,77 +351,85 @@ def forget(
     from cmcgan_core.human_eval.study import open_study
 
     if not Store(open_study(folder)).forget(rater):
-        raise typer.BadParameter(f"{folder} has no rater {rater}", param_hint="RATER")
-    out().print(f"{rater} is deleted")
+        raise typer.BadParameter(
+            f"{folder} has no rater {rater}; list the raters with: cmcgan human-eval export {folder}",
+            param_hint="RATER",
+        )
+    out().print(f"deleted {rater} and all their answers")
 
 
 @human_eval.command()
 def power(
-    first: Annotated[float, typer.Argument(min=0, max=1, help="Rate expected of one model.")] = 0.714,
-    second: Annotated[float, typer.Argument(min=0, max=1, help="Rate expected of the other.")] = 0.429,
-    items: Annotated[int, typer.Option(min=1, help="Items of each model that one rater gets.")] = 10,
-    diversity: Annotated[
-        float, typer.Option(min=0, max=0.5, help="Standard deviation of raters' own rates for a model.")
+    first: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the first model.")] = 0.714,
+    second: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the second model.")] = 0.429,
+    items: Annotated[int, typer.Option(min=1, help="Number of items of each model that a rater gets.")] = 10,
+    spread: Annotated[
+        float, typer.Option(min=0, max=0.5, help="Standard deviation over raters of a rater's own rate for a model.")
     ] = 0.15,
-    wanted: Annotated[float, typer.Option("--power", min=0.5, max=0.99, help="Probability of finding it.")] = 0.8,
+    target_power: Annotated[
+        float, typer.Option("--power", min=0.5, max=0.99, help="Probability that the test finds the difference.")
+    ] = 0.8,
     as_json: Json = False,
 ) -> None:
-    """How many raters it takes to tell two models apart, before the study; by default the paper's two I-ASTs.
+    """Compute how many raters a study needs to tell two models apart.
 
-    A paired two-sided test at 5 % over raters; the formula is in docs/human-eval.md. After the study,
-    `cmcgan human-eval report` says it for the differences that were seen.
+    The default rates are two I-ASTs of the CMCGAN paper. The test is paired over raters and two-sided at 5 %; the
+    formula is in docs/human-eval.md. After the study, `cmcgan human-eval report` prints the number of raters that the
+    observed differences need.
 
     Examples:
 
       cmcgan human-eval power 0.7 0.6 --items 15
     """
-    from cmcgan_core.human_eval.statistics import difference_deviation, raters_needed
+    from cmcgan_core.human_eval.statistics import count_raters_needed, difference_deviation
 
-    deviation = difference_deviation(first, second, items, diversity)
-    raters = raters_needed(first - second, deviation, power=wanted)
+    deviation = difference_deviation(first, second, items, spread)
+    raters = count_raters_needed(first - second, deviation, power=target_power)
     if as_json:
         emit_json({"raters": raters, "deviation": deviation})
     elif raters is None:
-        out().print("the rates are equal: no number of raters tells the models apart")
+        out().print("the two rates are equal, so no number of raters can tell the models apart")
     else:
         out().print(f"{raters} raters")
 
 
-def _named(models: list[str]) -> dict[str, Path]:
-    """Models by name; that of the file or folder where none is given."""
-    named: dict[str, Path] = {}
+def _parse_models(models: list[str]) -> dict[str, Path]:
+    """Parse PATH or NAME=PATH. Return paths by name; without NAME, the name is that of the file or folder."""
+    paths: dict[str, Path] = {}
     for text in models:
         name, equals, rest = text.partition("=")
         path = Path(rest if equals else text)
         if not equals:
             name = path.parent.name if path.name == "last.safetensors" else path.resolve().stem
-        if not name or name in named:
-            raise typer.BadParameter(f"{text}: its name is empty or taken; give NAME=PATH", param_hint="--model")
-        named[name] = path
-    return named
+        if not name or name in paths:
+            raise typer.BadParameter(
+                f"{text}: the model's name is empty or used twice; name it with NAME=PATH", param_hint="--model"
+            )
+        paths[name] = path
+    return paths
 
 
-def _models(summary: "Summary") -> "Table":
+def _model_table(summary: "Summary") -> "Table":
     from rich.table import Table
 
     table = Table("model", "measure", "mean", "95 % (raters)", "95 % (Wilson)", "answers", "raters", title="Models")
     for row in summary.rows:
         table.add_row(
             row.model,
-            _measure(row.measure, row.modality),
-            _number(row.mean),
-            _interval(row.bootstrap),
-            _interval(row.wilson),
+            _format_measure(row.measure, row.modality),
+            _format_number(row.mean),
+            _format_interval(row.bootstrap),
+            _format_interval(row.wilson),
             str(row.answers),
             str(row.raters),
         )
     for paper in summary.paper:
         table.add_row(
             paper.model,
-            _measure(paper.measure, paper.modality),
-            _number(paper.mean),
+            _format_measure(paper.measure, paper.modality),
+            _format_number(paper.mean),
             "-",
-            _interval(paper.wilson),
+            _format_interval(paper.wilson),
             str(paper.votes),
             "",
             style="dim",
@@ -374,7 +437,7 @@ def _models(summary: "Summary") -> "Table":
     return table
 
 
-def _comparisons(summary: "Summary") -> "Table":
+def _comparison_table(summary: "Summary") -> "Table":
     from rich.table import Table
 
     table = Table(
@@ -388,27 +451,26 @@ def _comparisons(summary: "Summary") -> "Table":
         "raters needed",
         title="Differences between models (permutation tests)",
     )
-    for c in summary.comparisons:
-        needed = "-" if c.raters_needed is None else str(c.raters_needed)
-        p_values = [f"{p:.4f}" for p in (c.p_raters, c.p_holm, c.p_pairs)]
+    for comparison in summary.comparisons:
+        p_values = (comparison.p_raters, comparison.p_holm, comparison.p_pairs)
         table.add_row(
-            f"{c.first} - {c.second}",
-            _measure(c.measure, c.modality),
-            f"{c.difference:+.3f}",
-            _interval(c.interval),
-            *p_values,
-            needed,
+            f"{comparison.first} - {comparison.second}",
+            _format_measure(comparison.measure, comparison.modality),
+            f"{comparison.difference:+.3f}",
+            _format_interval(comparison.interval),
+            *[f"{p:.4f}" for p in p_values],
+            "-" if comparison.raters_needed is None else str(comparison.raters_needed),
         )
     return table
 
 
-def _measure(measure: str, modality: str) -> str:
+def _format_measure(measure: str, modality: str) -> str:
     return measure if "-" in measure else f"{measure} ({modality})"
 
 
-def _interval(interval: "tuple[float, float] | None") -> str:
+def _format_interval(interval: "tuple[float, float] | None") -> str:
     return "-" if interval is None else f"[{interval[0]:.2f}, {interval[1]:.2f}]"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"

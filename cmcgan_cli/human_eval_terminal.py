@@ -1,4 +1,4 @@
-"""`cmcgan human-eval serve --terminal`: one rater, without a browser."""
+"""`cmcgan human-eval serve --terminal`: one rater answers in a terminal, without a browser."""
 
 import os
 import shutil
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from cmcgan_core.human_eval.pages import Medium
-    from cmcgan_core.human_eval.store import Rater, Store, Task
-    from cmcgan_core.human_eval.study import Study
+    from cmcgan_core.human_eval.store import Rater, RatingTask, Store
+    from cmcgan_core.human_eval.study import RatingStudy
 
-#: Players of a sound file, and their arguments; the first that is installed is used.
+#: Programs that play a sound file, with their arguments. The first installed one is used.
 PLAYERS = {
     "ffplay": ["-nodisp", "-autoexit", "-loglevel", "error"],
     "pw-play": [],
@@ -28,48 +28,55 @@ PLAYERS = {
     "aplay": ["-q"],
     "afplay": [],
 }
-#: Most columns of a picture.
-WIDEST = 64
+#: Red, green and blue, 0 to 255.
+RGB = tuple[int, int, int]
+
+#: Largest width of a picture, columns.
+MAX_COLUMNS = 64
 
 
-def rate_in_terminal(study: "Study", store: "Store", token: str) -> None:
-    """Take one rater through consent, one example of a sound, and all items; every answer is saved at once.
+def rate_in_terminal(study: "RatingStudy", store: "Store", token: str) -> None:
+    """Take one rater through consent, the examples and all items. Every answer is saved at once.
 
     Args:
-        study: the folder.
+        study: the study folder.
         store: its database.
-        token: of a rater who goes on, or "".
+        token: personal key of a rater who resumes, or "" for a new rater.
     """
-    from cmcgan_core.human_eval.pages import text_of
+    from cmcgan_core.human_eval.pages import page_text
 
-    text = text_of(study.plan.language)
+    text = page_text(study.plan.language)
     if token:
-        rater = store.rater(token)
+        rater = store.find_rater(token)
         if rater is None:
-            raise typer.BadParameter("no rater has this key", param_hint="--resume")
+            raise typer.BadParameter(
+                f"no rater of {study.root} has this key; check the key, or begin without --resume",
+                param_hint="--resume",
+            )
     else:
-        token = _consent(study, store)
-        rater = store.rater(token)
+        token = _ask_consent(study, store)
+        rater = store.find_rater(token)
         assert rater is not None
     try:
-        _training(study, store, rater)
+        _show_training(study, store, rater)
         while (task := store.next_task(rater)) is not None:
-            _rate(study, store, rater, task)
+            _rate_task(study, store, rater, task)
     except (KeyboardInterrupt, EOFError, typer.Abort):
-        out().print(f"\ngo on with: cmcgan human-eval serve {study.root} --terminal --resume {token}", soft_wrap=True)
+        out().print(f"\nresume with: cmcgan human-eval serve {study.root} --terminal --resume {token}", soft_wrap=True)
         raise typer.Exit(130) from None
     out().print(text["thanks"]["text"].format(total=store.total).partition(". ")[0] + ".")
     out().print(text["thanks"]["number"].format(number=rater.id))
 
 
-def _consent(study: "Study", store: "Store") -> str:
-    from cmcgan_core.human_eval.pages import minutes, text_of
+def _ask_consent(study: "RatingStudy", store: "Store") -> str:
+    """Ask for consent, and return the personal key of the new rater."""
+    from cmcgan_core.human_eval.pages import estimate_minutes, page_text
 
-    text = text_of(study.plan.language)["welcome"]
+    text = page_text(study.plan.language)["welcome"]
     out().print(study.plan.title or text["title"], style="bold")
     for line in (
         text["intro"],
-        text["time"].format(minutes=minutes(store.total), items=store.total),
+        text["time"].format(minutes=estimate_minutes(store.total), items=store.total),
         text["needs"],
         text["data"],
         text["freedom"],
@@ -80,72 +87,74 @@ def _consent(study: "Study", store: "Store") -> str:
             out().print(line)
     if not typer.confirm(text["consent"]):
         raise typer.Exit(0)
-    return store.join(study.plan.language)
+    return store.add_rater(study.plan.language)
 
 
-def _training(study: "Study", store: "Store", rater: "Rater") -> None:
+def _show_training(study: "RatingStudy", store: "Store", rater: "Rater") -> None:
+    """Show the examples, unless the rater has already seen them."""
     from cmcgan_core.human_eval import pages
 
     if rater.started:
         return
-    answers = {choice.value: choice.answer for choice in pages.choices(study.design, rater.language)}
-    text = pages.text_of(rater.language)["training"]
+    answers = {choice.value: choice.answer for choice in pages.answer_choices(study.design, rater.language)}
+    text = pages.page_text(rater.language)["training"]
     out().print(f"\n{text['title']}", style="bold")
     for item in store.examples():
-        source, candidates = pages.media_of(item, rater.language)
-        _show(study, [source, *candidates])
+        source, candidates = pages.item_media(item, rater.language)
+        _show_media(study, [source, *candidates])
         deserved = answers[study.design.examples[item.role.removeprefix("example ")]]
         typer.prompt(f"{text['deserves']} {deserved} [Enter]", default="", show_default=False)
-    store.start(rater)
+    store.mark_started(rater)
 
 
-def _rate(study: "Study", store: "Store", rater: "Rater", task: "Task") -> None:
-    """Show one item until it is answered, or the one before it is to be corrected."""
+def _rate_task(study: "RatingStudy", store: "Store", rater: "Rater", task: "RatingTask") -> None:
+    """Show an item until the rater answers it, or goes back to correct the previous answer."""
     from cmcgan_core.human_eval import pages
 
-    design, text = study.design, pages.text_of(rater.language)
-    source, candidates = pages.media_of(task.item, rater.language, swapped=task.swapped)
-    choices = pages.choices(design, rater.language)
+    design, text = study.design, pages.page_text(rater.language)
+    source, candidates = pages.item_media(task.item, rater.language, swapped=task.swapped)
+    choices = pages.answer_choices(design, rater.language)
     out().print(f"\n{text['rate']['title'].format(number=task.position + 1, total=task.total)}", style="bold")
     started, replays = time.monotonic(), 0
-    _show(study, [source, *candidates])
-    out().print(pages.question(design, task.item, rater.language))
+    _show_media(study, [source, *candidates])
+    out().print(pages.question_text(design, task.item, rater.language))
     for choice in choices:
         out().print(f"  {choice.key}  {choice.answer}" + (f": {choice.hint}" if choice.hint else ""))
     while True:
-        said = typer.prompt("  r  replay, b  back", prompt_suffix=" > ").strip().lower()
-        chosen = next((choice for choice in choices if str(choice.key) == said), None)
-        if chosen is not None:
-            value = pages.canonical(design, task, chosen.value)
-            store.answer(
+        reply = typer.prompt("  r  replay, b  back", prompt_suffix=" > ").strip().lower()
+        selected = next((choice for choice in choices if str(choice.key) == reply), None)
+        if selected is not None:
+            value = pages.swap_preference(design, task, selected.value)
+            store.add_answer(
                 rater, task.position, task.revision, value, seconds=time.monotonic() - started, replays=replays
             )
             return
-        if said == "r":
+        if reply == "r":
             replays += 1
-            _show(study, [medium for medium in (source, *candidates) if medium.kind == "sound"])
-        elif said == "b" and task.revision == 0 and (last := store.last_task(rater)) is not None:
-            _rate(study, store, rater, last)
+            _show_media(study, [medium for medium in (source, *candidates) if medium.kind == "sound"])
+        elif reply == "b" and task.revision == 0 and (last := store.last_task(rater)) is not None:
+            _rate_task(study, store, rater, last)
             return
 
 
-def _show(study: "Study", media: "list[Medium]") -> None:
-    """Draw pictures, play sounds; name a sound's file where nothing can play it."""
+def _show_media(study: "RatingStudy", media: "list[Medium]") -> None:
+    """Draw pictures and play sounds. Print the path of a sound that cannot be played."""
     for medium in media:
         path = study.media / medium.file
         out().print(f"{medium.caption}:")
         if medium.kind == "picture":
-            for row in _blocks(path):
+            for row in _picture_rows(path):
                 out().print(row)
-        elif not _play(path):
+        elif not _play_sound(path):
             out().print(f"  {path}", soft_wrap=True)
 
 
-def _blocks(path: Path) -> "list[Text]":
+def _picture_rows(path: Path) -> "list[Text]":
+    """Return a picture as rows of coloured half-block characters."""
     from rich.text import Text
 
     rows = []
-    for cells in picture_blocks(path, min(WIDEST, out().width)):
+    for cells in picture_blocks(path, min(MAX_COLUMNS, out().width)):
         row = Text()
         for upper, lower in cells:
             row.append("▀", style=f"rgb({','.join(map(str, upper))}) on rgb({','.join(map(str, lower))})")
@@ -153,33 +162,33 @@ def _blocks(path: Path) -> "list[Text]":
     return rows
 
 
-def _play(path: Path) -> bool:
-    """Play a sound file on this machine; False over ssh, where nobody would hear it, and where no player works."""
+def _play_sound(path: Path) -> bool:
+    """Play a sound file on this machine, and return whether it was played.
+
+    Nothing is played over ssh, where the rater sits at another machine, nor without a working player.
+    """
     player = next((name for name in PLAYERS if shutil.which(name)), None)
     if player is None or "SSH_CONNECTION" in os.environ:
         return False
-    done = subprocess.run(
+    result = subprocess.run(
         [player, *PLAYERS[player], str(path)], stdin=subprocess.DEVNULL, capture_output=True, check=False
     )
-    return done.returncode == 0
+    return result.returncode == 0
 
 
-Colour = tuple[int, int, int]
+def picture_blocks(path: Path, columns: int) -> list[list[tuple[RGB, RGB]]]:
+    """Return a picture as rows of cells, each with the colours of its upper and its lower half.
 
-
-def picture_blocks(path: Path, columns: int) -> list[list[tuple[Colour, Colour]]]:
-    """Rows of cells, each with the colours of its upper and its lower half.
-
-    A terminal's cell is about twice as high as it is wide, so a square picture has `columns` by `columns` / 2 cells.
+    A terminal's cell is about twice as high as it is wide, so a square picture takes `columns` / 2 rows.
     """
     side = columns - columns % 2
     picture: list[list[list[int]]] = np.asarray(read_picture(path, side)).tolist()
     return [
-        [(_colour(upper), _colour(lower)) for upper, lower in zip(picture[row], picture[row + 1], strict=True)]
+        [(_to_rgb(upper), _to_rgb(lower)) for upper, lower in zip(picture[row], picture[row + 1], strict=True)]
         for row in range(0, side, 2)
     ]
 
 
-def _colour(pixel: list[int]) -> Colour:
+def _to_rgb(pixel: list[int]) -> RGB:
     red, green, blue = pixel
     return red, green, blue

@@ -75,9 +75,9 @@ def prepare(
     from cmcgan_core.data.prepare import pipeline as core
     from cmcgan_core.data.prepare.sources import SourceOptions
     from cmcgan_core.data.synthetic import DemoSource
-    from cmcgan_core.features.representations import settings_of
+    from cmcgan_core.features.representations import default_settings
 
-    options = SourceOptions(settings_of(representation), hop=hop, seed=seed, labels=labels)
+    options = SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
     render = str(source) == "demo" and layout is None and labels is None and not source.exists()
     given = DemoSource() if render else layout
     if dry_run:

@@ -1,7 +1,7 @@
 """Checkpoints: one self-sufficient file with weights, configuration, classes and feature settings.
 
-The checkpoint that a run resumes from has the state of its training too. A checkpoint is a safetensors file, whose metadata is
-one JSON document. Loading it never unpickles, so it never runs code.
+The checkpoint that a run resumes from has the state of its training too. A checkpoint is a safetensors file, whose
+metadata is one JSON document. Loading it never unpickles, so it never runs code.
 """
 
 import json
@@ -145,8 +145,8 @@ def find_checkpoint(path: Path) -> Path:
     """Find the checkpoint file that a path stands for.
 
     Args:
-        path: a checkpoint file, a run folder, the name of a folder below `runs/`, or "box" for the model that ships with
-            cmcgan.
+        path: a checkpoint file, a run folder, the name of a folder below `runs/`, or "box" for the model that ships
+            with cmcgan.
 
     Raises:
         CheckpointError: there is no such file.

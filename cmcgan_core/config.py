@@ -1,8 +1,8 @@
 """The configuration of a run: a preset, changed by a TOML file, changed by `--set a.b=c`.
 
-A configuration is TOML, typed and strict. Presets ship inside the package (`cmcgan_core/presets/*.toml`). A setting that is
-missing takes the default that is written here. An unknown setting is an error, which suggests the nearest known name. All
-faults are reported at once.
+A configuration is TOML, typed and strict. Presets ship inside the package (`cmcgan_core/presets/*.toml`). A setting
+that is missing takes the default that is written here. An unknown setting is an error, which suggests the nearest known
+name. All faults are reported at once.
 """
 
 import tomllib
@@ -32,8 +32,8 @@ class NetworkConfig:
         bins: frequency bins of the spectrograms that the networks read and generate (paper: 128).
         frames: frames of the spectrograms that the networks read and generate (paper: 32, resized from 44).
         latent: size of the Gaussian latent vector z (paper: 100); 0 for none (the paper's NLCMCGAN).
-        layers: number of layers of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7), or of CMAV's sound
-            encoder (3 or 4).
+        layers: number of layers of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7), or of CMAV's
+            sound encoder (3 or 4).
         upsampling: how a decoder doubles a map: "deconvolution" (paper), or "resize" followed by a 3 x 3 convolution.
     """
 

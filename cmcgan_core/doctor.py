@@ -1,6 +1,5 @@
-"""What this machine has, what is wrong with it, and how to mend it."""
+"""Check the installation: packages, devices, codecs, disk space and plugins."""
 
-import importlib
 import importlib.util
 import os
 import platform
@@ -11,21 +10,21 @@ from pathlib import Path
 
 from cmcgan_core.errors import CmcganError
 from cmcgan_core.registry import installed_plugins
-from cmcgan_core.utils.packages import _TORCH_MEND, _version, import_torchaudio
+from cmcgan_core.utils.packages import TORCH_REPAIR_COMMAND, import_torchaudio, package_version
 
-#: Decoders without which common files cannot be read, by PyAV's names.
+#: Decoders that common files need, by PyAV's names.
 DECODERS = ("h264", "hevc", "vp9", "aac", "mp3", "opus")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what.
-        value: what was found.
+        name: what was checked.
+        value: what was found, usually a version.
         fault: what is wrong, or None.
-        mend: what to do about it, or None.
+        mend: how to fix it, or None.
     """
 
     name: str
@@ -34,8 +33,8 @@ class Finding:
     mend: str | None = None
 
 
-def examine() -> list[Finding]:
-    """Look at everything that cmcgan needs; a look that fails is a finding too."""
+def run_checks() -> list[Finding]:
+    """Run all checks. A check that raises is reported as a finding too."""
     checks: dict[str, Callable[[], Finding]] = {
         "python": lambda: Finding("python", platform.python_version()),
         "torch": _torch,
@@ -44,24 +43,26 @@ def examine() -> list[Finding]:
         "av": _av,
         "soundfile": _soundfile,
         "pillow": _pillow,
-        "librosa": lambda: _package("librosa", "other representations than the log-mel", optional=True),
+        "librosa": lambda: _package("librosa", "the CQT representation", optional=True),
         "tensorboard": lambda: _package("tensorboard", "TensorBoard logs", optional=True),
         "onnxruntime": lambda: _package("onnxruntime", "cmcgan export", optional=True),
         "disk": _disk,
         "plugins": _plugins,
     }
-    return [_look(name, check) for name, check in checks.items()]
+    return [_run_check(name, check) for name, check in checks.items()]
 
 
-def _look(name: str, check: Callable[[], Finding]) -> Finding:
+def _run_check(name: str, check: Callable[[], Finding]) -> Finding:
+    """Return what a check finds, or a finding that reports its exception."""
     try:
         return check()
     except Exception as error:  # a broken package may raise anything
-        mend = _TORCH_MEND if name in ("torch", "cuda") else f"pip install --force-reinstall {name}"
+        mend = TORCH_REPAIR_COMMAND if name in ("torch", "cuda") else f"pip install --force-reinstall {name}"
         return Finding(name, "broken", f"{type(error).__name__}: {error}", mend)
 
 
 def _torch() -> Finding:
+    """Report the version of torch and its number of threads."""
     import torch
 
     threads = torch.get_num_threads()
@@ -69,6 +70,7 @@ def _torch() -> Finding:
 
 
 def _cuda() -> Finding:
+    """Check whether torch can use a GPU; a machine without an NVIDIA driver is not a fault."""
     import torch
 
     if torch.cuda.is_available():
@@ -78,21 +80,25 @@ def _cuda() -> Finding:
         return Finding("cuda", "no NVIDIA driver; everything runs on the CPU")
     if torch.version.cuda is None:
         return Finding(
-            "cuda", "not used", "there is an NVIDIA driver, but this torch is built without CUDA", _TORCH_MEND
+            "cuda", "not used", "there is an NVIDIA driver, but this torch is built without CUDA", TORCH_REPAIR_COMMAND
         )
-    why = f"torch, built for CUDA {torch.version.cuda}, sees no device: the driver is too old, or the device is hidden"
-    return Finding("cuda", "not used", why, "update the NVIDIA driver, or unset CUDA_VISIBLE_DEVICES")
+    fault = f"torch, built for CUDA {torch.version.cuda}, finds no GPU: the driver is too old, or the GPU is hidden"
+    return Finding("cuda", "not used", fault, "update the NVIDIA driver, or unset CUDA_VISIBLE_DEVICES")
 
 
 def _torchaudio() -> Finding:
+    """Check that torchaudio works with the installed torch."""
     try:
         import_torchaudio()
     except CmcganError as error:
-        return Finding("torchaudio", _version("torchaudio"), str(error).split("; mend it")[0], _TORCH_MEND)
-    return Finding("torchaudio", _version("torchaudio"))
+        return Finding(
+            "torchaudio", package_version("torchaudio"), str(error).split("; fix it")[0], TORCH_REPAIR_COMMAND
+        )
+    return Finding("torchaudio", package_version("torchaudio"))
 
 
 def _av() -> Finding:
+    """Check that PyAV is installed and can decode common formats."""
     if importlib.util.find_spec("av") is None:
         return _missing("av", "video and compressed sound")
     import av
@@ -105,6 +111,7 @@ def _av() -> Finding:
 
 
 def _soundfile() -> Finding:
+    """Check that soundfile is installed."""
     if importlib.util.find_spec("soundfile") is None:
         return _missing("soundfile", "sound files")
     import soundfile
@@ -113,6 +120,7 @@ def _soundfile() -> Finding:
 
 
 def _pillow() -> Finding:
+    """Check that Pillow is installed and can read common formats."""
     if importlib.util.find_spec("PIL") is None:
         return _missing("pillow", "pictures")
     import PIL
@@ -124,31 +132,35 @@ def _pillow() -> Finding:
 
 
 def _package(name: str, purpose: str, *, optional: bool = False) -> Finding:
+    """Check that a package is installed, without importing it."""
     if importlib.util.find_spec(name) is not None:
-        return Finding(name, _version(name))
+        return Finding(name, package_version(name))
     if optional:
         return Finding(name, f"not installed (optional, for {purpose})")
     return _missing(name, purpose)
 
 
 def _missing(name: str, purpose: str) -> Finding:
+    """Return the finding for a required package that is not installed."""
     return Finding(name, "not installed", f"needed for {purpose}", f"pip install {name}")
 
 
 def _disk() -> Finding:
-    free = shutil.disk_usage(Path.cwd()).free / 2**30
-    scarce = free < 2
+    """Check that at least 2 GiB of disk space are free in the working directory."""
+    free_gib = shutil.disk_usage(Path.cwd()).free / 2**30
+    scarce = free_gib < 2
     return Finding(
         "disk",
-        f"{free:.1f} GiB free here",
-        "that is little for a dataset and a run" if scarce else None,
-        "free some space, or work elsewhere" if scarce else None,
+        f"{free_gib:.1f} GiB free here",
+        "this may be too little for a dataset and a run" if scarce else None,
+        "free some space, or use another disk" if scarce else None,
     )
 
 
 def _plugins() -> Finding:
-    found = installed_plugins()
-    faults = [plugin.fault for plugin in found if plugin.fault]
+    """Check that every installed plugin can be imported."""
+    plugins = installed_plugins()
+    faults = [plugin.fault for plugin in plugins if plugin.fault]
     return Finding(
-        "plugins", f"{len(found)} entries", "; ".join(faults) or None, "see: cmcgan plugins" if faults else None
+        "plugins", f"{len(plugins)} entries", "; ".join(faults) or None, "see: cmcgan plugins" if faults else None
     )

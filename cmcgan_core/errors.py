@@ -1,23 +1,24 @@
-"""What can go wrong by no fault of the program, as one small tree.
+"""All expected errors, as one tree of exceptions.
 
 ```
 CmcganError
 ├── ConfigError       a preset, a --set or a config.toml is not valid
-├── DataError         a source folder or a prepared dataset is not what it should be
-│   └── MediaError    one sound, picture or video cannot be read or written
-├── CheckpointError   a checkpoint cannot be read, or cannot do what is asked of it
-├── TrainingError     training cannot go on (a loss is no longer finite, say)
+├── DataError         a source folder or a prepared dataset is not valid
+│   └── MediaError    a sound, picture or video cannot be read or written
+├── CheckpointError   a checkpoint cannot be read, or does not support the operation
+├── TrainingError     training cannot continue, for example because a loss is not finite
 ├── Interrupted       a stop was requested; the finished work is saved
 └── PluginError       a plugin, or a name that only a plugin could provide, is missing or broken
 ```
 
-A message names the file or the field, says what is wrong and, where there is one, the command to type next. The command
-line prints it in one line and exits with 1; anything that is not a `CmcganError` is a bug and keeps its traceback.
+A message names the file or the setting, says what is wrong, and names the next command where there is one. The command
+line prints the message and exits with code 1. Any exception that is not a `CmcganError` is a bug and keeps its
+traceback.
 """
 
 
 class CmcganError(Exception):
-    """The root of all expected errors."""
+    """The base class of all expected errors."""
 
 
 class ConfigError(CmcganError):
@@ -25,19 +26,19 @@ class ConfigError(CmcganError):
 
 
 class DataError(CmcganError):
-    """A source folder or a prepared dataset is not what it should be."""
+    """A source folder or a prepared dataset is not valid."""
 
 
 class MediaError(DataError):
-    """One sound, picture or video cannot be read or written."""
+    """A sound, picture or video cannot be read or written."""
 
 
 class CheckpointError(CmcganError):
-    """A checkpoint cannot be read, or cannot do what is asked of it."""
+    """A checkpoint cannot be read, or does not support the operation."""
 
 
 class TrainingError(CmcganError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class PluginError(CmcganError):

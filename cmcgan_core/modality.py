@@ -1,7 +1,7 @@
 """The two modalities, and the two directions between them.
 
-All code uses these names: `audio` and `visual` in code, files and options, "sound" and "picture" in text for users. Names of
-subnetworks and paths (`a2v`, `v2a2v`, ...) are the paper's; each letter stands for a modality.
+All code uses these names: `audio` and `visual` in code, files and options, "sound" and "picture" in text for users.
+    Names of subnetworks and paths (`a2v`, `v2a2v`, ...) are the paper's; each letter stands for a modality.
 """
 
 from enum import StrEnum

@@ -1,6 +1,7 @@
-"""How long work tells of its progress: it calls an `OnProgress`; whoever called it draws.
+"""Progress reports of long work.
 
-The command line draws with rich. A Python user writes `on_progress=tqdm_progress()`.
+A function that takes long calls its `on_progress` argument; the caller decides how to display the reports. The command
+line displays them with rich. Python users can pass `on_progress=tqdm_progress()`.
 """
 
 from collections.abc import Callable
@@ -9,14 +10,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Progress:
-    """A point in a piece of long work.
+    """The state of one stage of the work.
 
     Attributes:
         stage: what is being done, in a few words ("preparing", "training small").
-        done: units finished.
-        total: units in all, or None while that is unknown.
+        done: the number of units finished.
+        total: the number of units in all, or None while it is unknown.
         unit: what is counted ("recordings", "steps").
-        values: figures worth showing (losses, pairs so far).
+        values: figures to display (losses, pairs so far), by name.
     """
 
     stage: str
@@ -30,11 +31,11 @@ OnProgress = Callable[[Progress], None]
 
 
 def silent(progress: Progress) -> None:
-    """Draw nothing."""
+    """Display nothing."""
 
 
 def tqdm_progress() -> OnProgress:
-    """One tqdm bar a stage, on standard error."""
+    """Return an `OnProgress` that shows one tqdm bar for each stage, on standard error."""
     from tqdm import tqdm
 
     bars: dict[str, tqdm[None]] = {}

@@ -20,9 +20,9 @@ from cmcgan_core.data.prepare.pipeline import prepare
 from cmcgan_core.data.prepare.sources import RawPair, SourceOptions
 from cmcgan_core.data.synthetic import DemoSource
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
-from cmcgan_core.features.figures import spectrogram_pictures
+from cmcgan_core.features.figures import draw_spectrograms
 from cmcgan_core.features.representations import analyse
-from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.inference.generate import OutputOptions, generate_file
 from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.media.files import write_picture, write_sound
@@ -96,7 +96,9 @@ def run_demo(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> Demonstration:
-    """Render a dataset, train, evaluate, generate and write a page. Work that an interrupted call finished is not repeated.
+    """Render a dataset, train, evaluate, generate and write a page.
+
+    Work that an interrupted call finished is not repeated.
 
     Args:
         out: folder for everything: `data/`, `run/`, `given/`, `made/`, `evaluation.json`, `index.html`.
@@ -156,6 +158,6 @@ def _test_pairs(source: DemoSource, options: SourceOptions) -> Iterator[tuple[st
 
 
 def _spectrogram(pair: RawPair, options: SourceOptions) -> NDArray[np.uint8]:
-    scaled = scale_levels(analyse(torch.from_numpy(pair.sound), options.settings), options.settings)
-    drawn: NDArray[np.uint8] = spectrogram_pictures(scaled[None, None], enlarge=3)[0]
+    scaled = scale_spectrograms(analyse(torch.from_numpy(pair.sound), options.settings), options.settings)
+    drawn: NDArray[np.uint8] = draw_spectrograms(scaled[None, None], enlarge=3)[0]
     return drawn

@@ -1,4 +1,4 @@
-"""Small studies, raters who answer by a rule, and a server in a process of its own."""
+"""Test helpers: small studies, raters who answer by a rule, and a server in its own process."""
 
 import re
 import socket
@@ -14,19 +14,19 @@ from pathlib import Path
 import numpy as np
 
 from cmcgan_core.human_eval.create import create_study
-from cmcgan_core.human_eval.designs import MODALITIES
-from cmcgan_core.human_eval.draw import Pair
-from cmcgan_core.human_eval.store import Item, Rater, Store
-from cmcgan_core.human_eval.study import Plan, Study
+from cmcgan_core.human_eval.designs import RATED_MODALITIES
+from cmcgan_core.human_eval.draw import RealPair
+from cmcgan_core.human_eval.store import Rater, Store, StudyItem
+from cmcgan_core.human_eval.study import RatingStudy, StudyPlan
 
 LABELS = ("cello", "flute")
 
 
-def real_pairs(count: int) -> list[Pair]:
-    """Pairs of two classes in turn; each its own colour and pitch."""
+def real_pairs(count: int) -> list[RealPair]:
+    """Return pairs that alternate between two classes. Each has its own colour and pitch."""
     time_axis = np.arange(4410) / 44_100
     return [
-        Pair(
+        RealPair(
             f"{LABELS[i % 2]}/p{i}",
             LABELS[i % 2],
             (0.05 * (i + 1) * np.sin(2 * np.pi * (200 + 50 * i) * time_axis)).astype(np.float32),
@@ -37,20 +37,20 @@ def real_pairs(count: int) -> list[Pair]:
 
 
 @dataclass(frozen=True)
-class Painter:
-    """A model that makes plain pictures of a size of its own, and hum."""
+class PlainModel:
+    """A model that generates pictures of one colour and one size, and a hum."""
 
     side: int = 24
-    modalities: tuple[str, ...] = MODALITIES
+    modalities: tuple[str, ...] = RATED_MODALITIES
     origin: str = "a test"
 
-    def makes(self, pair: str) -> tuple[str, ...]:
+    def available(self, pair_name: str) -> tuple[str, ...]:
         return self.modalities
 
-    def picture(self, pair: Pair) -> np.ndarray:
+    def make_picture(self, pair: RealPair) -> np.ndarray:
         return np.full((self.side, self.side, 3), len(pair.name) * 9, dtype=np.uint8)
 
-    def sound(self, pair: Pair) -> np.ndarray:
+    def make_sound(self, pair: RealPair) -> np.ndarray:
         return np.sin(np.arange(4410) / 9).astype(np.float32)
 
 
@@ -60,29 +60,30 @@ def make_study(
     *,
     pairs: int = 3,
     models: tuple[str, ...] = ("alpha", "beta"),
-    modalities: tuple[str, ...] = MODALITIES,
+    modalities: tuple[str, ...] = RATED_MODALITIES,
     **plan: object,
-) -> Study:
-    """A study of `pairs` rated pairs."""
-    makers = {name: Painter(24 + 8 * i) for i, name in enumerate(models)}
-    return create_study(out, Plan(design, **plan), real_pairs(pairs + 4), makers, modalities=modalities)
+) -> RatingStudy:
+    """Create a study with `pairs` rated pairs."""
+    rated_models = {name: PlainModel(24 + 8 * i) for i, name in enumerate(models)}
+    return create_study(out, StudyPlan(design, **plan), real_pairs(pairs + 4), rated_models, modalities=modalities)
 
 
 def join(store: Store) -> Rater:
-    rater = store.rater(store.join("en"))
+    """Add a rater."""
+    rater = store.find_rater(store.add_rater("en"))
     assert rater is not None
     return rater
 
 
-def rate_all(store: Store, rater: Rater, value: Callable[[Item], int]) -> None:
-    """Answer everything that a rater is given."""
+def rate_all(store: Store, rater: Rater, value: Callable[[StudyItem], int]) -> None:
+    """Answer all tasks of a rater."""
     while (task := store.next_task(rater)) is not None:
-        added = store.answer(rater, task.position, task.revision, value(task.item), seconds=2.0, replays=1)
+        added = store.add_answer(rater, task.position, task.revision, value(task.item), seconds=2.0, replays=1)
         assert added
 
 
-def fields_of(page: str) -> dict[str, str]:
-    """Names and values of a page's hidden fields."""
+def hidden_fields(page: str) -> dict[str, str]:
+    """Return the names and values of a page's hidden form fields."""
     return dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)"', page))
 
 
@@ -92,8 +93,10 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def start_server(study: Study, port: int, environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """`cmcgan human-eval serve`, once it answers."""
+def start_server(
+    study: RatingStudy, port: int, environment: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
+    """Start `cmcgan human-eval serve`, and wait until it responds."""
     command = [sys.executable, "-m", "cmcgan_cli", "human-eval", "serve", str(study.root), "--port", str(port)]
     server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(600):
@@ -101,15 +104,15 @@ def start_server(study: Study, port: int, environment: Mapping[str, str] | None 
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()
             return server
         except OSError:
-            assert server.poll() is None, "the server ended"
+            assert server.poll() is None, "the server has stopped"
             time.sleep(0.1)
     server.kill()
-    raise AssertionError("the server does not answer")
+    raise AssertionError("the server does not respond")
 
 
 @contextmanager
-def serving(study: Study) -> Iterator[str]:
-    """The address of a running server."""
+def serving(study: RatingStudy) -> Iterator[str]:
+    """Run a server for the study; yield its address."""
     port = free_port()
     server = start_server(study, port)
     try:

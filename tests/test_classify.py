@@ -10,7 +10,7 @@ from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.features.representations import analyse
-from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import half_seconds
 from cmcgan_core.inference.classify import classify, classify_all, classify_file, classify_files, load_classifier
@@ -35,7 +35,7 @@ def classifier(tiny_run: Path) -> Trained:
 def audio() -> torch.Tensor:
     """A spectrogram of noise, as the networks take it."""
     noise = torch.rand(22_050, generator=torch.Generator().manual_seed(0)) * 2 - 1
-    return scale_levels(analyse(noise, SETTINGS), SETTINGS)[None, None]
+    return scale_spectrograms(analyse(noise, SETTINGS), SETTINGS)[None, None]
 
 
 def test_what_is_missing_is_filled_in(trained: Trained, classifier: Trained, tmp_path: Path) -> None:

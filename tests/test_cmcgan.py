@@ -14,8 +14,8 @@ from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import weighted_sum
-from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS, Outputs
-from cmcgan_core.modality import CHANNELS
+from cmcgan_core.methods.cmcgan import CMCGAN, PATHS, SUBNETWORKS, Options, Outputs
+from cmcgan_core.modality import Direction, Modality, source_of, target_of
 from cmcgan_core.nn.losses import fake_loss, l1_loss, real_loss
 
 BOTH_FAKES = "options.fakes=['direct', 'two-hop']"
@@ -24,9 +24,8 @@ BOTH_FAKES = "options.fakes=['direct', 'two-hop']"
 def make(*settings: str, size: int = 6) -> tuple[CMCGAN, Batch]:
     torch.manual_seed(0)
     method = CMCGAN(tiny_config(*settings), CLASSES, FeatureSettings())
-    sizes = method.sizes()
     label = torch.arange(size) % len(CLASSES)
-    audio, visual = (torch.rand(size, channels, *sizes[m]) * 2 - 1 for m, channels in CHANNELS.items())
+    audio, visual = (torch.rand(size, m.channels, *method.config.network.size(m)) * 2 - 1 for m in Modality)
     return method, Batch(audio, visual, label, torch.zeros(size))
 
 
@@ -44,19 +43,20 @@ def moved(module: torch.nn.Module, before: dict[str, Tensor]) -> list[str]:
 
 def forward(method: CMCGAN, batch: Batch, seed: int = 0) -> tuple[Outputs, dict[str, Tensor]]:
     """Outputs of all subnetworks and paths, and the latents that they got."""
-    generators, rng = method.generators, seeded(seed)
+    generators, rng = method.network, seeded(seed)
     z = {r: generators.draw(len(batch.audio), rng, 1)[0].to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
-    return generators(generators.encode(batch.audio, batch.visual), z, list(PATHS)), z
+    return generators(generators.encode(batch.maps()), z, list(PATHS)), z
 
 
 def naive_outputs(method: CMCGAN, batch: Batch, z: dict[str, Tensor]) -> dict[str, Tensor]:
     """Each path by itself, every feature computed again for each use, as the paper's figure draws them."""
-    g, real = method.generators, {"a": batch.audio, "v": batch.visual}
+    g, real = method.network, batch.maps()
     maps = {}
     for path, (first, second) in PATHS.items():
-        between = g.decoders[first[-1]](g.encoders[first[0]](real[first[0]], "real"), z[first], first)
-        maps[first] = between
-        maps[path] = g.decoders[second[-1]](g.encoders[second[0]](between, first), z[path], path)
+        code = g.encoders[source_of(first)](real[source_of(first)], "real")
+        maps[first] = g.decoders[target_of(first)](code, z[first], first)
+        code = g.encoders[source_of(second)](maps[first], first)
+        maps[path] = g.decoders[target_of(second)](code, z[path], path)
     return maps
 
 
@@ -78,28 +78,30 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
     method.double()
     batch = batch._replace(audio=batch.audio.double(), visual=batch.visual.double())
     outputs, z = forward(method, batch)
-    weights = method.config.loss_weights
-    shared = gradients(method.generators, weighted_sum(method.generator_losses(outputs, batch, seeded()), weights))
+    weights = method.loss_weights
+    shared = gradients(method.network, weighted_sum(method.generator_losses(outputs, batch, seeded()), weights))
 
     maps = naive_outputs(method, batch, z)
-    d, truth = method.discriminator, {"a": batch.audio, "v": batch.visual}
+    d, truth = method.discriminator, batch.maps()
     score: Callable[[Tensor, Tensor], Tensor] = lambda v, a: d(d.visual(v), d.audio(a))  # noqa: E731
     fake_audio = [maps[r] for r in ("v2a", "a2v2a", "v2v2a")]
     fake_visual = [maps[r] for r in ("a2v", "v2a2v", "a2a2v")]
     adversarial = sum(real_loss(score(batch.visual, fake)) / 3 for fake in fake_audio)
     adversarial += sum(real_loss(score(fake, batch.audio)) / 3 for fake in fake_visual)
-    codes = {m: method.generators.encoders[m](truth[m], "real").flatten(1) for m in truth}
+    codes = {m: method.network.encoders[m](truth[m], "real").flatten(1) for m in Modality}
     losses = {
         "adversarial": adversarial,
-        "consistency": sum(l1_loss(maps[r], truth[r[-1]]) for r in PATHS),
-        "direct": sum(l1_loss(maps[r], truth[r[-1]]) for r in SUBNETWORKS),
+        "consistency": sum(l1_loss(maps[r], truth[target_of(r)]) for r in PATHS),
+        "direct": sum(l1_loss(maps[r], truth[target_of(r)]) for r in SUBNETWORKS),
         "class": sum(torch.nn.functional.cross_entropy(method.heads[m](codes[m]), batch.label) for m in codes),
     }
-    assert_same(shared, gradients(method.generators, weighted_sum(losses, weights)))
+    assert_same(shared, gradients(method.network, weighted_sum(losses, weights)))
 
 
 def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
     method, batch = make(BOTH_FAKES)
+    method.double()
+    batch = batch._replace(audio=batch.audio.double(), visual=batch.visual.double())
     outputs, _ = forward(method, batch)
     shared = gradients(method.discriminator, method.discriminator_loss(outputs, batch, seeded(7)))
 
@@ -126,17 +128,17 @@ def test_discriminator_step_moves_only_the_discriminator() -> None:
     changed = moved(method, before)
     assert changed
     assert all(name.startswith("discriminator.") for name in changed)
-    assert all(p.grad is None for p in method.generators.parameters())
+    assert all(p.grad is None for p in method.network.parameters())
 
 
 def test_generator_step_leaves_the_discriminator_alone_and_reaches_every_generator() -> None:
     method, batch = make()
     outputs, _ = forward(method, batch)
     gradients_of = gradients(
-        method, weighted_sum(method.generator_losses(outputs, batch, seeded()), method.config.loss_weights)
+        method, weighted_sum(method.generator_losses(outputs, batch, seeded()), method.loss_weights)
     )
     assert not any(name.startswith("discriminator.") for name in gradients_of)
-    assert {name for name, _ in method.generators.named_parameters(prefix="generators")} <= gradients_of.keys()
+    assert {name for name, _ in method.network.named_parameters(prefix="network")} <= gradients_of.keys()
     assert all(p.requires_grad for p in method.discriminator.parameters())
 
 
@@ -173,34 +175,42 @@ def test_a_batch_can_be_overfitted() -> None:
 def test_translation_equals_the_forward_pass() -> None:
     method, batch = make()
     method.eval()
-    generators = method.generators
+    generators = method.network
     for hops, routes in ((1, ("a2v", "v2a")), (2, ("a2a2v", "v2v2a", "a2v2a", "v2a2v"))):
         for route in routes:
-            direction, source = f"{route[0]}2{route[-1]}", batch.audio if route[0] == "a" else batch.visual
+            start, end = source_of(route), target_of(route)
+            source = batch.maps()[start]
             drawn = generators.draw(len(source), seeded(3), hops)
-            back = route[0] == route[-1]
-            made = (
-                generators.recover(route[0], source, drawn) if back else generators.translate(direction, source, drawn)
-            )
+            if start is end:
+                made = generators.recover(start, source, drawn)
+            else:
+                made = generators.translate(Direction(f"{start.letter}2{end.letter}"), source, drawn)
             used = [PATHS[route][0], route] if hops == 2 else [route]
             z = dict(zip(used, drawn, strict=True))
-            codes = generators.encode(batch.audio, batch.visual)
+            codes = generators.encode(batch.maps())
             torch.testing.assert_close(made, generators(codes, z, used[1:]).maps[route])
 
 
 def test_generators_take_sounds_pictures_and_latents_but_no_labels() -> None:
     method, _ = make()
-    generators = method.generators
-    assert list(inspect.signature(generators.encode).parameters) == ["audio", "visual"]
+    generators = method.network
+    assert list(inspect.signature(generators.encode).parameters) == ["maps"]
     assert list(inspect.signature(generators.forward).parameters) == ["codes", "z", "paths"]
     assert list(inspect.signature(generators.translate).parameters) == ["direction", "source", "z"]
     assert not any("head" in name or "label" in name for name in generators.state_dict())
 
 
-def test_loss_names_and_weights_must_be_the_same_words() -> None:
+def test_unknown_loss_names_are_refused_and_missing_ones_have_weight_0() -> None:
     config = Config(method="cmcgan", loss_weights={"adversarial": 1.0, "consistancy": 1.0})
     with pytest.raises(ConfigError, match="consistancy"):
         CMCGAN(config, CLASSES, FeatureSettings())
+    method = CMCGAN(tiny_config(), CLASSES, FeatureSettings())
+    assert method.loss_weights.keys() == CMCGAN.losses.keys()
+    given = tiny_config().loss_weights
+    assert method.loss_weights == {name: given.get(name, 0) for name in CMCGAN.losses}
+    zeros = [f"loss_weights.{name}=0" for name in tiny_config().loss_weights]
+    with pytest.raises(ConfigError, match="every loss of cmcgan has weight 0"):
+        CMCGAN(tiny_config(*zeros), CLASSES, FeatureSettings())
 
 
 def test_the_papers_preset_is_the_papers() -> None:
@@ -212,6 +222,8 @@ def test_the_papers_preset_is_the_papers() -> None:
     assert (config.train.batch_size, config.train.epochs, config.network.latent) == (64, 200, 100)
     assert (config.train.discriminator.name, config.train.generator.name) == ("sgd", "adam")
     assert config.train.discriminator.learning_rate == config.train.generator.learning_rate == 0.001
+    assert config.train.discriminator.momentum == 0.9
+    assert Options().fakes == ("direct", "two-hop")  # eq. 1 and 2: "the generated" are those of all four paths
     assert config.train.average == 0
 
 
@@ -220,14 +232,14 @@ def test_lcgan_is_without_the_paths_from_one_modality_to_the_other() -> None:
 
     assert load_config("lcgan").options["paths"] == ["v2a2v", "a2v2a"]
     can = [
-        (method.generators.possible_hops, method.generators.recovers)
+        (method.network.possible_hops, method.network.recovers)
         for method, _ in (
             make(),
             make("options.paths=['v2a2v', 'a2v2a']"),
             make("options.paths=[]", "loss_weights.consistency=0"),
         )
     ]
-    assert can == [((1, 2), ("a", "v")), ((1,), ("a", "v")), ((1,), ())]
+    assert can == [((1, 2), tuple(Modality)), ((1,), tuple(Modality)), ((1,), ())]
 
 
 def test_a_drawn_step_takes_one_path_to_each_modality() -> None:
@@ -243,20 +255,18 @@ def test_a_drawn_step_takes_one_path_to_each_modality() -> None:
 
 def test_encoders_do_not_learn_classes_from_what_the_subnetworks_make() -> None:
     method, batch = make("loss_weights.class_of_generated=1", "options.paths=[]", "loss_weights.consistency=0")
-    codes = {m: code.detach() for m, code in method.generators.encode(batch.audio, batch.visual).items()}
-    outputs = method.generators(
-        codes, {s: method.generators.draw(len(batch.audio), seeded(), 1)[0] for s in SUBNETWORKS}, []
-    )
+    codes = {m: code.detach() for m, code in method.network.encode(batch.maps()).items()}
+    outputs = method.network(codes, {s: method.network.draw(len(batch.audio), seeded(), 1)[0] for s in SUBNETWORKS}, [])
     changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
     assert changed
-    assert all(name.startswith("generators.decoders.") for name in changed)
+    assert all(name.startswith("network.decoders.") for name in changed)
 
 
 def test_encoders_learn_the_classes_of_what_a_path_encodes() -> None:
     method, batch = make("loss_weights.class_of_generated=1")
     outputs, _ = forward(method, batch)
     changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
-    assert any(name.startswith("generators.encoders.") for name in changed)
+    assert any(name.startswith("network.encoders.") for name in changed)
     assert any(name.startswith("heads.") for name in changed)
 
 
@@ -265,14 +275,14 @@ def test_only_pairs_with_inferred_latents_are_held_against_the_truth() -> None:
     outputs, _ = forward(method, batch)
     first, last = outputs.maps["a2v"][:3], outputs.maps["a2v"][3:]
     apart = Outputs({"a2v": torch.cat([first, last + 1])}, outputs.codes)
-    loss, alone = method.direct_loss(apart, batch), l1_loss(first, batch.visual[:3])
+    loss, alone = method.direct_loss(apart, batch, seeded()), l1_loss(first, batch.visual[:3])
     torch.testing.assert_close(loss, alone)
 
 
 def test_an_inferred_latent_tells_of_the_truth_and_a_drawn_one_does_not() -> None:
     method, batch = make("options.posterior=0.5", "loss_weights.latent=0.05")
-    codes = method.generators.encode(batch.audio, batch.visual)
-    other = {**codes, "v": codes["v"] + 1}
+    codes = method.network.encode(batch.maps())
+    other = {**codes, "visual": codes["visual"] + 1}
     differs = method._latent(codes, "a2v", seeded()) != method._latent(other, "a2v", seeded())
     assert differs[:3].all()
     assert not differs[3:].any()
@@ -283,10 +293,10 @@ def test_varied_inputs_are_held_against_the_truth_as_it_is() -> None:
     varying = copy.deepcopy(plain)
     varying.options = replace(varying.options, augment=True)
     given = []
-    varying.generators.encode = lambda *maps: (given.extend(maps), plain.generators.encode(*maps))[1]  # type: ignore[method-assign]
+    varying.network.encode = lambda maps: (given.append(maps), plain.network.encode(maps))[1]  # type: ignore[method-assign]
     before = batch.audio.clone(), batch.visual.clone()
     varying._forward(batch, seeded())
-    assert not torch.equal(given[0], batch.audio)
+    assert not torch.equal(given[0][Modality.AUDIO], batch.audio)
     assert torch.equal(batch.audio, before[0])
     assert torch.equal(batch.visual, before[1])
 
@@ -319,10 +329,11 @@ def test_settings_that_contradict_one_another_are_refused(settings: list[str], f
 )
 def test_every_variant_of_the_paper_trains_and_translates(settings: list[str]) -> None:
     method, batch = make(*settings)
-    before = state(method.generators)
+    before = state(method.network)
     losses = method.train_step(batch, method.optimizers(), seeded())
     assert all(loss.isfinite() for loss in losses.values())
-    assert moved(method.generators, before)
-    for direction, source, target in (("a2v", batch.audio, batch.visual), ("v2a", batch.visual, batch.audio)):
-        generators = method.generators.eval()
+    assert moved(method.network, before)
+    generators, maps = method.network.eval(), batch.maps()
+    for direction in Direction:
+        source, target = maps[direction.source], maps[direction.target]
         assert generators.translate(direction, source, generators.draw(len(source), seeded())).shape == target.shape

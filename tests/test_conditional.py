@@ -16,14 +16,14 @@ from cmcgan_core.checkpoint import load_checkpoint, read_tensors
 from cmcgan_core.config import Config, NetworkConfig, load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Batch
-from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.human_eval.draw import open_maker
+from cmcgan_core.human_eval.draw import open_rated_model
 from cmcgan_core.inference.classify import classify_files
 from cmcgan_core.inference.onnx import export_onnx
 from cmcgan_core.inference.translate import SamplingOptions, translate
 from cmcgan_core.methods.cmav import CMAV
-from cmcgan_core.modality import CHANNELS
+from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.decoders import Generator
 from cmcgan_core.nn.discriminators import MatchingDiscriminator
 from cmcgan_core.nn.encoders import ClassifierEncoder
@@ -53,7 +53,7 @@ def make(preset: str, *settings: str, size: int = 6) -> tuple[CMAV, Batch]:
     torch.manual_seed(0)
     method = CMAV(tiny(preset, *settings), CLASSES, FeatureSettings())
     label = torch.arange(size) % len(CLASSES)
-    audio, visual = (torch.rand(size, channels, *method.sizes()[m]) * 2 - 1 for m, channels in CHANNELS.items())
+    audio, visual = (torch.rand(size, m.channels, *method.config.network.size(m)) * 2 - 1 for m in Modality)
     return method, Batch(audio, visual, label, torch.arange(size) * 10_000)
 
 
@@ -94,17 +94,17 @@ def test_encoders_take_any_size(channels: int, size: tuple[int, int]) -> None:
 
 
 def test_another_number_of_layers_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"3 or 4, not 7.*network\.encoder=conv"):
+    with pytest.raises(ConfigError, match=r"3 or 4 layers, not 7.*network\.encoder=conv"):
         ClassifierEncoder(1, (64, 64), NetworkConfig(), [])
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_generator_and_discriminator_have_the_papers_sizes(channels: int) -> None:
     network = load_config("s2i-c").network
-    rng = Generator(channels, (64, 64), network, latent=10)
-    made = shapes_of(rng, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
-    assert rng.first.in_features == 74
-    assert rng.start == (512, 4, 4)
+    generator = Generator(channels, (64, 64), network, latent=10)
+    made = shapes_of(generator, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
+    assert generator.first.in_features == 74
+    assert generator.start == (512, 4, 4)
     assert made == [(256, 8, 8), (128, 16, 16), (64, 32, 32), (channels, 64, 64)]
     discriminator = MatchingDiscriminator(channels, (64, 64), 1.0)
     features = discriminator.features(torch.rand(2, channels, 64, 64))
@@ -115,8 +115,8 @@ def test_generator_and_discriminator_have_the_papers_sizes(channels: int) -> Non
 @pytest.mark.parametrize("preset", RIVALS)
 def test_the_first_stage_moves_the_encoder_alone(preset: str) -> None:
     method, batch = make(preset)
-    method.pretraining, before = True, parameters(method)
-    losses = method.train_step(batch, method.optimizers(), seeded())
+    before = parameters(method)
+    losses = method.pretrain_step(batch, method.optimizers(), seeded())
     assert losses.keys() == {"encoder"}
     assert moved(method, before) == {"encoder", "helper"}
 
@@ -132,8 +132,8 @@ def test_the_second_stage_moves_everything_else(preset: str) -> None:
 
 def test_discriminator_and_generator_play_in_turn() -> None:
     method, batch = make("s2i-c")
-    code, before = method._code(batch), parameters(method)
-    fake = method._fake(code, batch, seeded())
+    code, before = method._frozen_code(batch), parameters(method)
+    fake = method._generate(code, batch, seeded())
     optimizers = method.optimizers()
     loss = method.discriminator_loss(code, fake.detach(), batch, seeded())
     loss.backward()
@@ -150,7 +150,7 @@ def test_discriminator_and_generator_play_in_turn() -> None:
 def test_only_s2i_n_has_no_wrong_pairs() -> None:
     for preset, counts in (("s2i-c", True), ("s2i-n", False)):
         method, batch = make(preset)
-        code = method._code(batch)
+        code = method._frozen_code(batch)
         with torch.no_grad():
             losses = {float(method.discriminator_loss(code, batch.visual, batch, seeded(s))) for s in range(8)}
         assert (len(losses) > 1) == counts  # what is drawn is the wrong partners, and nothing else
@@ -159,7 +159,7 @@ def test_only_s2i_n_has_no_wrong_pairs() -> None:
 def test_codes_have_no_dropout_while_the_generator_learns() -> None:
     method, batch = make("s2i-c")
     method.train()
-    torch.testing.assert_close(method._code(batch), method._code(batch), rtol=0, atol=0)
+    torch.testing.assert_close(method._frozen_code(batch), method._frozen_code(batch), rtol=0, atol=0)
     first, second = (float(method.encoder_loss(batch).detach()) for _ in range(2))
     assert first != second
 
@@ -167,8 +167,8 @@ def test_codes_have_no_dropout_while_the_generator_learns() -> None:
 @pytest.mark.parametrize("preset", ["s2i-c", "s2i-a"])
 def test_an_encoder_learns_a_batch_by_heart(preset: str) -> None:
     method, batch = make(preset, "options.encoder_optimizer.learning_rate=0.003")
-    method.pretraining, optimizers = True, method.optimizers()
-    losses = [float(method.train_step(batch, optimizers, seeded(step))["encoder"]) for step in range(100)]
+    optimizers = method.optimizers()
+    losses = [float(method.pretrain_step(batch, optimizers, seeded(step))["encoder"]) for step in range(100)]
     assert min(losses[-10:]) < losses[0] / 2
 
 
@@ -178,11 +178,10 @@ def test_a_batch_can_be_overfitted() -> None:
     colours = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
     batch = batch._replace(visual=0.8 * colours[:, :, None, None].expand(-1, -1, 16, 16))
     optimizers = method.optimizers()
-    for pretraining, steps in ((True, 60), (False, 150)):
-        method.pretraining = pretraining
+    for train_step, steps in ((method.pretrain_step, 60), (method.train_step, 150)):
         for step in range(steps):
-            method.train_step(batch, optimizers, seeded(step))
-    made = method._fake(method._code(batch), batch, seeded()).detach()
+            train_step(batch, optimizers, seeded(step))
+    made = method._generate(method._frozen_code(batch), batch, seeded()).detach()
     assert float((made - batch.visual).mean(dim=(2, 3)).abs().mean()) < 0.2  # what tells the classes apart is 1.6
 
 
@@ -190,7 +189,7 @@ def test_a_batch_can_be_overfitted() -> None:
     ("settings", "classes", "fault"),
     [
         ([], ("cello",), r"needs two classes.*options\.encoder_objective=autoencoder"),
-        (["network.layers=6"], CLASSES, "3 or 4, not 6"),
+        (["network.layers=6"], CLASSES, "3 or 4 layers, not 6"),
         (["loss_weights.adversarial=1"], CLASSES, "loss_weights"),
     ],
 )
@@ -203,7 +202,7 @@ def test_settings_that_contradict_one_another_are_refused(
 
 @pytest.mark.parametrize("settings", [["options.encoder_epochs=3"], ["train.epochs=9", "train.steps=6"]])
 def test_an_encoder_that_leaves_no_steps_to_the_generator_is_refused(prepared: Path, settings: list[str]) -> None:
-    with pytest.raises(ConfigError, match=r"steps leave none to the generator.*encoder_epochs"):
+    with pytest.raises(ConfigError, match=r"steps leave none for the generator.*encoder_epochs"):
         plan_run(
             tiny("s2i-c", *settings), open_dataset(prepared)
         )  # epochs have three steps, the encoder has two or three of them
@@ -221,7 +220,7 @@ def rivals(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     """A finished run of one rival in each direction."""
     runs = {preset: tmp_path_factory.mktemp("rivals") / preset for preset in ("s2i-c", "i2s")}
     for preset, out in runs.items():
-        assert train_run(tiny(preset), open_dataset(prepared), out).finished
+        train_run(tiny(preset), open_dataset(prepared), out)
     return runs
 
 
@@ -237,11 +236,9 @@ def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) ->
     config = tiny("s2i-c", "train.average=0.9", "train.final_learning_rate=0.1")
     train_run(config, open_dataset(prepared), tmp_path / "whole")
     for step in (2, 6, 7):  # in the first stage, at its end, in the second
-        broken = train_run(
-            config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step)
-        )
-        assert (broken.step, broken.finished) == (step, False)
-    assert train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True).finished
+        with pytest.raises(Interrupted, match=f"step {step} of"):
+            train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
+    train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True)
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
@@ -253,12 +250,12 @@ def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) ->
 
 def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> None:
     trained = load_checkpoint(rivals["s2i-c"] / "last.safetensors", torch.device("cpu"))
-    made = translate(trained, "a2v", torch.zeros(2, 1, 32, 32), SamplingOptions(samples=3))
+    made = translate(trained, Direction.A2V, torch.zeros(2, 1, 32, 32), SamplingOptions(samples=3))
     assert made.shape == (6, 3, 32, 32)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
-        translate(trained, "v2a", torch.zeros(2, 3, 32, 32), SamplingOptions())
+        translate(trained, Direction.V2A, torch.zeros(2, 3, 32, 32), SamplingOptions())
     with pytest.raises(CheckpointError, match="cannot take 2 hops"):
-        translate(trained, "a2v", torch.zeros(2, 1, 32, 32), SamplingOptions(hops=2))
+        translate(trained, Direction.A2V, torch.zeros(2, 1, 32, 32), SamplingOptions(hops=2))
 
 
 @pytest.mark.parametrize(
@@ -290,17 +287,17 @@ def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict
     assert (given_sound.generated, given_sound.calibrated) == ("visual", True)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
         classify_files(trained, classifier, None, tmp_path / "a.png", SamplingOptions())
-    assert open_maker(run, seed=0).makes("a") == ("picture",)
-    assert open_maker(rivals["i2s"], seed=0).makes("a") == ("sound",)
+    assert open_rated_model(run, seed=0).available("a") == ("picture",)
+    assert open_rated_model(rivals["i2s"], seed=0).available("a") == ("sound",)
 
 
 def test_a_rival_is_exported(rivals: dict[str, Path], tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    exported = export_onnx(rivals["i2s"] / "last.safetensors", "v2a", tmp_path / "i2s.onnx")
+    exported = export_onnx(rivals["i2s"] / "last.safetensors", Direction.V2A, tmp_path / "i2s.onnx")
     assert exported.hops == 1
     assert ("batch", 1, 32, 32) in exported.shapes.values()
     with pytest.raises(CheckpointError, match="cannot take 2 hops"):
-        export_onnx(rivals["i2s"] / "last.safetensors", "v2a", tmp_path / "i2s.onnx", hops=2)
+        export_onnx(rivals["i2s"] / "last.safetensors", Direction.V2A, tmp_path / "i2s.onnx", hops=2)
 
 
 def test_the_paper_sized_rivals_are_much_smaller_than_cmcgan() -> None:

@@ -68,7 +68,9 @@ def test_a_fault_is_named_by_its_place(table: dict[str, object], fault: str) -> 
 
 
 def test_another_method_brings_its_own_options_and_losses() -> None:
-    config = load_config("tiny", settings=["method=classifier", "loss_weights.class=1", "options.modalities=['v']"])
+    config = load_config(
+        "tiny", settings=["method=classifier", "loss_weights.class=1", "options.modalities=['visual']"]
+    )
     assert config.loss_weights == {"class": 1}
     assert make_method(config, ("a", "b"), FeatureSettings())
 

@@ -10,7 +10,7 @@ import torch
 from conftest import CLASSES, COUNTS
 
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.dataset import PairDataset, open_dataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Loader, in_order
 from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.errors import DataError
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.parametrize("split", COUNTS)
 def test_a_split_holds_its_pairs_with_their_labels(prepared: Path, split: str) -> None:
-    dataset = PairDataset(prepared, split)
+    dataset = open_dataset(prepared).split(split)
     assert dataset.classes == CLASSES
     assert len(dataset) == COUNTS[split] * len(CLASSES)
     stored = dataset.read(list(range(len(dataset))))

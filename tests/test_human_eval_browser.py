@@ -1,4 +1,4 @@
-"""Raters in a real browser, by keyboard and by touch. Needs Chromium and playwright; `.ci/run` installs both."""
+"""The website in a real browser, by keyboard and by touch. Needs Chromium and playwright; `.ci/run` installs both."""
 
 import shutil
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from human_eval_fixtures import make_study, serving
 
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import Study
+from cmcgan_core.human_eval.study import RatingStudy
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 playwright = pytest.importorskip("playwright.sync_api", reason="install it with: uv sync")
@@ -22,25 +22,25 @@ QUESTIONS = 4
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     with playwright.sync_playwright() as driver:
-        # A container's root user has no sandbox; the pages are our own.
+        # Chromium's sandbox does not work for root in a container. The pages are our own, so it is not needed.
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
 
 
 @pytest.fixture(scope="module")
-def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+def study(tmp_path_factory: pytest.TempPathFactory) -> RatingStudy:
     return make_study(tmp_path_factory.mktemp("browser") / "study", per_rater=QUESTIONS - 1, checks_per_rater=1)
 
 
 @pytest.fixture(scope="module")
-def home(study: Study) -> Iterator[str]:
+def home(study: RatingStudy) -> Iterator[str]:
     with serving(study) as address:
         yield address
 
 
 def open_page(browser: Any, device: dict[str, Any]) -> tuple[Any, list[str]]:
-    """A page, and what goes wrong on it: script errors, refused resources, failed requests."""
+    """Open a page. Return it with a list that collects its script errors, refused resources and failed requests."""
     page = browser.new_context(**device).new_page()
     page.set_default_timeout(60_000)
     faults: list[str] = []
@@ -49,7 +49,7 @@ def open_page(browser: Any, device: dict[str, Any]) -> tuple[Any, list[str]]:
     return page, faults
 
 
-def answers_of(study: Study, number: str) -> list[int]:
+def answers_of(study: RatingStudy, number: str) -> list[int]:
     return [answer.value for answer in Store(study).answers() if answer.rater == number]
 
 
@@ -57,7 +57,7 @@ def number_on(page: Any) -> str:
     return str(page.inner_text("main").split("Your number is ")[1][:13])
 
 
-def test_a_rater_completes_a_study_by_keyboard_alone(browser: Any, home: str, study: Study) -> None:
+def test_a_rater_completes_a_study_by_keyboard_alone(browser: Any, home: str, study: RatingStudy) -> None:
     page, faults = open_page(browser, DESK)
     page.goto(home)
     page.focus("input[name=consent]")
@@ -66,7 +66,7 @@ def test_a_rater_completes_a_study_by_keyboard_alone(browser: Any, home: str, st
     page.keyboard.press("Enter")
     page.wait_for_url("**/sound")
     page.keyboard.press("Space")
-    page.wait_for_selector("audio[data-heard]", state="attached")
+    page.wait_for_selector("audio[data-played]", state="attached")
     page.focus("a.main")
     page.keyboard.press("Enter")
     page.wait_for_url("**/training")
@@ -74,7 +74,7 @@ def test_a_rater_completes_a_study_by_keyboard_alone(browser: Any, home: str, st
     page.keyboard.press("Enter")
     for number in range(QUESTIONS):
         page.wait_for_selector(f"text=Question {number + 1} of {QUESTIONS}")
-        page.keyboard.press("Space")  # hears it; a digit does nothing before
+        page.keyboard.press("Space")  # plays the sound; before that, digits do nothing
         page.wait_for_selector("button[name=value]:not([disabled])")
         page.keyboard.press("1")
     page.wait_for_url("**/thanks")
@@ -106,7 +106,7 @@ def answer_by_touch(page: Any, number: int, value: int) -> None:
     page.tap(f"button[value='{value}']")
 
 
-def test_a_rater_completes_a_study_by_touch_and_everything_fits_a_phone(browser: Any, home: str, study: Study) -> None:
+def test_a_rater_completes_a_study_by_touch_without_scrolling(browser: Any, home: str, study: RatingStudy) -> None:
     page, faults = open_page(browser, PHONE)
     begin_by_touch(page, home)
     for number in range(QUESTIONS):
@@ -120,7 +120,7 @@ def test_a_rater_completes_a_study_by_touch_and_everything_fits_a_phone(browser:
     assert faults == []
 
 
-def test_a_rater_closes_the_tab_and_comes_back_by_the_personal_link(browser: Any, home: str, study: Study) -> None:
+def test_a_rater_returns_by_the_personal_link(browser: Any, home: str, study: RatingStudy) -> None:
     page, _ = open_page(browser, PHONE)
     begin_by_touch(page, home)
     answer_by_touch(page, 0, 2)
@@ -130,21 +130,21 @@ def test_a_rater_closes_the_tab_and_comes_back_by_the_personal_link(browser: Any
     page.tap("header a")
     link = page.input_value("#link")
     page.context.close()
-    again, faults = open_page(browser, DESK)  # another device, which knows nothing
-    again.goto(link)
-    again.wait_for_selector(f"text=Question 3 of {QUESTIONS}")
-    assert again.get_attribute(".medium img", "src") == shown
+    second_page, faults = open_page(browser, DESK)  # another device, without cookies
+    second_page.goto(link)
+    second_page.wait_for_selector(f"text=Question 3 of {QUESTIONS}")
+    assert second_page.get_attribute(".medium img", "src") == shown
     for _ in range(2, QUESTIONS):
-        again.keyboard.press("Space")
-        again.wait_for_selector("button[name=value]:not([disabled])")
-        with again.expect_navigation():
-            again.keyboard.press("3")
-    again.wait_for_url("**/thanks")
-    assert answers_of(study, number_on(again)) == [2] * QUESTIONS
+        second_page.keyboard.press("Space")
+        second_page.wait_for_selector("button[name=value]:not([disabled])")
+        with second_page.expect_navigation():
+            second_page.keyboard.press("3")
+    second_page.wait_for_url("**/thanks")
+    assert answers_of(study, number_on(second_page)) == [2] * QUESTIONS
     assert faults == []
 
 
-def test_the_next_item_is_loaded_while_this_one_is_judged(browser: Any, home: str) -> None:
+def test_the_next_item_is_preloaded(browser: Any, home: str) -> None:
     page, _ = open_page(browser, PHONE)
     begin_by_touch(page, home)
     page.wait_for_selector(f"text=Question 1 of {QUESTIONS}")
@@ -159,7 +159,7 @@ def test_the_next_item_is_loaded_while_this_one_is_judged(browser: Any, home: st
     assert page.evaluate(sent) == 0  # from the cache
 
 
-def test_pages_work_without_javascript(browser: Any, home: str, study: Study) -> None:
+def test_pages_work_without_javascript(browser: Any, home: str, study: RatingStudy) -> None:
     page, _ = open_page(browser, {**DESK, "java_script_enabled": False})
     page.goto(home)
     page.check("input[name=consent]")
@@ -171,10 +171,10 @@ def test_pages_work_without_javascript(browser: Any, home: str, study: Study) ->
     assert answers_of(study, number_on(page)) == [1] * QUESTIONS
 
 
-def test_everything_has_a_name_for_a_screen_reader_and_enough_contrast(browser: Any, home: str) -> None:
+def test_pages_have_accessible_names_and_enough_contrast(browser: Any, home: str) -> None:
     page, _ = open_page(browser, DESK)
-    begin = page.goto(home)
-    assert begin is not None
+    response = page.goto(home)
+    assert response is not None
     page.check("input[name=consent]")
     page.click("button.main")
     page.wait_for_url("**/sound")
@@ -186,10 +186,10 @@ def test_everything_has_a_name_for_a_screen_reader_and_enough_contrast(browser: 
         assert page.evaluate("document.querySelectorAll('h1').length") == 1
 
 
-#: Controls and pictures without a name.
+#: JavaScript that returns controls and pictures without an accessible name.
 NAMELESS = """() => [...document.querySelectorAll("button, a, img, audio, progress, input:not([type=hidden])")]
   .filter((e) => !(e.innerText?.trim() || e.alt || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)"""
-#: Visible texts whose contrast to what is behind them is below 4.5 (WCAG 2.2, AA).
+#: JavaScript that returns visible texts whose contrast to their background is below 4.5 (WCAG 2.2, AA).
 FAINT = """() => {
   const channels = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = (c) => c.slice(0, 3).map((v) => v / 255)

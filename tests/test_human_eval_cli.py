@@ -1,4 +1,4 @@
-"""`cmcgan human-eval` as a user types it, from samples to the report, and the terminal mode."""
+"""The commands of `cmcgan human-eval`, from samples to the report, and the terminal mode."""
 
 import csv
 import io
@@ -11,13 +11,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import typer
 from conftest import Run
 from human_eval_fixtures import join, make_study, rate_all, real_pairs
 from PIL import Image
 
+from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.human_eval_terminal import picture_blocks
+from cmcgan_core.data.prepare.splits import SPLITS
+from cmcgan_core.human_eval.designs import DESIGNS, RATED_MODALITIES
 from cmcgan_core.human_eval.draw import write_pairs
 from cmcgan_core.human_eval.store import Store
+from cmcgan_core.human_eval.study import languages, open_study
 
 SUBCOMMANDS = ("create", "inputs", "serve", "report", "export", "forget", "power")
 
@@ -42,8 +47,26 @@ def test_help_loads_no_web_framework() -> None:
         "try: main()\nexcept SystemExit: pass\n"
         "print([m for m in ('torch', 'numpy', 'starlette', 'uvicorn', 'jinja2', 'krippendorff') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert said.stdout.splitlines()[-1] == "[]"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize(
+    ("option", "choices"),
+    [
+        ("design", list(DESIGNS)),
+        ("modality", [*RATED_MODALITIES, "both"]),
+        ("language", languages()),
+        ("split", list(SPLITS)),
+    ],
+)
+def test_options_list_exactly_the_names_of_the_core(run: Run, option: str, choices: list[str]) -> None:
+    command = typer.main.get_command(human_eval).commands["create"]
+    (parameter,) = (parameter for parameter in command.params if parameter.name == option)
+    assert sorted(parameter.type.choices) == sorted(choices)
+    assert "|".join(parameter.type.choices) in run("create", "--help")[1]
+    code, _, err = run("create", "DATA", "--model", "RUN", f"--{option}", "best")
+    assert (code, "'best' is not one of" in err) == (2, True)
 
 
 def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
@@ -70,8 +93,6 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
         study,
     )
     assert (code, "6 items" in out, "human-eval serve" in err) == (0, True, True)
-    from cmcgan_core.human_eval.study import open_study
-
     store = Store(open_study(study))
     for _ in range(2):
         rate_all(store, join(store), lambda item: {"theirs": 1, "noise": 0}.get(item.model, 3))
@@ -92,7 +113,7 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
     assert len(store.answers()) == 7
 
 
-def test_how_many_raters(run: Run) -> None:
+def test_power_prints_the_number_of_raters(run: Run) -> None:
     assert run("power", 0.7, 0.6, "--items", 10, "--spread", 0)[:2] == (0, "38 raters\n")
     assert "no number of raters" in run("power", 0.5, 0.5)[1]
 
@@ -100,24 +121,25 @@ def test_how_many_raters(run: Run) -> None:
 def test_public_needs_codes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CMCGAN_ACCESS_CODE", raising=False)
     make_study(tmp_path / "study")
-    for given in (
+    for options in (
         [],
         ["--access-code", "cello-4711"],
         ["--admin-token", "x" * 16],
         ["--access-code", "abc", "--admin-token", "x" * 16],
     ):
-        code, _, err = run("serve", tmp_path / "study", "--public", *given)
+        code, _, err = run("serve", tmp_path / "study", "--public", *options)
         assert (code, "--access-code of 6" in err) == (2, True)
 
 
-def test_faults_name_the_next_command(run: Run, tmp_path: Path) -> None:
+def test_errors_name_the_next_command(run: Run, tmp_path: Path) -> None:
     code, out, err = run("report", tmp_path)
     assert (code, out) == (1, "")
     assert "cmcgan human-eval create" in err
-    assert run("create", tmp_path, "-m", tmp_path, "--design", "best")[0] == 1
+    assert run("create", tmp_path, "-m", tmp_path, "--design", "best")[0] == 2
     assert run("create", tmp_path, "-m", "a=x", "-m", "a=y")[0] == 2
     make_study(tmp_path / "study")
-    assert run("forget", tmp_path / "study", "nobody")[0] == 2
+    code, _, err = run("forget", tmp_path / "study", "nobody")
+    assert (code, "cmcgan human-eval export" in err.replace("\n", " ")) == (2, True)
 
 
 def test_a_picture_becomes_blocks_of_colour(tmp_path: Path) -> None:
@@ -129,29 +151,30 @@ def test_a_picture_becomes_blocks_of_colour(tmp_path: Path) -> None:
     assert rows == [[((255, 0, 0), (0, 0, 255))] * 4, [((0, 0, 0), (0, 0, 0))] * 4]
 
 
-def test_one_rater_in_a_terminal_stops_and_goes_on(tmp_path: Path) -> None:
+def test_a_rater_in_a_terminal_stops_and_resumes(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", per_rater=3, checks_per_rater=1)
-    said = in_terminal(study.root, "y\n" + "\n" * 4 + "1\nb\n3\n2\nr\n9\n")  # then the input ends: a lost connection
-    key = said.split("--resume ")[1].split()[0]
-    assert "▀" in said
-    assert str(study.media) in said  # the sound's file is named, as over ssh nobody hears it
+    # The input ends after the last line, as when a connection is lost.
+    output = run_terminal(study.root, "y\n" + "\n" * 4 + "1\nb\n3\n2\nr\n9\n")
+    key = output.split("--resume ")[1].split()[0]
+    assert "▀" in output
+    assert str(study.media) in output  # Over ssh, the path of a sound is printed instead of playing it.
     assert [answer.value for answer in Store(study).answers()] == [2, 1]
-    said = in_terminal(study.root, "1\n1\n", "--resume", key)
-    assert "Question 3 of 4" in said
+    output = run_terminal(study.root, "1\n1\n", "--resume", key)
+    assert "Question 3 of 4" in output
     assert [(a.value, a.revisions) for a in Store(study).answers()] == [(2, 2), (1, 1), (0, 1), (0, 1)]
-    assert Store(study).answers()[0].rater in said
+    assert Store(study).answers()[0].rater in output
 
 
-def in_terminal(root: Path, typed: str, *options: str) -> str:
-    """What the terminal mode says to somebody who types this, over ssh, and hangs up."""
+def run_terminal(root: Path, typed: str, *options: str) -> str:
+    """Run the terminal mode over ssh with this input, and return its output."""
     command = [sys.executable, "-m", "cmcgan_cli", "human-eval", "serve", str(root), "--terminal", *options]
     environment = {**os.environ, "SSH_CONNECTION": "here there", "COLUMNS": "100"}
-    done = subprocess.run(command, input=typed, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode in (0, 130), done.stderr
-    return done.stdout
+    result = subprocess.run(command, input=typed, capture_output=True, text=True, env=environment, check=False)
+    assert result.returncode in (0, 130), result.stderr
+    return result.stdout
 
 
-def test_all_but_the_server_works_without_a_web_framework() -> None:
+def test_everything_except_the_server_works_without_a_web_framework() -> None:
     code = (
         "import sys; sys.modules['starlette'] = sys.modules['uvicorn'] = sys.modules['krippendorff'] = None\n"
         "from cmcgan_core.human_eval import create, draw, export, pages, report, store, study, summary\n"

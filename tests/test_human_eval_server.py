@@ -1,4 +1,4 @@
-"""The pages of a study: a whole visit, what never happens twice, and attacks that are refused."""
+"""The website of a study: a whole visit, answers that are sent twice, and attacks that must be refused."""
 
 import re
 from collections.abc import Iterator
@@ -7,17 +7,17 @@ from string import Formatter
 from typing import Any
 
 import pytest
-from human_eval_fixtures import fields_of, make_study
+from human_eval_fixtures import hidden_fields, make_study
 
 pytest.importorskip("starlette")
 pytest.importorskip("httpx2")
 
 from starlette.testclient import TestClient
 
-from cmcgan_core.human_eval.guard import LIMITS, Access
+from cmcgan_core.human_eval.guard import RATE_LIMITS, Access
 from cmcgan_core.human_eval.server import make_app
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import languages, read_text
+from cmcgan_core.human_eval.study import languages, read_page_text
 
 ADMIN = "a-long-admin-token"
 CODE = "cello-4711"
@@ -39,43 +39,43 @@ def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
 
 
 def begin(client: TestClient) -> str:
-    """Consent and skip to the first item; the rater's base path."""
-    fields = fields_of(client.get("/").text)
+    """Consent, skip to the first item, and return the path of the personal link."""
+    fields = hidden_fields(client.get("/").text)
     joined = client.post("/join", data={**fields, "consent": "yes", "code": CODE}, follow_redirects=False)
     assert joined.status_code == 303
     base = joined.headers["location"].removesuffix("/sound")
-    client.post(f"{base}/start", data=fields_of(client.get(f"{base}/training").text))
+    client.post(f"{base}/start", data=hidden_fields(client.get(f"{base}/training").text))
     return base
 
 
-def send(client: TestClient, base: str, page: str, value: object, **more: str) -> Any:
-    """Answer the item on a page."""
-    data = {**fields_of(page), "value": str(value), "seconds": "1.25", "replays": "2", **more}
+def send(client: TestClient, base: str, page: str, value: object, **changes: str) -> Any:
+    """Answer the item on a page, and return the response."""
+    data = {**hidden_fields(page), "value": str(value), "seconds": "1.25", "replays": "2", **changes}
     return client.post(f"{base}/answer", data=data, follow_redirects=False)
 
 
 def test_a_whole_visit_ends_with_every_answer_stored(client: TestClient, store: Store) -> None:
-    seen = [client.get("/")]
+    responses = [client.get("/")]
     base = begin(client)
-    seen += [client.get(f"{base}{page}") for page in ("/sound", "/training", "/pause")]
+    responses += [client.get(f"{base}{page}") for page in ("/sound", "/training", "/pause")]
     assert client.get(base).url.path == f"{base}/rate"
     for number in range(5):
         page = client.get(f"{base}/rate")
         assert f"Question {number + 1} of 5" in page.text
         media = [client.get(name) for name in re.findall(r'(?:src|data-file)="([^"]+/media/[^"]+)"', page.text)]
         assert {medium.status_code for medium in media} == {200}
-        seen += [page, *media]
+        responses += [page, *media]
         assert send(client, base, page.text, 2).headers["location"] == f"{base}/rate"
-    seen.append(client.get(f"{base}/rate"))
-    assert seen[-1].url.path == f"{base}/thanks"
+    responses.append(client.get(f"{base}/rate"))
+    assert responses[-1].url.path == f"{base}/thanks"
     answers = store.answers()
     assert [(a.position, a.value, a.seconds, a.replays) for a in answers] == [(i, 2, 1.25, 2) for i in range(5)]
-    assert answers[0].rater in seen[-1].text
-    for response in seen:
-        said = f"{response.url} {response.headers}" + (
+    assert answers[0].rater in responses[-1].text
+    for response in responses:
+        content = f"{response.url} {response.headers}" + (
             response.text if "text/" in response.headers["content-type"] else ""
         )
-        assert not re.search(r"alpha|beta|ground|truth|cello/|flute/|p\d_", said.replace(CODE, ""))
+        assert not re.search(r"alpha|beta|ground|truth|cello/|flute/|p\d_", content.replace(CODE, ""))
 
 
 def test_an_answer_is_stored_once_under_double_clicks_reloads_and_two_tabs(client: TestClient, store: Store) -> None:
@@ -108,31 +108,31 @@ def test_titles_are_text_and_languages_can_be_chosen(client: TestClient) -> None
     assert '<html lang="en">' in client.get("/?language=<script>").text
 
 
-def test_every_language_says_everything() -> None:
-    def flat(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
+def test_every_language_has_every_text() -> None:
+    def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
         rows: dict[str, str] = {}
         for key, value in table.items():
-            rows |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+            rows |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
         return rows
 
-    def blanks(text: str) -> set[str | None]:
+    def placeholders(text: str) -> set[str | None]:
         return {name for _, name, _, _ in Formatter().parse(text) if name}
 
-    english = flat(read_text("en"))
+    english = flatten(read_page_text("en"))
     assert languages() == ["de", "en"]
     for language in languages():
-        other = flat(read_text(language))
-        assert list(other) == list(english)
+        translated = flatten(read_page_text(language))
+        assert list(translated) == list(english)
         for key, text in english.items():
-            assert blanks(other[key]) == blanks(text), (language, key)
-            assert bool(other[key]) == bool(text), (language, key)
+            assert placeholders(translated[key]) == placeholders(text), (language, key)
+            assert bool(translated[key]) == bool(text), (language, key)
 
 
 def test_the_admin_sees_progress_by_item_and_model(client: TestClient) -> None:
     base = begin(client)
     for _ in range(5):
         send(client, base, client.get(f"{base}/rate").text, 2)
-    page = client.post("/admin/login", data={**fields_of(client.get("/admin").text), "token": ADMIN}).text
+    page = client.post("/admin/login", data={**hidden_fields(client.get("/admin").text), "token": ADMIN}).text
     assert "1 have answered, 1 finished" in page
     assert re.search(r"<td>(picture|sound)</td><td>\d</td><td>[IS]-AST</td><td>1.000</td>", page)
     table = client.get("/admin/answers.csv")
@@ -155,16 +155,16 @@ def test_every_response_has_safe_headers(client: TestClient) -> None:
     assert "no-store" in client.get(f"{base}/rate").headers["cache-control"]
 
 
-def test_pages_carry_no_inline_script_and_ask_no_other_host(client: TestClient) -> None:
+def test_pages_have_no_inline_script_and_contact_no_other_host(client: TestClient) -> None:
     base = begin(client)
     for page in ("/", f"{base}/sound", f"{base}/training", f"{base}/rate", f"{base}/pause", "/admin"):
         text = client.get(page).text.replace(HOME, "")
-        assert "built-in" not in text  # a template that asked a dictionary for its method
+        assert "built-in" not in text  # a template that printed a method of a dictionary
         assert not re.search(r"<script(?! src=\"/static/)|<style| on\w+=|style=|https?://", text)
 
 
 def attack_forged_form(client: TestClient, base: str) -> set[int]:
-    page = fields_of(client.get(f"{base}/rate").text)
+    page = hidden_fields(client.get(f"{base}/rate").text)
     answers = [
         client.post(f"{base}/answer", data={**page, "form_token": "0" * 64, "value": "1"}),
         client.post(f"{base}/answer", data={"position": "0", "revision": "0", "value": "1"}),
@@ -173,15 +173,15 @@ def attack_forged_form(client: TestClient, base: str) -> set[int]:
 
 
 def attack_form_of_another_site(client: TestClient, base: str) -> set[int]:
-    data = {**fields_of(client.get(f"{base}/rate").text), "value": "1"}
+    data = {**hidden_fields(client.get(f"{base}/rate").text), "value": "1"}
     headers = ({"origin": "https://evil.example"}, {"origin": "null"}, {"sec-fetch-site": "cross-site"})
     return {client.post(f"{base}/answer", data=data, headers=header).status_code for header in headers}
 
 
 def attack_form_token_of_somebody_else(client: TestClient, base: str) -> set[int]:
-    page = fields_of(client.get(f"{base}/rate").text)
+    page = hidden_fields(client.get(f"{base}/rate").text)
     client.cookies.clear()
-    client.get("/")  # a visitor of one's own, with another cookie
+    client.get("/")  # another visitor, with another cookie
     return {client.post(f"{base}/answer", data={**page, "value": "1"}).status_code}
 
 
@@ -218,8 +218,8 @@ def attack_large_and_strange_bodies(client: TestClient, base: str) -> set[int]:
 def attack_strange_answers(client: TestClient, base: str) -> set[int]:
     page = client.get(f"{base}/rate").text
     values = ("9", "-1", "1e3", "", "1; DROP TABLE answers", "٣", "1" * 400)
-    found = {send(client, base, page, value).status_code for value in values}
-    return found | {send(client, base, page, 1, position="-1").status_code}
+    statuses = {send(client, base, page, value).status_code for value in values}
+    return statuses | {send(client, base, page, 1, position="-1").status_code}
 
 
 def attack_other_hosts_name(client: TestClient, base: str) -> set[int]:
@@ -229,9 +229,11 @@ def attack_other_hosts_name(client: TestClient, base: str) -> set[int]:
 def attack_admin_pages(client: TestClient, base: str) -> set[int]:
     assert ADMIN not in client.get("/admin").text
     client.cookies.set("cmcgan_admin", "0" * 64)
-    found = {client.get(f"/admin/answers.{kind}", follow_redirects=False).status_code for kind in ("csv", "json", "db")}
-    wrong = client.post("/admin/login", data={**fields_of(client.get("/admin").text), "token": "guess"})
-    return found - {303} | {wrong.status_code}
+    statuses = {
+        client.get(f"/admin/answers.{kind}", follow_redirects=False).status_code for kind in ("csv", "json", "db")
+    }
+    wrong = client.post("/admin/login", data={**hidden_fields(client.get("/admin").text), "token": "guess"})
+    return statuses - {303} | {wrong.status_code}
 
 
 def attack_methods(client: TestClient, base: str) -> set[int]:
@@ -240,7 +242,7 @@ def attack_methods(client: TestClient, base: str) -> set[int]:
 
 
 def attack_without_code_or_consent(client: TestClient, base: str) -> set[int]:
-    page = fields_of(client.get("/").text)
+    page = hidden_fields(client.get("/").text)
     without_code = client.post("/join", data={**page, "consent": "yes", "code": "guess"})
     without_consent = client.post("/join", data={**page, "code": CODE})
     return {without_code.status_code, without_consent.status_code}
@@ -266,35 +268,35 @@ def test_attacks_are_refused_and_leave_no_answer(
     client: TestClient, store: Store, attack: Any, refusals: set[int]
 ) -> None:
     base = begin(client)
-    raters = len(store.rater_progress())
-    found = attack(client, base)
-    assert found
-    assert found <= refusals
+    raters = len(store.answers_by_rater())
+    statuses = attack(client, base)
+    assert statuses
+    assert statuses <= refusals
     assert store.answers() == []
-    assert len(store.rater_progress()) == raters
+    assert len(store.answers_by_rater()) == raters
 
 
-def test_who_guesses_codes_or_links_is_locked_out_and_raters_are_not(client: TestClient) -> None:
+def test_guessers_are_locked_out_and_raters_are_not(client: TestClient) -> None:
     base = begin(client)
-    page = fields_of(client.get("/").text)
-    most, _ = LIMITS["wrong"]
+    page = hidden_fields(client.get("/").text)
+    limit, _ = RATE_LIMITS["wrong"]
     statuses = [
-        client.post("/join", data={**page, "consent": "yes", "code": f"g{i}"}).status_code for i in range(most + 1)
+        client.post("/join", data={**page, "consent": "yes", "code": f"g{i}"}).status_code for i in range(limit + 1)
     ]
-    assert statuses == [403] * most + [429]
+    assert statuses == [403] * limit + [429]
     assert client.post("/join", data={**page, "consent": "yes", "code": CODE}).status_code == 429
     assert client.get("/r/guess/rate").status_code == 429
-    assert client.get(f"{base}/rate").status_code == 200  # behind the same address
+    assert client.get(f"{base}/rate").status_code == 200  # a rater with the same address
 
 
 def test_one_rater_cannot_keep_the_server_busy(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     base = begin(client)
-    monkeypatch.setitem(LIMITS, "rater", (20, 60.0))
+    monkeypatch.setitem(RATE_LIMITS, "rater", (20, 60.0))
     statuses = {client.get(f"{base}/pause").status_code for _ in range(25)}
     assert statuses == {200, 429}
 
 
-def test_sound_can_be_asked_for_in_parts_as_phones_do(client: TestClient) -> None:
+def test_sounds_can_be_requested_in_parts_as_phones_do(client: TestClient) -> None:
     base = begin(client)
     name = re.search(r'src="([^"]+\.?[^"]*\.wav)"', client.get(f"{base}/sound").text)
     assert name is not None

@@ -1,4 +1,4 @@
-"""Intervals, tests, agreement and power against numbers worked by hand, and the report on a small fixture."""
+"""Intervals, tests, agreement and power compared with hand computations, and the report of a small study."""
 
 import json
 import math
@@ -8,32 +8,32 @@ import numpy as np
 import pytest
 from human_eval_fixtures import join, make_study, rate_all
 
-from cmcgan_core.human_eval.report import report_page
+from cmcgan_core.human_eval.report import render_report
 from cmcgan_core.human_eval.statistics import (
-    agreement,
+    adjust_holm,
     cluster_bootstrap,
+    count_raters_needed,
     difference_deviation,
-    holm,
-    raters_needed,
+    krippendorff_alpha,
     sign_flip_test,
-    wilson,
+    wilson_interval,
 )
-from cmcgan_core.human_eval.store import Item, Store
+from cmcgan_core.human_eval.store import Store, StudyItem
 from cmcgan_core.human_eval.summary import Summary, summarise
 
 krippendorff = pytest.importorskip("krippendorff")
 
 
 def test_wilson_interval_of_the_papers_fifteen_of_twenty_one() -> None:
-    assert wilson(15, 21) == pytest.approx((0.5004, 0.8619), abs=2e-4)
-    assert wilson(0, 10) == pytest.approx((0.0, 0.2775), abs=2e-4)
-    assert wilson(0, 0) == (0.0, 1.0)
+    assert wilson_interval(15, 21) == pytest.approx((0.5004, 0.8619), abs=2e-4)
+    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=2e-4)
+    assert wilson_interval(0, 0) == (0.0, 1.0)
 
 
 def test_bootstrap_draws_raters_not_answers() -> None:
     alike = cluster_bootstrap(np.array([3.0, 3.0, 3.0]), np.array([4.0, 4.0, 4.0]))
     assert alike == (0.75, 0.75)
-    # Two raters who always say yes and two who never do: any share of quarters can be drawn.
+    # Two raters who always say yes and two who never do: every share from 0 to 1 can be drawn.
     assert cluster_bootstrap(np.array([9.0, 9, 0, 0]), np.full(4, 9.0)) == (0.0, 1.0)
     assert all(math.isnan(end) for end in cluster_bootstrap(np.array([1.0]), np.array([1.0])))
 
@@ -47,24 +47,24 @@ def test_sign_flips_counted_by_hand() -> None:
 
 
 def test_holm_by_hand() -> None:
-    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert holm([0.9, 0.9]) == [1.0, 1.0]
+    assert adjust_holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert adjust_holm([0.9, 0.9]) == [1.0, 1.0]
 
 
 def test_agreement_by_hand() -> None:
     # Two raters, nominal: coincidences 1-1 twice, 2-2 twice, 1-2 and 2-1 once each; D_o = 2/6, D_e = 2*3*3/(6*5).
     ratings = {"r1": {0: 1, 1: 2, 2: 1}, "r2": {0: 1, 1: 2, 2: 2, 3: 1}}
-    assert agreement(ratings, (1, 2), "nominal") == pytest.approx(1 - (2 / 6) / (18 / 30))
-    assert agreement({"r1": {0: 1}, "r2": {1: 2}}, (1, 2), "nominal") is None
-    assert agreement({"r1": {0: 1}, "r2": {0: 1}}, (1, 2), "nominal") is None
+    assert krippendorff_alpha(ratings, (1, 2), "nominal") == pytest.approx(1 - (2 / 6) / (18 / 30))
+    assert krippendorff_alpha({"r1": {0: 1}, "r2": {1: 2}}, (1, 2), "nominal") is None
+    assert krippendorff_alpha({"r1": {0: 1}, "r2": {0: 1}}, (1, 2), "nominal") is None
 
 
 def test_raters_needed_by_hand() -> None:
     # ((1.95996 + 0.84162) * 0.5 / 0.3)^2 + 1.95996^2 / 2 = 21.80 + 1.92
-    assert raters_needed(0.3, 0.5) == 24
-    assert raters_needed(-0.3, 0.5) == 24
-    assert raters_needed(0.3, 0.0) == 6
-    assert raters_needed(0.0, 0.5) is None
+    assert count_raters_needed(0.3, 0.5) == 24
+    assert count_raters_needed(-0.3, 0.5) == 24
+    assert count_raters_needed(0.3, 0.0) == 6
+    assert count_raters_needed(0.0, 0.5) is None
     assert difference_deviation(0.714, 0.429, 10, 0.0) == pytest.approx(0.21194, abs=1e-5)
     assert difference_deviation(0.5, 0.5, 1, 0.3) == pytest.approx(math.sqrt(0.5))
 
@@ -88,13 +88,13 @@ def by_hand(tmp_path: Path) -> Summary:
             ("alpha", "flute/p1"): 0,
         },
     ]
-    for given in answers:
-        rate_all(store, join(store), lambda item, given=given: given.get((item.model, item.pair), 0))
+    for ratings in answers:
+        rate_all(store, join(store), lambda item, ratings=ratings: ratings.get((item.model, item.pair), 0))
     rate_all(store, join(store), lambda item: 2)
     join(store)
     summary = summarise(study, store)
-    page = report_page(study, summary)
-    for text in ("0.750", "Krippendorff", "CMCGAN (paper)", "0.714", "left out", "<svg", summary.excluded[0]):
+    page = render_report(study, summary)
+    for text in ("0.750", "Krippendorff", "CMCGAN (paper)", "0.714", "Excluded", "<svg", summary.excluded[0]):
         assert text in page
     assert "<script" not in page
     return summary
@@ -123,14 +123,14 @@ def test_the_reports_numbers_equal_a_hand_computation(by_hand: Summary) -> None:
     )
 
 
-def test_who_fails_the_attention_checks_is_left_out_and_named(by_hand: Summary) -> None:
+def test_raters_who_fail_attention_checks_are_excluded_and_listed(by_hand: Summary) -> None:
     assert (by_hand.checks.shown, by_hand.checks.failed) == (6, 2)
     (excluded,) = by_hand.excluded
     assert by_hand.checks.by_rater[excluded] == (2, 2)
     assert (by_hand.consented, by_hand.answered, by_hand.finished, by_hand.answers) == (4, 3, 3, 8)
 
 
-def test_the_papers_figures_stand_beside(by_hand: Summary, tmp_path: Path) -> None:
+def test_published_results_are_listed(by_hand: Summary, tmp_path: Path) -> None:
     paper = {(row.model, row.measure): row for row in by_hand.paper}
     assert {key: row.mean for key, row in paper.items()} == {
         ("CMCGAN (paper)", "I-AST"): 0.714,
@@ -142,7 +142,7 @@ def test_the_papers_figures_stand_beside(by_hand: Summary, tmp_path: Path) -> No
         ("S2IC (paper)", "I-AAT"): 0.619,
         ("I2S (paper)", "S-AAT"): 0.381,
     }
-    assert paper["CMCGAN (paper)", "I-AST"].wilson == wilson(15, 21)
+    assert paper["CMCGAN (paper)", "I-AST"].wilson == wilson_interval(15, 21)
     cmav = make_study(tmp_path / "cmav", "cmav")
     assert [row.mean for row in summarise(cmav, Store(cmav)).paper] == [2.59, 1.81, 1.16, 0.84]
     json.dumps(by_hand.to_dict())
@@ -152,7 +152,7 @@ def test_an_empty_study_has_a_report(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", "pairwise")
     summary = summarise(study, Store(study))
     assert (summary.answers, summary.rows, summary.comparisons) == (0, [], [])
-    assert "Rating study" in report_page(study, summary)
+    assert "Rating study" in render_report(study, summary)
 
 
 def test_simulated_raters_are_recovered_within_the_intervals(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_simulated_raters_are_recovered_within_the_intervals(tmp_path: Path) -> 
     for taste in rng.normal(0, 0.08, size=24):
         luck = rng.random((3, 8))
 
-        def value(item: Item, taste: float = taste, luck: np.ndarray = luck) -> int:
+        def value(item: StudyItem, taste: float = taste, luck: np.ndarray = luck) -> int:
             if item.role == "check":
                 return 0
             drawn = luck[list(satisfied).index(item.model), int(item.pair[-1])]
@@ -183,10 +183,10 @@ def test_simulated_raters_are_recovered_within_the_intervals(tmp_path: Path) -> 
         assert comparison.p_holm < 0.01
 
 
-def test_preferences_count_for_both_sides(tmp_path: Path) -> None:
+def test_a_preference_counts_for_both_models(tmp_path: Path) -> None:
     study = make_study(tmp_path / "study", "pairwise", models=("alpha",), modalities=("sound",), checks_per_rater=1)
     store = Store(study)
-    for _ in range(2):  # the real sound is preferred in two pairs of three
+    for _ in range(2):  # the real sound is preferred in two of three pairs
         rate_all(store, join(store), lambda item: 2 if item.role == "check" or item.pair == "flute/p1" else 1)
     rows = {row.model: row.mean for row in summarise(study, store).rows}
     assert rows == {"ground truth": pytest.approx(2 / 3), "alpha": pytest.approx(1 / 3)}
@@ -196,21 +196,21 @@ def test_preferences_count_for_both_sides(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_formula_for_raters_gives_the_power_that_it_promises() -> None:
-    first, second, items, diversity = 0.714, 0.554, 10, 0.15
-    raters = raters_needed(first - second, difference_deviation(first, second, items, diversity))
+def test_the_number_of_raters_gives_the_promised_power() -> None:
+    first, second, items, spread = 0.714, 0.554, 10, 0.15
+    raters = count_raters_needed(first - second, difference_deviation(first, second, items, spread))
     assert raters is not None
     rng = np.random.default_rng(0)
-    found = 0
+    significant = 0
     for _ in range(300):
-        rates = np.clip(rng.normal((first, second), diversity, size=(raters, 2)), 0, 1)
+        rates = np.clip(rng.normal((first, second), spread, size=(raters, 2)), 0, 1)
         differences = rng.binomial(items, rates).astype(float) @ np.array([1.0, -1.0]) / items
-        found += sign_flip_test(differences) < 0.05
-    assert 0.70 <= found / 300 <= 0.90
+        significant += sign_flip_test(differences) < 0.05
+    assert 0.70 <= significant / 300 <= 0.90
 
 
 @pytest.mark.slow
-def test_the_intervals_cover_what_they_promise() -> None:
+def test_intervals_have_the_promised_coverage() -> None:
     rng = np.random.default_rng(1)
     hits = 0
     for _ in range(200):

@@ -4,19 +4,23 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import CLASSES, tiny_config, write_dataset
 
+from cmcgan_cli.console import find_run
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
-from cmcgan_core.errors import CheckpointError, ConfigError, TrainingError
+from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
+from cmcgan_core.methods.cmcgan import CMCGAN
+from cmcgan_core.modality import Modality
 from cmcgan_core.progress import Progress, silent
-from cmcgan_core.training.classifiers import train_classifier
+from cmcgan_core.training.classifiers import train_judge
 from cmcgan_core.training.loop import cosine
 from cmcgan_core.training.run import Run, train, train_once
 from cmcgan_core.training.train import plan_run, resume_config, train_run
@@ -51,12 +55,9 @@ def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) ->
     config = tiny_config("train.epochs=3", "train.generator_updates=2")
     whole = train_run(config, open_dataset(prepared), tmp_path / "whole")
     for step in (2, 3, 7):  # in the middle of an epoch, at its end, in the last one
-        broken = train_run(
-            config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step)
-        )
-        assert (broken.step, broken.finished) == (step, False)
+        with pytest.raises(Interrupted, match=f"step {step} of"):
+            train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
     ended = train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True)
-    assert ended.finished
     assert ended.best == whole.best
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
     assert first.keys() == second.keys()
@@ -80,7 +81,7 @@ def test_sigterm_ends_a_run_with_a_checkpoint(prepared: Path, tmp_path: Path) ->
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"go on with: cmcgan train --resume {out}" in said
+    assert f"resume with: cmcgan train --resume {out}" in said
     assert read_about(out / "last.safetensors").step > 0
 
 
@@ -88,18 +89,18 @@ def test_another_seed_gives_another_model(prepared: Path, tmp_path: Path) -> Non
     weights = []
     for seed in (0, 0, 1):
         out = tmp_path / f"{len(weights)}"
-        train_once(tiny_config("train.epochs=1", f"seed={seed}"), prepared, out, "cpu", silent)
+        train_once(tiny_config("train.epochs=1", f"seed={seed}"), open_dataset(prepared), out, "cpu", silent)
         weights.append(read_tensors(out / "last.safetensors", "network."))
     same = [all(torch.equal(weights[0][n], other[n]) for n in other) for other in weights[1:]]
     assert same == [True, False]
 
 
 def test_averaged_weights_are_those_that_are_used(tiny_run: Path) -> None:
-    raw = read_tensors(tiny_run / "last.safetensors", "method.generators.")
+    raw = read_tensors(tiny_run / "last.safetensors", "method.network.")
     used = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
-    weight = "encoders.a.convolutions.0.weight"
+    weight = "encoders.audio.convolutions.0.weight"
     assert not torch.equal(raw[weight], used[weight])
-    assert torch.equal(raw["encoders.a.norms.0.running_mean"], used["encoders.a.norms.0.running_mean"])
+    assert torch.equal(raw["encoders.audio.norms.0.running_mean"], used["encoders.audio.norms.0.running_mean"])
 
 
 def test_a_run_is_not_replaced_unasked(tiny_run: Path, prepared: Path) -> None:
@@ -119,20 +120,20 @@ def test_a_loss_that_explodes_stops_the_run_and_says_what_to_try(prepared: Path,
 
 
 def test_a_classifier_is_trained_once(prepared: Path) -> None:
-    path = train_classifier(prepared, "v", "judge-tiny")
+    path = train_judge(open_dataset(prepared), [Modality.VISUAL], "judge-tiny")
     written = path.stat().st_mtime_ns
-    assert train_classifier(prepared, "v", "judge-tiny") == path
+    assert train_judge(open_dataset(prepared), [Modality.VISUAL], "judge-tiny") == path
     assert path.stat().st_mtime_ns == written
-    assert read_about(path).config.options == {"modalities": ["v"]}
+    assert read_about(path).config.options == {"modalities": ["visual"]}
 
 
 def test_a_classifier_of_an_earlier_content_is_replaced(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
-    path = train_classifier(data, "a", "judge-tiny")
+    path = train_judge(open_dataset(data), [Modality.AUDIO], "judge-tiny")
     written = path.read_bytes()
     about = (data / "dataset.toml").read_text()
     (data / "dataset.toml").write_text('content = "anew"\n' + about)
-    assert train_classifier(data, "a", "judge-tiny") == path
+    assert train_judge(open_dataset(data), [Modality.AUDIO], "judge-tiny") == path
     assert path.read_bytes() != written
     assert read_about(path).content == "anew"
 
@@ -151,14 +152,14 @@ def test_a_new_run_removes_what_an_older_one_left(prepared: Path, tmp_path: Path
     train_run(config, open_dataset(prepared), tmp_path / "run")
     (tmp_path / "run" / ".last.safetensors.x.tmp").touch()
     (tmp_path / "run" / "mine.safetensors").touch()
-    stopped = train_run(config, open_dataset(prepared), tmp_path / "run", overwrite=True, on_progress=interrupt_at(1))
-    assert not stopped.finished
+    with pytest.raises(Interrupted):
+        train_run(config, open_dataset(prepared), tmp_path / "run", overwrite=True, on_progress=interrupt_at(1))
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.suffix in (".safetensors", ".tmp", ".png")}
     assert left == {"last.safetensors", "mine.safetensors"}
 
 
 def test_a_finished_run_can_classify(tiny_run: Path) -> None:
-    assert read_about(tiny_run / "classifier.safetensors").config.options == {"modalities": ["a", "v"]}
+    assert read_about(tiny_run / "classifier.safetensors").config.options == {"modalities": ["audio", "visual"]}
 
 
 def test_a_folder_that_cannot_be_written_is_named(prepared: Path, tmp_path: Path) -> None:
@@ -169,17 +170,19 @@ def test_a_folder_that_cannot_be_written_is_named(prepared: Path, tmp_path: Path
 
 def test_a_full_disk_keeps_what_was_saved(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config("train.epochs=2")
-    train_run(config, open_dataset(prepared), tmp_path / "run", on_progress=interrupt_at(3))
+    with pytest.raises(Interrupted):
+        train_run(config, open_dataset(prepared), tmp_path / "run", on_progress=interrupt_at(3))
 
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(TrainingError, match=r"No space left on device.*--resume"):
+    with pytest.raises(TrainingError, match=r"no space left on device.*--resume"):
         train_run(config, open_dataset(prepared), tmp_path / "run", resume=True)
     monkeypatch.undo()
     assert read_about(tmp_path / "run" / "last.safetensors").step == 3
-    assert train_run(config, open_dataset(prepared), tmp_path / "run", resume=True).finished
+    train_run(config, open_dataset(prepared), tmp_path / "run", resume=True)
+    assert read_about(tmp_path / "run" / "last.safetensors").finished
 
 
 def test_a_plan_counts_without_training(prepared: Path) -> None:
@@ -197,12 +200,9 @@ def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: P
     config = tiny_config("train.steps=4")  # epochs have three
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for out, on_progress in ((whole, silent), (parts, interrupt_at(2)), (parts, silent)):
-        train(
-            Run(config, open_dataset(prepared), out, torch.device("cpu")),
-            resume=True,
-            overwrite=False,
-            on_progress=on_progress,
-        )
+        with suppress(Interrupted):
+            run = Run(config, open_dataset(prepared), out, torch.device("cpu"))
+            train(run, resume=True, overwrite=False, on_progress=on_progress)
     assert read_about(parts / "last.safetensors").finished
     assert [file.name for file in sorted(whole.glob("samples/*.png"))] == ["epoch_0001.png", "epoch_0002.png"]
     expected, resumed = (read_tensors(out / "last.safetensors", "") for out in (whole, parts))
@@ -210,11 +210,11 @@ def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: P
 
 
 def test_a_stop_in_the_last_step_stops_what_comes_after_it(prepared: Path, tmp_path: Path) -> None:
-    result = train_run(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path, on_progress=interrupt_at(2))
-    assert (result.step, result.finished) == (2, False)
+    with pytest.raises(Interrupted, match="step 2 of 2"):
+        train_run(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path, on_progress=interrupt_at(2))
     assert not (tmp_path / "classifier.safetensors").exists()
-    with pytest.raises(KeyboardInterrupt):
-        train_once(tiny_config("train.steps=2"), prepared, tmp_path / "once", "cpu", interrupt_at(2))
+    with pytest.raises(Interrupted):
+        train_once(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path / "once", "cpu", interrupt_at(2))
 
 
 def test_the_learning_rate_falls_along_a_cosine() -> None:
@@ -248,14 +248,35 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 
 def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    assert find_checkpoint(None) == find_checkpoint(Path("box")) == BOX / "last.safetensors"
+    assert find_run(None) == find_checkpoint(Path("box")) == BOX / "last.safetensors"
     for place, age in (("runs/old", 100), ("runs/new", 10), ("cmcgan-demo/run", 50)):
         file = tmp_path / place / "last.safetensors"
         file.parent.mkdir(parents=True)
         file.touch()
         os.utime(file, (time.time() - age,) * 2)
-    assert find_checkpoint(None) == Path("runs/new/last.safetensors")
+    assert find_run(None) == Path("runs/new/last.safetensors")
     assert find_checkpoint(tiny_run) == tiny_run / "last.safetensors"
     assert find_checkpoint(Path("old")) == Path("runs/old/last.safetensors")
     with pytest.raises(CheckpointError, match="has no last"):
         find_checkpoint(tmp_path)
+
+
+def test_no_weight_is_stored_twice(tiny_run: Path, prepared: Path, tmp_path: Path) -> None:
+    plain = tmp_path / "plain"
+    train_once(tiny_config("train.epochs=1", "train.average=0"), open_dataset(prepared), plain, "cpu", silent)
+    names = read_tensors(plain / "last.safetensors", "")
+    assert not any(name.startswith("method.network.") for name in names)
+    averaged = read_tensors(tiny_run / "last.safetensors", "")
+    for tensors in (names, averaged):
+        weights = [t for name, t in tensors.items() if name.endswith(".weight") and t.ndim > 1]
+        assert len({t.numpy().tobytes() for t in weights}) == len(weights)
+
+
+def test_a_checkpoint_loads_whatever_losses_its_method_has_today(
+    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
+    monkeypatch.setattr(CMCGAN, "losses", {"brand new": CMCGAN.direct_loss})
+    monkeypatch.setattr(CMCGAN, "__init__", None)  # loading builds the network, and nothing that only training needs
+    after = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)

@@ -7,7 +7,7 @@ from cmcgan_core.data.loader import Batch
 
 
 def augment(batch: Batch, rng: torch.Generator) -> Batch:
-    """Change the light of the pictures, the microphone of the sounds, and shift the pictures by up to a twelfth of a side.
+    """Change the light of the pictures and the microphone of the sounds, and shift the pictures by up to 1/12.
 
     Each picture gets its own contrast and brightness for each colour. Each spectrogram gets its own level and its own
     tilt over the bins. All pictures of a batch are shifted by the same amount.

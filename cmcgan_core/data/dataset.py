@@ -56,7 +56,7 @@ COLUMNS = tuple(column.name for column in fields(Pair))
 
 
 class PreparedDataset:
-    """A prepared dataset. Its index is parsed once, when it is opened; shards are memory-mapped, so its size does not matter.
+    """A prepared dataset. Its index is parsed once, when it is opened. Its shards are memory-mapped.
 
     Attributes:
         root: folder made by `cmcgan prepare`.
@@ -85,7 +85,7 @@ class PreparedDataset:
                 raise ValueError(f"{min(unknown)!r} is not a class of dataset.toml")
 
     def split(self, name: str | None = None) -> "PairDataset":
-        """Return the pairs of a split ("train", "validation", "test"), possibly none; None for the pairs of all splits."""
+        """Return the pairs of a split ("train", "validation" or "test"), possibly none; None for all pairs."""
         if name not in self._splits:
             self._splits[name] = PairDataset(self, name)
         return self._splits[name]
@@ -189,8 +189,8 @@ def open_dataset(root: Path | str) -> PreparedDataset:
     """Open a prepared dataset: parse its `dataset.toml` and its index.
 
     Raises:
-        DataError: the folder is not a prepared dataset, is of another version, or is incomplete or damaged. Damaged shards
-            are found when they are read.
+        DataError: the folder is not a prepared dataset, is of another version, or is incomplete or damaged. Damaged
+            shards are found when they are read.
     """
     return PreparedDataset(Path(root))
 

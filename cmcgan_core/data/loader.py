@@ -11,7 +11,7 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset, StoredPairs
 from cmcgan_core.data.mismatch import MIN_POSE_GAP_S, By, PosePartners, wrong_partners, wrong_poses
 from cmcgan_core.errors import DataError
-from cmcgan_core.features.scaling import resize, scale_levels, scale_pictures
+from cmcgan_core.features.scaling import resize, scale_pictures, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.modality import Modality
 from cmcgan_core.utils.rng import derive_seed
@@ -124,7 +124,7 @@ def in_order(dataset: PairDataset, network: NetworkConfig, batch_size: int, devi
 
 def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSettings, device: torch.device) -> Batch:
     """Scale stored pairs to [-1, 1], and resize them to the networks' sizes."""
-    audio = scale_levels(stored.spectrograms.to(device).float(), settings)[:, None]
+    audio = scale_spectrograms(stored.spectrograms.to(device).float(), settings)[:, None]
     visual = scale_pictures(stored.pictures.to(device))
     return Batch(
         resize(audio, network.size(Modality.AUDIO)),

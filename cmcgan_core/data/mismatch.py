@@ -1,7 +1,8 @@
 """Wrong (mismatched) pairs: a sound and a picture that do not belong together, for discriminators that score matching.
 
 Source: CMCGAN, Algorithm 1 ("mismatched"); CMAV (Chen et al. 2017). CMAV's instrument-oriented setting takes the wrong
-partner from another class. Its pose-oriented setting takes it from the same class, of another player or in another pose.
+    partner from another class. Its pose-oriented setting takes it from the same class, of another player or in another
+    pose.
 """
 
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ from cmcgan_core.errors import DataError
 #: What makes a pair wrong, see `config.TrainConfig.wrong_pairs`.
 By = Literal["class", "pose"]
 
-#: Seconds between two frames of one recording that count as different poses. CMAV draws from other recordings and gives no
-#: number.
+#: Seconds between two frames of one recording that count as different poses. CMAV draws from other recordings and gives
+#: no number.
 MIN_POSE_GAP_S = 5.0
 #: Milliseconds between the starts of two recordings on the common time axis; longer than any recording.
 RECORDING_OFFSET_MS = 10**9
@@ -118,7 +119,7 @@ class PosePartners:
         return len(self._of_class[self.label[item]]) - (beyond - near)
 
     def _near(self, item: int) -> tuple[int, int]:
-        """Return the range of pairs that are too near, in the class's pairs in order of time: first, and one past the last."""
+        """Return first and end of the range of pairs that are too near, among the class's pairs in order of time."""
         timestamp_ms, far = self.timestamp_ms[item], round(1000 * MIN_POSE_GAP_S)
         near = torch.searchsorted(
             self._times[self.label[item]], torch.stack([timestamp_ms - far + 1, timestamp_ms + far])

@@ -122,7 +122,7 @@ class PairInfo:
         label: class indices (N,).
         recording: number of each pair's recording (N,).
         classes: number of classes.
-        height: height (N,) of the note that sounds, see `data.synthetic.heights`; None for other datasets.
+        height: height (N,) of the note that sounds, see `data.synthetic.heights.note_heights`; None for other datasets.
         class_measures: by name of a `MapMetric` and modality, its mean over sets of real samples of one class.
     """
 

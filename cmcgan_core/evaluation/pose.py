@@ -15,7 +15,7 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.augment import augment
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import Loader, to_batch
-from cmcgan_core.data.synthetic.heights import heights
+from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.evaluation.metrics import centred_by_class
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.progress import OnProgress, Progress, silent
@@ -77,7 +77,7 @@ def train_pose_judge(
         The judge in evaluation mode; None if the dataset is not a demonstration set.
     """
     split = dataset.split("train")
-    height = heights(split)
+    height = note_heights(split)
     if height is None:
         return None
     with torch.random.fork_rng(devices=[]):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data.dataset import PairDataset
-from cmcgan_core.data.synthetic.heights import heights
+from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.judges import JudgePanel, load_judges
 from cmcgan_core.evaluation.outputs import PairClassifier
@@ -79,5 +79,5 @@ def score_splits(
         other = EvaluationPass(trained, panel, split.dataset.split("train"), latents=1, seed=seed, limit=len(split))
         training = other.run(full=False, on_progress=on_progress)
         by_split["train"] = Scores(training, other.pair_info(), settings, seed=seed)
-    pairs = evaluated.pair_info(heights(split) if panel.pose else None)
+    pairs = evaluated.pair_info(note_heights(split) if panel.pose else None)
     return {**by_split, str(split.split): Scores(outputs, pairs, settings, seed=seed, training=training)}

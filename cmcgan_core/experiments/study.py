@@ -25,16 +25,16 @@ from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.sheets import write_sheets
-from cmcgan_core.training.run import Run, explained, train_once
+from cmcgan_core.training.run import Run, train_once
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import exclusive_lock, write_text
+from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_text
 from cmcgan_core.utils.schema import Positive, Seed, build, did_you_mean
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Settings that a study decides itself.
 DECIDED = ("seed", "train.steps")
-#: What resumes a study.
-RESUME = "give the same command again"
+#: What to do after a study could not be written.
+NEXT_STEP = "give the same command again"
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ def run_study(
     """
     dataset.nonempty_split(split)
     plan_study(study, dataset)
-    with explained(out, RESUME), exclusive_lock(out / ".plan.lock", on_progress):
+    with explain_write_errors(out, TrainingError, NEXT_STEP), exclusive_lock(out / ".plan.lock", on_progress):
         steps = _plan_steps(study, dataset, out, device, on_progress)
     entries: dict[str, list[Entry]] = {}
     unfinished: list[str] = []
@@ -256,7 +256,7 @@ def run_study(
             failed[str(folder)] = str(error)
     on_progress(Progress("study", len(runs), len(runs), "runs"))
     groups = [make_group(entries[name], name) for name in study.rows if name in entries]
-    with explained(out, RESUME):
+    with explain_write_errors(out, TrainingError, NEXT_STEP):
         write_sheets(groups, dataset, out, seed=seed, device=device)
     compared = Comparison([entry for group in groups for entry in group.entries], groups)
     commands = {name: study.command(name, dataset.root, steps[name]) for name in study.rows}

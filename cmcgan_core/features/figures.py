@@ -1,4 +1,4 @@
-"""Small pictures for people: spectrograms in colour, grids of samples."""
+"""Draw spectrograms in colour and grids of samples."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from cmcgan_core.features.scaling import resize, unscale_pictures
 
-#: Colours from quiet to loud: black, purple, red, orange, pale yellow (the magma palette at equal steps).
+#: Colours (RGB) from quiet to loud: the magma palette at equal steps.
 _PALETTE = np.array(
     [
         (0, 0, 4),
@@ -27,12 +27,15 @@ _PALETTE = np.array(
 )
 
 
-def spectrogram_pictures(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
-    """Scaled spectrograms (B, 1, M, T) in [-1, 1] as coloured pictures, low frequencies at the bottom.
+def draw_spectrograms(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
+    """Return spectrograms as coloured pictures with low frequencies at the bottom.
 
     Args:
-        scaled: see `scale_levels`.
-        enlarge: pixels a cell, in both directions: the pictures are (B, M enlarge, T enlarge, 3).
+        scaled: spectrograms (B, 1, M, T) in [-1, 1], as from `scale_spectrograms`.
+        enlarge: the width and height of a cell, in pixels.
+
+    Returns:
+        Pictures (B, M * enlarge, T * enlarge, 3).
     """
     values = ((scaled[:, 0].float().cpu().numpy() + 1) / 2).clip(0, 1)[:, ::-1] * (len(_PALETTE) - 1)
     lower = np.minimum(values.astype(np.int64), len(_PALETTE) - 2)
@@ -42,17 +45,23 @@ def spectrogram_pictures(scaled: Tensor, enlarge: int = 1) -> NDArray[np.uint8]:
     return pictures
 
 
-def map_pictures(maps: Tensor, side: int) -> NDArray[np.uint8]:
-    """Pictures or spectrograms (B, C, H, W) in [-1, 1], as squares (B, side, side, 3) for a grid."""
+def draw_maps(maps: Tensor, side: int) -> NDArray[np.uint8]:
+    """Return pictures or spectrograms (B, C, H, W) in [-1, 1] as square pictures (B, side, side, 3) for a grid."""
     if maps.shape[1] == 1:
-        small = torch.from_numpy(spectrogram_pictures(maps)).permute(0, 3, 1, 2).float()
-        return resize(small, (side, side)).round().byte().permute(0, 2, 3, 1).numpy()
+        coloured = torch.from_numpy(draw_spectrograms(maps)).permute(0, 3, 1, 2).float()
+        return resize(coloured, (side, side)).round().byte().permute(0, 2, 3, 1).numpy()
     return unscale_pictures(resize(maps.float().cpu(), (side, side)).clamp(-1, 1)).numpy()
 
 
-def grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
-    """Rows of maps (B, C, H, W) in [-1, 1] as one picture (height, width, 3), white between them."""
-    tiles = [map_pictures(maps, side) for maps in rows]
+def draw_grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+    """Return rows of maps as one picture (height, width, 3) with white gaps.
+
+    Args:
+        rows: the maps (B, C, H, W) of each row, in [-1, 1]. Rows may have different lengths.
+        side: width and height of each map, in pixels.
+        gap: width of the gaps, in pixels.
+    """
+    tiles = [draw_maps(maps, side) for maps in rows]
     columns = max(len(row) for row in tiles)
     height, width = (n * (side + gap) + gap for n in (len(tiles), columns))
     sheet = np.full((height, width, 3), 255, dtype=np.uint8)
@@ -63,11 +72,17 @@ def grid(rows: Iterable[Tensor], side: int = 96, gap: int = 4) -> NDArray[np.uin
     return sheet
 
 
-def labelled_grid(rows: Sequence[tuple[str, Tensor]], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
-    """`grid` with the names of the rows to their left; needs Pillow."""
+def draw_labelled_grid(rows: Sequence[tuple[str, Tensor]], side: int = 96, gap: int = 4) -> NDArray[np.uint8]:
+    """Return the picture of `draw_grid` with a label to the left of each row; needs Pillow.
+
+    Args:
+        rows: the label and the maps (B, C, H, W) of each row.
+        side: width and height of each map, in pixels.
+        gap: width of the gaps, in pixels.
+    """
     from PIL import Image, ImageDraw, ImageFont
 
-    sheet = grid((maps for _, maps in rows), side, gap)
+    sheet = draw_grid((maps for _, maps in rows), side, gap)
     font = ImageFont.load_default(size=side / 6)
     width = 4 * gap + max(math.ceil(font.getlength(name)) for name, _ in rows)
     margin = Image.new("RGB", (width, len(sheet)), "white")

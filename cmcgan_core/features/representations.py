@@ -1,10 +1,12 @@
-"""The other pictures of sound that CMAV compares with LMS: MS, CQT, MFCC and STFT, each with its way back to sound.
+"""Convert waveforms to spectrograms and back: the five audio representations that CMAV compares.
 
-Source: Chen et al., "Deep Cross-Modal Audio-Visual Generation" (2017), Table 1 and Figure 3, from where the numbers of
-rows are. What the paper does not say is in `docs/reproduction.md`. Transforms are librosa's and torchaudio's, imported
-when they are needed; `features` imports this module, so it is imported there too.
+They are LMS, MS, CQT, MFCC and STFT. Source: Chen et al., "Deep Cross-Modal Audio-Visual Generation" (2017), Table 1;
+the numbers of rows are from Figure 3. What the paper does not state is in `docs/reproduction.md`.
 
-Shapes: as in `features`; M stands for the rows of the representation, `FeatureSettings.bins`.
+CQT uses librosa; MFCC and STFT use torchaudio. Both packages are imported only when they are used.
+
+Shapes: `...` any leading dimensions, B items, M rows of the representation (`FeatureSettings.bins`), T frames (44), L
+samples (22,050).
 """
 
 import warnings
@@ -17,106 +19,106 @@ from torch import Tensor
 
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings, RngOrRngs
-from cmcgan_core.features.spectrum import _spectrum, draw_phases, griffin_lim, magnitudes, mel_filter_bank
+from cmcgan_core.features.spectrum import draw_phases, griffin_lim, mel_filter_bank, mel_to_magnitudes, stft
 from cmcgan_core.registry import Registry
+from cmcgan_core.utils.packages import import_torchaudio
 
-#: Amplitude below which levels in decibels are floored, at -100 dB.
-FLOOR = 1e-5
+#: The smallest amplitude (-100 dB); smaller ones are raised to it.
+AMPLITUDE_FLOOR = 1e-5
 
 
 class Representation(Protocol):
-    """A picture of sound: analysed from a waveform and, where it has a method `synthesise`, turned back into one.
+    """A kind of spectrogram that can be computed from a waveform.
 
-    Attributes:
-        defaults: settings in which it differs from the defaults of `FeatureSettings`.
-        decibels: whether its values are decibels.
+    A representation that can also be turned back into a waveform has a method `synthesise`, see `Invertible`.
     """
 
     @property
     def defaults(self) -> Mapping[str, Any]:
-        """See above."""
+        """Default settings that differ from the defaults of `FeatureSettings`, by name."""
 
     @property
     def decibels(self) -> bool:
-        """See above."""
+        """Whether its values are decibels."""
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) to its representation (..., M, T)."""
+        """Return the spectrograms (..., M, T) of waveforms (..., L)."""
 
 
 class Invertible(Representation, Protocol):
-    """One that can be turned back."""
+    """A representation that can be turned back into a waveform."""
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, rng: RngOrRngs) -> Tensor:
-        """Representation (B, M, T) to a waveform (B, L)."""
+    def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs) -> Tensor:
+        """Return waveforms (B, L) for spectrograms (B, M, T)."""
 
 
 class LogMel:
-    """LMS, the log-amplitude mel spectrum of both papers; equal to librosa's defaults (slaney scale and norm)."""
+    """LMS, the log-amplitude mel spectrum of both papers; equal to librosa's with its defaults (slaney scale, norm)."""
 
     defaults: ClassVar[Mapping[str, Any]] = {}
     decibels = True
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) in [-1, 1] to mel power in decibels (..., M, T), floored at -100 dB."""
-        power = _spectrum(waveform, settings).abs().square()
+        """Return mel power in decibels (..., M, T), at least -100 dB, of waveforms (..., L) in [-1, 1]."""
+        power = stft(waveform, settings).abs().square()
         mel = mel_filter_bank(settings).to(waveform.device) @ power
         return 10 * mel.clamp_min(1e-10).log10()
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Mel power in decibels (B, M, T) to a waveform (B, L) by mel inversion and fast Griffin-Lim.
+    def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
+        """Return waveforms (B, L) for mel power in decibels (B, M, T), by mel inversion and fast Griffin-Lim.
 
         Args:
-            levels: as `analyse` returns.
-            settings: those that the levels were made with.
-            rng: draws the first phases, one for all items or one for each; the same states give the same
-                waveforms. With one for each, an item's phases do not depend on how many others there are.
+            spectrograms: as `analyse` returns them.
+            settings: the settings that they were computed with.
+            rng: draws the initial phases; the same state gives the same waveforms. With one for each item, the
+                waveform of an item does not depend on the other items of the batch.
         """
-        rngs = list(rng) if isinstance(rng, Sequence) else [rng] * len(levels)
-        phases = draw_phases((settings.n_fft // 2 + 1, levels.shape[-1]), rngs)
-        # Batches of 8 stay in the CPU's cache: a quarter of the time of one batch of 100.
-        parts = zip(torch.split(levels, 8), torch.split(phases, 8), strict=True)
-        return torch.cat([griffin_lim(magnitudes(part, settings), settings, phases=first) for part, first in parts])
+        phases = draw_phases((settings.n_fft // 2 + 1, spectrograms.shape[-1]), _rng_per_item(rng, len(spectrograms)))
+        # Batches of 8 fit into the CPU's cache, which takes a quarter of the time of one batch of 100.
+        parts = zip(torch.split(spectrograms, 8), torch.split(phases, 8), strict=True)
+        return torch.cat(
+            [griffin_lim(mel_to_magnitudes(part, settings), settings, phases=initial) for part, initial in parts]
+        )
 
 
 class MelSpectrum:
-    """MS: mel power as it is; LMS is its logarithm."""
+    """MS: mel power. LMS is its logarithm."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"min_level": 0.0, "max_level": 100.0}
     decibels = False
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) to mel power (..., 128, T), 1e-10 at least."""
+        """Return mel power (..., 128, T), at least 1e-10, of waveforms (..., L)."""
         power: Tensor = 10 ** (LogMel().analyse(waveform, settings) / 10)
         return power
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Mel power (B, 128, T) to a waveform (B, L), as of LMS."""
-        return LogMel().synthesise(10 * levels.clamp_min(1e-10).log10(), settings, rng)
+    def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
+        """Return waveforms (B, L) for mel power (B, 128, T), by way of LMS."""
+        return LogMel().synthesise(10 * spectrograms.clamp_min(1e-10).log10(), settings, rng)
 
 
 class Mfcc:
-    """MFCC: 20 coefficients of the cosine transform of LMS, as librosa's with `norm="ortho"` and no lifter."""
+    """MFCC: 20 coefficients of the cosine transform of LMS, as librosa's with `norm="ortho"` and without a lifter."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"bins": 20, "min_level": -650.0, "max_level": 350.0}
     decibels = False
-    #: Bands of the LMS that is transformed.
+    #: Mel bands of the LMS that is transformed.
     bands = 128
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) to coefficients (..., 20, T)."""
-        levels = LogMel().analyse(waveform, replace(settings, bins=self.bands))
-        return self._transform(settings).to(levels.device) @ levels
+        """Return coefficients (..., 20, T) of waveforms (..., L)."""
+        log_mel = LogMel().analyse(waveform, replace(settings, bins=self.bands))
+        return self._transform(settings).to(log_mel.device) @ log_mel
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Coefficients (B, 20, T) to a waveform (B, L), by the smoothed LMS that they stand for."""
-        smooth = self._transform(settings).T.to(levels.device) @ levels
-        return LogMel().synthesise(smooth, replace(settings, bins=self.bands), rng)
+    def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
+        """Return waveforms (B, L) for coefficients (B, 20, T), by way of the smoothed LMS that they describe."""
+        log_mel = self._transform(settings).T.to(spectrograms.device) @ spectrograms
+        return LogMel().synthesise(log_mel, replace(settings, bins=self.bands), rng)
 
     def _transform(self, settings: FeatureSettings) -> Tensor:
-        from torchaudio.functional import create_dct
-
-        transform: Tensor = create_dct(settings.bins, self.bands, norm="ortho").T
+        """Return the matrix of the cosine transform (20, bands)."""
+        functional = import_torchaudio("torchaudio.functional")
+        transform: Tensor = functional.create_dct(settings.bins, self.bands, norm="ortho").T
         return transform
 
 
@@ -127,53 +129,54 @@ class Stft:
     decibels = True
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) to amplitudes in decibels (..., 513, T), floored at -100 dB."""
-        from torchaudio.functional import spectrogram
-
-        window = torch.hann_window(settings.n_fft, device=waveform.device)
-        amplitude = spectrogram(
+        """Return amplitudes in decibels (..., 513, T), at least -100 dB, of waveforms (..., L)."""
+        functional = import_torchaudio("torchaudio.functional")
+        amplitude = functional.spectrogram(
             waveform,
-            0,
-            window,
-            settings.n_fft,
-            settings.hop_length,
-            settings.n_fft,
-            1.0,
+            pad=0,
+            window=torch.hann_window(settings.n_fft, device=waveform.device),
+            n_fft=settings.n_fft,
+            hop_length=settings.hop_length,
+            win_length=settings.n_fft,
+            power=1.0,
             normalized=False,
             pad_mode="constant",
         )
-        return _decibels(amplitude)
+        return _to_decibels(amplitude)
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Amplitudes in decibels (B, 513, T) to a waveform (B, L), by fast Griffin-Lim."""
-        phases = draw_phases(tuple(levels.shape[1:]), _one_each(rng, len(levels)))
-        return griffin_lim(10 ** (levels / 20), settings, phases=phases)
+    def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
+        """Return waveforms (B, L) for amplitudes in decibels (B, 513, T), by fast Griffin-Lim."""
+        phases = draw_phases(tuple(spectrograms.shape[1:]), _rng_per_item(rng, len(spectrograms)))
+        return griffin_lim(10 ** (spectrograms / 20), settings, phases=phases)
 
 
 class Cqt:
-    """CQT: amplitudes of the constant-Q transform over seven octaves of twelve from C1 up, in decibels."""
+    """CQT: amplitudes of the constant-Q transform in decibels, seven octaves of twelve bins from C1 on."""
 
     defaults: ClassVar[Mapping[str, Any]] = {"bins": 84, "min_level": -80.0, "max_level": 20.0}
     decibels = True
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
-        """Waveform (..., L) to amplitudes in decibels (..., 84, T), floored at -100 dB."""
+        """Return amplitudes in decibels (..., 84, T), at least -100 dB, of waveforms (..., L)."""
         import librosa
 
         with warnings.catch_warnings():
-            # The lowest octaves are computed from half a second that was decimated to fewer samples than a filter has.
+            # For the lowest octaves, half a second is decimated to fewer samples than the length of a filter.
             warnings.filterwarnings("ignore", message="n_fft=.* is too large for input signal")
             transformed = librosa.cqt(
                 waveform.cpu().numpy(), sr=settings.sample_rate, hop_length=settings.hop_length, n_bins=settings.bins
             )
-        return _decibels(torch.from_numpy(transformed).abs().float()).to(waveform.device)
+        return _to_decibels(torch.from_numpy(transformed).abs().float()).to(waveform.device)
 
-    def synthesise(self, levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Amplitudes in decibels (B, 84, T) to a waveform (B, L), by librosa's fast Griffin-Lim; over a second each."""
+    def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
+        """Return waveforms (B, L) for amplitudes in decibels (B, 84, T), by librosa's fast Griffin-Lim.
+
+        Each item takes more than a second.
+        """
         import librosa
 
-        made = []
-        for amplitude, drawing in zip(10 ** (levels / 20), _one_each(rng, len(levels)), strict=True):
+        waveforms = []
+        for amplitude, item_rng in zip(10 ** (spectrograms / 20), _rng_per_item(rng, len(spectrograms)), strict=True):
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", message="n_fft=.* is too large for input signal")
                 waveform = librosa.griffinlim_cqt(
@@ -181,46 +184,51 @@ class Cqt:
                     sr=settings.sample_rate,
                     hop_length=settings.hop_length,
                     length=settings.samples,
-                    random_state=int(torch.randint(2**31, (), generator=drawing)),
+                    random_state=int(torch.randint(2**31, (), generator=item_rng)),
                 )
-            made.append(torch.from_numpy(waveform).float())
-        return torch.stack(made).to(levels.device)
+            waveforms.append(torch.from_numpy(waveform).float())
+        return torch.stack(waveforms).to(spectrograms.device)
 
 
-def _decibels(amplitude: Tensor) -> Tensor:
-    return 20 * amplitude.clamp_min(FLOOR).log10()
+def _to_decibels(amplitude: Tensor) -> Tensor:
+    return 20 * amplitude.clamp_min(AMPLITUDE_FLOOR).log10()
 
 
-def _one_each(rng: RngOrRngs, count: int) -> list[torch.Generator | None]:
-    """A generator for each item."""
+def _rng_per_item(rng: RngOrRngs, count: int) -> list[torch.Generator | None]:
+    """Return the random number generator of each of `count` items."""
     return list(rng) if isinstance(rng, Sequence) else [rng] * count
 
 
-#: Audio representations by name; plugins add to them.
+#: Audio representations by name; plugins can add more.
 REPRESENTATIONS: Registry[Representation] = Registry(
     "cmcgan.representations", {"lms": LogMel(), "ms": MelSpectrum(), "cqt": Cqt(), "mfcc": Mfcc(), "stft": Stft()}
 )
 
 
-def settings_of(representation: str) -> FeatureSettings:
-    """The settings that a representation has by default.
+def default_settings(representation: str) -> FeatureSettings:
+    """Return the default settings of a representation.
 
     Raises:
-        PluginError: nobody provides it.
+        PluginError: there is no representation with this name.
     """
     return replace(FeatureSettings(representation), **REPRESENTATIONS.get(representation).defaults)
 
 
 def analyse(waveform: Tensor, settings: FeatureSettings) -> Tensor:
-    """Waveform (..., L) to levels (..., M, T) in decibels, by the representation that the settings name."""
+    """Return the spectrograms (..., M, T) of waveforms (..., L), in the representation that the settings name."""
     return REPRESENTATIONS.get(settings.representation).analyse(waveform, settings)
 
 
-def synthesise(levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-    """Levels (B, M, T) in decibels to a waveform (B, L), by the representation that the settings name.
+def synthesise(spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
+    """Return waveforms (B, L) for spectrograms (B, M, T) of the representation that the settings name.
+
+    Args:
+        spectrograms: as `analyse` returns them.
+        settings: the settings that they were computed with.
+        rng: the source of random numbers; the same state gives the same waveforms.
 
     Raises:
-        ConfigError: there is no way back from it to sound.
+        ConfigError: the representation cannot be turned back into a waveform.
     """
     representation = REPRESENTATIONS.get(settings.representation)
     if not hasattr(representation, "synthesise"):
@@ -228,4 +236,4 @@ def synthesise(levels: Tensor, settings: FeatureSettings, rng: RngOrRngs = None)
             f"{settings.representation} spectrograms cannot be turned back into sound; name a run that "
             "was trained on another representation (cmcgan prepare --representation lms)"
         )
-    return cast("Invertible", representation).synthesise(levels, settings, rng)
+    return cast("Invertible", representation).synthesise(spectrograms, settings, rng)

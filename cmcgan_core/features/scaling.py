@@ -1,4 +1,4 @@
-"""."""
+"""Scale spectrograms and pictures to [-1, 1] and back, and resize them."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -6,18 +6,18 @@ from torch import Tensor
 from cmcgan_core.features.settings import FeatureSettings
 
 
-def scale_levels(levels: Tensor, settings: FeatureSettings) -> Tensor:
-    """Decibels to [-1, 1], clipped at `min_level` and `max_level`."""
-    return ((levels - settings.min_level) / (settings.max_level - settings.min_level) * 2 - 1).clamp(-1, 1)
+def scale_spectrograms(spectrograms: Tensor, settings: FeatureSettings) -> Tensor:
+    """Scale spectrograms linearly from [`min_level`, `max_level`] to [-1, 1]; values outside are clipped."""
+    return ((spectrograms - settings.min_level) / (settings.max_level - settings.min_level) * 2 - 1).clamp(-1, 1)
 
 
-def unscale_levels(scaled: Tensor, settings: FeatureSettings) -> Tensor:
-    """[-1, 1] to decibels; the inverse of `scale_levels` but for what it clipped."""
+def unscale_spectrograms(scaled: Tensor, settings: FeatureSettings) -> Tensor:
+    """Undo `scale_spectrograms`, except that clipped values stay clipped."""
     return (scaled + 1) / 2 * (settings.max_level - settings.min_level) + settings.min_level
 
 
 def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear, antialiased resize of (B, C, H, W) to `size`; the same tensor where it has that size already.
+    """Resize maps (B, C, H, W) to `size`, bilinear and antialiased; return them unchanged if they have that size.
 
     The papers resize 44 frames to 32 so that seven strides of two fit (CMCGAN, "Audio-to-Visual subnetwork").
     """
@@ -27,10 +27,10 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def scale_pictures(pictures: Tensor) -> Tensor:
-    """Pictures uint8 (B, S, S, 3) to float (B, 3, S, S) in [-1, 1]."""
+    """Scale pictures, uint8 (B, S, S, 3), to floats (B, 3, S, S) in [-1, 1]."""
     return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def unscale_pictures(scaled: Tensor) -> Tensor:
-    """Float (B, 3, S, S) in [-1, 1] to pictures uint8 (B, S, S, 3)."""
+    """Convert floats (B, 3, S, S) in [-1, 1] to pictures, uint8 (B, S, S, 3)."""
     return ((scaled + 1) * 127.5).round().clamp(0, 255).byte().permute(0, 2, 3, 1)

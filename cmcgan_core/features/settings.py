@@ -1,4 +1,4 @@
-"""."""
+"""The settings that turn half a second of sound and a video frame into features."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,19 +8,22 @@ import torch
 
 @dataclass(frozen=True)
 class FeatureSettings:
-    """How a pair was made from 0.5 s of sound and a frame; kept in every dataset and every checkpoint.
+    """How a pair's spectrogram and picture are computed; stored in every dataset and every checkpoint.
 
-    Source: CMCGAN section "Four Subnetworks" (LMS of 128 x 44); the window is open there, see `docs/reproduction.md`.
+    Source: CMCGAN section "Four Subnetworks" (LMS of 128 x 44). It does not state the window, see
+    `docs/reproduction.md`.
 
     Attributes:
         representation: name of the audio representation in `REPRESENTATIONS`.
         sample_rate: Hz.
-        seconds: length of a chunk.
-        n_fft: samples of a window.
-        hop_length: samples between windows; 512 at 44.1 kHz gives the paper's 44 frames.
-        bins: mel bands; of another representation its rows, whatever they are.
-        min_level: level that becomes -1; what is below is clipped. In decibels, or what the representation has instead.
-        max_level: level that becomes 1. A fixed range, not one per chunk, so that loudness survives.
+        seconds: length of a chunk of sound.
+        n_fft: length of the analysis window, in samples.
+        hop_length: samples between two windows; 512 at 44.1 kHz gives the paper's 44 frames.
+        bins: rows of the spectrogram; for LMS the number of mel bands.
+        min_level: the value of the spectrogram that is scaled to -1; lower values are clipped. Its unit is that of the
+            representation, for most of them decibels.
+        max_level: the value that is scaled to 1; higher values are clipped. The range is the same for all chunks, so
+            that loudness is preserved.
         picture_size: side of the stored pictures, pixels.
     """
 
@@ -45,5 +48,5 @@ class FeatureSettings:
         return 1 + self.samples // self.hop_length
 
 
-#: Who draws what is random in a waveform: one for a whole batch, one for each item, or torch's own.
+#: The source of random numbers for a batch: one for the whole batch, one for each item, or None for torch's default.
 RngOrRngs = torch.Generator | Sequence[torch.Generator] | None

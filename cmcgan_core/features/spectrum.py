@@ -1,6 +1,7 @@
-"""Waveform to log-mel and back, pictures to [-1, 1] and back.
+"""Signal processing: short-time Fourier transform, mel filters and their inversion, and Griffin-Lim.
 
-Shapes: `...` any leading dimensions, M mel bands (128), T frames (44), L samples (22,050), S picture side (128).
+Shapes: `...` any leading dimensions, B items, M mel bands (128), F frequencies (1 + n_fft / 2), T frames (44), L
+samples (22,050).
 """
 
 from collections.abc import Sequence
@@ -14,9 +15,10 @@ from cmcgan_core.features.settings import FeatureSettings
 
 @lru_cache(maxsize=8)
 def mel_filter_bank(settings: FeatureSettings) -> Tensor:
-    """Triangular mel filters (M, 1 + n_fft / 2) from 0 Hz to half the sample rate; slaney scale, unit area.
+    """Return triangular mel filters (M, F) from 0 Hz to half the sample rate, on the slaney scale and with unit area.
 
-    Equal to `librosa.filters.mel` (a test); own code so that neither librosa nor torchaudio is needed to train.
+    A test compares them with `librosa.filters.mel`. They are computed here so that `prepare` and `generate` do not have
+    to import librosa or torchaudio for LMS.
     """
     nyquist = settings.sample_rate / 2
     frequencies = torch.linspace(0, nyquist, settings.n_fft // 2 + 1, dtype=torch.float64)
@@ -29,31 +31,44 @@ def mel_filter_bank(settings: FeatureSettings) -> Tensor:
 
 
 def invert_mel(mel_power: Tensor, filters: Tensor, rounds: int = 60) -> Tensor:
-    """Mel power (B, M, T) to the power spectrum (B, F, T), non-negative, by multiplicative updates.
+    """Estimate the power spectrum (B, F, T), non-negative, from mel power (B, M, T) by multiplicative updates.
 
-    Minimises the Kullback-Leibler divergence between the mel power and that of the answer (Lee and Seung's rule); half
-    a decibel closer than non-negative least squares and nine times cheaper (`docs/benchmarks.md`).
+    The updates (Lee and Seung's rule) minimise the Kullback-Leibler divergence between the given mel power and that of
+    the estimate. This is half a decibel closer than non-negative least squares and nine times cheaper
+    (`docs/benchmarks.md`).
+
+    Args:
+        mel_power: mel power (B, M, T).
+        filters: mel filters (M, F), as from `mel_filter_bank`.
+        rounds: number of updates.
     """
     mel_power = mel_power.clamp_min(1e-10)
-    share = filters.sum(0)[:, None].clamp_min(1e-12)
+    filter_sums = filters.sum(0)[:, None].clamp_min(1e-12)
     power = filters.T @ (mel_power / filters.square().sum(1)[:, None])
     power = power.clamp_min(1e-12)
     for _ in range(rounds):
-        power = power * (filters.T @ (mel_power / (filters @ power).clamp_min(1e-12))) / share
+        power = power * (filters.T @ (mel_power / (filters @ power).clamp_min(1e-12))) / filter_sums
     return power
 
 
 def draw_phases(shape: tuple[int, ...], rngs: Sequence[torch.Generator | None]) -> Tensor:
-    """First phases (B, *shape) for `griffin_lim`, in radians: those of item i are drawn by the i-th generator.
+    """Draw initial phases for `griffin_lim`, uniform in [0, 2 pi).
 
-    Drawn on the CPU, so that every device starts alike.
+    They are drawn on the CPU, so that all devices start from the same phases.
+
+    Args:
+        shape: the shape of one item, (F, T).
+        rngs: the random number generator of each item; None is torch's default.
+
+    Returns:
+        Phases (B, F, T) in radians.
     """
     return torch.stack([torch.rand(shape, generator=rng) for rng in rngs]) * 2 * torch.pi
 
 
-def magnitudes(levels: Tensor, settings: FeatureSettings) -> Tensor:
-    """Mel power in decibels (B, M, T) to the amplitudes (B, F, T) of a short-time spectrum, for `griffin_lim`."""
-    return invert_mel(10 ** (levels / 10), mel_filter_bank(settings).to(levels.device)).sqrt()
+def mel_to_magnitudes(spectrograms: Tensor, settings: FeatureSettings) -> Tensor:
+    """Estimate the magnitudes (B, F, T) of a short-time spectrum from mel power in decibels (B, M, T)."""
+    return invert_mel(10 ** (spectrograms / 10), mel_filter_bank(settings).to(spectrograms.device)).sqrt()
 
 
 def griffin_lim(
@@ -66,34 +81,36 @@ def griffin_lim(
     rounds: int = 32,
     momentum: float = 0.99,
 ) -> Tensor:
-    """Magnitudes (B, F, T) to a waveform (B, samples) whose short-time spectrum has them.
+    """Find a waveform (B, samples) whose short-time spectrum has the given magnitudes.
 
     Source: Perraudin, Balazs and Søndergaard, "A fast Griffin-Lim algorithm" (WASPAA 2013).
 
     Args:
-        magnitude: amplitude, not power.
-        settings: those of the spectrum.
-        phases: to start from, (B, F, T), in radians.
-        samples: length of the waveform; that of one chunk by default.
-        known: how the waveform starts, (B, K); the rest goes on from there. The answer's start is near it, not equal.
-        rounds: of the alternation between waveform and spectrum.
-        momentum: 0 is plain Griffin-Lim.
+        magnitude: amplitudes, not power, (B, F, T).
+        settings: settings of the short-time spectrum.
+        phases: initial phases (B, F, T) in radians.
+        samples: length of the waveform; by default that of one chunk.
+        known: the first samples of the waveform (B, K), if they are known. Each round restores them, so that the rest
+            continues them. The start of the result is close to them, but not equal.
+        rounds: number of alternations between waveform and spectrum.
+        momentum: weight of the previous round; 0 is the original Griffin-Lim algorithm.
     """
     samples = settings.samples if samples is None else samples
     spectrum = torch.polar(magnitude, phases.to(magnitude.device))
     previous = torch.zeros_like(spectrum)
     for _ in range(rounds):
-        waveform = _waveform(spectrum, settings, samples)
+        waveform = _istft(spectrum, settings, samples)
         if known is not None:
             waveform[:, : known.shape[1]] = known
-        rebuilt = _spectrum(waveform, settings)
-        ahead = rebuilt - momentum / (1 + momentum) * previous
-        spectrum = magnitude * ahead / ahead.abs().clamp_min(1e-16)
+        rebuilt = stft(waveform, settings)
+        accelerated = rebuilt - momentum / (1 + momentum) * previous
+        spectrum = magnitude * accelerated / accelerated.abs().clamp_min(1e-16)
         previous = rebuilt
-    return _waveform(spectrum, settings, samples)
+    return _istft(spectrum, settings, samples)
 
 
-def _spectrum(waveform: Tensor, settings: FeatureSettings) -> Tensor:
+def stft(waveform: Tensor, settings: FeatureSettings) -> Tensor:
+    """Return the complex short-time spectrum (..., F, T) of a waveform (..., L), with a Hann window."""
     flat = waveform.reshape(-1, waveform.shape[-1])
     spectrum = torch.stft(
         flat,
@@ -106,8 +123,9 @@ def _spectrum(waveform: Tensor, settings: FeatureSettings) -> Tensor:
     return spectrum.reshape(*waveform.shape[:-1], *spectrum.shape[-2:])
 
 
-def _waveform(spectrum: Tensor, settings: FeatureSettings, samples: int) -> Tensor:
-    # Each frame in one piece: other layouts let the Fourier transform round differently in batches of different sizes.
+def _istft(spectrum: Tensor, settings: FeatureSettings, samples: int) -> Tensor:
+    """Return the waveform (B, samples) of a complex short-time spectrum (B, F, T)."""
+    # Store each frame contiguously. With other memory layouts the rounding of the transform depends on the batch size.
     spectrum = spectrum.mT.contiguous().mT
     return torch.istft(
         spectrum, settings.n_fft, settings.hop_length, window=_window(settings, spectrum.device), length=samples
@@ -119,13 +137,14 @@ def _window(settings: FeatureSettings, device: torch.device) -> Tensor:
 
 
 def _hz_to_mel(hz: float) -> float:
-    """Slaney's scale: linear below 1 kHz (3 mel = 200 Hz), then 27 mel for a factor of 6.4."""
+    """Convert Hz to mel on Slaney's scale: linear below 1 kHz (3 mel = 200 Hz), then 27 mel for a factor of 6.4."""
     if hz < 1000:
         return hz * 3 / 200
     return 15 + 27 * float(torch.tensor(hz / 1000, dtype=torch.float64).log() / _LOG_6_4)
 
 
 def _mel_to_hz(mel: Tensor) -> Tensor:
+    """Convert mel to Hz; the inverse of `_hz_to_mel`."""
     return torch.where(mel < 15, mel * 200 / 3, 1000 * ((mel - 15) / 27 * _LOG_6_4).exp())
 
 

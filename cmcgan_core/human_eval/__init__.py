@@ -1,10 +1,11 @@
-"""Rating studies: draw and blind items, collect answers, summarise them.
+"""Rating studies: draw and blind items, collect answers, and summarise them.
 
 ```
-draw, create                    pairs, what each model makes of them, and the study folder from both
-study, store, export            that folder: its plan, and raters and answers in SQLite
-server, admin, guard, pages     the web page: its routes, who may do what, its HTML
-statistics, summary, report     answers to intervals, tests, tables and a page
+designs                         questions, their answers, and the measures computed from them
+draw, create                    draw real pairs, run the models, and write a study folder
+study, store, export            the study folder: its plan, and raters and answers in SQLite
+server, guard, pages            the website: routes, access control, HTML
+statistics, summary, report     intervals and tests, the tables of a study, and its HTML report
 ```
 
 ```
@@ -12,5 +13,5 @@ draw -> create -> study, store -> server
                                -> summary -> report
 ```
 
-A study folder is all that `serve`, `report` and `export` need: no model and no torch.
+The commands `serve`, `report`, `export` and `forget` need only the study folder: no model and no torch.
 """

@@ -1,4 +1,4 @@
-"""A study folder from pairs and models: items drawn, levelled, blinded and written."""
+"""Create a study folder from real pairs and models: generate the samples, level them, blind them, and write them."""
 
 import os
 import secrets
@@ -13,72 +13,80 @@ from pathlib import Path
 import numpy as np
 
 from cmcgan_core.errors import ConfigError, DataError
-from cmcgan_core.human_eval.designs import GROUND_TRUTH, MODALITIES, Design, Modality, find_design
-from cmcgan_core.human_eval.draw import SAMPLE_RATE, Maker, Pair, Picture, Sound
-from cmcgan_core.human_eval.store import Item, create_database
-from cmcgan_core.human_eval.study import Plan, Study, open_study, write_plan
+from cmcgan_core.human_eval.designs import GROUND_TRUTH, RATED_MODALITIES, Design, RatedModality, find_design
+from cmcgan_core.human_eval.draw import SAMPLE_RATE, PictureArray, RatedModel, RealPair, SoundArray
+from cmcgan_core.human_eval.store import StudyItem, create_database
+from cmcgan_core.human_eval.study import RatingStudy, StudyPlan, open_study, write_plan
 from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.progress import OnProgress, Progress, silent
 
-#: Level that all sounds get, decibels below full scale (RMS): loudness neither pleases nor betrays a model nor hurts.
-LEVEL = -23.0
-#: Largest side of a picture, pixels; all pictures of a study get the size of its largest one.
-LARGEST_PICTURE = 512
-#: Pairs set aside for attention checks and examples, never rated.
-SET_ASIDE = 4
+#: Level of every sound in a study, dBFS (RMS). One level for all: loudness must neither sway nor hurt a rater, nor
+#: reveal which model made the sound.
+LEVEL_DBFS = -23.0
+#: Largest side of a picture, pixels. All pictures of a study are resized to the size of its largest one.
+MAX_PICTURE_SIDE = 512
+#: Number of pairs reserved for examples and attention checks. Raters do not rate them.
+RESERVED_PAIRS = 4
 
 
 @dataclass(frozen=True)
-class _Sample:
-    """What somebody made of a pair: a picture or a sound."""
+class _Candidate:
+    """A picture or a sound to judge.
+
+    Attributes:
+        model: name of the model that made it, or the kind of an example.
+        content: a picture (H, W, 3) or a waveform (L,).
+    """
 
     model: str
-    content: Picture | Sound
+    content: PictureArray | SoundArray
 
 
 def create_study(
     out: Path,
-    plan: Plan,
-    pairs: list[Pair],
-    makers: Mapping[str, Maker],
+    plan: StudyPlan,
+    pairs: list[RealPair],
+    models: Mapping[str, RatedModel],
     *,
-    modalities: tuple[Modality, ...] = MODALITIES,
+    modalities: tuple[RatedModality, ...] = RATED_MODALITIES,
     on_progress: OnProgress = silent,
-) -> Study:
-    """Write a study folder, whole or not at all.
+) -> RatingStudy:
+    """Write a study folder. If anything fails, no folder is left.
 
     Args:
-        out: the folder; must not exist, or be empty.
-        plan: without its models, which are those of `makers`.
-        pairs: real ones; the last `SET_ASIDE` serve examples and attention checks and are not rated.
-        makers: models by name.
-        modalities: what is to be generated; those that the design cannot ask of are left out.
-        on_progress: told of every pair.
+        out: the study folder; it must not exist, or be empty.
+        plan: the plan. Its `models` and `created` are filled in here.
+        pairs: real pairs. The last `RESERVED_PAIRS` are used for examples and attention checks only.
+        models: the models to rate, by name.
+        modalities: the modalities to rate. Those that the design does not apply to are left out.
+        on_progress: called after every pair.
 
     Raises:
-        DataError: there are too few pairs, or a model made nothing of them.
-        ConfigError: the names or modalities do not fit; or the folder holds something already.
+        DataError: there are too few pairs, or a model has no sample for any of them.
+        ConfigError: a name or the modalities do not fit the design, or the folder is not empty.
     """
     design = find_design(plan.design)
-    asked = tuple(m for m in design.modalities if m in modalities)
-    _check(out, design, asked, pairs, makers)
-    rated, aside = pairs[:-SET_ASIDE], pairs[-SET_ASIDE:]
+    modalities = tuple(modality for modality in design.modalities if modality in modalities)
+    _check_inputs(out, design, modalities, pairs, models)
+    rated, reserved = pairs[:-RESERVED_PAIRS], pairs[-RESERVED_PAIRS:]
     out.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
     try:
-        writer = _Writer(work / "items", _picture_side(pairs, makers, asked))
-        items: list[Item] = []
+        writer = _ItemWriter(work / "items", _picture_side(pairs, models, modalities))
+        items: list[StudyItem] = []
         for done, pair in enumerate(rated, start=1):
-            for modality in asked:
-                items += _rated_items(pair, modality, makers, design, writer)
+            for modality in modalities:
+                items += _rated_items(pair, modality, models, design, writer)
             on_progress(Progress("making items", done, len(rated), "pairs"))
-        _check_items(items, makers, asked)
-        items += _check_and_example_items(aside, asked, design, plan, writer)
-        complete = replace(
-            plan, models={name: maker.origin for name, maker in makers.items()}, created=date.today().isoformat()
+        _check_every_model_is_rated(items, models, modalities)
+        rng = np.random.default_rng(plan.seed)
+        items += _attention_checks(plan.checks_per_rater, reserved, modalities, design, writer, rng)
+        items += _examples(reserved, modalities, design, writer, rng)
+        complete_plan = replace(
+            plan, models={name: model.origin for name, model in models.items()}, created=date.today().isoformat()
         )
         create_database(work / "study.db", items)
-        write_plan(work, complete)
+        write_plan(work, complete_plan)
         work.chmod(0o755)
         work.replace(out)
     finally:
@@ -86,154 +94,205 @@ def create_study(
     return open_study(out)
 
 
-def _check(
-    out: Path, design: Design, asked: tuple[Modality, ...], pairs: list[Pair], makers: Mapping[str, Maker]
+def normalise_level(sound: SoundArray) -> SoundArray:
+    """Scale a waveform (L,) to `LEVEL_DBFS`, or to a lower level if its peaks would clip. Silence stays silence."""
+    power = float(np.square(sound, dtype=np.float64).mean())
+    if not power:
+        return sound
+    gain = min(10 ** (LEVEL_DBFS / 20) / power**0.5, 1 / float(np.abs(sound).max()))
+    scaled: SoundArray = (sound * gain).astype(np.float32)
+    return scaled
+
+
+def _check_inputs(
+    out: Path,
+    design: Design,
+    modalities: tuple[RatedModality, ...],
+    pairs: list[RealPair],
+    models: Mapping[str, RatedModel],
 ) -> None:
+    """Raise the errors of `create_study` that can be found before anything is generated."""
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise ConfigError(f"{out} holds something already, perhaps answers; choose another --out")
-    if not asked:
+        raise ConfigError(f"{out} exists and may hold answers; choose another --out")
+    if not modalities:
         raise ConfigError(
-            f"the design {design.name} asks of {' and '.join(design.modalities)}s only; choose another --modality"
+            f"the design {design.name} applies to {' and '.join(design.modalities)}s only; choose another --modality"
         )
-    if not makers:
-        raise ConfigError("no model takes part; name one with --model RUN, or --model NAME=FOLDER")
-    if GROUND_TRUTH in makers:
+    if not models:
+        raise ConfigError("the study has no model; add one with --model RUN or --model NAME=FOLDER")
+    if GROUND_TRUTH in models:
         raise ConfigError(
-            f"no model may be called {GROUND_TRUTH!r}, as the real pairs are; rename it: --model NAME=PATH"
+            f"a model cannot be called {GROUND_TRUTH!r}: that is the name of the real pairs; rename it with "
+            "--model NAME=PATH"
         )
-    if len(pairs) <= SET_ASIDE:
+    if len(pairs) <= RESERVED_PAIRS:
         raise DataError(
-            f"there are {len(pairs)} pairs; {SET_ASIDE} serve examples and attention checks, so at least "
-            f"{SET_ASIDE + 1} are needed; give a larger dataset or folder"
+            f"there are only {len(pairs)} pairs; at least {RESERVED_PAIRS + 1} are needed, because {RESERVED_PAIRS} "
+            "are reserved for examples and attention checks; give a larger dataset or folder"
         )
 
 
-def _check_items(items: list[Item], makers: Mapping[str, Maker], asked: tuple[Modality, ...]) -> None:
-    for name, maker in makers.items():
+def _check_every_model_is_rated(
+    items: list[StudyItem], models: Mapping[str, RatedModel], modalities: tuple[RatedModality, ...]
+) -> None:
+    """Raise `DataError` if no item shows a sample of some model."""
+    for name, model in models.items():
         if not any(name in (item.model, item.rival) for item in items):
             raise DataError(
-                f"{name} ({maker.origin}) has no {' or '.join(asked)} for any of the pairs; its files must "
-                "bear the pairs' names (write the pairs with: cmcgan human-eval inputs DATA)"
+                f"{name} ({model.origin}) has no {' or '.join(modalities)} for any of the pairs; its files must have "
+                "the same names as the pairs (write the pairs with: cmcgan human-eval inputs DATA)"
             )
 
 
 def _rated_items(
-    pair: Pair, modality: Modality, makers: Mapping[str, Maker], design: Design, writer: "_Writer"
-) -> Iterator[Item]:
-    samples = [_Sample(GROUND_TRUTH, pair.picture if modality == "picture" else pair.sound)]
-    for name, maker in makers.items():
-        if modality in maker.makes(pair.name):
-            samples.append(_Sample(name, maker.picture(pair) if modality == "picture" else maker.sound(pair)))
+    pair: RealPair, modality: RatedModality, models: Mapping[str, RatedModel], design: Design, writer: "_ItemWriter"
+) -> Iterator[StudyItem]:
+    """Write the items that show one pair: each model and the ground truth, alone or against each other."""
+    candidates = [_real_candidate(pair, modality, GROUND_TRUTH)]
+    for name, model in models.items():
+        if modality in model.available(pair.name):
+            content = model.make_picture(pair) if modality == "picture" else model.make_sound(pair)
+            candidates.append(_Candidate(name, content))
     if design.paired:
-        for first, second in combinations(samples, 2):
-            yield writer.item("rated", modality, pair, first, second)
+        for first, second in combinations(candidates, 2):
+            yield writer.write_item("rated", modality, pair, first, second)
     else:
-        for sample in samples:
-            yield writer.item("rated", modality, pair, sample)
+        for candidate in candidates:
+            yield writer.write_item("rated", modality, pair, candidate)
 
 
-def _check_and_example_items(
-    aside: list[Pair], asked: tuple[Modality, ...], design: Design, plan: Plan, writer: "_Writer"
-) -> Iterator[Item]:
-    rng = np.random.default_rng(plan.seed)
-    for number in range(plan.checks_per_rater):
-        modality = asked[number % len(asked)]
-        pair = aside[1 + number % (SET_ASIDE - 1)]
-        noise = _Sample("noise", _spoil(pair, modality, "noise", aside, rng))
-        if design.paired:
-            yield writer.item("check", modality, pair, noise, _real(pair, modality))
-        else:
-            yield writer.item("check", modality, pair, noise)
-    for modality in asked:
+def _attention_checks(
+    count: int,
+    reserved: list[RealPair],
+    modalities: tuple[RatedModality, ...],
+    design: Design,
+    writer: "_ItemWriter",
+    rng: np.random.Generator,
+) -> Iterator[StudyItem]:
+    """Write the attention checks: noise, or in a paired design noise against the real sample."""
+    for number in range(count):
+        modality = modalities[number % len(modalities)]
+        pair = reserved[1 + number % (RESERVED_PAIRS - 1)]
+        noise = _example_candidate("noise", pair, modality, reserved, rng)
+        rival = _real_candidate(pair, modality, "real") if design.paired else None
+        yield writer.write_item("check", modality, pair, noise, rival)
+
+
+def _examples(
+    reserved: list[RealPair],
+    modalities: tuple[RatedModality, ...],
+    design: Design,
+    writer: "_ItemWriter",
+    rng: np.random.Generator,
+) -> Iterator[StudyItem]:
+    """Write the examples that raters see first. In a paired design each example is shown against noise."""
+    pair = reserved[0]
+    for modality in modalities:
         for kind in design.examples:
-            pair = aside[0]
-            sample = _Sample(kind, _spoil(pair, modality, kind, aside, rng))
-            if design.paired:
-                yield writer.item(
-                    f"example {kind}",
-                    modality,
-                    pair,
-                    sample,
-                    _Sample("noise", _spoil(pair, modality, "noise", aside, rng)),
-                )
-            else:
-                yield writer.item(f"example {kind}", modality, pair, sample)
+            candidate = _example_candidate(kind, pair, modality, reserved, rng)
+            rival = _example_candidate("noise", pair, modality, reserved, rng) if design.paired else None
+            yield writer.write_item(f"example {kind}", modality, pair, candidate, rival)
 
 
-def _real(pair: Pair, modality: Modality) -> _Sample:
-    return _Sample("real", pair.picture if modality == "picture" else pair.sound)
+def _real_candidate(pair: RealPair, modality: RatedModality, name: str) -> _Candidate:
+    """Return a pair's real picture or sound as a candidate of this name."""
+    return _Candidate(name, pair.picture if modality == "picture" else pair.sound)
 
 
-def _spoil(pair: Pair, modality: Modality, kind: str, aside: list[Pair], rng: np.random.Generator) -> Picture | Sound:
-    """A sample that deserves a known answer: real, mismatched (another class), blurred (pictures only) or noise."""
+def _example_candidate(
+    kind: str, pair: RealPair, modality: RatedModality, reserved: list[RealPair], rng: np.random.Generator
+) -> _Candidate:
+    """Return a candidate that deserves a known answer.
+
+    Args:
+        kind: "real", "mismatched" (real, but of another class), "blurred" (pictures only) or "noise".
+        pair: the pair whose other half is the source.
+        modality: modality of the candidate.
+        reserved: pairs from which a mismatched one is chosen.
+        rng: random numbers for noise.
+
+    Raises:
+        DataError: a mismatched candidate is needed, but all reserved pairs have the same class.
+    """
     if kind == "mismatched":
-        others = [other for other in aside if other.label != pair.label]
+        others = [other for other in reserved if other.label != pair.label]
         if not others:
             raise DataError(
-                "an example shows a picture of another class, but the pairs that are set aside are of one "
-                "class; give pairs of several (in folders by class), or more"
+                "one example needs a picture of another class, but all reserved pairs have the same class; give more "
+                "pairs, or pairs of several classes (in a folder of files: one subfolder per class)"
             )
         pair = others[0]
-    real = _real(pair, modality).content
+    real = _real_candidate(pair, modality, kind).content
     if kind == "noise":
         noise = rng.normal(size=real.shape)
-        return (128 + 64 * noise).clip(0, 255).astype(np.uint8) if modality == "picture" else noise.astype(np.float32)
+        is_picture = modality == "picture"
+        return _Candidate(
+            kind, (128 + 64 * noise).clip(0, 255).astype(np.uint8) if is_picture else noise.astype(np.float32)
+        )
     if kind == "blurred":
         from PIL import Image, ImageFilter
 
         image = Image.fromarray(np.ascontiguousarray(real))
-        return np.asarray(image.filter(ImageFilter.GaussianBlur(min(image.size) / 20)))
-    return real
+        return _Candidate(kind, np.asarray(image.filter(ImageFilter.GaussianBlur(min(image.size) / 20))))
+    return _Candidate(kind, real)
 
 
-def _picture_side(pairs: list[Pair], makers: Mapping[str, Maker], asked: tuple[Modality, ...]) -> int:
-    """The side that all pictures get, so that size tells nothing of who made them."""
+def _picture_side(
+    pairs: list[RealPair], models: Mapping[str, RatedModel], modalities: tuple[RatedModality, ...]
+) -> int:
+    """Return the side of all pictures in the study, pixels. One size for all: size must not reveal the model."""
     sides = [int(max(pair.picture.shape[:2])) for pair in pairs]
-    if "picture" in asked:
-        for maker in makers.values():
-            known = next((pair for pair in pairs if "picture" in maker.makes(pair.name)), None)
-            sides += [int(max(maker.picture(known).shape[:2]))] if known else []
-    return min(LARGEST_PICTURE, max(sides))
+    if "picture" in modalities:
+        for model in models.values():
+            pair = next((pair for pair in pairs if "picture" in model.available(pair.name)), None)
+            sides += [int(max(model.make_picture(pair).shape[:2]))] if pair else []
+    return min(MAX_PICTURE_SIDE, max(sides))
 
 
-class _Writer:
-    """Writes media under random names, alike in all that could tell who made them."""
+class _ItemWriter:
+    """Write media files so that neither their names, sizes, levels nor dates reveal which model made them.
+
+    Args:
+        folder: folder for the media files.
+        side: side of every picture, pixels.
+    """
 
     def __init__(self, folder: Path, side: int) -> None:
         self.folder = folder
         self.side = side
         self._sources: dict[tuple[str, str], str] = {}
 
-    def item(self, role: str, modality: Modality, pair: Pair, sample: _Sample, rival: _Sample | None = None) -> Item:
-        """Write what an item shows; the source of a pair is written once."""
+    def write_item(
+        self, role: str, modality: RatedModality, pair: RealPair, candidate: _Candidate, rival: _Candidate | None = None
+    ) -> StudyItem:
+        """Write the files of an item. All items of a pair share one source file."""
         key = (pair.name, modality)
         if key not in self._sources:
             self._sources[key] = self._write(pair.sound if modality == "picture" else pair.picture)
-        shown, other = self._write(sample.content), self._write(rival.content) if rival else ""
-        against = rival.model if rival else ""
-        return Item(role, modality, pair.name, pair.label, sample.model, against, self._sources[key], shown, other)
+        return StudyItem(
+            role=role,
+            modality=modality,
+            pair=pair.name,
+            label=pair.label,
+            model=candidate.model,
+            rival=rival.model if rival else "",
+            source=self._sources[key],
+            shown=self._write(candidate.content),
+            other=self._write(rival.content) if rival else "",
+        )
 
-    def _write(self, content: Picture | Sound) -> str:
+    def _write(self, content: PictureArray | SoundArray) -> str:
+        """Write a picture or a sound under a random name, and return the name."""
         from PIL import Image
 
         name = self.folder / secrets.token_hex(12)
         if content.ndim == 1:
             path = name.with_suffix(".wav")
-            write_sound(path, level(content.astype(np.float32)), SAMPLE_RATE)
+            write_sound(path, normalise_level(content.astype(np.float32)), SAMPLE_RATE)
         else:
             path = name.with_suffix(".png")
             image = Image.fromarray(np.ascontiguousarray(content, dtype=np.uint8))
             write_picture(path, np.asarray(image.resize((self.side, self.side), Image.Resampling.BICUBIC)))
-        # The server tells when a file was made, and so in which order.
+        # The server sends modification times; real ones would reveal the order in which the files were written.
         os.utime(path, (0, 0))
         return path.name
-
-
-def level(sound: Sound) -> Sound:
-    """A waveform (L,) at `LEVEL`, or less where its peaks would be cut; silence stays silence."""
-    power = float(np.square(sound, dtype=np.float64).mean())
-    if not power:
-        return sound
-    gain = min(10 ** (LEVEL / 20) / power**0.5, 1 / float(np.abs(sound).max()))
-    scaled: Sound = (sound * gain).astype(np.float32)
-    return scaled

@@ -1,8 +1,11 @@
-"""Real pairs, drawn from a prepared dataset or read from a folder, and what each model makes of them.
+"""Real pairs for a study, and the models that generate samples from them.
 
-A folder of samples holds `NAME.wav` and `NAME.png` (or other sound and picture formats). Of real pairs, the two belong
-together; of a model, the picture was made from NAME's sound and the sound from NAME's picture. NAME is the path below
-the folder without its suffix; a folder in it is taken for the class.
+Real pairs come from a prepared dataset or a folder; generated samples come from a checkpoint or a folder.
+
+A folder of samples holds `NAME.wav` and `NAME.png`, or other sound and picture formats. In a folder of real pairs, the
+two files belong together. In a folder of generated samples, `NAME.png` was generated from the sound of pair NAME, and
+`NAME.wav` from its picture. NAME is the path below the folder, without the suffix. Its first folder, if any, is the
+class.
 """
 
 from collections import defaultdict
@@ -20,208 +23,252 @@ from cmcgan_core.data.dataset import PairDataset, open_dataset
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.human_eval.designs import MODALITIES, Modality
+from cmcgan_core.human_eval.designs import RATED_MODALITIES, RatedModality
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, require_translator, sound_to_pictures
 from cmcgan_core.media.files import media_kind, read_picture, read_sound, write_picture, write_sound
 from cmcgan_core.utils.device import choose_device
 
-#: Hz, of all sounds in a study.
+#: Sample rate of all sounds in a study, Hz.
 SAMPLE_RATE = FeatureSettings().sample_rate
+#: The direction in which a checkpoint generates each modality.
+DIRECTIONS: dict[RatedModality, str] = {"picture": "a2v", "sound": "v2a"}
 
-Sound = NDArray[np.float32]
-Picture = NDArray[np.uint8]
+#: A waveform (L,) at `SAMPLE_RATE`.
+SoundArray = NDArray[np.float32]
+#: An RGB picture (H, W, 3).
+PictureArray = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
-class Pair:
-    """A real sound (L,) at `SAMPLE_RATE` and the picture (H, W, 3) that belongs to it."""
+class RealPair:
+    """A real sound and the real picture that belongs to it.
+
+    Attributes:
+        name: path of the pair without suffix, as "violin/a".
+        label: class of the pair, "" if unknown.
+        sound: waveform (L,) at `SAMPLE_RATE`.
+        picture: RGB picture (H, W, 3).
+    """
 
     name: str
     label: str
-    sound: Sound
-    picture: Picture
+    sound: SoundArray
+    picture: PictureArray
 
 
-class Maker(Protocol):
-    """Who takes part: makes a picture from a pair's sound, or a sound from its picture."""
+class RatedModel(Protocol):
+    """A model that takes part in a study: it generates pictures from sounds, sounds from pictures, or both."""
 
     @property
     def origin(self) -> str:
-        """Where its samples come from, for `study.toml`."""
+        """Where its samples come from; written to `study.toml`."""
 
-    def makes(self, pair: str) -> tuple[Modality, ...]:
-        """What it can make of a pair."""
+    def available(self, pair_name: str) -> tuple[RatedModality, ...]:
+        """Return the modalities that it can generate for a pair."""
 
-    def picture(self, pair: Pair) -> Picture:
-        """A picture (H, W, 3) from the pair's sound."""
+    def make_picture(self, pair: RealPair) -> PictureArray:
+        """Return a picture (H, W, 3) generated from the pair's sound."""
 
-    def sound(self, pair: Pair) -> Sound:
-        """A waveform (L,) from the pair's picture."""
+    def make_sound(self, pair: RealPair) -> SoundArray:
+        """Return a waveform (L,) generated from the pair's picture."""
 
 
 @dataclass(frozen=True)
-class CheckpointMaker:
-    """A trained model; it is given what the raters hear and see."""
+class RatedCheckpoint:
+    """A trained model. Its inputs are exactly the sounds and pictures that raters get.
+
+    Attributes:
+        trained: the loaded checkpoint.
+        seed: seed of every generated sample.
+    """
 
     trained: Trained
     seed: int
 
     @property
     def origin(self) -> str:
-        """The checkpoint, and how far it was trained."""
+        """Path of the checkpoint and its training step."""
         return f"{self.trained.path}, step {self.trained.about.step}"
 
-    def makes(self, pair: str) -> tuple[Modality, ...]:
-        """As its directions say."""
-        directions = require_translator(self.trained).directions
-        return tuple(m for m in MODALITIES if {"picture": "a2v", "sound": "v2a"}[m] in directions)
+    def available(self, pair_name: str) -> tuple[RatedModality, ...]:
+        """Return the modalities that the checkpoint was trained to generate; the same for every pair."""
+        trained_directions = require_translator(self.trained).directions
+        return tuple(modality for modality in RATED_MODALITIES if DIRECTIONS[modality] in trained_directions)
 
-    def picture(self, pair: Pair) -> Picture:
-        """One sample, with the study's seed."""
-        wanted = self.trained.about.settings.samples
-        if abs(len(pair.sound) - wanted) > wanted // 10:
+    def make_picture(self, pair: RealPair) -> PictureArray:
+        """Return one picture for the pair's sound.
+
+        Raises:
+            DataError: the sound's length differs by more than a tenth from the length that the model was trained on.
+        """
+        length = self.trained.about.settings.samples
+        if abs(len(pair.sound) - length) > length // 10:
             raise DataError(
-                f"{pair.name} lasts {len(pair.sound) / SAMPLE_RATE:.2f} s, but {self.trained.path} listens "
-                f"to {wanted / SAMPLE_RATE:g} s; cut the sounds, or draw pairs with: "
+                f"the sound of {pair.name} lasts {len(pair.sound) / SAMPLE_RATE:.2f} s, but {self.trained.path} takes "
+                f"{length / SAMPLE_RATE:g} s; cut the sounds, or write pairs of the right length with: "
                 "cmcgan human-eval inputs DATA"
             )
-        waveform = np.zeros(wanted, dtype=np.float32)
-        waveform[: len(pair.sound)] = pair.sound[:wanted]
-        made: Picture = sound_to_pictures(self.trained, torch.from_numpy(waveform), SamplingOptions(seed=self.seed))[0]
-        return made
+        waveform = np.zeros(length, dtype=np.float32)
+        waveform[: len(pair.sound)] = pair.sound[:length]
+        picture: PictureArray = sound_to_pictures(
+            self.trained, torch.from_numpy(waveform), SamplingOptions(seed=self.seed)
+        )[0]
+        return picture
 
-    def sound(self, pair: Pair) -> Sound:
-        """One sample, with the study's seed."""
+    def make_sound(self, pair: RealPair) -> SoundArray:
+        """Return one waveform for the pair's picture."""
         waveforms, _ = picture_to_sounds(self.trained, pair.picture, SamplingOptions(seed=self.seed))
-        made: Sound = waveforms[0].numpy().astype(np.float32)
-        return made
+        waveform: SoundArray = waveforms[0].numpy().astype(np.float32)
+        return waveform
 
 
 @dataclass(frozen=True)
-class FolderMaker:
-    """Samples that were made elsewhere."""
+class RatedFolder:
+    """A folder of samples that another program generated.
+
+    Attributes:
+        root: the folder.
+        files: by pair name, the files of its generated sound and picture.
+    """
 
     root: Path
     files: dict[str, dict[str, Path]]
 
     @property
     def origin(self) -> str:
-        """The folder."""
+        """Path of the folder."""
         return str(self.root)
 
-    def makes(self, pair: str) -> tuple[Modality, ...]:
-        """What lies there for it."""
-        return tuple(m for m in MODALITIES if m in self.files.get(pair, {}))
+    def available(self, pair_name: str) -> tuple[RatedModality, ...]:
+        """Return the modalities for which the folder holds a file of this pair."""
+        return tuple(modality for modality in RATED_MODALITIES if modality in self.files.get(pair_name, {}))
 
-    def picture(self, pair: Pair) -> Picture:
-        """As it is in its file."""
+    def make_picture(self, pair: RealPair) -> PictureArray:
+        """Read the picture of the pair, unchanged."""
         return read_picture(self.files[pair.name]["picture"])
 
-    def sound(self, pair: Pair) -> Sound:
-        """As it is in its file, mono and resampled."""
+    def make_sound(self, pair: RealPair) -> SoundArray:
+        """Read the sound of the pair, as mono at `SAMPLE_RATE`."""
         return read_sound(self.files[pair.name]["sound"], SAMPLE_RATE)
 
 
-def open_maker(path: Path, seed: int, device: str = "auto") -> Maker:
-    """A model by its run folder, its checkpoint, "box" for the one that ships with cmcgan, or a folder of its samples.
+def open_rated_model(path: Path, seed: int, device: str = "auto") -> RatedModel:
+    """Open a model for a study.
+
+    Args:
+        path: a run folder, a checkpoint, a folder of generated samples, or "box" for the model that ships with cmcgan.
+        seed: seed of the samples that a checkpoint generates.
+        device: name of the device that a checkpoint runs on.
 
     Raises:
-        CheckpointError, DataError: it is none of those, or cannot be read.
+        CheckpointError, DataError: the path is none of these, or it cannot be read.
     """
-    in_the_box = path == Path("box") and not path.exists()
-    if in_the_box or path.is_file() or (path / "last.safetensors").exists():
+    is_shipped_model = path == Path("box") and not path.exists()
+    if is_shipped_model or path.is_file() or (path / "last.safetensors").exists():
         trained = load_checkpoint(find_checkpoint(path), choose_device(device))
         require_translator(trained)
         if trained.about.settings.sample_rate != SAMPLE_RATE:
             raise CheckpointError(
-                f"{trained.path} was trained on sound at {trained.about.settings.sample_rate} Hz; "
-                f"a study needs {SAMPLE_RATE} Hz; give a folder of its samples instead"
+                f"{trained.path} was trained on sound at {trained.about.settings.sample_rate} Hz, but a study needs "
+                f"{SAMPLE_RATE} Hz; give a folder of its samples instead: --model NAME=FOLDER"
             )
-        return CheckpointMaker(trained, seed)
-    return FolderMaker(path, _samples(path))
+        return RatedCheckpoint(trained, seed)
+    return RatedFolder(path, _find_samples(path))
 
 
-def draw_pairs(source: Path, count: int, seed: int, split: str = "test") -> list[Pair]:
-    """Real pairs, drawn by the seed, evenly over the classes.
+def draw_pairs(source: Path, count: int, seed: int, split: str = "test") -> list[RealPair]:
+    """Draw real pairs at random, evenly over the classes.
 
     Args:
         source: a prepared dataset, or a folder of real pairs.
-        count: how many; all, where there are fewer.
-        seed: of the draw.
-        split: of the prepared dataset.
+        count: number of pairs. If the source holds fewer, all of them are returned.
+        seed: seed of the draw.
+        split: the split of a prepared dataset; ignored for a folder.
 
     Raises:
-        DataError: there are none, or the source cannot be read.
+        DataError: the source holds no pairs, or it cannot be read.
     """
     if (source / "dataset.toml").exists():
         return list(_draw_from_dataset(open_dataset(source).nonempty_split(split), count, seed))
-    found = {name: files for name, files in _samples(source).items() if len(files) == len(MODALITIES)}
-    if not found:
+    complete = {name: files for name, files in _find_samples(source).items() if len(files) == len(RATED_MODALITIES)}
+    if not complete:
         raise DataError(
-            f"{source} holds no pairs: a sound and a picture of one name, as violin/a.wav and "
-            "violin/a.png; or give a prepared dataset (made by: cmcgan prepare)"
+            f"{source} holds no pairs. A pair is a sound and a picture with the same name, such as violin/a.wav and "
+            "violin/a.png. Add pairs, or give a prepared dataset (made by: cmcgan prepare)"
         )
-    names = sorted(found)
+    names = sorted(complete)
     labels = [_label(name) for name in names]
     return [
-        Pair(
+        RealPair(
             names[i],
             labels[i],
-            read_sound(found[names[i]]["sound"], SAMPLE_RATE),
-            read_picture(found[names[i]]["picture"]),
+            read_sound(complete[names[i]]["sound"], SAMPLE_RATE),
+            read_picture(complete[names[i]]["picture"]),
         )
         for i in draw_evenly(labels, count, seed)
     ]
 
 
 def draw_evenly(labels: list[str], count: int, seed: int) -> list[int]:
-    """Positions drawn class by class in turn, each class in random order."""
+    """Draw positions round-robin over the classes, in random order within each class.
+
+    Args:
+        labels: class of each position.
+        count: number of positions. If there are fewer labels, all positions are returned.
+        seed: seed of the draw.
+    """
     rng = np.random.default_rng(seed)
     classes: dict[str, list[int]] = defaultdict(list)
-    for place in rng.permutation(len(labels)):
-        classes[labels[place]].append(int(place))
-    turns = [(turn, label, place) for label, places in classes.items() for turn, place in enumerate(places)]
-    return [place for _, _, place in sorted(turns)[:count]]
+    for position in rng.permutation(len(labels)):
+        classes[labels[position]].append(int(position))
+    turns = [(turn, label, position) for label, positions in classes.items() for turn, position in enumerate(positions)]
+    return [position for _, _, position in sorted(turns)[:count]]
 
 
-def write_pairs(pairs: list[Pair], out: Path) -> None:
-    """Write pairs as a folder of real pairs, by class."""
+def write_pairs(pairs: list[RealPair], out: Path) -> None:
+    """Write pairs as a folder of real pairs, with one subfolder per class."""
     for pair in pairs:
         stem = out / pair.label / pair.name.rpartition("/")[2]
         write_sound(stem.with_name(f"{stem.name}.wav"), pair.sound, SAMPLE_RATE)
         write_picture(stem.with_name(f"{stem.name}.png"), pair.picture)
 
 
-def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[Pair]:
+def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[RealPair]:
+    """Draw pairs from a prepared dataset. It stores spectrograms, so waveforms are synthesised from them."""
     if dataset.settings.sample_rate != SAMPLE_RATE:
         raise DataError(
-            f"{dataset.root} holds sound at {dataset.settings.sample_rate} Hz; a study needs {SAMPLE_RATE} "
-            "Hz; give a folder of pairs instead"
+            f"{dataset.root} holds sound at {dataset.settings.sample_rate} Hz, but a study needs {SAMPLE_RATE} Hz; "
+            "give a folder of real pairs instead"
         )
-    for place in draw_evenly([pair.label for pair in dataset.pairs], count, seed):
-        stored = dataset.read([place])
+    for position in draw_evenly([pair.label for pair in dataset.pairs], count, seed):
+        stored = dataset.read([position])
         rng = torch.Generator().manual_seed(seed)
         sound = synthesise(stored.spectrograms.float(), dataset.settings, rng)[0].numpy()
-        about = dataset.pairs[place]
-        yield Pair(f"{about.label}/{about.id}", about.label, sound.astype(np.float32), stored.pictures[0].numpy())
+        about = dataset.pairs[position]
+        yield RealPair(f"{about.label}/{about.id}", about.label, sound.astype(np.float32), stored.pictures[0].numpy())
 
 
-def _samples(root: Path) -> dict[str, dict[str, Path]]:
-    """The sound and the picture of each name below a folder."""
+def _find_samples(root: Path) -> dict[str, dict[str, Path]]:
+    """Return the sound and picture files below a folder, by sample name and modality."""
     if not root.is_dir():
-        raise DataError(f"{root} does not exist; give a run, a checkpoint (.safetensors) or a folder of samples")
-    found: dict[str, dict[str, Path]] = defaultdict(dict)
+        raise DataError(
+            f"{root} is not a folder; give a run, a checkpoint (.safetensors), a prepared dataset, or a folder of "
+            "samples"
+        )
+    samples: dict[str, dict[str, Path]] = defaultdict(dict)
     for file in sorted(root.rglob("*")):
         kind = media_kind(file)
-        if kind in MODALITIES and not file.name.endswith(".lms.png"):
+        # NAME.lms.png is a spectrogram that `cmcgan generate` writes next to a sound, not a generated picture.
+        if kind in RATED_MODALITIES and not file.name.endswith(".lms.png"):
             name = file.relative_to(root).with_suffix("").as_posix()
-            if kind in found[name]:
-                raise DataError(f"{found[name][kind]} and {file} have one name; keep one of them")
-            found[name][kind] = file
-    if not found:
+            if kind in samples[name]:
+                raise DataError(f"{samples[name][kind]} and {file} have the same name; remove or rename one of them")
+            samples[name][kind] = file
+    if not samples:
         raise DataError(f"{root} holds neither a run (last.safetensors) nor samples (NAME.wav, NAME.png)")
-    return dict(found)
+    return dict(samples)
 
 
 def _label(name: str) -> str:
+    """Return the class in a pair's name: its first folder, or "" without one."""
     return name.partition("/")[0] if "/" in name else ""

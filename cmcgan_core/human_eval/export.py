@@ -1,4 +1,4 @@
-"""Answers as CSV or JSON, for any other program."""
+"""Export answers as CSV or JSON."""
 
 import csv
 import io
@@ -8,17 +8,25 @@ from datetime import UTC, datetime
 
 from cmcgan_core.human_eval.store import Answer, Store
 
-#: Formats, and their media types.
-FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
+#: Export formats and their media types.
+EXPORT_FORMATS = {"csv": "text/csv; charset=utf-8", "json": "application/json"}
 
 
-def export(store: Store, kind: str) -> str:
-    """The newest answer to every item, attention checks included, a row each; times in UTC, ISO 8601."""
+def export_answers(store: Store, file_format: str) -> str:
+    """Return the latest answer to every item, attention checks included, one row each.
+
+    Args:
+        store: the database.
+        file_format: a key of `EXPORT_FORMATS`.
+
+    Returns:
+        The text of the file. Times are UTC in ISO 8601.
+    """
     rows = [
         asdict(answer) | {"answered": datetime.fromtimestamp(answer.answered, UTC).isoformat(timespec="milliseconds")}
         for answer in store.answers()
     ]
-    if kind == "json":
+    if file_format == "json":
         return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
     text = io.StringIO()
     table = csv.DictWriter(text, [column.name for column in fields(Answer)], lineterminator="\n")

@@ -1,4 +1,10 @@
-"""Who may do what: headers, form tokens, size and rate limits, access code and admin token."""
+"""Access control of the website: security headers, form tokens, size and rate limits, access code, admin login.
+
+The rate limiter, the form tokens and the form parser are our own code, because the usual packages for them (such as
+`limits`, `starlette-csrf` and `python-multipart`) would be three more dependencies that `pip install` brings to every
+user. Each part is small, does only what this site needs, and is tested with the attacks that it must refuse
+(`tests/test_human_eval_server.py`).
+"""
 
 import hashlib
 import hmac
@@ -17,27 +23,29 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-#: Bytes that a form may have.
-LARGEST_FORM = 4096
-#: Requests that a key may make, and in how many seconds: a rater's pages; a rater's sounds and pictures; anything else
-#: of one address; joining, of one address (a class behind one router); wrong codes, tokens and links, of one address.
-LIMITS = {
-    "rater": (240, 60.0),
-    "media": (1200, 60.0),
-    "address": (600, 60.0),
-    "join": (120, 60.0),
-    "wrong": (20, 300.0),
+#: Largest body of a form, bytes.
+MAX_FORM_BYTES = 4096
+#: Rate limits by kind of request: number of requests, and length of the window in seconds. Requests are counted per
+#: rater ("rater" and "media") or per client address (the other kinds).
+RATE_LIMITS = {
+    "rater": (240, 60.0),  # the pages of a rater
+    "media": (1200, 60.0),  # the sounds and pictures of a rater
+    "address": (600, 60.0),  # the first page, the admin page and static files
+    "join": (120, 60.0),  # new raters; a whole class may share one address
+    "wrong": (20, 300.0),  # wrong access codes, admin tokens and personal links
 }
-#: Keys that are remembered; beyond it the oldest are forgotten.
-REMEMBERED = 20_000
+#: Number of keys that the rate limiter remembers. Beyond it, the least recently used key is forgotten.
+MAX_KEYS = 20_000
 
-VISIT, ADMIN = "cmcgan_visit", "cmcgan_admin"
-HEADERS = {
+VISITOR_COOKIE = "cmcgan_visit"
+ADMIN_COOKIE = "cmcgan_admin"
+SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
-    # The personal link is a key: it goes to no other site. "no-referrer" would also blank the Origin of our own forms.
+    # The personal link is a secret, so other sites must not get it. "no-referrer" would also remove the Origin header
+    # from our own forms, which `Guard.check_origin` needs.
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -48,12 +56,12 @@ HEADERS = {
 
 @dataclass(frozen=True)
 class Access:
-    """What opens the doors.
+    """The secrets and host names that the server accepts.
 
     Attributes:
-        admin_token: of the admin page.
-        code: that raters need to begin; None on a loopback address.
-        hosts: names by which the server may be called, against DNS rebinding; None for any.
+        admin_token: token that opens the admin page.
+        code: access code that raters enter before they begin, or None if no code is needed.
+        hosts: host names that requests may use, which prevents DNS rebinding; None accepts any host name.
     """
 
     admin_token: str
@@ -61,8 +69,8 @@ class Access:
     hosts: tuple[str, ...] | None = ("127.0.0.1", "localhost", "[::1]")
 
 
-class SafeHeaders:
-    """Puts `HEADERS` on every response, and forbids caching where nothing else is said."""
+class SecurityHeaders:
+    """ASGI middleware that adds `SECURITY_HEADERS` to every response, and forbids caching by default."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -70,19 +78,19 @@ class SafeHeaders:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
 
-        async def guarded(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in HEADERS.items():
+                for name, value in SECURITY_HEADERS.items():
                     headers[name] = value
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 
-        await self.app(scope, receive, guarded)
+        await self.app(scope, receive, send_with_headers)
 
 
-class Limiter:
-    """Counts requests by kind and key in fixed windows, in memory."""
+class RateLimiter:
+    """Count requests by kind and key in fixed time windows, in memory."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
@@ -91,60 +99,72 @@ class Limiter:
     def count(self, kind: str, key: str) -> None:
         """Count a request.
 
+        Args:
+            kind: a key of `RATE_LIMITS`.
+            key: the rater's id or the client's address.
+
         Raises:
-            HTTPException: 429, there were too many.
+            HTTPException: 429, the limit is exceeded.
         """
-        most, window = LIMITS[kind]
+        limit, window = RATE_LIMITS[kind]
         now = time.monotonic()
         with self._lock:
-            since, number = self._counts.pop((kind, key), (now, 0))
-            if now - since > window:
-                since, number = now, 0
-            self._counts[kind, key] = (since, number + 1)
-            while len(self._counts) > REMEMBERED:
+            window_start, count = self._counts.pop((kind, key), (now, 0))
+            if now - window_start > window:
+                window_start, count = now, 0
+            self._counts[kind, key] = (window_start, count + 1)
+            while len(self._counts) > MAX_KEYS:
                 self._counts.popitem(last=False)
-        if number >= most:
+        if count >= limit:
             raise HTTPException(429)
 
-    def blocked(self, kind: str, key: str) -> bool:
-        """Whether one more would be too many."""
-        most, window = LIMITS[kind]
-        since, number = self._counts.get((kind, key), (0.0, 0))
-        return number >= most and time.monotonic() - since <= window
+    def is_exhausted(self, kind: str, key: str) -> bool:
+        """Return whether the next request would exceed the limit."""
+        limit, window = RATE_LIMITS[kind]
+        window_start, count = self._counts.get((kind, key), (0.0, 0))
+        return count >= limit and time.monotonic() - window_start <= window
 
 
 class Guard:
-    """The checks that a request must pass.
+    """Checks that requests must pass.
 
     Args:
-        access: codes and hosts.
-        key: secret of the study, for form tokens; outlives a restart, so that an open page can still be sent.
+        access: accepted secrets and host names.
+        key: the study's secret for signing. It survives a restart of the server, so open pages stay valid.
     """
 
     def __init__(self, access: Access, key: str) -> None:
         self.access = access
-        self.limiter = Limiter()
+        self.limiter = RateLimiter()
         self._key = key.encode()
 
-    def wrong(self, request: Request, status: int) -> HTTPException:
-        """Count a wrong code, token or link; to be raised."""
-        self.limiter.count("wrong", address(request))
+    def count_wrong_guess(self, request: Request, status: int) -> HTTPException:
+        """Count a wrong code, token or link, and return the exception to raise.
+
+        Raises:
+            HTTPException: 429, too many wrong guesses came from this address.
+        """
+        self.limiter.count("wrong", client_address(request))
         return HTTPException(status)
 
     def refuse_guessers(self, request: Request) -> None:
-        """Raise 429 for an address that was wrong too often."""
-        if self.limiter.blocked("wrong", address(request)):
-            raise HTTPException(429)
-
-    def form_token(self, visit: str) -> str:
-        """What a form must send back, tied to the visitor's cookie."""
-        return self._sign(f"form {visit}")
-
-    def check_origin(self, request: Request) -> None:
-        """A form must come from a page of ours.
+        """Refuse an address that made too many wrong guesses.
 
         Raises:
-            HTTPException: 403, it does not.
+            HTTPException: 429, the address is locked out.
+        """
+        if self.limiter.is_exhausted("wrong", client_address(request)):
+            raise HTTPException(429)
+
+    def form_token(self, visitor: str) -> str:
+        """Return the token that a form must send back. It is tied to the visitor's cookie."""
+        return self._sign(f"form {visitor}")
+
+    def check_origin(self, request: Request) -> None:
+        """Refuse a form that was not sent from one of our pages.
+
+        Raises:
+            HTTPException: 403, the form came from another site.
         """
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
@@ -152,11 +172,12 @@ class Guard:
         if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             raise HTTPException(403)
 
-    async def form(self, request: Request) -> dict[str, str]:
-        """The fields of a form that is small enough and was made by a page of ours for this visitor.
+    async def read_form(self, request: Request) -> dict[str, str]:
+        """Return the fields of a form, after checking its origin, type, size and token.
 
         Raises:
-            HTTPException: 403, 413 or 415, it is not.
+            HTTPException: 400, the fields cannot be parsed; 403, the form came from another site or has a wrong
+                token; 413, it is too large; 415, it is not URL-encoded.
         """
         self.check_origin(request)
         if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
@@ -164,61 +185,69 @@ class Guard:
         body = b""
         async for part in request.stream():
             body += part
-            if len(body) > LARGEST_FORM:
+            if len(body) > MAX_FORM_BYTES:
                 raise HTTPException(413)
         try:
             fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20))
         except ValueError as error:
             raise HTTPException(400) from error
-        visit = request.cookies.get(VISIT, "")
-        if not visit or not same(fields.get("form_token", ""), self.form_token(visit)):
+        visitor = request.cookies.get(VISITOR_COOKIE, "")
+        if not visitor or not equal_secrets(fields.get("form_token", ""), self.form_token(visitor)):
             raise HTTPException(403)
         return fields
 
-    def check_code(self, request: Request, given: str) -> None:
-        """Raises 403 for a wrong access code."""
-        self.refuse_guessers(request)
-        if self.access.code is not None and not same(given.strip(), self.access.code):
-            raise self.wrong(request, 403)
+    def check_code(self, request: Request, code: str) -> None:
+        """Check the access code that a rater entered.
 
-    def log_in(self, request: Request, given: str) -> str:
-        """The admin cookie's value for the right token; raises 403 for a wrong one."""
+        Raises:
+            HTTPException: 403, the code is wrong; 429, there were too many wrong guesses.
+        """
         self.refuse_guessers(request)
-        if not same(given.strip(), self.access.admin_token):
-            raise self.wrong(request, 403)
-        return self._admin_value()
+        if self.access.code is not None and not equal_secrets(code.strip(), self.access.code):
+            raise self.count_wrong_guess(request, 403)
+
+    def log_in(self, request: Request, token: str) -> str:
+        """Check the admin token, and return the value of the admin cookie.
+
+        Raises:
+            HTTPException: 403, the token is wrong; 429, there were too many wrong guesses.
+        """
+        self.refuse_guessers(request)
+        if not equal_secrets(token.strip(), self.access.admin_token):
+            raise self.count_wrong_guess(request, 403)
+        return self._admin_cookie_value()
 
     def is_admin(self, request: Request) -> bool:
-        """Whether the request bears the admin cookie."""
-        return same(request.cookies.get(ADMIN, ""), self._admin_value())
+        """Return whether the request has a valid admin cookie."""
+        return equal_secrets(request.cookies.get(ADMIN_COOKIE, ""), self._admin_cookie_value())
 
-    def _admin_value(self) -> str:
+    def _admin_cookie_value(self) -> str:
         return self._sign(f"admin {self.access.admin_token}")
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
 
 
-def same(given: str, right: str) -> bool:
-    """Whether two secrets are equal, in a time that tells nothing."""
-    return hmac.compare_digest(given.encode(), right.encode())
+def equal_secrets(first: str, second: str) -> bool:
+    """Return whether two secrets are equal. The time that this takes does not depend on where they differ."""
+    return hmac.compare_digest(first.encode(), second.encode())
 
 
-def address(request: Request) -> str:
-    """Where a request comes from."""
+def client_address(request: Request) -> str:
+    """Return the IP address that a request comes from, "" if unknown."""
     return request.client.host if request.client else ""
 
 
-def visit(request: Request) -> str:
-    """The visitor's random cookie, or a new one for `keep_visit`."""
+def visitor_id(request: Request) -> str:
+    """Return the random value of the visitor's cookie, or a new value if the request has no such cookie."""
     state: MutableMapping[str, Any] = request.scope.setdefault("state", {})
-    if "visit" not in state:
-        state["visit"] = request.cookies.get(VISIT) or secrets.token_urlsafe(18)
-    return str(state["visit"])
+    if "visitor" not in state:
+        state["visitor"] = request.cookies.get(VISITOR_COOKIE) or secrets.token_urlsafe(18)
+    return str(state["visitor"])
 
 
 def set_cookie(request: Request, response: Response, name: str, value: str, days: float) -> None:
-    """A cookie that no script reads and no form of another site sends."""
+    """Set a cookie that scripts cannot read and that forms of other sites do not send."""
     response.set_cookie(
         name, value, max_age=int(days * 86_400), httponly=True, samesite="lax", secure=request.url.scheme == "https"
     )

@@ -1,4 +1,4 @@
-"""The pages' HTML: Jinja templates, the text of a language, and what each page needs to know of a task."""
+"""The HTML of the pages: Jinja templates, texts in each language, and the values that a question's page needs."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -7,15 +7,22 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from cmcgan_core.human_eval.designs import Design
-from cmcgan_core.human_eval.store import Item, Task
-from cmcgan_core.human_eval.study import read_text
+from cmcgan_core.human_eval.store import RatingTask, StudyItem
+from cmcgan_core.human_eval.study import read_page_text
 
-#: Seconds that a question takes, for the consent text.
-SECONDS_A_QUESTION = 8
+#: Typical time to answer a question, seconds. The consent text uses it to estimate the duration of the study.
+SECONDS_PER_QUESTION = 8
 
 
 class Choice(NamedTuple):
-    """An answer as a button: what it sends, the digit that presses it, and its text."""
+    """A button that gives an answer.
+
+    Attributes:
+        value: value that the button sends.
+        key: digit key that presses the button.
+        answer: text of the button.
+        hint: explanation below the text, or "".
+    """
 
     value: int
     key: int
@@ -24,7 +31,13 @@ class Choice(NamedTuple):
 
 
 class Medium(NamedTuple):
-    """A sound or a picture on a page."""
+    """A sound or a picture on a page.
+
+    Attributes:
+        kind: "sound" or "picture".
+        file: file name in the study's media folder.
+        caption: text above the medium.
+    """
 
     kind: str
     file: str
@@ -32,8 +45,8 @@ class Medium(NamedTuple):
 
 
 @cache
-def environment() -> Environment:
-    """The templates of the pages and of the report."""
+def template_environment() -> Environment:
+    """Return the Jinja environment of the pages and the report."""
     return Environment(
         loader=PackageLoader("cmcgan_core.human_eval"),
         autoescape=select_autoescape(),
@@ -44,53 +57,62 @@ def environment() -> Environment:
 
 
 @cache
-def text_of(language: str) -> dict[str, Any]:
-    """The text of a language, read once."""
-    return read_text(language)
+def page_text(language: str) -> dict[str, Any]:
+    """Return all texts of the pages in one language; each file is read once."""
+    return read_page_text(language)
 
 
-def render(template: str, language: str, **values: object) -> str:
-    """A page in a language."""
-    return environment().get_template(template).render(t=text_of(language), language=language, **values)
+def render_page(template: str, language: str, **values: object) -> str:
+    """Return a page in one language as HTML."""
+    return template_environment().get_template(template).render(t=page_text(language), language=language, **values)
 
 
-def choices(design: Design, language: str) -> list[Choice]:
-    """The answers of a design, from worst to best."""
-    text = text_of(language)["design"][design.name]
+def answer_choices(design: Design, language: str) -> list[Choice]:
+    """Return the answers of a design, from worst to best."""
+    text = page_text(language)["design"][design.name]
     return [
         Choice(value, key, text["answers"][str(value)], text["hints"][str(value)])
         for value, key in zip(design.values, design.keys, strict=True)
     ]
 
 
-def question(design: Design, item: Item, language: str) -> str:
-    """What is asked of an item."""
-    return str(text_of(language)["design"][design.name][item.modality])
+def question_text(design: Design, item: StudyItem, language: str) -> str:
+    """Return the question about an item."""
+    return str(page_text(language)["design"][design.name][item.modality])
 
 
-def media_of(item: Item, language: str, *, swapped: bool = False) -> tuple[Medium, list[Medium]]:
-    """The source of an item and its candidates, one or two, in the order in which they are shown."""
-    common: Mapping[str, str] = text_of(language)["common"]
-    given = "sound" if item.modality == "picture" else "picture"
-    source = Medium(given, item.source, common[f"{given}_given"])
+def item_media(item: StudyItem, language: str, *, swapped: bool = False) -> tuple[Medium, list[Medium]]:
+    """Return the source of an item, and its one or two candidates in the order in which they are shown.
+
+    Args:
+        item: the item.
+        language: language of the captions.
+        swapped: whether the rival is shown first.
+    """
+    captions: Mapping[str, str] = page_text(language)["common"]
+    source_modality = "sound" if item.modality == "picture" else "picture"
+    source = Medium(source_modality, item.source, captions[f"{source_modality}_source"])
     if not item.other:
-        return source, [Medium(item.modality, item.shown, common[f"{item.modality}_made"])]
+        return source, [Medium(item.modality, item.shown, captions[f"{item.modality}_candidate"])]
     files = (item.other, item.shown) if swapped else (item.shown, item.other)
     return source, [
-        Medium(item.modality, file, common[place]) for file, place in zip(files, ("first", "second"), strict=True)
+        Medium(item.modality, file, captions[place]) for file, place in zip(files, ("first", "second"), strict=True)
     ]
 
 
-def files_of(task: Task | None) -> list[str]:
-    """What to load before a task is shown."""
+def task_files(task: RatingTask | None) -> list[str]:
+    """Return the names of all media files of a task, for preloading; an empty list without a task."""
     return [name for name in (task.item.source, task.item.shown, task.item.other) if name] if task else []
 
 
-def canonical(design: Design, task: Task, value: int) -> int:
-    """The design's value for a button, or the button for a value: a preference turns with the sides."""
+def swap_preference(design: Design, task: RatingTask, value: int) -> int:
+    """Convert the value of a button to the stored value, or back.
+
+    They differ only in a paired design when the rival is shown first: then 1 and 2 change places.
+    """
     return 3 - value if design.paired and task.swapped and value in design.values else value
 
 
-def minutes(items: int) -> int:
-    """How long so many questions take, rounded up to five minutes."""
-    return max(5, -(-items * SECONDS_A_QUESTION // 300) * 5)
+def estimate_minutes(questions: int) -> int:
+    """Return how long the questions take, in minutes, rounded up to a multiple of five."""
+    return max(5, -(-questions * SECONDS_PER_QUESTION // 300) * 5)

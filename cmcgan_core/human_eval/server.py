@@ -1,7 +1,13 @@
-"""The web page of a study: consent, volume, training, one item at a time, a break, thanks.
+"""The website of a study: the raters' pages, the admin pages, and the server that runs them.
 
-Every page works without JavaScript; `static/rate.js` adds keys, preloading and times. An answer is a plain form: it is
-on disk before the browser is sent on, and sent again after a crash it does no harm.
+A rater sees the consent form, the volume check, the training page, one item at a time, and a page of thanks. All pages
+work without JavaScript; `static/rate.js` adds keyboard control, preloading and response times.
+
+An answer is a plain HTML form. The server stores it on disk before it redirects the browser. If the browser sends the
+same form again after a crash, the server ignores it.
+
+`Site` has the public pages, and what all pages share. `RaterPages` has the pages behind a personal link, `AdminPages`
+the progress page and the downloads. `make_app` combines them to one application, and `run_server` serves it.
 """
 
 import functools
@@ -19,282 +25,332 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from cmcgan_core.human_eval import pages
-from cmcgan_core.human_eval.export import FORMATS, export
-from cmcgan_core.human_eval.guard import ADMIN, VISIT, Access, Guard, SafeHeaders, address, set_cookie, visit
-from cmcgan_core.human_eval.store import Rater, Store, Task
-from cmcgan_core.human_eval.study import Study, languages
-from cmcgan_core.human_eval.summary import live_rows
+from cmcgan_core.human_eval.export import EXPORT_FORMATS, export_answers
+from cmcgan_core.human_eval.guard import (
+    ADMIN_COOKIE,
+    VISITOR_COOKIE,
+    Access,
+    Guard,
+    SecurityHeaders,
+    client_address,
+    set_cookie,
+    visitor_id,
+)
+from cmcgan_core.human_eval.store import Rater, RatingTask, Store
+from cmcgan_core.human_eval.study import RatingStudy, languages
+from cmcgan_core.human_eval.summary import summarise_models_so_far
 
-#: The files that the pages use.
-STATIC = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
-#: Longest time that an answer can take, seconds; a page that was open for longer was left alone.
-LONGEST = 86_400.0
+#: Style sheet, script and icon of the pages, by file name.
+STATIC_FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
+#: Longest response time that is recorded, seconds. A longer one means that the page was left open.
+MAX_RESPONSE_SECONDS = 86_400.0
+#: Largest number of replays that is recorded for one answer.
+MAX_REPLAYS = 1000
 
-RaterPage = Callable[["Site", Request, Rater], Awaitable[Response]]
+RaterHandler = Callable[[Request, Rater], Awaitable[Response]]
 
 
 class Site:
-    """The pages of one study.
+    """The public pages of a study, and what all of its pages share.
 
     Args:
-        study: the folder.
+        study: the study folder.
         store: its database.
-        access: codes and hosts.
+        access: accepted secrets and host names.
     """
 
-    def __init__(self, study: Study, store: Store, access: Access) -> None:
+    def __init__(self, study: RatingStudy, store: Store, access: Access) -> None:
         self.study = study
         self.store = store
         self.guard = Guard(access, store.secret("forms"))
-        self.media = store.media()
 
-    def page(self, request: Request, template: str, language: str, status: int = 200, **values: object) -> Response:
-        """A page whose forms bear the visitor's token."""
-        token = visit(request)
-        html = pages.render(
+    def render(self, request: Request, template: str, language: str, **values: object) -> Response:
+        """Render a template. Its forms get a token tied to the visitor's cookie, which the response sets."""
+        visitor = visitor_id(request)
+        html = pages.render_page(
             template,
             language,
             plan=self.study.plan,
             total=self.store.total,
-            form_token=self.guard.form_token(token),
+            form_token=self.guard.form_token(visitor),
             **values,
         )
-        response = HTMLResponse(html, status)
-        set_cookie(request, response, VISIT, token, days=90)
+        response = HTMLResponse(html)
+        set_cookie(request, response, VISITOR_COOKIE, visitor, days=90)
         return response
 
-    def language(self, request: Request) -> str:
-        """The language that is asked for, or the study's."""
-        wanted = request.query_params.get("language", "")
-        return wanted if wanted in languages() else self.study.plan.language
-
     async def welcome(self, request: Request) -> Response:
-        """Consent."""
-        self.guard.limiter.count("address", address(request))
-        others = [(code, pages.text_of(code)["language"]) for code in languages()]
-        return self.page(
+        """Show the first page, with the consent form."""
+        self.guard.limiter.count("address", client_address(request))
+        return self.render(
             request,
             "welcome.html",
-            self.language(request),
-            others=others,
+            self._language(request.query_params.get("language")),
+            languages=[(code, pages.page_text(code)["language"]) for code in languages()],
             needs_code=self.guard.access.code is not None,
-            minutes=pages.minutes(self.store.total),
+            minutes=pages.estimate_minutes(self.store.total),
         )
 
     async def join(self, request: Request) -> Response:
-        """A new rater, after consent and the access code."""
-        self.guard.limiter.count("join", address(request))
-        fields = await self.guard.form(request)
+        """Add a rater who has consented and entered the access code."""
+        self.guard.limiter.count("join", client_address(request))
+        fields = await self.guard.read_form(request)
         self.guard.check_code(request, fields.get("code", ""))
         if fields.get("consent") != "yes":
             raise HTTPException(400)
-        language = fields.get("language", "")
-        language = language if language in languages() else self.study.plan.language
-        token = await run_in_threadpool(self.store.join, language)
-        return _see(f"/r/{token}/sound")
-
-    async def resume(self, request: Request, rater: Rater) -> Response:
-        """The personal link: back to where the rater was."""
-        return _see(f"{_base(request)}/{'rate' if rater.started else 'sound'}")
-
-    async def sound(self, request: Request, rater: Rater) -> Response:
-        """Volume check, with a real sound."""
-        item = (await run_in_threadpool(self.store.examples))[0]
-        source, candidates = pages.media_of(item, rater.language)
-        sample = next(medium for medium in (source, *candidates) if medium.kind == "sound")
-        return self.page(request, "sound.html", rater.language, base=_base(request), sample=sample)
-
-    async def training(self, request: Request, rater: Rater) -> Response:
-        """Examples with the answers that they deserve; the first items load meanwhile."""
-        design = self.study.design
-        answers = {choice.value: choice for choice in pages.choices(design, rater.language)}
-        examples = []
-        for item in await run_in_threadpool(self.store.examples):
-            deserved = answers[design.examples[item.role.removeprefix("example ")]]
-            examples.append((item, *pages.media_of(item, rater.language), deserved))
-        first = await run_in_threadpool(self.store.next_task, rater)
-        coming = await run_in_threadpool(self.store.coming_task, rater)
-        return self.page(
-            request,
-            "training.html",
-            rater.language,
-            base=_base(request),
-            design=design,
-            examples=examples,
-            preload=pages.files_of(first) + pages.files_of(coming),
-        )
-
-    async def start(self, request: Request, rater: Rater) -> Response:
-        """The training is over."""
-        await self.guard.form(request)
-        await run_in_threadpool(self.store.start, rater)
-        return _see(f"{_base(request)}/rate")
-
-    async def rate(self, request: Request, rater: Rater) -> Response:
-        """The item to rate now, or thanks."""
-        task = await run_in_threadpool(self.store.next_task, rater)
-        if task is None:
-            return _see(f"{_base(request)}/thanks")
-        return await self._task_page(request, rater, task)
-
-    async def back(self, request: Request, rater: Rater) -> Response:
-        """The last item again, to correct its answer."""
-        task = await run_in_threadpool(self.store.last_task, rater)
-        return await self._task_page(request, rater, task) if task else _see(f"{_base(request)}/rate")
-
-    async def _task_page(self, request: Request, rater: Rater, task: Task) -> Response:
-        design, language = self.study.design, rater.language
-        source, candidates = pages.media_of(task.item, language, swapped=task.swapped)
-        coming = await run_in_threadpool(self.store.coming_task, rater)
-        given = None if task.value is None else pages.canonical(design, task, task.value)
-        return self.page(
-            request,
-            "rate.html",
-            language,
-            base=_base(request),
-            task=task,
-            source=source,
-            candidates=candidates,
-            question=pages.question(design, task.item, language),
-            choices=pages.choices(design, language),
-            given=given,
-            preload=pages.files_of(coming),
-            late="late" in request.query_params,
-        )
-
-    async def answer(self, request: Request, rater: Rater) -> Response:
-        """Put an answer on disk, then send the browser on."""
-        fields = await self.guard.form(request)
-        position, revision, shown = (_whole(fields.get(name)) for name in ("position", "revision", "value"))
-        added = await run_in_threadpool(
-            self._record,
-            rater,
-            position,
-            revision,
-            shown,
-            _seconds(fields.get("seconds")),
-            min(_whole(fields.get("replays") or "0"), 1000),
-        )
-        return _see(f"{_base(request)}/rate{'' if added else '?late'}")
-
-    def _record(
-        self, rater: Rater, position: int, revision: int, shown: int, seconds: float | None, replays: int
-    ) -> bool:
-        if shown not in self.study.design.values:
-            raise HTTPException(400)
-        tasks = (self.store.next_task(rater), self.store.last_task(rater))
-        task = next((task for task in tasks if task and task.position == position), None)
-        if task is None:
-            return False
-        value = pages.canonical(self.study.design, task, shown)
-        if revision == task.revision - 1 and value == task.value:
-            return True  # the same answer again: a double click or a reload
-        return self.store.answer(rater, position, revision, value, seconds=seconds, replays=replays)
-
-    async def pause(self, request: Request, rater: Rater) -> Response:
-        """The personal link, to come back with."""
-        done = await run_in_threadpool(self.store.answered, rater)
-        link = str(request.url.replace(path=_base(request), query=""))
-        return self.page(request, "pause.html", rater.language, base=_base(request), rater=rater, done=done, link=link)
-
-    async def thanks(self, request: Request, rater: Rater) -> Response:
-        """The end."""
-        if await run_in_threadpool(self.store.next_task, rater):
-            return _see(f"{_base(request)}/rate")
-        return self.page(request, "thanks.html", rater.language, base=_base(request), rater=rater)
-
-    async def medium(self, request: Request, rater: Rater) -> Response:
-        """A sound or a picture; only names that the database knows."""
-        name = request.path_params["name"]
-        if name not in self.media:
-            raise HTTPException(404)
-        return FileResponse(self.study.media / name, headers={"Cache-Control": "private, max-age=86400, immutable"})
+        token = await run_in_threadpool(self.store.add_rater, self._language(fields.get("language")))
+        return _redirect(f"/r/{token}/sound")
 
     async def static(self, request: Request) -> Response:
-        """A style sheet or a script."""
-        self.guard.limiter.count("address", address(request))
-        path = STATIC.get(request.path_params["name"])
+        """Send a static file."""
+        self.guard.limiter.count("address", client_address(request))
+        path = STATIC_FILES.get(request.path_params["name"])
         if path is None:
             raise HTTPException(404)
         return FileResponse(path, headers={"Cache-Control": "public, max-age=3600"})
 
     async def error(self, request: Request, failure: Exception) -> Response:
-        """Any failure as a page that tells nothing of the inside."""
+        """Show an error page that reveals nothing about the server."""
         status = failure.status_code if isinstance(failure, HTTPException) else 500
-        return self.page(request, "error.html", self.language(request), status, code=str(status))
+        language = self._language(request.query_params.get("language"))
+        response = self.render(request, "error.html", language, code=str(status))
+        response.status_code = status
+        return response
+
+    def _language(self, requested: str | None) -> str:
+        """Return the requested language if the pages have it, else the study's."""
+        return requested if requested is not None and requested in languages() else self.study.plan.language
 
 
-def make_app(study: Study, store: Store, access: Access) -> ASGIApp:
-    """The study as an ASGI application."""
+class RaterPages:
+    """The pages behind a rater's personal link, `/r/TOKEN`.
+
+    Args:
+        site: the site.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.study = site.study
+        self.store = site.store
+        self.media_names = site.store.media_names()
+
+    def routes(self) -> list[Route]:
+        """Return the routes of these pages."""
+        return [
+            self._route("", self.resume, "GET"),
+            self._route("/sound", self.sound, "GET"),
+            self._route("/training", self.training, "GET"),
+            self._route("/start", self.start, "POST"),
+            self._route("/rate", self.rate, "GET"),
+            self._route("/back", self.back, "GET"),
+            self._route("/answer", self.answer, "POST"),
+            self._route("/pause", self.pause, "GET"),
+            self._route("/thanks", self.thanks, "GET"),
+            self._route("/media/{name}", self.medium, "GET", limit="media"),
+        ]
+
+    def _route(self, path: str, handler: RaterHandler, method: str, limit: str = "rater") -> Route:
+        """Return a route that finds the rater of the personal link, and counts the request against a rate limit."""
+
+        @functools.wraps(handler)
+        async def handle(request: Request) -> Response:
+            rater = await run_in_threadpool(self.store.find_rater, request.path_params["token"])
+            if rater is None:
+                self.site.guard.refuse_guessers(request)
+                raise self.site.guard.count_wrong_guess(request, 404)
+            self.site.guard.limiter.count(limit, rater.id)
+            return await handler(request, rater)
+
+        return Route(f"/r/{{token}}{path}", handle, methods=[method])
+
+    async def resume(self, request: Request, rater: Rater) -> Response:
+        """Return a rater who opens the personal link to where they stopped."""
+        return _redirect(f"{_base_path(request)}/{'rate' if rater.started else 'sound'}")
+
+    async def sound(self, request: Request, rater: Rater) -> Response:
+        """Show the volume check, with the sound of the first example."""
+        item = (await run_in_threadpool(self.store.examples))[0]
+        source, candidates = pages.item_media(item, rater.language)
+        sample = next(medium for medium in (source, *candidates) if medium.kind == "sound")
+        return self._render(request, "sound.html", rater, sample=sample)
+
+    async def training(self, request: Request, rater: Rater) -> Response:
+        """Show the examples and the answers that they deserve. The first two items are preloaded meanwhile."""
+        design = self.study.design
+        answers = {choice.value: choice for choice in pages.answer_choices(design, rater.language)}
+        examples = []
+        for item in await run_in_threadpool(self.store.examples):
+            deserved = answers[design.examples[item.role.removeprefix("example ")]]
+            examples.append((item, *pages.item_media(item, rater.language), deserved))
+        first = await run_in_threadpool(self.store.next_task, rater)
+        second = await run_in_threadpool(self.store.upcoming_task, rater)
+        preload = pages.task_files(first) + pages.task_files(second)
+        return self._render(request, "training.html", rater, design=design, examples=examples, preload=preload)
+
+    async def start(self, request: Request, rater: Rater) -> Response:
+        """Record that the training is done, and go to the first item."""
+        await self.site.guard.read_form(request)
+        await run_in_threadpool(self.store.mark_started, rater)
+        return _redirect(f"{_base_path(request)}/rate")
+
+    async def rate(self, request: Request, rater: Rater) -> Response:
+        """Show the first unanswered item, or the last page if all are answered."""
+        task = await run_in_threadpool(self.store.next_task, rater)
+        return await self._show_task(request, rater, task) if task else _redirect(f"{_base_path(request)}/thanks")
+
+    async def back(self, request: Request, rater: Rater) -> Response:
+        """Show the last answered item again, so that the rater can correct the answer."""
+        task = await run_in_threadpool(self.store.last_task, rater)
+        return await self._show_task(request, rater, task) if task else _redirect(f"{_base_path(request)}/rate")
+
+    async def answer(self, request: Request, rater: Rater) -> Response:
+        """Store an answer, then redirect to the next item."""
+        fields = await self.site.guard.read_form(request)
+        position, revision, value = (_parse_integer(fields.get(name)) for name in ("position", "revision", "value"))
+        seconds = _parse_seconds(fields.get("seconds"))
+        replays = min(_parse_integer(fields.get("replays") or "0"), MAX_REPLAYS)
+        stored = await run_in_threadpool(self._store_answer, rater, position, revision, value, seconds, replays)
+        return _redirect(f"{_base_path(request)}/rate{'' if stored else '?late'}")
+
+    async def pause(self, request: Request, rater: Rater) -> Response:
+        """Show the personal link, with which the rater can return later."""
+        done = await run_in_threadpool(self.store.count_answered, rater)
+        link = str(request.url.replace(path=_base_path(request), query=""))
+        return self._render(request, "pause.html", rater, done=done, link=link)
+
+    async def thanks(self, request: Request, rater: Rater) -> Response:
+        """Show the last page, unless an item is still unanswered."""
+        if await run_in_threadpool(self.store.next_task, rater):
+            return _redirect(f"{_base_path(request)}/rate")
+        return self._render(request, "thanks.html", rater)
+
+    async def medium(self, request: Request, rater: Rater) -> Response:
+        """Send a sound or a picture, if the database names the file."""
+        name = request.path_params["name"]
+        if name not in self.media_names:
+            raise HTTPException(404)
+        return FileResponse(self.study.media / name, headers={"Cache-Control": "private, max-age=86400, immutable"})
+
+    def _render(self, request: Request, template: str, rater: Rater, **values: object) -> Response:
+        """Render a template in the rater's language."""
+        return self.site.render(request, template, rater.language, rater=rater, base=_base_path(request), **values)
+
+    async def _show_task(self, request: Request, rater: Rater, task: RatingTask) -> Response:
+        """Show an item with its question and answers, and the previous answer if there is one."""
+        design = self.study.design
+        source, candidates = pages.item_media(task.item, rater.language, swapped=task.swapped)
+        upcoming = await run_in_threadpool(self.store.upcoming_task, rater)
+        return self._render(
+            request,
+            "rate.html",
+            rater,
+            task=task,
+            source=source,
+            candidates=candidates,
+            question=pages.question_text(design, task.item, rater.language),
+            choices=pages.answer_choices(design, rater.language),
+            previous=None if task.value is None else pages.swap_preference(design, task, task.value),
+            preload=pages.task_files(upcoming),
+            late="late" in request.query_params,
+        )
+
+    def _store_answer(
+        self, rater: Rater, position: int, revision: int, button: int, seconds: float | None, replays: int
+    ) -> bool:
+        """Store an answer, and return whether it is in the database; False if it came too late."""
+        if button not in self.study.design.values:
+            raise HTTPException(400)
+        tasks = (self.store.next_task(rater), self.store.last_task(rater))
+        task = next((task for task in tasks if task and task.position == position), None)
+        if task is None:
+            return False
+        value = pages.swap_preference(self.study.design, task, button)
+        if revision == task.revision - 1 and value == task.value:
+            return True  # The same answer was sent again, by a double click or a reload.
+        return self.store.add_answer(rater, position, revision, value, seconds=seconds, replays=replays)
+
+
+class AdminPages:
+    """The admin pages, `/admin`: login, progress, and download of the answers.
+
+    Args:
+        site: the site.
+    """
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+
+    def routes(self) -> list[Route]:
+        """Return the routes of these pages."""
+        return [
+            Route("/admin", self.progress),
+            Route("/admin/login", self.log_in, methods=["POST"]),
+            Route("/admin/answers.{file_format}", self.download),
+        ]
+
+    async def progress(self, request: Request) -> Response:
+        """Show the progress by model, rater and item; or the login form."""
+        self.site.guard.limiter.count("address", client_address(request))
+        if not self.site.guard.is_admin(request):
+            return self.site.render(request, "login.html", "en")
+        return await run_in_threadpool(self._render_progress, request)
+
+    async def log_in(self, request: Request) -> Response:
+        """Check the admin token, and set the admin cookie."""
+        fields = await self.site.guard.read_form(request)
+        value = self.site.guard.log_in(request, fields.get("token", ""))
+        response = _redirect("/admin")
+        set_cookie(request, response, ADMIN_COOKIE, value, days=0.5)
+        return response
+
+    async def download(self, request: Request) -> Response:
+        """Send all answers as CSV or JSON."""
+        file_format = request.path_params["file_format"]
+        if not self.site.guard.is_admin(request) or file_format not in EXPORT_FORMATS:
+            return _redirect("/admin")
+        text = await run_in_threadpool(export_answers, self.site.store, file_format)
+        headers = {"Content-Disposition": f'attachment; filename="answers.{file_format}"'}
+        return Response(text, media_type=EXPORT_FORMATS[file_format], headers=headers)
+
+    def _render_progress(self, request: Request) -> Response:
+        """Render the progress page. It reads the whole database, so it runs in a thread of its own."""
+        store = self.site.store
+        raters = store.answers_by_rater()
+        return self.site.render(
+            request,
+            "admin.html",
+            "en",
+            rows=summarise_models_so_far(self.site.study, store.answers()),
+            items=store.ratings_by_item(),
+            raters=[(rater, done) for rater, done in raters if done],
+            joined=len(raters),
+            finished=sum(done == store.total for _, done in raters),
+        )
+
+
+def make_app(study: RatingStudy, store: Store, access: Access) -> ASGIApp:
+    """Return the website of a study as an ASGI application."""
     site = Site(study, store, access)
     routes = [
         Route("/", site.welcome),
         Route("/join", site.join, methods=["POST"]),
         Route("/static/{name}", site.static),
-        *admin_routes(site),
+        *RaterPages(site).routes(),
+        *AdminPages(site).routes(),
     ]
-    for path, page, method in (
-        ("", Site.resume, "GET"),
-        ("/sound", Site.sound, "GET"),
-        ("/training", Site.training, "GET"),
-        ("/start", Site.start, "POST"),
-        ("/rate", Site.rate, "GET"),
-        ("/back", Site.back, "GET"),
-        ("/answer", Site.answer, "POST"),
-        ("/pause", Site.pause, "GET"),
-        ("/thanks", Site.thanks, "GET"),
-        ("/media/{name}", Site.medium, "GET"),
-    ):
-        routes.append(Route(f"/r/{{token}}{path}", _for_rater(site, page), methods=[method]))
     middleware = []
     if access.hosts is not None:
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False))
     handlers: Mapping[object, object] = dict.fromkeys((HTTPException, Exception), site.error)
-    return SafeHeaders(Starlette(routes=routes, middleware=middleware, exception_handlers=handlers))  # type: ignore[arg-type]
+    return SecurityHeaders(Starlette(routes=routes, middleware=middleware, exception_handlers=handlers))  # type: ignore[arg-type]
 
 
-def _for_rater(site: Site, page: RaterPage) -> Callable[[Request], Awaitable[Response]]:
-    """A page that needs a personal link."""
+def run_server(study: RatingStudy, store: Store, access: Access, host: str, port: int) -> None:
+    """Serve a study until the process is stopped.
 
-    @functools.wraps(page)
-    async def guarded(request: Request) -> Response:
-        token = request.path_params["token"]
-        rater = await run_in_threadpool(site.store.rater, token)
-        if rater is None:
-            site.guard.refuse_guessers(request)
-            raise site.guard.wrong(request, 404)
-        site.guard.limiter.count("media" if "name" in request.path_params else "rater", rater.id)
-        return await page(site, request, rater)
-
-    return guarded
-
-
-def _base(request: Request) -> str:
-    return f"/r/{request.path_params['token']}"
-
-
-def _see(path: str) -> Response:
-    return RedirectResponse(path, status_code=303)
-
-
-def _whole(text: str | None) -> int:
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise HTTPException(400)
-    return int(text)
-
-
-def _seconds(text: str | None) -> float | None:
-    try:
-        seconds = float(text or "nan")
-    except ValueError:
-        return None
-    return seconds if 0 <= seconds <= LONGEST else None
-
-
-def run_server(study: Study, store: Store, access: Access, host: str, port: int) -> None:
-    """Serve a study until it is stopped; one process, as the limits are counted in its memory.
-
-    A reverse proxy on the same machine is trusted to say where a request comes from, and over which scheme.
+    The server must be a single process, because it counts rate limits in memory. It trusts the headers of a reverse
+    proxy on the same machine for the client's address and scheme.
     """
     import uvicorn
 
@@ -310,48 +366,27 @@ def run_server(study: Study, store: Store, access: Access, host: str, port: int)
     )
 
 
-def admin_routes(site: Site) -> list[Route]:
-    """The admin's routes."""
-
-    async def page(request: Request) -> Response:
-        site.guard.limiter.count("address", address(request))
-        if not site.guard.is_admin(request):
-            return site.page(request, "login.html", "en")
-        return await run_in_threadpool(_admin_page, site, request)
-
-    async def log_in(request: Request) -> Response:
-        fields = await site.guard.form(request)
-        value = site.guard.log_in(request, fields.get("token", ""))
-        response = RedirectResponse("/admin", status_code=303)
-        set_cookie(request, response, ADMIN, value, days=0.5)
-        return response
-
-    async def download(request: Request) -> Response:
-        if not site.guard.is_admin(request):
-            return RedirectResponse("/admin", status_code=303)
-        kind = request.path_params["kind"]
-        if kind not in FORMATS:
-            return RedirectResponse("/admin", status_code=303)
-        text = await run_in_threadpool(export, site.store, kind)
-        headers = {"Content-Disposition": f'attachment; filename="answers.{kind}"'}
-        return Response(text, media_type=FORMATS[kind], headers=headers)
-
-    return [
-        Route("/admin", page),
-        Route("/admin/login", log_in, methods=["POST"]),
-        Route("/admin/answers.{kind}", download),
-    ]
+def _base_path(request: Request) -> str:
+    """Return the path of the personal link."""
+    return f"/r/{request.path_params['token']}"
 
 
-def _admin_page(site: Site, request: Request) -> Response:
-    raters = site.store.rater_progress()
-    return site.page(
-        request,
-        "admin.html",
-        "en",
-        rows=live_rows(site.study, site.store.answers()),
-        items=site.store.ratings_by_item(),
-        raters=[(rater, done) for rater, done in raters if done],
-        joined=len(raters),
-        finished=sum(done == site.store.total for _, done in raters),
-    )
+def _redirect(path: str) -> Response:
+    """Redirect to a page, which the browser requests with GET."""
+    return RedirectResponse(path, status_code=303)
+
+
+def _parse_integer(text: str | None) -> int:
+    """Return a form field as an integer of up to nine digits; raise 400 for anything else."""
+    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise HTTPException(400)
+    return int(text)
+
+
+def _parse_seconds(text: str | None) -> float | None:
+    """Return a response time, or None if it is missing or not plausible."""
+    try:
+        seconds = float(text or "nan")
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= MAX_RESPONSE_SECONDS else None

@@ -1,8 +1,9 @@
-"""Raters, assignments and answers in SQLite: durable when acknowledged, never doubled, never overwritten.
+"""Raters, assignments and answers in SQLite.
 
-Answers are only ever added. An answer names the revision that it replaces (0 for a first answer), and its primary key
-is (rater, position, revision): what comes twice, by a double click, a reload or a second tab, is refused by the
-database itself. WAL with `synchronous=FULL` puts an answer on disk before `answer` returns.
+Answers are added, never changed or overwritten. An answer carries a revision number: how many answers its question had
+before (0 for a first answer). The primary key is (rater, position, revision), so the database itself refuses an answer
+that arrives twice because of a double click, a reload or a second tab. WAL with `synchronous=FULL` puts an answer on
+disk before `add_answer` returns.
 """
 
 import hashlib
@@ -19,10 +20,11 @@ from itertools import pairwise
 from pathlib import Path
 
 from cmcgan_core.errors import DataError
-from cmcgan_core.human_eval.study import Plan, Study
+from cmcgan_core.human_eval.study import RatingStudy, StudyPlan
 
-#: An assignment that nobody has answered counts as a rating to come for so long, in seconds; then the rater has left.
-PATIENCE = 1800.0
+#: For this time after an item is assigned, it counts as rated even without an answer, seconds. After that we assume
+#: that the rater has left.
+ABANDONED_AFTER = 1800.0
 
 SCHEMA = """
 CREATE TABLE items (
@@ -49,17 +51,19 @@ CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 
 
 @dataclass(frozen=True)
-class Item:
-    """One thing to rate, or an example.
+class StudyItem:
+    """A source and one or two candidates to judge.
 
     Attributes:
         role: "rated", "check", or "example KIND" with a kind of `Design.examples`.
-        modality: what is judged, "picture" or "sound"; the source is of the other one.
-        pair: name of the real pair that it came from.
+        modality: modality of the candidates, "picture" or "sound". The source has the other modality.
+        pair: name of the real pair that the source comes from.
         label: class of that pair.
-        model: who made it.
-        rival: who made the other candidate; "" if there is none.
-        source, shown, other: file names in `Study.media`; `other` is the rival's, or "".
+        model: name of the model that made the candidate.
+        rival: name of the model that made the second candidate, "" without one.
+        source: file name of the source. All files are in `RatingStudy.media`.
+        shown: file name of the candidate.
+        other: file name of the second candidate, "" without one.
     """
 
     role: str
@@ -75,12 +79,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Rater:
-    """Somebody who rates; nothing is known of the person.
+    """A rater. Nothing personal is stored.
 
     Attributes:
-        id: name in exports; tells nothing of the personal link.
-        language: of the pages.
-        started: whether the training is over.
+        id: random number that stands for the rater in exports. It does not reveal the personal link.
+        language: language of the pages.
+        started: whether the rater has finished the training page.
     """
 
     id: str
@@ -89,21 +93,21 @@ class Rater:
 
 
 @dataclass(frozen=True)
-class Task:
-    """An item as one rater meets it.
+class RatingTask:
+    """An item assigned to one rater.
 
     Attributes:
-        position: from 0.
-        total: items that this rater has.
-        item: what to rate.
+        position: position in the rater's order, from 0.
+        total: number of items that the rater gets.
+        item: the item to rate.
         swapped: whether the rival is shown first.
-        revision: answers that this position has already.
-        value: the newest of those, or None.
+        revision: number of answers that the rater has given at this position.
+        value: the latest of those answers, or None.
     """
 
     position: int
     total: int
-    item: Item
+    item: StudyItem
     swapped: bool
     revision: int
     value: int | None
@@ -111,7 +115,18 @@ class Task:
 
 @dataclass(frozen=True)
 class Answer:
-    """The newest answer of a rater to an item; `value` as the design says, whichever side the candidates were on."""
+    """A rater's latest answer to an item; a row of an export.
+
+    Attributes:
+        rater: the rater's random number.
+        position: position in the rater's order, from 0.
+        role, modality, pair, label, model, rival: see `StudyItem`.
+        value: the answer, one of `Design.values`. A preference does not depend on which candidate was shown first.
+        seconds: time from showing the page to answering, or None if unknown.
+        replays: number of times that the rater played a sound again.
+        revisions: number of answers at this position: 1, or more if the rater corrected the answer.
+        answered: time of the answer, seconds since 1970 (UTC).
+    """
 
     rater: str
     position: int
@@ -129,14 +144,19 @@ class Answer:
 
 
 class Store:
-    """The database of a study; one connection that threads take turns on, so its methods may be called from any."""
+    """The database of a study. A lock guards its one connection, so any thread may call its methods.
 
-    def __init__(self, study: Study) -> None:
-        """Open it.
+    Args:
+        study: the study folder.
 
-        Raises:
-            DataError: it is damaged, is no database of a study, or may not be written.
-        """
+    Attributes:
+        total: number of items that each rater gets, attention checks included.
+
+    Raises:
+        DataError: the database is damaged, is not the database of a study, or cannot be written.
+    """
+
+    def __init__(self, study: RatingStudy) -> None:
         self.plan = study.plan
         self.values = study.design.values
         self._lock = threading.RLock()
@@ -145,25 +165,24 @@ class Store:
             roles = Counter(row["role"] for row in self._rows("SELECT role FROM items"))
         except sqlite3.Error as error:
             raise DataError(
-                f"{study.database} cannot be used ({error}); it must be writable, on a local disk, or be "
-                "restored from a backup"
+                f"{study.database} cannot be used ({error}); make sure that it is writable and on a local disk, or "
+                "restore it from a backup"
             ) from error
         self._checks = min(self.plan.checks_per_rater, roles["check"])
-        #: Items that each rater gets, checks included.
         self.total: int = min(self.plan.per_rater, roles["rated"]) + self._checks
 
     def close(self) -> None:
-        """Give the file back."""
+        """Close the connection."""
         self._connection.close()
 
     def secret(self, name: str) -> str:
-        """A random secret of the study, which outlives a restart of the server."""
+        """Return the study's random secret of this name. It is stored, so it survives a restart of the server."""
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32)))
             return str(self._rows("SELECT value FROM secrets WHERE name = ?", name)[0]["value"])
 
-    def join(self, language: str) -> str:
-        """A new rater, who has consented; the token of the personal link."""
+    def add_rater(self, language: str) -> str:
+        """Add a rater who has consented, and return the token of the personal link."""
         token = secrets.token_urlsafe(18)
         with self._transaction():
             self._connection.execute(
@@ -172,56 +191,56 @@ class Store:
             )
         return token
 
-    def rater(self, token: str) -> Rater | None:
-        """Whose personal link this is, or None."""
+    def find_rater(self, token: str) -> Rater | None:
+        """Return the rater whose personal link has this token, or None."""
         rows = self._rows("SELECT * FROM raters WHERE token_hash = ?", _hash(token))
         return Rater(rows[0]["id"], rows[0]["language"], rows[0]["started"] is not None) if rows else None
 
-    def start(self, rater: Rater) -> None:
-        """The training is over."""
+    def mark_started(self, rater: Rater) -> None:
+        """Record that the rater has finished the training page."""
         with self._transaction():
             self._connection.execute(
                 "UPDATE raters SET started = ? WHERE id = ? AND started IS NULL", (time.time(), rater.id)
             )
 
-    def examples(self) -> list[Item]:
-        """What raters are shown before they begin."""
-        return [_item(row) for row in self._rows("SELECT * FROM items WHERE role LIKE 'example %' ORDER BY id")]
+    def examples(self) -> list[StudyItem]:
+        """Return the examples of the training page."""
+        return [_to_item(row) for row in self._rows("SELECT * FROM items WHERE role LIKE 'example %' ORDER BY id")]
 
-    def next_task(self, rater: Rater) -> Task | None:
-        """What the rater should rate now; None when all is done. The same until it is answered."""
-        return self._task(rater, self.answered(rater))
+    def next_task(self, rater: Rater) -> RatingTask | None:
+        """Return the first unanswered task, or None if all are answered. It stays the same until it is answered."""
+        return self._task(rater, self.count_answered(rater))
 
-    def last_task(self, rater: Rater) -> Task | None:
-        """What the rater answered last, to correct it; None before the first answer."""
-        return self._task(rater, self.answered(rater) - 1)
+    def last_task(self, rater: Rater) -> RatingTask | None:
+        """Return the task that the rater answered last, for a correction; None before the first answer."""
+        return self._task(rater, self.count_answered(rater) - 1)
 
-    def coming_task(self, rater: Rater) -> Task | None:
-        """The item after the next one, to be loaded beforehand."""
-        return self._task(rater, self.answered(rater) + 1)
+    def upcoming_task(self, rater: Rater) -> RatingTask | None:
+        """Return the task after the next one, for preloading; None if there is none."""
+        return self._task(rater, self.count_answered(rater) + 1)
 
-    def answer(
+    def add_answer(
         self, rater: Rater, position: int, revision: int, value: int, *, seconds: float | None, replays: int
     ) -> bool:
-        """Add an answer to the open position, or a correction to the one before it.
+        """Add an answer to the first unanswered task, or a correction to the task before it.
 
         Args:
-            rater: who.
-            position: of the item.
-            revision: answers that the position had when the page was made.
-            value: one of the design's.
-            seconds: from seeing the page to answering, or None.
-            replays: times that a sound was played again.
+            rater: the rater.
+            position: position of the task.
+            revision: number of answers that the position had when the page was rendered.
+            value: the answer, one of the design's values.
+            seconds: time from showing the page to answering, or None if unknown.
+            replays: number of times that a sound was played again.
 
         Returns:
-            Whether it was added; False where it came twice or too late, or is not one of the answers.
+            Whether the answer was added. False if it arrived twice or too late, or is not one of the design's values.
         """
         with self._transaction():
-            done = self.answered(rater)
-            known = self._rows(
+            done = self.count_answered(rater)
+            answers_so_far = self._rows(
                 "SELECT count(*) AS n FROM answers WHERE rater = ? AND position = ?", rater.id, position
             )[0]["n"]
-            if position not in (done, done - 1) or not 0 <= position < self.total or revision != known:
+            if position not in (done, done - 1) or not 0 <= position < self.total or revision != answers_so_far:
                 return False
             if value not in self.values or self._task(rater, position) is None:
                 return False
@@ -230,23 +249,23 @@ class Store:
         return True
 
     def answers(self) -> list[Answer]:
-        """The newest answer to every item that anybody answered, attention checks included."""
+        """Return each rater's latest answer to each answered item, attention checks included."""
         rows = self._rows(
             "SELECT *, revision + 1 AS revisions FROM latest JOIN assignments USING (rater, position) "
             "JOIN items ON items.id = item ORDER BY answered, rater, position"
         )
         return [Answer(**{column.name: row[column.name] for column in fields(Answer)}) for row in rows]
 
-    def ratings_by_item(self) -> list[tuple[Item, int]]:
-        """Every item to be rated, with the number of its answers."""
+    def ratings_by_item(self) -> list[tuple[StudyItem, int]]:
+        """Return every rated item with the number of its answers. Attention checks and examples are left out."""
         rows = self._rows(
             "SELECT items.*, count(latest.rater) AS n FROM items LEFT JOIN assignments ON item = items.id "
             "LEFT JOIN latest USING (rater, position) WHERE role = 'rated' GROUP BY items.id ORDER BY items.id"
         )
-        return [(_item(row), row["n"]) for row in rows]
+        return [(_to_item(row), row["n"]) for row in rows]
 
-    def rater_progress(self) -> list[tuple[str, int]]:
-        """Every rater who consented, with the number of answers."""
+    def answers_by_rater(self) -> list[tuple[str, int]]:
+        """Return the id of every rater who consented, with the number of answers."""
         rows = self._rows(
             "SELECT id, count(latest.rater) AS n FROM raters LEFT JOIN latest ON rater = id "
             "GROUP BY id ORDER BY consented"
@@ -254,22 +273,23 @@ class Store:
         return [(row["id"], row["n"]) for row in rows]
 
     def forget(self, rater: str) -> bool:
-        """Delete a rater, who withdrew, with all answers; whether there was one of that number."""
+        """Delete a rater who withdrew, with all answers. Return whether a rater with this id existed."""
         with self._transaction():
             for table in ("answers", "assignments"):
                 self._connection.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))
             return self._connection.execute("DELETE FROM raters WHERE id = ?", (rater,)).rowcount > 0
 
-    def media(self) -> frozenset[str]:
-        """Names of all files that may be served."""
+    def media_names(self) -> frozenset[str]:
+        """Return the names of all files that may be served."""
         rows = self._rows("SELECT source, shown, other FROM items")
         return frozenset(name for row in rows for name in row if name)
 
-    def answered(self, rater: Rater) -> int:
-        """How many items a rater has answered."""
+    def count_answered(self, rater: Rater) -> int:
+        """Return the number of tasks that a rater has answered."""
         return int(self._rows("SELECT count(DISTINCT position) AS n FROM answers WHERE rater = ?", rater.id)[0]["n"])
 
-    def _task(self, rater: Rater, position: int) -> Task | None:
+    def _task(self, rater: Rater, position: int) -> RatingTask | None:
+        """Return the task at a position, or None past the end. Assign an item first if the position has none."""
         if not 0 <= position < self.total:
             return None
         query = (
@@ -282,30 +302,34 @@ class Store:
                 self._assign(rater, position)
             rows = self._rows(query, rater.id, position)
         row = rows[0]
-        return Task(position, self.total, _item(row), bool(row["swapped"]), row["revisions"], row["value"])
+        return RatingTask(position, self.total, _to_item(row), bool(row["swapped"]), row["revisions"], row["value"])
 
     def _assign(self, rater: Rater, position: int) -> None:
-        """Fill the positions up to this one, each with the item that has the fewest ratings."""
+        """Assign an item to each free position up to this one."""
         first = self._rows("SELECT count(*) AS n FROM assignments WHERE rater = ?", rater.id)[0]["n"]
-        for place in range(first, position + 1):
-            rng = random.Random(f"{self.plan.seed} {rater.id} {place}")
-            item = self._fewest_rated(rater, self._role(rater, place), rng)
+        for free in range(first, position + 1):
+            rng = random.Random(f"{self.plan.seed} {rater.id} {free}")
+            item = self._choose_item(rater, self._role(rater, free), rng)
             self._connection.execute(
                 "INSERT INTO assignments VALUES (?, ?, ?, ?, ?)",
-                (rater.id, place, item, int(rng.random() < 0.5), time.time()),
+                (rater.id, free, item, int(rng.random() < 0.5), time.time()),
             )
 
     def _role(self, rater: Rater, position: int) -> str:
-        return "check" if position in check_positions(self.plan, rater.id, self.total, self._checks) else "rated"
+        """Return the role, "check" or "rated", of the item that belongs at a rater's position."""
+        return "check" if position in draw_check_positions(self.plan, rater.id, self.total, self._checks) else "rated"
 
-    def _fewest_rated(self, rater: Rater, role: str, rng: random.Random) -> int:
-        """The item with the fewest ratings; among those of a model, then of a pair, that this rater has met least."""
+    def _choose_item(self, rater: Rater, role: str, rng: random.Random) -> int:
+        """Return the id of the item with the fewest ratings that the rater does not have yet.
+
+        Break ties by the model, then by the pair, that this rater has met least often; then at random.
+        """
         rows = self._rows(
             "SELECT id, model || rival || modality AS kind, pair, (SELECT count(*) FROM assignments AS a WHERE item = "
             "items.id AND (assigned > ? OR EXISTS (SELECT 1 FROM answers AS b WHERE b.rater = a.rater AND b.position = "
             "a.position))) AS ratings, EXISTS (SELECT 1 FROM assignments WHERE rater = ? AND item = items.id) AS met "
             "FROM items WHERE role = ?",
-            time.time() - PATIENCE,
+            time.time() - ABANDONED_AFTER,
             rater.id,
             role,
         )
@@ -318,12 +342,13 @@ class Store:
         return int(min(order, key=order.__getitem__))
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
+        """Run a query, and return all of its rows."""
         with self._lock:
             return self._connection.execute(query, values).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        """All or nothing, alone among threads and processes; one inside another is part of it."""
+        """Run statements in one transaction, exclusive among threads and processes; nested ones join the outer one."""
         with self._lock:
             if self._connection.in_transaction:
                 yield
@@ -337,12 +362,12 @@ class Store:
             self._connection.execute("COMMIT")
 
 
-def create_database(path: Path, items: Sequence[Item]) -> None:
-    """A new database with its items."""
+def create_database(path: Path, items: Sequence[StudyItem]) -> None:
+    """Create a database that holds these items."""
     connection = _connect(path)
     try:
         connection.executescript(SCHEMA)
-        columns = [column.name for column in fields(Item)]
+        columns = [column.name for column in fields(StudyItem)]
         connection.execute("BEGIN")
         connection.executemany(
             f"INSERT INTO items ({', '.join(columns)}) VALUES ({', '.join(f':{name}' for name in columns)})",
@@ -353,14 +378,25 @@ def create_database(path: Path, items: Sequence[Item]) -> None:
         connection.close()
 
 
-def check_positions(plan: Plan, rater: str, total: int, checks: int) -> list[int]:
-    """Where a rater meets attention checks: one at a random place in each of equal stretches."""
+def draw_check_positions(plan: StudyPlan, rater: str, total: int, checks: int) -> list[int]:
+    """Return the positions of a rater's attention checks.
+
+    The positions are divided into `checks` intervals of equal length. Each interval gets one check at a random
+    position, which depends only on the plan's seed and the rater.
+
+    Args:
+        plan: the plan.
+        rater: id of the rater.
+        total: number of items that the rater gets, checks included.
+        checks: number of checks.
+    """
     rng = random.Random(f"{plan.seed} {rater} checks")
     edges = [total * number // max(checks, 1) for number in range(checks + 1)]
     return [rng.randrange(low, high) for low, high in pairwise(edges)]
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """Open a database in autocommit mode, with durable commits."""
     connection = sqlite3.connect(path, timeout=30, isolation_level=None, check_same_thread=False)
     connection.row_factory = sqlite3.Row
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -369,8 +405,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _hash(token: str) -> str:
+    """Return the hash under which a personal link's token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def _item(row: sqlite3.Row) -> Item:
-    return Item(**{column.name: row[column.name] for column in fields(Item)})
+def _to_item(row: sqlite3.Row) -> StudyItem:
+    return StudyItem(**{column.name: row[column.name] for column in fields(StudyItem)})

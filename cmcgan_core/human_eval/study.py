@@ -1,4 +1,4 @@
-"""The study folder: `study.toml` (the plan), `items/` (media under random names), `study.db` (see `store`)."""
+"""The study folder: `study.toml` (the plan), `items/` (media under random names) and `study.db` (see `store`)."""
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -12,29 +12,29 @@ from cmcgan_core.utils.files import write_text
 from cmcgan_core.utils.schema import Count, Range, build
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
-#: Version of the folder's format that this code reads and writes.
-FORMAT = 1
+#: Version of the study folder's format. This code writes this version and reads no other.
+STUDY_FORMAT = 1
 
 NotNegative = Annotated[int, Range(minimum=0)]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What `study.toml` holds; all of it is fixed before the first answer.
+class StudyPlan:
+    """The content of `study.toml`. It is fixed before the first answer.
 
     Attributes:
-        design: name in `designs.DESIGNS`.
-        title: what raters read at the top.
-        contact: whom raters may ask; a line of the consent text.
-        about: a paragraph of the consent text, for what an ethics board wants said.
-        language: of the pages, where a rater chooses none: a file in `text/`.
-        seed: of what was drawn, and of each rater's order.
-        per_rater: items that one rater rates, attention checks not counted.
-        checks_per_rater: attention checks among them.
-        allowed_failures: a rater who fails more attention checks is left out of the report.
-        models: who takes part, by name: the checkpoint or the folder of samples.
-        data: where the real pairs came from.
-        format: see `FORMAT`.
+        design: name of the design, a key of `designs.DESIGNS`.
+        title: title that raters read on the first page.
+        contact: contact for raters' questions; shown in the consent text.
+        about: paragraph added to the consent text, for example what an ethics board requires.
+        language: language of the pages unless a rater chooses another; name of a file in `text/`.
+        seed: seed of the drawn pairs, the generated samples and each rater's order.
+        per_rater: number of items that each rater rates, without attention checks.
+        checks_per_rater: number of attention checks that each rater gets.
+        allowed_failures: number of attention checks that a rater may fail. The report excludes raters who fail more.
+        models: path of each model's checkpoint or folder of samples, by model name.
+        data: source of the real pairs.
+        format: version of the folder's format, see `STUDY_FORMAT`.
         created: date, ISO 8601.
     """
 
@@ -49,83 +49,88 @@ class Plan:
     allowed_failures: NotNegative = 1
     models: dict[str, str] = field(default_factory=dict)
     data: str = ""
-    format: int = FORMAT
+    format: int = STUDY_FORMAT
     created: str = ""
 
     @property
-    def competitors(self) -> list[str]:
-        """Who is rated: the ground truth, then the models."""
+    def rated_names(self) -> list[str]:
+        """Names of everything that is rated: the ground truth, then the models."""
         return [GROUND_TRUTH, *self.models]
 
 
 @dataclass(frozen=True)
-class Study:
+class RatingStudy:
     """A study folder.
 
     Attributes:
-        root: the folder.
-        plan: its `study.toml`.
+        root: path of the folder.
+        plan: content of its `study.toml`.
     """
 
     root: Path
-    plan: Plan
+    plan: StudyPlan
 
     @cached_property
     def design(self) -> Design:
-        """What raters are asked."""
+        """The question that raters answer."""
         return find_design(self.plan.design)
 
     @property
     def database(self) -> Path:
-        """Raters, assignments and answers."""
+        """Path of the database of items, raters and answers."""
         return self.root / "study.db"
 
     @property
     def media(self) -> Path:
-        """Sounds and pictures."""
+        """Path of the folder of sounds and pictures."""
         return self.root / "items"
 
 
-def open_study(root: Path) -> Study:
-    """A study folder that exists.
+def open_study(root: Path) -> RatingStudy:
+    """Open an existing study folder.
 
     Raises:
-        DataError: it is none, or is incomplete.
+        DataError: the folder is not a study, has another format, or lacks its database.
         ConfigError: its `study.toml` is not valid.
     """
     file = root / "study.toml"
     if not file.is_file():
         raise DataError(
-            f"{root} is not a study (no study.toml); make one with: "
+            f"{root} is not a study (no study.toml); create one with: "
             f"cmcgan human-eval create DATA --model RUN --out {root}"
         )
-    plan = build(Plan, read_toml(file), str(file))
-    if plan.format != FORMAT:
-        raise DataError(f"{file} has format {plan.format}, this cmcgan reads {FORMAT}")
+    plan = build(StudyPlan, read_toml(file), str(file))
+    if plan.format != STUDY_FORMAT:
+        raise DataError(
+            f"{file} has format {plan.format}, but this version of cmcgan reads format {STUDY_FORMAT}; use the version "
+            "of cmcgan that created the study"
+        )
     if plan.language not in languages():
-        raise ConfigError(f"{file}: language {plan.language!r} has no text (known: {', '.join(languages())})")
-    study = Study(root, plan)
+        raise ConfigError(
+            f"{file}: there are no page texts in the language {plan.language!r} (known: {', '.join(languages())})"
+        )
+    study = RatingStudy(root, plan)
     find_design(plan.design)
     if not study.database.is_file():
         raise DataError(
-            f"{root} has lost its study.db, and with it its answers; restore it from a backup, or make "
-            "a new study with: cmcgan human-eval create"
+            f"{root} has lost its study.db, which holds the answers; restore it from a backup, or create a new study "
+            "with: cmcgan human-eval create"
         )
     return study
 
 
-def write_plan(root: Path, plan: Plan) -> None:
+def write_plan(root: Path, plan: StudyPlan) -> None:
     """Write `study.toml`."""
     write_text(root / "study.toml", dump_toml(asdict(plan)))
 
 
 def languages() -> list[str]:
-    """Languages that the pages speak."""
+    """Return the codes of all languages that the pages are available in."""
     return sorted(text.name.removesuffix(".toml") for text in _package("text").iterdir() if text.name.endswith(".toml"))
 
 
-def read_text(language: str) -> dict[str, Any]:
-    """All text of the pages in a language, nested by page."""
+def read_page_text(language: str) -> dict[str, Any]:
+    """Return all texts of the pages in one language, nested by page."""
     return read_toml(Path(str(_package("text") / f"{language}.toml")))
 
 

@@ -1,4 +1,4 @@
-"""Answers to tables: means with intervals, tests between models, agreement, attention checks, the papers' figures."""
+"""Summarise answers: means with intervals, tests between models, agreement, attention checks and published results."""
 
 import tomllib
 from collections import Counter, defaultdict
@@ -10,26 +10,35 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from cmcgan_core.human_eval.designs import MODALITIES, Design
+from cmcgan_core.human_eval.designs import RATED_MODALITIES, Design
 from cmcgan_core.human_eval.statistics import (
     Array,
     Interval,
-    agreement,
+    adjust_holm,
     cluster_bootstrap,
-    holm,
-    raters_needed,
+    count_raters_needed,
+    krippendorff_alpha,
     sign_flip_test,
-    wilson,
+    wilson_interval,
 )
 from cmcgan_core.human_eval.store import Answer, Store
-from cmcgan_core.human_eval.study import Study
+from cmcgan_core.human_eval.study import RatingStudy
 
-#: How the paper writes the two halves of a rate's name.
-PREFIXES = {"picture": "I", "sound": "S"}
+#: The CMCGAN paper's prefix of a rate's name: I-AST is the rate of pictures, S-AST the rate of sounds.
+RATE_PREFIXES = {"picture": "I", "sound": "S"}
 
 
 class Score(NamedTuple):
-    """What an answer says of one competitor; a preference says something of two."""
+    """The part of an answer that concerns one model. A preference gives two scores, one for each candidate's model.
+
+    Attributes:
+        rater: id of the rater.
+        pair: name of the real pair.
+        modality: modality of the candidates.
+        model: name of the model that is scored.
+        rival: name of the model it was compared with, "" without one.
+        value: the answer, one of `Design.values`. In a preference, 1 means that `model` was preferred.
+    """
 
     rater: str
     pair: str
@@ -40,15 +49,18 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
-    """The mean of a measure over a model's answers.
+class ModelRow:
+    """The mean of one measure over a model's answers.
 
     Attributes:
-        model, modality, measure: of what; measures as the paper writes them ("I-AST").
-        answers, raters: numbers behind it.
-        mean: over answers.
-        wilson: interval of a rate that takes answers for independent; None for a mean of a scale.
-        bootstrap: interval that draws raters anew; None with fewer than two.
+        model: name of the model.
+        modality: modality of its samples.
+        measure: name of the measure, as the paper writes it ("I-AST").
+        answers: number of answers.
+        raters: number of raters who gave them.
+        mean: mean over the answers.
+        wilson: Wilson's interval, which assumes independent answers; None if the measure is not a rate.
+        bootstrap: interval from resampling raters; None with fewer than two raters.
     """
 
     model: str
@@ -62,8 +74,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Distribution:
-    """How often each value was given to a model."""
+class AnswerDistribution:
+    """How often a model got each answer.
+
+    Attributes:
+        model: name of the model.
+        modality: modality of its samples.
+        counts: number of answers by value, for every value of the design.
+    """
 
     model: str
     modality: str
@@ -71,18 +89,22 @@ class Distribution:
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Two models on one measure.
+class ModelComparison:
+    """The difference between two models on one measure.
 
     Attributes:
-        modality, measure, first, second: what is compared; preferences only where the two met.
-        raters: who judged both.
-        difference: mean of the first less that of the second, over raters' own means.
-        interval: of the difference, raters drawn anew; None with fewer than two raters.
-        p_raters: sign-flip test over raters: would other raters say the same of these items?
-        p_pairs: the same over real pairs: would these raters say the same of other items?
+        modality: modality of the samples.
+        measure: name of the measure, as the paper writes it.
+        first: name of the first model.
+        second: name of the second model. In a paired design, only answers that compare these two models count.
+        raters: number of raters who judged both models.
+        difference: mean over raters of each rater's mean for the first model minus the mean for the second.
+        interval: interval of the difference from resampling raters; None with fewer than two raters.
+        p_raters: p-value of the sign-flip test over raters: would other raters judge these items the same way?
+        p_pairs: p-value of the same test over real pairs: would these raters judge other items the same way?
         p_holm: `p_raters`, adjusted for the number of comparisons in the report.
-        raters_needed: to find a difference of this size with a power of 0.8 at 5 %; None if there is none.
+        raters_needed: number of raters needed to find a difference of this size with a power of 0.8 at 5 %; None if
+            the difference is zero, or there are fewer than two raters.
     """
 
     modality: str
@@ -99,8 +121,14 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Checks:
-    """Attention checks: how many were shown and failed, in all and by rater."""
+class CheckCounts:
+    """The results of the attention checks.
+
+    Attributes:
+        shown: number of answered checks.
+        failed: number of failed checks.
+        by_rater: the same two numbers for each rater.
+    """
 
     shown: int
     failed: int
@@ -109,7 +137,16 @@ class Checks:
 
 @dataclass(frozen=True)
 class PaperRow:
-    """A published mean; with its Wilson interval where it is a rate of known hits."""
+    """A published mean of one measure.
+
+    Attributes:
+        model: name of the model and its paper.
+        modality: modality of its samples.
+        measure: name of the measure, as the paper writes it.
+        votes: number of answers.
+        mean: mean over the answers.
+        wilson: Wilson's interval; None if the measure is not a rate.
+    """
 
     model: str
     modality: str
@@ -121,18 +158,25 @@ class PaperRow:
 
 @dataclass(frozen=True)
 class Summary:
-    """All that the report says.
+    """The content of the report.
 
     Attributes:
-        title, design: of the study.
-        consented, answered, finished: raters who began, who answered anything, who answered all.
-        excluded: raters who failed more attention checks than the plan allows; their answers count nowhere else.
-        answers: ratings that count, attention checks not among them.
-        median_seconds, mean_replays: of those.
-        checks: of all raters.
-        rows, distributions, comparisons: see there.
+        title: title of the study.
+        design: name of its design.
+        consented: number of raters who consented.
+        answered: number of raters who gave at least one answer.
+        finished: number of raters who answered everything.
+        excluded: ids of the raters who failed more attention checks than the plan allows. `consented`, `answered`,
+            `finished` and `checks` include these raters; all other results do not.
+        answers: number of answers that count; attention checks are not included.
+        median_seconds: median time of these answers, seconds; None if no time is known.
+        mean_replays: mean number of replays of these answers.
+        checks: results of the attention checks of all raters.
+        rows: the mean of each model on each measure.
+        distributions: how often each model got each answer.
+        comparisons: the difference between every two models on each measure.
         agreement: Krippendorff's alpha by modality; None where it is not defined.
-        paper: published figures of the same design.
+        paper: published results of the same design.
     """
 
     title: str
@@ -144,26 +188,26 @@ class Summary:
     answers: int
     median_seconds: float | None
     mean_replays: float
-    checks: Checks
-    rows: list[Row]
-    distributions: list[Distribution]
-    comparisons: list[Comparison]
+    checks: CheckCounts
+    rows: list[ModelRow]
+    distributions: list[AnswerDistribution]
+    comparisons: list[ModelComparison]
     agreement: dict[str, float | None]
     paper: list[PaperRow]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
+        """Return the summary as plain dictionaries, lists and numbers."""
         return asdict(self)
 
 
-def summarise(study: Study, store: Store) -> Summary:
-    """Everything that the answers so far say."""
+def summarise(study: RatingStudy, store: Store) -> Summary:
+    """Summarise all answers so far."""
     design, answers = study.design, store.answers()
     checks = count_checks(design, answers)
     excluded = sorted(rater for rater, (_, failed) in checks.by_rater.items() if failed > study.plan.allowed_failures)
     kept = [answer for answer in answers if answer.role == "rated" and answer.rater not in excluded]
-    scores = scores_of(design, kept)
-    progress = store.rater_progress()
+    scores = score_answers(design, kept)
+    progress = store.answers_by_rater()
     seconds = [answer.seconds for answer in kept if answer.seconds is not None]
     return Summary(
         title=study.plan.title,
@@ -176,113 +220,130 @@ def summarise(study: Study, store: Store) -> Summary:
         median_seconds=float(np.median(seconds)) if seconds else None,
         mean_replays=float(np.mean([answer.replays for answer in kept])) if kept else 0.0,
         checks=checks,
-        rows=model_rows(design, scores, study.plan.competitors),
-        distributions=distributions(design, scores, study.plan.competitors),
-        comparisons=compare(design, scores, study.plan.competitors),
-        agreement={m: _agreement(design, kept, m) for m in MODALITIES if any(a.modality == m for a in kept)},
-        paper=paper_rows(design),
+        rows=summarise_models(design, scores, study.plan.rated_names),
+        distributions=count_values(design, scores, study.plan.rated_names),
+        comparisons=compare_models(design, scores, study.plan.rated_names),
+        agreement={
+            modality: _agreement(design, kept, modality)
+            for modality in RATED_MODALITIES
+            if any(answer.modality == modality for answer in kept)
+        },
+        paper=read_paper_rows(design),
     )
 
 
-def live_rows(study: Study, answers: Sequence[Answer]) -> list[Row]:
-    """The rows of a study that is going on, all raters counted, without the cost of a bootstrap."""
-    scores = scores_of(study.design, [answer for answer in answers if answer.role == "rated"])
-    return model_rows(study.design, scores, study.plan.competitors, bootstrap=False)
+def summarise_models_so_far(study: RatingStudy, answers: Sequence[Answer]) -> list[ModelRow]:
+    """Return the rows of a running study: all raters included, and no bootstrap intervals, which take long."""
+    scores = score_answers(study.design, [answer for answer in answers if answer.role == "rated"])
+    return summarise_models(study.design, scores, study.plan.rated_names, bootstrap=False)
 
 
-def scores_of(design: Design, answers: Iterable[Answer]) -> list[Score]:
-    """What the answers say of each competitor; of a preference, the rival's side too."""
+def score_answers(design: Design, answers: Iterable[Answer]) -> list[Score]:
+    """Return a score for each answer; for each preference two, one for each candidate's model."""
     scores = []
-    for a in answers:
-        scores.append(Score(a.rater, a.pair, a.modality, a.model, a.rival, a.value))
+    for answer in answers:
+        rater, pair, modality = answer.rater, answer.pair, answer.modality
+        scores.append(Score(rater, pair, modality, answer.model, answer.rival, answer.value))
         if design.paired:
-            scores.append(Score(a.rater, a.pair, a.modality, a.rival, a.model, 3 - a.value))
+            scores.append(Score(rater, pair, modality, answer.rival, answer.model, 3 - answer.value))
     return scores
 
 
-def count_checks(design: Design, answers: Iterable[Answer]) -> Checks:
-    """Attention checks: noise that got a better answer than noise deserves is a failure."""
+def count_checks(design: Design, answers: Iterable[Answer]) -> CheckCounts:
+    """Count the attention checks. A check is failed if noise got a better answer than it deserves."""
     by_rater: dict[str, tuple[int, int]] = {}
     for answer in answers:
         if answer.role == "check":
             shown, failed = by_rater.get(answer.rater, (0, 0))
             by_rater[answer.rater] = (shown + 1, failed + (answer.value not in design.poor))
     shown, failed = (sum(counts[i] for counts in by_rater.values()) for i in (0, 1))
-    return Checks(shown, failed, by_rater)
+    return CheckCounts(shown, failed, by_rater)
 
 
 def measure_name(design: Design, modality: str, measure: str) -> str:
-    """A measure as the paper writes it: I-AST, I-AAT, S-AST, S-AAT."""
-    return f"{PREFIXES[modality]}-{measure}" if design.name == "ast-aat" else measure
+    """Return a measure's name as the paper writes it, such as I-AST for AST of pictures."""
+    return f"{RATE_PREFIXES[modality]}-{measure}" if design.name == "ast-aat" else measure
 
 
-def model_rows(design: Design, scores: Sequence[Score], models: Sequence[str], *, bootstrap: bool = True) -> list[Row]:
-    """A row for each model, modality and measure that has answers."""
+def summarise_models(
+    design: Design, scores: Sequence[Score], models: Sequence[str], *, bootstrap: bool = True
+) -> list[ModelRow]:
+    """Return a row for each combination of model, modality and measure that has answers.
+
+    Args:
+        design: the design of the study.
+        scores: the scores.
+        models: names of the models, in the order of the rows.
+        bootstrap: whether to compute bootstrap intervals.
+    """
     rows = []
-    for modality in MODALITIES:
+    for modality in RATED_MODALITIES:
         for model in models:
-            own = [score for score in scores if (score.modality, score.model) == (modality, model)]
-            if not own:
+            model_scores = [score for score in scores if (score.modality, score.model) == (modality, model)]
+            if not model_scores:
                 continue
             for name, measure in design.measures.items():
-                values = [measure(score.value) for score in own]
-                table = _by_cluster([score.rater for score in own], values)
+                values = [measure(score.value) for score in model_scores]
+                table = _sum_by_cluster([score.rater for score in model_scores], values)
                 rows.append(
-                    Row(
-                        model,
-                        modality,
-                        measure_name(design, modality, name),
-                        len(own),
-                        len(table.sums),
-                        float(np.mean(values)),
-                        wilson(round(sum(values)), len(own)) if design.rates else None,
-                        cluster_bootstrap(table.sums, table.counts) if bootstrap and len(table.sums) > 1 else None,
+                    ModelRow(
+                        model=model,
+                        modality=modality,
+                        measure=measure_name(design, modality, name),
+                        answers=len(values),
+                        raters=len(table.sums),
+                        mean=float(np.mean(values)),
+                        wilson=wilson_interval(round(sum(values)), len(values)) if design.has_rates_only else None,
+                        bootstrap=cluster_bootstrap(table.sums, table.counts)
+                        if bootstrap and len(table.sums) > 1
+                        else None,
                     )
                 )
     return rows
 
 
-def distributions(design: Design, scores: Sequence[Score], models: Sequence[str]) -> list[Distribution]:
-    """How often each value was given, by model and modality."""
+def count_values(design: Design, scores: Sequence[Score], models: Sequence[str]) -> list[AnswerDistribution]:
+    """Count how often each model got each answer, by modality."""
     counts: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
     for score in scores:
         counts[score.modality, score.model][score.value] += 1
     return [
-        Distribution(model, modality, {value: counts[modality, model][value] for value in design.values})
-        for modality in MODALITIES
+        AnswerDistribution(model, modality, {value: counts[modality, model][value] for value in design.values})
+        for modality in RATED_MODALITIES
         for model in models
         if counts[modality, model]
     ]
 
 
-def compare(design: Design, scores: Sequence[Score], models: Sequence[str]) -> list[Comparison]:
-    """Every two models on every measure, with p-values adjusted for their number."""
-    found = []
-    for modality in MODALITIES:
+def compare_models(design: Design, scores: Sequence[Score], models: Sequence[str]) -> list[ModelComparison]:
+    """Compare every two models on every measure, and adjust the p-values for the number of comparisons."""
+    compared = []
+    for modality in RATED_MODALITIES:
         for first, second in combinations(models, 2):
-            met = [score for score in scores if score.modality == modality and _concerns(score, first, second)]
+            relevant = [score for score in scores if score.modality == modality and _concerns(score, first, second)]
             for name, measure in design.measures.items():
-                comparison = _compare(met, first, second, [measure(score.value) for score in met])
+                values = [measure(score.value) for score in relevant]
+                comparison = _compare_pair(relevant, first, second, values)
                 if comparison is not None:
-                    found.append((modality, measure_name(design, modality, name), first, second, comparison))
-    adjusted = holm([comparison["p_raters"] for *_, comparison in found])
+                    compared.append((modality, measure_name(design, modality, name), first, second, comparison))
+    adjusted = adjust_holm([comparison["p_raters"] for *_, comparison in compared])
     return [
-        Comparison(modality, measure, first, second, **values, p_holm=p)
-        for (modality, measure, first, second, values), p in zip(found, adjusted, strict=True)
+        ModelComparison(modality, measure, first, second, **comparison, p_holm=p)
+        for (modality, measure, first, second, comparison), p in zip(compared, adjusted, strict=True)
     ]
 
 
-def paper_rows(design: Design) -> list[PaperRow]:
-    """Published figures of the same design."""
+def read_paper_rows(design: Design) -> list[PaperRow]:
+    """Return the published results of the same design."""
     text = files("cmcgan_core").joinpath("human_eval", "paper.toml").read_text(encoding="utf-8")
     return [
         PaperRow(
-            row["model"],
-            row["modality"],
-            measure_name(design, row["modality"], measure),
-            row["votes"],
-            mean,
-            wilson(round(mean * row["votes"]), row["votes"]) if design.rates else None,
+            model=row["model"],
+            modality=row["modality"],
+            measure=measure_name(design, row["modality"], measure),
+            votes=row["votes"],
+            mean=mean,
+            wilson=wilson_interval(round(mean * row["votes"]), row["votes"]) if design.has_rates_only else None,
         )
         for row in tomllib.loads(text)["rows"]
         if row["design"] == design.name
@@ -291,13 +352,15 @@ def paper_rows(design: Design) -> list[PaperRow]:
 
 
 class _Clusters(NamedTuple):
+    """Names of the clusters, and for each (C,) the sum and the number of its values."""
+
     names: list[Hashable]
     sums: Array
     counts: Array
 
 
-def _by_cluster(clusters: Sequence[Hashable], values: Sequence[float]) -> _Clusters:
-    """Sum and number of the values of each cluster."""
+def _sum_by_cluster(clusters: Sequence[Hashable], values: Sequence[float]) -> _Clusters:
+    """Return the sum and the number of the values of each cluster."""
     sums: dict[Hashable, float] = defaultdict(float)
     for cluster, value in zip(clusters, values, strict=True):
         sums[cluster] += value
@@ -306,46 +369,48 @@ def _by_cluster(clusters: Sequence[Hashable], values: Sequence[float]) -> _Clust
 
 
 def _concerns(score: Score, first: str, second: str) -> bool:
+    """Return whether a comparison of these two models uses the score."""
     return {score.model, score.rival} == {first, second} if score.rival else score.model in (first, second)
 
 
-def _compare(scores: Sequence[Score], first: str, second: str, values: Sequence[float]) -> dict[str, Any] | None:
-    """The figures of a `Comparison`; None where no rater judged both."""
+def _compare_pair(scores: Sequence[Score], first: str, second: str, values: Sequence[float]) -> dict[str, Any] | None:
+    """Return the numbers of a `ModelComparison`, or None if no rater judged both models."""
     raters = _differences(scores, first, second, values, [score.rater for score in scores])
     pairs = _differences(scores, first, second, values, [score.pair for score in scores])
     if not len(raters):
         return None
     difference = float(raters.mean())
-    several = len(raters) > 1
-    deviation = float(raters.std(ddof=1)) if several else 0.0
+    has_variance = len(raters) > 1
+    deviation = float(raters.std(ddof=1)) if has_variance else 0.0
     return {
         "raters": len(raters),
         "difference": difference,
-        "interval": cluster_bootstrap(raters, np.ones(len(raters))) if several else None,
+        "interval": cluster_bootstrap(raters, np.ones(len(raters))) if has_variance else None,
         "p_raters": sign_flip_test(raters),
         "p_pairs": sign_flip_test(pairs),
-        "raters_needed": raters_needed(difference, deviation) if several else None,
+        "raters_needed": count_raters_needed(difference, deviation) if has_variance else None,
     }
 
 
 def _differences(
     scores: Sequence[Score], first: str, second: str, values: Sequence[float], clusters: Sequence[str]
 ) -> Array:
-    """Mean for the first model less that for the second, of each cluster that has both."""
+    """Return each cluster's mean for the first model minus its mean for the second; only clusters that have both."""
     means: dict[str, dict[Hashable, float]] = {}
     for model in (first, second):
-        chosen = [i for i, score in enumerate(scores) if score.model == model]
-        table = _by_cluster([clusters[i] for i in chosen], [values[i] for i in chosen])
+        positions = [i for i, score in enumerate(scores) if score.model == model]
+        table = _sum_by_cluster([clusters[i] for i in positions], [values[i] for i in positions])
         means[model] = dict(zip(table.names, table.sums / np.maximum(table.counts, 1), strict=True))
     both = [cluster for cluster in means[first] if cluster in means[second]]
     return np.array([means[first][cluster] - means[second][cluster] for cluster in both])
 
 
 def _agreement(design: Design, answers: Iterable[Answer], modality: str) -> float | None:
-    numbers: dict[tuple[str, str, str], int] = {}
+    """Return Krippendorff's alpha of the answers in one modality, or None if it is not defined."""
+    item_numbers: dict[tuple[str, str, str], int] = {}
     ratings: dict[str, dict[int, int]] = defaultdict(dict)
-    for a in answers:
-        if a.modality == modality:
-            item = numbers.setdefault((a.pair, a.model, a.rival), len(numbers))
-            ratings[a.rater][item] = a.value
-    return agreement(ratings, design.values, design.level)
+    for answer in answers:
+        if answer.modality == modality:
+            item = item_numbers.setdefault((answer.pair, answer.model, answer.rival), len(item_numbers))
+            ratings[answer.rater][item] = answer.value
+    return krippendorff_alpha(ratings, design.values, design.level)

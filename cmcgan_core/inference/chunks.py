@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cmcgan_core.errors import MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.windows import open_windows
-from cmcgan_core.media.files import media_kind, read_video, tracks
+from cmcgan_core.media.files import media_kind, read_video, track_kinds
 
 
 class HalfSecond(NamedTuple):
@@ -30,7 +30,7 @@ def half_seconds(path: Path, settings: FeatureSettings, hop: float) -> Iterator[
     Raises:
         MediaError: it cannot be read, or has neither sound nor pictures, or none at the same time.
     """
-    found = {"sound"} if media_kind(path) == "sound" else tracks(path)
+    found = {"sound"} if media_kind(path) == "sound" else track_kinds(path)
     sounds = _sounds(path, settings, hop)
     pictures = ((round(time / hop), shown) for time, (shown,) in read_video(path, hop, settings.picture_size))
     parts: Iterable[HalfSecond] = ()

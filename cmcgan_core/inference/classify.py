@@ -265,7 +265,7 @@ def _part_at(path: Path, parts: Iterable[HalfSecond], at: float, seconds: float)
 
 
 def _maps(batch: Sequence[HalfSecond], settings: FeatureSettings) -> tuple[Tensor | None, Tensor | None]:
-    """Spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file, as `predict_probabilities` takes them."""
+    """Return spectrograms (N, 1, M, T) and pictures (N, 3, S, S) of half seconds of one file."""
     sounds = [part.sound for part in batch if part.sound is not None]
     pictures = [part.picture for part in batch if part.picture is not None]
     audio = to_audio(torch.from_numpy(np.stack(sounds)), settings) if sounds else None

@@ -39,7 +39,8 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
     (('bassoon', 'cello', 'clarinet'), 44100)
 
     Args:
-        checkpoint: a run folder or its name in `runs/`, a checkpoint file, or "box" for the model that ships with cmcgan.
+        checkpoint: a run folder or its name in `runs/`, a checkpoint file, or "box" for the model that ships with
+            cmcgan.
         device: "auto", "cpu" or "cuda".
 
     Raises:

@@ -15,7 +15,13 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.features.representations import analyse, synthesise
-from cmcgan_core.features.scaling import resize, scale_levels, scale_pictures, unscale_levels, unscale_pictures
+from cmcgan_core.features.scaling import (
+    resize,
+    scale_pictures,
+    scale_spectrograms,
+    unscale_pictures,
+    unscale_spectrograms,
+)
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.windows import open_windows
 from cmcgan_core.modality import Direction, Modality
@@ -136,7 +142,7 @@ def pictures_to_input(trained: Trained, pictures: NDArray[np.uint8]) -> Tensor:
 
 def to_audio(waveforms: Tensor, settings: FeatureSettings) -> Tensor:
     """Waveforms (N, L) as spectrograms (N, 1, M, T) in [-1, 1]."""
-    return scale_levels(analyse(waveforms, settings), settings)[:, None]
+    return scale_spectrograms(analyse(waveforms, settings), settings)[:, None]
 
 
 def to_visual(pictures: NDArray[np.uint8]) -> Tensor:
@@ -152,7 +158,7 @@ def to_pictures(visual: Tensor) -> NDArray[np.uint8]:
 def to_levels(trained: Trained, audio: Tensor) -> Tensor:
     """Maps (N, 1, M, T') in [-1, 1] as levels (N, M, T) in decibels."""
     settings = trained.about.settings
-    return unscale_levels(resize(audio, (settings.bins, settings.frames))[:, 0], settings)
+    return unscale_spectrograms(resize(audio, (settings.bins, settings.frames))[:, 0], settings)
 
 
 def to_network(trained: Trained, maps: Tensor) -> Tensor:

@@ -1,15 +1,14 @@
-"""Which pictures of a film are damaged: black, of one colour, corrupt or missing."""
+"""Find the damaged pictures of a film: black, of one colour, corrupt or missing."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from cmcgan_core.errors import MediaError
 from cmcgan_core.media import ffmpeg
 from cmcgan_core.media.files import require_file
 
@@ -17,80 +16,91 @@ if TYPE_CHECKING:
     from av import VideoFrame, VideoStream
     from av.container import InputContainer
 
-Fault = Literal["corrupt", "missing"]
-Reason = Literal["black", "one colour", "corrupt", "missing"]
+DecodingFault = Literal["corrupt", "missing"]
+DamageReason = Literal["black", "one colour", "corrupt", "missing"]
 
-#: A pixel is dark up to this luma, of 0 to 255.
-DARK = 20
-#: A picture with no more than this share of its pixels above that is black; a lamp in the night is more.
+#: The highest luma (0 to 255) of a dark pixel.
+DARK_LUMA = 20
+#: A picture is black if at most this share of its pixels is not dark. A lamp at night is larger.
 LIGHT_SHARE = 0.005
-#: A picture is of one colour if none of its channels spans more than this, of 0 to 255, noise and outliers left aside.
+#: A picture is of one colour if the 1st and 99th percentiles of each channel (0 to 255) differ by at most this much.
 CONTRAST = 6
-#: Contrast is measured on a picture averaged down to this width and height.
+#: Contrast is measured on a picture that is averaged down to this width and height, which removes noise.
 MEASURED_SIZE = 64
-#: Timestamps may be this many frames apart and more before pictures count as missing.
-LONGEST_STEP = 4
-#: Frames by which the rate of a film is told.
-FRAMES_TIMED = 250
+#: Pictures are missing where two timestamps are at least this many frame periods apart.
+MISSING_PERIODS = 4
+#: The number of frames, from the start of the film, that its frame period is measured on.
+MEASURED_FRAMES = 250
 
 
 @dataclass(frozen=True)
 class DamagedInterval:
-    """Frames in a row that are damaged in one way, from `start` until `end` in seconds."""
+    """Consecutive frames with the same damage.
+
+    Attributes:
+        start: when the first one appears, in seconds.
+        end: when the last one disappears, in seconds.
+        frames: how many they are. Missing frames are counted at the frame rate of the film.
+        reason: what is wrong with them.
+    """
 
     start: float
     end: float
     frames: int
-    reason: Reason
+    reason: DamageReason
 
 
 @dataclass(frozen=True)
 class FrameInterval:
-    """What a film shows from `start` until `end`, in seconds.
+    """A frame of a film and the time for which it is shown.
 
     Attributes:
-        frame: None where nothing can be decoded.
-        fault: "corrupt" where the decoder says so or fails, and in the frames that build on such a one; "missing" in a
-            hole between timestamps, which is filled at the rate of the film.
+        start: when it appears, in seconds.
+        end: when it disappears, in seconds.
+        frame: the decoded frame, or None where nothing can be decoded.
+        fault: "corrupt" if the decoder fails or reports an error, and for all frames that are predicted from such a
+            frame. "missing" in a gap between timestamps; a gap is filled with frames at the frame rate of the film.
     """
 
     start: float
     end: float
     frame: "VideoFrame | None"
-    fault: Fault | None
+    fault: DecodingFault | None
 
 
-def damaged(path: Path) -> list[DamagedInterval]:
-    """The damaged stretches of a film in their order, in one pass over it and in constant memory.
+def find_damage(path: Path) -> list[DamagedInterval]:
+    """Return the damaged intervals of a film in time order, from one pass over the file with constant memory.
 
-    What is corrupt is told by the decoder: those of H.264 and MPEG-1, -2 and -4 notice nearly all of it; those of VP9,
-    HEVC and Motion JPEG little. A film of variable rate shows some frames long: those are told as missing.
+    Corruption is what the decoder reports. The decoders of H.264 and MPEG-1, -2 and -4 report nearly all of it; those
+    of VP9, HEVC and Motion JPEG report little. In a film of variable frame rate, frames that are shown for long count
+    as missing.
 
     Raises:
-        MediaError: it cannot be opened, or has no pictures.
+        MediaError: the file cannot be opened, or has no pictures.
     """
-    stretches: list[DamagedInterval] = []
-    for shown in examine(path):
-        reason = _reason(shown)
-        last = stretches[-1] if stretches else None
+    intervals: list[DamagedInterval] = []
+    for shown in examine_frames(path):
+        reason = _damage_reason(shown)
+        last = intervals[-1] if intervals else None
         if reason and last and (last.end, last.reason) == (shown.start, reason):
-            stretches[-1] = replace(last, end=shown.end, frames=last.frames + 1)
+            intervals[-1] = replace(last, end=shown.end, frames=last.frames + 1)
         elif reason:
-            stretches.append(DamagedInterval(shown.start, shown.end, 1, reason))
-    return stretches
+            intervals.append(DamagedInterval(shown.start, shown.end, 1, reason))
+    return intervals
 
 
-def examine(path: Path) -> Iterator[FrameInterval]:
-    """All that a film shows from time 0 on, frame by frame without a gap, faults told rather than left out.
+def examine_frames(path: Path) -> Iterator[FrameInterval]:
+    """Yield everything that a film shows from time 0 on, without gaps: intact, corrupt and missing frames.
 
     Raises:
-        MediaError: it cannot be opened, or has no pictures.
+        MediaError: the file cannot be opened, or has no pictures.
     """
     require_file(path)
-    period = _period(path)
+    period = _frame_period(path)
     last: FrameInterval | None = None
     with ffmpeg.open_input(path) as container:
-        for shown in _filled(_judged(_decoded(container, _pictures(container, path))), period):
+        decoded = _decode(container, ffmpeg.picture_stream(container, path))
+        for shown in _fill_gaps(_mark_corrupt(decoded), period):
             if last:
                 yield replace(last, end=shown.start)
             last = shown
@@ -98,11 +108,12 @@ def examine(path: Path) -> Iterator[FrameInterval]:
         yield last
 
 
-def _reason(shown: FrameInterval) -> Reason | None:
+def _damage_reason(shown: FrameInterval) -> DamageReason | None:
+    """Return what is wrong with a frame, or None if it is intact and shows something."""
     if shown.fault or shown.frame is None:
         return shown.fault
     luma = shown.frame.to_ndarray(format="gray")
-    if (luma > DARK).mean() <= LIGHT_SHARE:
+    if (luma > DARK_LUMA).mean() <= LIGHT_SHARE:
         return "black"
     side = MEASURED_SIZE
     small = shown.frame.to_ndarray(width=side, height=side, format="rgb24", interpolation="AREA")
@@ -110,54 +121,46 @@ def _reason(shown: FrameInterval) -> Reason | None:
     return "one colour" if (high - low).max() <= CONTRAST else None
 
 
-def _pictures(container: "InputContainer", path: Path) -> "VideoStream":
-    stream = cast("VideoStream | None", container.streams.best("video"))
-    if stream is None:
-        raise MediaError(f"{path}: has no pictures")
-    # With several threads a decoder tells an error late, or of another frame.
-    stream.thread_type = "NONE"
-    stream.codec_context.thread_count = 1
-    return stream
-
-
-def _period(path: Path) -> float:
-    """Seconds that a frame is usually shown, by the timestamps at the beginning of a film."""
+def _frame_period(path: Path) -> float:
+    """Return for how many seconds a frame is usually shown, from the timestamps at the start of the film."""
     with ffmpeg.open_input(path) as container:
-        stream = _pictures(container, path)
-        timed = (float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
-        times = sorted(islice(timed, FRAMES_TIMED))
-        steps = np.diff(times)
+        stream = ffmpeg.picture_stream(container, path)
+        timestamps = (float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
+        steps = np.diff(sorted(islice(timestamps, MEASURED_FRAMES)))
         steps = steps[steps > 0]
         usual = steps[steps < 1.5 * np.median(steps)] if len(steps) else [1 / float(stream.average_rate or 25)]
         return float(np.mean(usual))
 
 
-def _decoded(container: "InputContainer", stream: "VideoStream") -> Iterator[tuple[float, "VideoFrame | None"]]:
-    """Times, growing, and the frames shown from then on; None for one at which the decoder fails."""
+def _decode(container: "InputContainer", stream: "VideoStream") -> Iterator[tuple[float, "VideoFrame | None"]]:
+    """Yield increasing times in seconds and the frames that appear then, or None where the decoder fails."""
     import av
 
-    origin = ffmpeg.origin(container)
-    lost: list[float] = []
-    shown = -np.inf
+    time_0 = ffmpeg.first_timestamp(container)
+    failed: list[float] = []  # a heap of the times of packets that could not be decoded
+    last = -np.inf
     for packet in container.demux(stream):
         frames: list[VideoFrame] = []
         try:
             frames = packet.decode()
         except av.FFmpegError:
             if packet.pts is not None:
-                heappush(lost, float(packet.pts * packet.time_base) - origin)
+                heappush(failed, float(packet.pts * packet.time_base) - time_0)
         for frame in frames:
-            if frame.time is None or (time := frame.time - origin) <= shown:
+            if frame.time is None or (time := frame.time - time_0) <= last:
                 continue
-            while lost and lost[0] < time:
-                yield heappop(lost), None
+            while failed and failed[0] < time:
+                yield heappop(failed), None
             yield time, frame
-            shown = time
-    yield from ((time, None) for time in sorted(lost) if time > shown)
+            last = time
+    yield from ((time, None) for time in sorted(failed) if time > last)
 
 
-def _judged(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[FrameInterval]:
-    """Frames, of which one that builds on a corrupt one is corrupt, up to the next that stands alone; with no `end`."""
+def _mark_corrupt(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[FrameInterval]:
+    """Yield the frames with their faults: a corrupt frame spoils all that follow, up to the next key frame.
+
+    `end` is not known yet and equals `start`.
+    """
     from av.video.frame import PictureType
 
     spoilt = False
@@ -166,16 +169,16 @@ def _judged(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[Fra
         if frame and frame.key_frame:
             spoilt = False
         yield FrameInterval(time, time, frame, "corrupt" if corrupt or spoilt else None)
-        # Nothing builds on a B frame.
+        # No frame is predicted from a B frame, so a corrupt B frame spoils no other.
         spoilt = spoilt or (corrupt and (frame is None or frame.pict_type != PictureType.B))
 
 
-def _filled(frames: Iterable[FrameInterval], period: float) -> Iterator[FrameInterval]:
-    """Frames, and what is missing between them and before the first; `end` as the period of a frame has it."""
+def _fill_gaps(frames: Iterable[FrameInterval], period: float) -> Iterator[FrameInterval]:
+    """Yield the frames, and missing ones in the gaps between them and before the first; each lasts one period."""
     due = 0.0
     for shown in frames:
         missing = round((shown.start - due) / period)
-        if missing >= LONGEST_STEP:
+        if missing >= MISSING_PERIODS:
             for start in np.linspace(due, shown.start, missing, endpoint=False):
                 yield FrameInterval(float(start), float(start), None, "missing")
         due = shown.start + period

@@ -1,6 +1,6 @@
-"""Sound, pictures and video, read and written; only this file and `ffmpeg`, `muxing`, `film`, `damage` touch codecs.
+"""Read sound, pictures and video; write sound and pictures.
 
-Whatever cannot be read raises a `MediaError` whose message is `<path>: <reason>`.
+A file that cannot be read raises a `MediaError` with the message `<path>: <reason>`.
 """
 
 import math
@@ -18,26 +18,26 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import ffmpeg
-from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.files import atomic_write, error_reason
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-Kind = Literal["sound", "picture", "video"]
+MediaKind = Literal["sound", "picture", "video"]
 
-#: What a file is, by its suffix.
-SUFFIXES: dict[Kind, tuple[str, ...]] = {
+#: The suffixes of each kind of file.
+SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     "sound": (".aac", ".aif", ".aiff", ".au", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
     "picture": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),
     "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
 }
 
-#: Samples of a channel that libsndfile reads at once.
-SAMPLES_AT_ONCE = 1 << 18
-#: Sound that is read whole is joined from blocks of this many seconds.
-SECONDS_AT_ONCE = 60.0
+#: Samples per channel that are read from libsndfile at once.
+SAMPLES_PER_READ = 1 << 18
+#: Length in seconds of the blocks from which `read_sound` joins a whole sound.
+SECONDS_PER_BLOCK = 60.0
 
-#: What decoders are known to raise on a damaged file, besides errors of their own: they trust sizes and offsets in it.
+#: Built-in exceptions that decoders raise on damaged files, because they trust the sizes and offsets in the file.
 DECODER_ERRORS = (
     ArithmeticError,
     EOFError,
@@ -53,69 +53,70 @@ DECODER_ERRORS = (
 )
 
 
-def media_kind(path: Path) -> Kind | None:
-    """What a file is, by its suffix; None for anything that is no medium."""
+def media_kind(path: Path) -> MediaKind | None:
+    """Return the kind of a file by its suffix, or None if it is not a media file."""
     return next((kind for kind, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
 
 
 def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
-    """The sound of a sound file or a video, mixed to mono (the mean of the channels) and resampled.
+    """Return the sound of a sound file or a video, mixed to mono (the mean of the channels) and resampled.
 
     Args:
-        path: any format that libsndfile or FFmpeg decodes.
-        sample_rate: Hz, of the result.
+        path: a file in any format that libsndfile or FFmpeg decodes.
+        sample_rate: of the result, Hz.
 
     Returns:
-        Waveform (L,), in [-1, 1] except where a float file exceeds it. Time 0 is the start of the file: where the sound
-        of a video starts later than its picture, zeros come first; padding that the codec added is cut.
+        Waveform (L,) in [-1, 1]; samples of a float file can exceed this range. Time 0 is the start of the file: if the
+        sound of a video starts later than its pictures, the waveform starts with zeros. Padding added by the codec is
+        removed.
 
     Raises:
-        MediaError: it cannot be decoded, holds no sound, or holds NaN or infinite samples.
+        MediaError: the file cannot be decoded, has no sound, or contains NaN or infinite samples.
     """
-    return np.concatenate(list(sound_blocks(path, sample_rate, SECONDS_AT_ONCE)))
+    return np.concatenate(list(sound_blocks(path, sample_rate, SECONDS_PER_BLOCK)))
 
 
 def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArray[np.float32]]:
-    """The waveform of `read_sound` in blocks, in memory that does not grow with its length.
+    """Yield the waveform of `read_sound` in blocks; memory does not grow with the length of the sound.
 
     Args:
-        path: any format that libsndfile or FFmpeg decodes.
-        sample_rate: Hz, of the result.
-        seconds: length of a block; the last one may be shorter.
+        path: a file in any format that libsndfile or FFmpeg decodes.
+        sample_rate: of the result, Hz.
+        seconds: length of a block.
 
     Yields:
-        Blocks (round(seconds * sample_rate),), at least one.
+        Blocks (round(seconds * sample_rate),), at least one. The last one may be shorter.
 
     Raises:
-        MediaError: as `read_sound`, once the reading has come to the fault.
+        MediaError: as `read_sound`, when the reading reaches the fault.
     """
     require_file(path)
     block = None
     with _decoding(path):
-        for block in _regrouped(ffmpeg.resample(_decoded(path), sample_rate), round(seconds * sample_rate)):
+        for block in _regroup(ffmpeg.resample(_decode_mono(path), sample_rate), round(seconds * sample_rate)):
             yield block
     if block is None:
         raise MediaError(f"{path}: holds no sound")
 
 
-def tracks(path: Path) -> set[Kind]:
-    """What a video holds by its header: "sound", "picture", both or neither.
+def track_kinds(path: Path) -> set[MediaKind]:
+    """Return what a video contains according to its header: "sound", "picture", both or neither.
 
     Raises:
-        MediaError: it cannot be opened.
+        MediaError: the file cannot be opened.
     """
     require_file(path)
     with _decoding(path):
-        sound, picture = ffmpeg.has_tracks(path)
-    there: dict[Kind, bool] = {"sound": sound, "picture": picture}
-    return {kind for kind in there if there[kind]}
+        sound, picture = ffmpeg.has_sound_and_pictures(path)
+    present: dict[MediaKind, bool] = {"sound": sound, "picture": picture}
+    return {kind for kind in present if present[kind]}
 
 
 def sound_seconds(path: Path) -> float:
-    """How long a sound file or a video lasts by its header, without decoding it; seconds.
+    """Return the duration of a sound file or a video in seconds, according to its header.
 
     Raises:
-        MediaError: it cannot be opened.
+        MediaError: the file cannot be opened.
     """
     import soundfile
 
@@ -129,13 +130,18 @@ def sound_seconds(path: Path) -> float:
 
 @dataclass(frozen=True)
 class Strip:
-    """The `number`-th, from 0, of `count` equal upright strips of a picture; all of it by default."""
+    """One of several vertical strips of equal width; by default the whole picture.
+
+    Attributes:
+        number: the position of the strip from the left, starting at 0.
+        count: the number of strips.
+    """
 
     number: int = 0
     count: int = 1
 
     def cut(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The strip (H, W / count, 3) of a picture (H, W, 3)."""
+        """Return the strip (H, W / count, 3) of a picture (H, W, 3)."""
         left, right = (picture.shape[1] * edge // self.count for edge in (self.number, self.number + 1))
         return picture[:, left:right]
 
@@ -143,20 +149,20 @@ class Strip:
 def read_video(
     path: Path, hop: float, size: int | None = None, strips: tuple[Strip, ...] = (Strip(),)
 ) -> Iterator[tuple[float, list[NDArray[np.uint8]]]]:
-    """The pictures of a video at 0, hop, 2 * hop, ... seconds, in one pass over the file.
+    """Yield the pictures of a video at 0, hop, 2 * hop, ... seconds, in one pass over the file.
 
     Args:
-        path: any format that FFmpeg decodes; turned as its metadata say.
-        hop: seconds.
-        size: side of the pictures, (size, size, 3) each; None leaves them as they are, (H, W, 3).
-        strips: the parts of the picture to deliver, each resized by itself.
+        path: a file in any format that FFmpeg decodes. Its pictures are rotated as its metadata say.
+        hop: seconds between two pictures.
+        size: side of the pictures, which are resized to (size, size, 3); None keeps their size (H, W, 3).
+        strips: the parts of each picture to return; each is resized on its own.
 
     Yields:
-        The time, and a picture for each strip: what is shown at that time, which is the last frame whose timestamp is
-        not later. Times before the first frame and after the last one has gone are left out.
+        The time in seconds, and one picture for each strip. The picture is the last frame whose timestamp is not later
+        than that time. Times before the first frame and after the end of the last one are left out.
 
     Raises:
-        MediaError: it cannot be decoded, or holds no pictures.
+        MediaError: the file cannot be decoded, or has no pictures.
     """
     require_file(path)
     number, end = 0, None
@@ -165,7 +171,7 @@ def read_video(
             number = max(number, math.ceil(start / hop - 1e-6))
             if number * hop < end - 1e-6:
                 whole = ffmpeg.decode_picture(frame)
-                pictures = [_resized(strip.cut(whole), size) for strip in strips]
+                pictures = [_resize(strip.cut(whole), size) for strip in strips]
             while number * hop < end - 1e-6:
                 yield number * hop, pictures
                 number += 1
@@ -174,17 +180,20 @@ def read_video(
 
 
 def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
-    """A picture as RGB: upright by its EXIF orientation, transparency on white, the first frame of an animation.
+    """Return a picture file as RGB.
+
+    The picture is upright (its EXIF orientation is applied), transparent areas become white, and of an animation the
+    first frame is returned.
 
     Args:
-        path: any format that Pillow reads.
-        size: side of the result; all of the picture is resized, its aspect ignored. None leaves it as it is.
+        path: a file in any format that Pillow reads.
+        size: side of the result. The whole picture is resized to it, whatever its aspect ratio. None keeps its size.
 
     Returns:
-        Picture (size, size, 3), or (H, W, 3).
+        Picture (size, size, 3), or (H, W, 3) if `size` is None.
 
     Raises:
-        MediaError: it cannot be decoded.
+        MediaError: the file cannot be decoded.
     """
     from PIL import Image
 
@@ -192,25 +201,25 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             if size is not None:
-                # A large JPEG is decoded at a fraction of its size, still twice what is asked for: far cheaper.
+                # Decode a large JPEG at a fraction of its size, at least twice `size`, which is far cheaper.
                 image.draft(image.mode, (2 * size, 2 * size))
             return fit_picture(image, size)
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
-        raise MediaError(f"{path}: is not a picture that can be decoded ({_short(error, path)})") from error
+        raise MediaError(f"{path}: is not a picture that can be decoded ({error_reason(error, path)})") from error
 
 
 def fit_picture(image: "Image", size: int | None = None) -> NDArray[np.uint8]:
-    """An image of Pillow as `read_picture` gives it."""
+    """Return a Pillow image in the form of `read_picture`: (size, size, 3), or (H, W, 3) if `size` is None."""
     from PIL import ImageOps
 
-    return _resized(np.asarray(_on_white(ImageOps.exif_transpose(image))), size)
+    return _resize(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), size)
 
 
 def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
-    """Write a waveform (L,) as 16-bit WAV or FLAC, whole or not at all; one that exceeds [-1, 1] is scaled down to fit.
+    """Write a waveform (L,) atomically as 16-bit WAV or FLAC; if it exceeds [-1, 1], all of it is scaled down to fit.
 
     Raises:
-        MediaError: the suffix is neither .wav nor .flac, a sample is NaN or infinite, or it cannot be written.
+        MediaError: the suffix is neither .wav nor .flac, a sample is NaN or infinite, or the file cannot be written.
     """
     import soundfile
 
@@ -224,10 +233,10 @@ def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> 
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
-    """Write a picture (H, W, 3) or (H, W) in the format of the suffix, whole or not at all.
+    """Write a picture (H, W, 3) or (H, W) atomically, in the format of the suffix.
 
     Raises:
-        MediaError: the suffix is of no picture format, or it cannot be written.
+        MediaError: the suffix is not a picture format, or the file cannot be written.
     """
     from PIL import Image
 
@@ -237,14 +246,27 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
         Image.fromarray(picture).save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
 
 
+def loudness(sound: NDArray[np.float32]) -> float:
+    """Return the root mean square of a waveform (L,) in dBFS.
+
+    A full-scale square wave has 0 dBFS, digital silence minus infinity.
+    """
+    power = float(np.square(sound, dtype=np.float64).mean())
+    return 10 * math.log10(power) if power > 0 else -math.inf
+
+
 def require_file(path: Path) -> None:
-    """Say plainly what a decoder would say obscurely."""
+    """Check that a file can be read and is not empty, where a decoder's message would be obscure.
+
+    Raises:
+        MediaError: the file is missing, a folder, unreadable or empty.
+    """
     try:
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
         dangling = isinstance(error, FileNotFoundError) and path.is_symlink()
-        reason = "is a link to a file that does not exist" if dangling else _short(error, path)
+        reason = "is a link to a file that does not exist" if dangling else error_reason(error, path)
         raise MediaError(f"{path}: {reason}") from error
     if empty:
         raise MediaError(f"{path}: the file is empty")
@@ -252,41 +274,42 @@ def require_file(path: Path) -> None:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[None]:
-    """Name the file in whatever its decoder raises, so that one damaged file never ends the reading of many."""
+    """Turn any exception of a decoder into a `MediaError`, so that one damaged file never stops a run over many."""
     try:
         yield
     except DECODER_ERRORS as error:
-        raise MediaError(f"{path}: cannot be decoded ({_short(error, path)})") from error
+        raise MediaError(f"{path}: cannot be decoded ({error_reason(error, path)})") from error
 
 
-def _decoded(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """A waveform in pieces (n,) and its rate, by libsndfile, or by FFmpeg from where libsndfile gives up."""
+def _decode_mono(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
+    """Yield a waveform in pieces (n,), each with its sample rate; FFmpeg takes over where libsndfile fails."""
     import soundfile
 
     done = 0
     if media_kind(path) != "video":
         try:
             with soundfile.SoundFile(path) as file:
-                while len(samples := file.read(SAMPLES_AT_ONCE, dtype="float32", always_2d=True)):
+                while len(samples := file.read(SAMPLES_PER_READ, dtype="float32", always_2d=True)):
                     done += len(samples)
-                    yield _finite(samples.mean(1), path), file.samplerate
+                    yield _require_finite(samples.mean(1), path), file.samplerate
             return
         except (soundfile.LibsndfileError, OSError):
             pass
     for channels, rate in ffmpeg.decode_sound(path):
         if done < channels.shape[1]:
-            yield _finite(channels[:, done:].mean(0).astype(np.float32), path), rate
+            yield _require_finite(channels[:, done:].mean(0).astype(np.float32), path), rate
         done = max(0, done - channels.shape[1])
 
 
-def _finite(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+def _require_finite(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
+    """Return the waveform, or raise a `MediaError` if a sample is NaN or infinite."""
     if not np.isfinite(waveform).all():
         raise MediaError(f"{path}: holds samples that are not numbers (NaN or infinite)")
     return waveform
 
 
-def _regrouped(pieces: Iterator[NDArray[np.float32]], length: int) -> Iterator[NDArray[np.float32]]:
-    """Pieces (n,) joined and cut into blocks (length,), the last one shorter but not empty."""
+def _regroup(pieces: Iterator[NDArray[np.float32]], length: int) -> Iterator[NDArray[np.float32]]:
+    """Join pieces (n,) and cut them into blocks (length,); the last one may be shorter but is not empty."""
     held: list[NDArray[np.float32]] = []
     count = 0
     for piece in pieces:
@@ -301,12 +324,12 @@ def _regrouped(pieces: Iterator[NDArray[np.float32]], length: int) -> Iterator[N
         yield np.concatenate(held)
 
 
-def _on_white(image: "Image") -> "Image":
-    """Any mode of Pillow as RGB."""
+def _to_rgb(image: "Image") -> "Image":
+    """Return an image of any Pillow mode as RGB, with transparent areas in white."""
     from PIL import Image
 
     if image.mode.startswith("I"):
-        # 16-bit grey: Pillow's own conversion clips it at 255.
+        # 16-bit grey. Pillow's own conversion would clip it at 255.
         return Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = image.convert("RGBA")
@@ -314,8 +337,8 @@ def _on_white(image: "Image") -> "Image":
     return image.convert("RGB")
 
 
-def _resized(picture: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) as (size, size, 3), bilinear and antialiased."""
+def _resize(picture: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) resized to (size, size, 3), bilinear and antialiased; None keeps its size."""
     from PIL import Image
 
     if size is None or picture.shape[:2] == (size, size):
@@ -326,23 +349,11 @@ def _resized(picture: NDArray[np.uint8], size: int | None) -> NDArray[np.uint8]:
 
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file that becomes `path`, and turn a failure to write it into a `MediaError`."""
     import soundfile
 
     try:
         with atomic_write(path) as temporary:
             yield temporary
     except (OSError, soundfile.LibsndfileError) as error:
-        raise MediaError(f"{path}: cannot be written ({_short(error, path)})") from error
-
-
-def _short(error: Exception, path: Path) -> str:
-    """What an exception says, in lower case and without the path."""
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    text = text.replace(f" {str(path)!r}", "")
-    return text[:1].lower() + text[1:] or type(error).__name__
-
-
-def loudness(sound: NDArray[np.float32]) -> float:
-    """Root mean square of a waveform (L,) in dBFS: a full-scale square wave has 0, digital silence minus infinity."""
-    power = float(np.square(sound, dtype=np.float64).mean())
-    return 10 * math.log10(power) if power > 0 else -math.inf
+        raise MediaError(f"{path}: cannot be written ({error_reason(error, path)})") from error

@@ -1,6 +1,7 @@
-"""Films, written and measured: pictures with their sound, packets copied where they need not change.
+"""Write films, replace their sound or pictures, and measure their tracks.
 
-Time 0 of what is written is time 0 of what it was made from: the earliest timestamp of any of its streams.
+Packets that do not have to change are copied. Time 0 of an output is time 0 of its input: the earliest timestamp of all
+streams.
 """
 
 import os
@@ -19,7 +20,8 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import damage, ffmpeg, muxing
-from cmcgan_core.media.files import require_file, tracks
+from cmcgan_core.media.files import require_file, track_kinds
+from cmcgan_core.utils.files import error_reason
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -27,152 +29,173 @@ if TYPE_CHECKING:
     from av.filter import Graph
     from av.stream import Stream
 
+TrackKind = Literal["picture", "sound", "other"]
 
-Kind = Literal["picture", "sound", "other"]
-
-#: What is shown instead of the picture, if any, at a time; None to keep it.
+#: A function of the time and the picture that returns the picture to show instead, or None to keep the old one.
 Repair = Callable[[float, NDArray[np.uint8] | None], NDArray[np.uint8] | None]
 
-#: The unit of times that are written, in seconds: every usual frame rate, and the millisecond, is a multiple of it.
+#: The unit of written times, in seconds. The periods of all usual frame rates and a millisecond are multiples of it.
 TICK = Fraction(1, 360_000)
-#: What a stream carries, by FFmpeg's name.
-KINDS: dict[str, Kind] = {"video": "picture", "audio": "sound"}
+#: The kind of a track by FFmpeg's name.
+TRACK_KINDS: dict[str, TrackKind] = {"video": "picture", "audio": "sound"}
 
 
 def write_film(
     path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fraction, sound: Path | None = None
 ) -> None:
-    """Write a film, whole or not at all: .mp4, .m4v, .mov or .mkv (H.264), .webm (VP9), or .gif (loops, no sound).
+    """Write a film atomically: .mp4, .m4v, .mov or .mkv (H.264), .webm (VP9), or .gif (repeats, without sound).
 
     Args:
-        path: where to, its suffix the format.
-        frames: pictures (H, W, 3) of one size, taken one by one as they are needed. An odd side gains a row or a
-            column, a copy of the last one.
+        path: the file to write; its suffix chooses the format.
+        frames: pictures (H, W, 3) of one size, requested one by one as they are written. An odd height or width is made
+            even by repeating the last row or column.
         fps: frames per second.
-        sound: a sound file or a film, all of whose sound goes in: its packets where the format can take them, encoded
-            anew where it cannot. In .mkv the run-in of some codecs, about 25 ms, moves picture and sound together.
+        sound: a sound file or a film whose sound is added. Its packets are copied if the format supports them,
+            otherwise the sound is encoded again. In .mkv the start-up delay of some codecs, about 25 ms, delays picture
+            and sound together.
 
     Raises:
-        MediaError: the suffix is of no film, there is no frame, the sound cannot be read, or it cannot be written.
+        MediaError: the suffix is not a film format, there is no frame, the sound cannot be read, or the film cannot be
+            written.
     """
     if path.suffix.lower() == ".gif":
         _write_gif(path, frames, fps)
         return
-    container = muxing.container(path, encoded=True)
+    container = muxing.container_format(path, encoded=True)
     pictures = iter(frames)
     first = next(pictures, None)
     if first is None:
         raise MediaError(f"{path}: not written, as there is no frame")
-    height, width, _ = muxing.even(first).shape
+    height, width, _ = muxing.pad_to_even(first).shape
     form = muxing.PictureFormat(width, height, Fraction(fps).limit_denominator(1001))
-    with muxing.written(path, container) as out:
-        packets = [muxing.encoded(out, container, form, _evenly_timed(chain([first], pictures), form))]
+    with muxing.open_output(path, container) as out:
+        packets = [muxing.encode_pictures(out, container, form, _evenly_timed(chain([first], pictures), form))]
         if sound:
             packets.append(_original_sound(out, container, sound))
         muxing.mux(out, packets)
 
 
 def _evenly_timed(pictures: Iterable[NDArray[np.uint8]], form: muxing.PictureFormat) -> Iterator["VideoFrame"]:
+    """Yield the pictures (H, W, 3) as frames at the film's frame rate."""
     for number, picture in enumerate(pictures):
-        yield _timed(muxing.picture_frame(picture, form), number, 1, 1 / form.rate)
+        yield _set_time(muxing.make_picture_frame(picture, form), number, 1, 1 / form.rate)
 
 
-def _timed(frame: "VideoFrame", start: int, duration: int, unit: Fraction) -> "VideoFrame":
-    """A frame to be shown from `start` for `duration`, in units of so many seconds."""
+def _set_time(frame: "VideoFrame", start: int, duration: int, unit: Fraction) -> "VideoFrame":
+    """Set when a frame appears and for how long it is shown, in multiples of `unit` seconds; return it."""
     frame.pts, frame.duration, frame.time_base = start, duration, unit
     return frame
 
 
 def add_soundtrack(source: Path, out: Path, blocks: Iterable[NDArray[np.float32]], sample_rate: int) -> None:
-    """Put new sound to a film, whole or not at all: its pictures are copied, not encoded again, and so are subtitles.
+    """Write a film with new sound atomically; its pictures and subtitles are copied without encoding them again.
 
     Args:
-        source: the film; what sound it has is left out.
-        out: where to, its suffix the format, best that of `source`.
-        blocks: mono sound (n,) in [-1, 1] from time 0 of the film on, taken one by one as they are needed.
-        sample_rate: Hz, of the blocks.
+        source: the film. Its own sound is left out.
+        out: the file to write; its suffix chooses the format. The safest choice is the suffix of `source`.
+        blocks: mono sound (n,) in [-1, 1] from time 0 of the film on, requested block by block as it is written.
+        sample_rate: of the blocks, Hz.
 
     Raises:
-        MediaError: the film cannot be read or has no pictures, they cannot go into the format, or it cannot be written.
+        MediaError: the film cannot be read or has no pictures, the format does not support its pictures, or the output
+            cannot be written.
     """
-    container = muxing.container(out, encoded=False)
-    with muxing.written(out, container) as film:
-        _describe(film, source)
-        kept = muxing.copied(film, source, lambda stream: stream.type in ("video", "subtitle"))
-        sound = muxing.encoded_sound(film, container, ((block[None], sample_rate) for block in blocks))
+    container = muxing.container_format(out, encoded=False)
+    with muxing.open_output(out, container) as film:
+        _copy_description(film, source)
+        kept = muxing.copy_streams(film, source, lambda stream: stream.type in ("video", "subtitle"))
+        sound = muxing.encode_sound(film, container, ((block[None], sample_rate) for block in blocks))
         muxing.mux(film, [kept, sound])
 
 
-def replace_frames(source: Path, out: Path, pictures: Repair) -> None:
-    """Write a film with some of its pictures replaced, whole or not at all; its sound and subtitles are copied.
+def replace_frames(source: Path, out: Path, repair: Repair) -> None:
+    """Write a film with some of its pictures replaced, atomically; its sound and subtitles are copied.
 
-    The pictures are encoded anew (H.264, VP9 for .webm) in the film's size, upright, each at its own time. What is kept
-    keeps its colours as they were coded. Of several tracks of pictures or of sound the best goes in, as FFmpeg judges.
+    All pictures are encoded again (H.264, or VP9 for .webm) at their own times, upright, in the size of the film.
+    Pictures that are kept keep their coded colours. If the film has several tracks of pictures or of sound, only the
+    best one of each is written, as FFmpeg ranks them.
 
     Args:
         source: the film.
-        out: where to, its suffix the format.
-        pictures: is given, for each frame from time 0 on, its time in seconds and the picture (H, W, 3), upright, or
-            None where none can be decoded or none is there, as `damage.examine` tells. It returns what to show instead,
-            resized where it is of another size, or None to keep what there is: where nothing is, the frame before.
+        out: the file to write; its suffix chooses the format.
+        repair: called for each frame from time 0 on, with its time in seconds and its upright picture (H, W, 3). The
+            picture is None where it cannot be decoded or is missing (see `damage.examine_frames`). It returns the
+            picture to show instead, which is resized to the film's size if needed, or None to keep the old picture.
+            Where there is no old picture, None extends the frame before.
 
     Raises:
-        MediaError: the film cannot be read or has no pictures, the suffix is of no film, or it cannot be written.
+        MediaError: the film cannot be read or has no pictures, the suffix is not a film format, or the output cannot be
+            written.
     """
-    container = muxing.container(out, encoded=True)
-    form, upright = _format(source)
-    with muxing.written(out, container) as film:
-        _describe(film, source)
+    container = muxing.container_format(out, encoded=True)
+    form, reusable = _picture_format(source)
+    with muxing.open_output(out, container) as film:
+        _copy_description(film, source)
         packets = [
-            muxing.encoded(film, container, form, _repaired(source, pictures, form, upright)),
-            muxing.copied(film, source, lambda stream: stream.type == "subtitle"),
+            muxing.encode_pictures(film, container, form, _repaired_frames(source, repair, form, reusable)),
+            muxing.copy_streams(film, source, lambda stream: stream.type == "subtitle"),
         ]
-        if "sound" in tracks(source):
+        if "sound" in track_kinds(source):
             packets.append(_original_sound(film, container, source))
         muxing.mux(film, packets)
 
 
-def _format(source: Path) -> tuple[muxing.PictureFormat, bool]:
-    """How the pictures of a film are coded, and whether they can stay so: upright and of even size."""
+def _picture_format(source: Path) -> tuple[muxing.PictureFormat, bool]:
+    """Return the format of a film's pictures, and whether frames can be reused as decoded: upright and of even size."""
     require_file(source)
     _, _, frame = next(ffmpeg.decode_frames(source), (0, 0, None))
     if frame is None:
         raise MediaError(f"{source}: holds no pictures that can be decoded")
-    height, width, _ = muxing.even(ffmpeg.decode_picture(frame)).shape
+    height, width, _ = muxing.pad_to_even(ffmpeg.decode_picture(frame)).shape
     with ffmpeg.open_input(source) as container:
-        stream = cast("VideoStream", container.streams.best("video"))
-        coded = stream.codec_context
+        stream = ffmpeg.picture_stream(container, source)
+        context = stream.codec_context
         form = muxing.PictureFormat(
             width,
             height,
             stream.average_rate or Fraction(25),
-            coded.sample_aspect_ratio or Fraction(1),
-            coded.colorspace,
-            coded.color_range,
-            coded.color_primaries,
-            coded.color_trc,
+            context.sample_aspect_ratio or Fraction(1),
+            context.colorspace,
+            context.color_range,
+            context.color_primaries,
+            context.color_trc,
         )
     return form, frame.rotation == 0 and (frame.width, frame.height) == (width, height)
 
 
-def _repaired(source: Path, pictures: Repair, form: muxing.PictureFormat, upright: bool) -> Iterator["VideoFrame"]:
-    for shown in damage.examine(source):
-        picture = ffmpeg.decode_picture(shown.frame) if shown.frame else None
-        new = pictures(shown.start, picture)
-        if new is None and shown.frame and upright:
-            frame = shown.frame.reformat(format="yuv420p", dst_color_range=form.span)
-            frame.pict_type = 0  # else the encoder repeats the old one's choice
-        elif (seen := picture if new is None else new) is not None:
-            frame = muxing.picture_frame(seen, form)
+def _repaired_frames(
+    source: Path, repair: Repair, form: muxing.PictureFormat, reusable: bool
+) -> Iterator["VideoFrame"]:
+    """Yield the frames of a film, each replaced by what `repair` returns for it.
+
+    Args:
+        source: the film.
+        repair: see `replace_frames`.
+        form: the format of the output's pictures.
+        reusable: whether a decoded frame fits the format without rotation or padding.
+    """
+    for shown in damage.examine_frames(source):
+        old = ffmpeg.decode_picture(shown.frame) if shown.frame else None
+        new = repair(shown.start, old)
+        picture = old if new is None else new
+        if new is None and shown.frame and reusable:
+            frame = shown.frame.reformat(format="yuv420p", dst_color_range=form.color_range)
+            frame.pict_type = 0  # otherwise the encoder repeats the frame type of the source
+        elif picture is not None:
+            frame = muxing.make_picture_frame(picture, form)
         else:
             continue
         start, end = (round(time / TICK) for time in (shown.start, shown.end))
-        yield _timed(frame, start, end - start, TICK)
+        yield _set_time(frame, start, end - start, TICK)
 
 
-def _describe(film: "OutputContainer", source: Path) -> None:
-    """Title, chapters and the like, as in the film that this one is made from."""
-    if "picture" not in tracks(source):
+def _copy_description(film: "OutputContainer", source: Path) -> None:
+    """Copy title, chapters and other metadata from a film.
+
+    Raises:
+        MediaError: the source has no pictures.
+    """
+    if "picture" not in track_kinds(source):
         raise MediaError(f"{source}: has no pictures")
     with ffmpeg.open_input(source) as original:
         film.metadata.update(original.metadata)
@@ -180,16 +203,18 @@ def _describe(film: "OutputContainer", source: Path) -> None:
 
 
 def write_sequence(folder: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
-    """Write frames (H, W, 3) as folder/00001.png and so on, the whole folder or nothing; one like it is replaced.
+    """Write frames (H, W, 3) as folder/00001.png, folder/00002.png, ...: all of them, or none after an error.
+
+    An older sequence in the folder is replaced.
 
     Raises:
-        MediaError: the folder holds anything but such pictures, there is no frame, or it cannot be written.
+        MediaError: the folder holds other files than such pictures, there is no frame, or the folder cannot be written.
     """
     from PIL import Image
 
-    if folder.exists() and not (folder.is_dir() and all(_is_of_sequence(file) for file in folder.iterdir())):
+    if folder.exists() and not (folder.is_dir() and all(_is_sequence_file(file) for file in folder.iterdir())):
         raise MediaError(f"{folder}: holds other things than numbered pictures; name another folder")
-    with _written_folder(folder) as temporary:
+    with _atomic_folder(folder) as temporary:
         number = 0
         for number, frame in enumerate(frames, 1):
             Image.fromarray(frame).save(temporary / f"{number:05d}.png")
@@ -199,19 +224,19 @@ def write_sequence(folder: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
 
 @dataclass(frozen=True)
 class Track:
-    """One stream of a film, by its packets.
+    """One stream of a file, measured by its packets.
 
     Attributes:
-        kind: what it carries.
-        codec: FFmpeg's name.
-        start: when it begins, from the earliest start of any stream; seconds.
+        kind: what the stream contains.
+        codec: FFmpeg's name of the codec.
+        start: when it starts, in seconds after the earliest start of all streams.
         seconds: from its start to the end of its last packet.
-        frames: how many packets it has.
-        size: (width, height) of a picture as coded, before it is turned upright.
-        rate: frames per second of pictures on average, samples per second of sound.
+        frames: the number of its packets.
+        size: (width, height) of the pictures as coded, before any rotation; None for other streams.
+        rate: average frames per second of pictures, samples per second of sound, 0 for other streams.
     """
 
-    kind: Kind
+    kind: TrackKind
     codec: str
     start: float
     seconds: float
@@ -221,10 +246,10 @@ class Track:
 
 
 def probe(path: Path) -> list[Track]:
-    """The tracks of a film or a sound file, measured packet by packet without decoding.
+    """Return the tracks of a film or a sound file, measured packet by packet without decoding.
 
     Raises:
-        MediaError: it cannot be opened.
+        MediaError: the file cannot be opened.
     """
     require_file(path)
     ends: dict[int, float] = {}
@@ -232,21 +257,22 @@ def probe(path: Path) -> list[Track]:
     with ffmpeg.open_input(path) as container:
         for packet in container.demux():
             if packet.size and packet.pts is not None:
-                end = float(packet.pts * packet.time_base) + _duration(packet)
+                end = float(packet.pts * packet.time_base) + _packet_seconds(packet)
                 ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
             counts[packet.stream_index] += bool(packet.size)
         return [_track(container, s, ends.get(s.index, 0.0), counts[s.index]) for s in container.streams]
 
 
-def _duration(packet: "Packet[Any]") -> float:
-    """Seconds; where a packet of pictures does not tell, those that a frame lasts on average."""
+def _packet_seconds(packet: "Packet[Any]") -> float:
+    """Return the duration of a packet in seconds; for pictures without a duration, the average frame period."""
     rate = packet.stream.average_rate if packet.stream.type == "video" else None
     return float(packet.duration * packet.time_base) if packet.duration else 1 / float(rate) if rate else 0.0
 
 
 def _track(container: "InputContainer", stream: "Stream", end: float, packets: int) -> Track:
-    context: Any = stream.codec_context  # None where FFmpeg does not know what the stream is
-    kind = KINDS.get(stream.type, "other") if context else "other"
+    """Return the description of a stream that ends at the timestamp `end`, in seconds."""
+    context: Any = stream.codec_context  # None if FFmpeg does not know the type of the stream
+    kind = TRACK_KINDS.get(stream.type, "other") if context else "other"
     start = float((stream.start_time or 0) * (stream.time_base or 0))
     size, rate = None, 0.0
     if kind == "picture":
@@ -254,25 +280,23 @@ def _track(container: "InputContainer", stream: "Stream", end: float, packets: i
     elif kind == "sound":
         rate = float(context.sample_rate)
     codec = context.codec.canonical_name if context else "none"
-    return Track(kind, codec, start - ffmpeg.origin(container), end - start, packets, size, rate)
+    return Track(kind, codec, start - ffmpeg.first_timestamp(container), end - start, packets, size, rate)
 
 
-def _original_sound(out: "OutputContainer", container: muxing.Container, path: Path) -> Iterator["Packet[Any]"]:
-    """All sound of a file: copied where the container takes it, or else encoded."""
+def _original_sound(out: "OutputContainer", container: muxing.ContainerFormat, path: Path) -> Iterator["Packet[Any]"]:
+    """Return the packets of a file's sound: copied if the format supports its codec, otherwise encoded again."""
     require_file(path)
     with ffmpeg.open_input(path) as source:
-        stream = source.streams.best("audio")
-        if stream is None:
-            raise MediaError(f"{path}: has no sound")
+        stream = ffmpeg.sound_stream(source, path)
         index, codec = stream.index, stream.codec_context.codec.canonical_name
     if codec in container.copied:
-        return muxing.copied(out, path, lambda stream: stream.index == index)
-    return muxing.encoded_sound(out, container, ffmpeg.decode_sound(path))
+        return muxing.copy_streams(out, path, lambda stream: stream.index == index)
+    return muxing.encode_sound(out, container, ffmpeg.decode_sound(path))
 
 
 @contextmanager
-def _written_folder(folder: Path) -> Iterator[Path]:
-    """A folder to be written beside `folder`, which it replaces once it is whole."""
+def _atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `folder`, which it replaces when the block ends without an error."""
     temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("tmp", "old"))
     try:
         temporary.mkdir(parents=True)
@@ -282,20 +306,21 @@ def _written_folder(folder: Path) -> Iterator[Path]:
         temporary.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except OSError as error:
-        raise MediaError(f"{folder}: cannot be written ({ffmpeg.reason(error)})") from error
+        raise MediaError(f"{folder}: cannot be written ({error_reason(error)})") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_gif(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fraction) -> None:
+    """Write frames (H, W, 3) as a GIF that repeats forever; see `write_film`."""
     import av
 
     period = 1 / Fraction(fps).limit_denominator(1001)
-    with muxing.written(path, muxing.Container("gif", ())) as out:
+    with muxing.open_output(path, muxing.ContainerFormat("gif")) as out:
         stream: VideoStream | None = None
         for number, picture in enumerate(frames):
             if stream is None:
-                palettes = _palettes(picture, period)
+                palettes = _palette_filter(picture, period)
                 stream = out.add_stream("gif", 1 / period)
                 stream.height, stream.width, _ = picture.shape
                 stream.pix_fmt = "pal8"
@@ -308,8 +333,13 @@ def _write_gif(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fra
         out.mux(stream.encode(None))
 
 
-def _palettes(picture: NDArray[np.uint8], period: Fraction) -> "Graph":
-    """What gives each picture the 256 colours that suit it best, dithered; made for pictures like this one."""
+def _palette_filter(picture: NDArray[np.uint8], period: Fraction) -> "Graph":
+    """Return a filter that reduces each picture to its own best 256 colours, with dithering.
+
+    Args:
+        picture: a picture (H, W, 3) of the size that the filter is for.
+        period: seconds between two pictures.
+    """
     import av.filter
 
     height, width, _ = picture.shape
@@ -326,5 +356,5 @@ def _palettes(picture: NDArray[np.uint8], period: Fraction) -> "Graph":
     return graph
 
 
-def _is_of_sequence(file: Path) -> bool:
+def _is_sequence_file(file: Path) -> bool:
     return file.suffix == ".png" and file.stem.isdigit()

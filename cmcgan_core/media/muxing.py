@@ -1,4 +1,7 @@
-"""Packets into films, by PyAV: encoded or copied, in the order of their times; `film` is its only user."""
+"""Write streams of packets into film files, using PyAV: encoded or copied, interleaved by time.
+
+Only `film` uses this module.
+"""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import ffmpeg
-from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.files import atomic_write, error_reason
 
 if TYPE_CHECKING:
     from av import AudioStream, Packet, VideoFrame, VideoStream
@@ -23,16 +26,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Container:
-    """A kind of film file, and what goes into it.
+class ContainerFormat:
+    """A film file format and the codecs that are used with it.
 
     Attributes:
-        name: FFmpeg's.
-        copied: codecs of sound that are put into it as they are; others are encoded anew.
-        sound: the encoder of sound.
-        picture: the encoder of pictures; empty where pictures are only copied into it.
-        picture_options: of that encoder; constant quality.
-        options: of the file.
+        name: FFmpeg's name of the format.
+        copied: sound codecs whose packets are copied into it unchanged; sound of other codecs is encoded again.
+        sound: the encoder for sound.
+        picture: the encoder for pictures, or "" if pictures are only copied into the format.
+        picture_options: options of the picture encoder; they set a constant quality.
+        options: options of the file.
     """
 
     name: str
@@ -43,54 +46,63 @@ class Container:
     options: tuple[tuple[str, str], ...] = ()
 
 
-_MP4 = Container("mp4", ("aac", "ac3", "alac", "mp3"), options=(("movflags", "+faststart"),))
-_MPEG = Container("mpeg", sound="mp2", picture="")
+_MP4 = ContainerFormat("mp4", ("aac", "ac3", "alac", "mp3"), options=(("movflags", "+faststart"),))
+_MPEG = ContainerFormat("mpeg", sound="mp2", picture="")
 
-#: The films that sound can be put to, by suffix; those with an encoder of pictures are written from frames as well.
+#: The film formats by suffix. Sound can be added to a film of each; only those with a picture encoder can be written
+#: from frames.
 CONTAINERS = {
     ".mp4": _MP4,
     ".m4v": _MP4,
     ".mov": replace(_MP4, name="mov", copied=(*_MP4.copied, "pcm_s16le", "pcm_s24le")),
-    ".mkv": Container(
+    ".mkv": ContainerFormat(
         "matroska", ("aac", "ac3", "alac", "dts", "flac", "mp3", "opus", "pcm_s16le", "pcm_s24le", "vorbis")
     ),
-    ".webm": Container(
+    ".webm": ContainerFormat(
         "webm",
         ("opus", "vorbis"),
         "libopus",
         "libvpx-vp9",
         (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "4")),
     ),
-    ".avi": Container("avi", sound="libmp3lame", picture=""),
-    ".flv": Container("flv", picture=""),
+    ".avi": ContainerFormat("avi", sound="libmp3lame", picture=""),
+    ".flv": ContainerFormat("flv", picture=""),
     ".mpeg": _MPEG,
     ".mpg": _MPEG,
-    ".ogv": Container("ogg", sound="libopus", picture=""),
-    ".ts": Container("mpegts", picture=""),
-    ".wmv": Container("asf", sound="libmp3lame", picture=""),
+    ".ogv": ContainerFormat("ogg", sound="libopus", picture=""),
+    ".ts": ContainerFormat("mpegts", picture=""),
+    ".wmv": ContainerFormat("asf", sound="libmp3lame", picture=""),
 }
 
-#: What sound costs where it is encoded anew; bits a second and channel.
+#: Bits per second and channel of encoded sound.
 CHANNEL_BIT_RATE = 96_000
-#: A rate that every encoder of sound can take; Hz.
+#: A sample rate in Hz that every sound encoder supports.
 COMMON_RATE = 48_000
 
 
-def container(path: Path, encoded: bool) -> Container:
-    """The kind of film that a suffix asks for, its pictures encoded or copied.
+def container_format(path: Path, encoded: bool) -> ContainerFormat:
+    """Return the format for a file's suffix.
+
+    Args:
+        path: the film that is to be written.
+        encoded: whether its pictures are to be encoded, not only copied.
 
     Raises:
-        MediaError: no such film is written.
+        MediaError: there is no such format, or it has no picture encoder and one is needed.
     """
-    fitting = {suffix: kind for suffix, kind in CONTAINERS.items() if kind.picture or not encoded}
-    if path.suffix.lower() not in fitting:
-        raise MediaError(f"{path}: films are written as {', '.join(fitting)}")
-    return fitting[path.suffix.lower()]
+    possible = {suffix: form for suffix, form in CONTAINERS.items() if form.picture or not encoded}
+    if path.suffix.lower() not in possible:
+        raise MediaError(f"{path}: films are written as {', '.join(possible)}")
+    return possible[path.suffix.lower()]
 
 
 @contextmanager
-def written(path: Path, container: Container) -> Iterator["OutputContainer"]:
-    """A film to be written, which becomes `path` once it is whole."""
+def open_output(path: Path, container: ContainerFormat) -> Iterator["OutputContainer"]:
+    """Open a film for writing; it appears at `path` when the block ends without an error.
+
+    Raises:
+        MediaError: the film cannot be written.
+    """
     import av
 
     options = dict(container.options)
@@ -101,37 +113,40 @@ def written(path: Path, container: Container) -> Iterator["OutputContainer"]:
         ):
             yield out
     except (OSError, av.FFmpegError) as error:
-        raise MediaError(f"{path}: cannot be written ({ffmpeg.reason(error)})") from error
+        raise MediaError(f"{path}: cannot be written ({error_reason(error)})") from error
 
 
 def mux(out: "OutputContainer", packets: Iterable[Iterator["Packet[Any]"]]) -> None:
-    """Write the packets of several streams in the order of their times, so that none has to wait in memory.
+    """Write the packets of several streams in time order, so that none has to wait in memory.
 
-    Each iterator adds its streams to the file when it is asked for its first packet: the merge asks all of them before
-    it gives the first one, which is when the header is written.
+    Each iterator adds its streams to the file when its first packet is requested. The merge requests the first packet
+    of every iterator before it returns any, so all streams exist when the header is written.
     """
-    for packet in heapq.merge(*packets, key=_time_of):
+    for packet in heapq.merge(*packets, key=_decoding_time):
         out.mux(packet)
 
 
-def _time_of(packet: "Packet[Any]") -> float:
+def _decoding_time(packet: "Packet[Any]") -> float:
+    """Return the decoding time of a packet in seconds, or minus infinity if it has none."""
     return float("-inf") if packet.dts is None else float(packet.dts * packet.time_base)
 
 
 @dataclass(frozen=True)
 class PictureFormat:
-    """How the pictures of a film are written.
+    """How the pictures of a film are encoded.
+
+    The colour properties are FFmpeg's numbers. The default is BT.709 with limited range. They are always written,
+    because a player that has to guess takes small pictures for BT.601 and large ones for BT.709.
 
     Attributes:
-        width: an even number.
-        height: an even number.
-        rate: frames per second, which a player is told; when a frame is shown, its own time says.
-        aspect: width of a pixel by its height.
-        matrix: of the colours, by FFmpeg's number, as are the next three; BT.709 with limited range by default. Told,
-            lest players guess: they take small pictures for BT.601 and large ones for BT.709.
-        span: of the levels, limited or full.
-        primaries: of the colours.
-        transfer: their characteristic.
+        width: pixels, an even number.
+        height: pixels, an even number.
+        rate: frames per second, as information for players; each frame also has its own time.
+        aspect: width of a pixel divided by its height.
+        matrix: the colour matrix.
+        color_range: limited or full range.
+        primaries: the colour primaries.
+        transfer: the transfer characteristic.
     """
 
     width: int
@@ -139,20 +154,27 @@ class PictureFormat:
     rate: Fraction
     aspect: Fraction = Fraction(1)
     matrix: int = 1
-    span: int = 1
+    color_range: int = 1
     primaries: int = 1
     transfer: int = 1
 
 
-def encoded(
-    out: "OutputContainer", container: Container, form: PictureFormat, frames: Iterable["VideoFrame"]
+def encode_pictures(
+    out: "OutputContainer", container: ContainerFormat, form: PictureFormat, frames: Iterable["VideoFrame"]
 ) -> Iterator["Packet[Any]"]:
-    """A stream of pictures; its frames tell their times and durations, all in one unit."""
+    """Add a stream of pictures to a film, and yield its packets.
+
+    Args:
+        out: the film.
+        container: the format of the film.
+        form: how the pictures are encoded.
+        frames: the pictures, each with its time and duration, all in the same time base.
+    """
     stream = cast("VideoStream", out.add_stream(container.picture, form.rate, dict(container.picture_options)))
     stream.width, stream.height, stream.pix_fmt = form.width, form.height, "yuv420p"
     context = stream.codec_context
     context.sample_aspect_ratio = form.aspect
-    context.colorspace, context.color_range = form.matrix, form.span
+    context.colorspace, context.color_range = form.matrix, form.color_range
     context.color_primaries, context.color_trc = form.primaries, form.transfer
     durations: dict[int | None, int] = {}
     for frame in chain(frames, [None]):
@@ -161,42 +183,60 @@ def encoded(
             if frame.time_base and not context.is_open:
                 context.time_base = frame.time_base
         for packet in stream.encode(frame):
-            # Encoders forget it; a file ends when its last frame does.
+            # Encoders drop the duration. The file needs it, because it ends when its last frame ends.
             packet.duration = durations.pop(packet.pts)
             yield packet
 
 
-def even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) with even sides, as colour at half the resolution needs; an odd one repeats its edge."""
+def pad_to_even(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) with even sides, repeating its last row or column if needed.
+
+    Encoders store colour at half the resolution, which needs even sides.
+    """
     height, width, _ = picture.shape
     return np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), "edge")
 
 
-def picture_frame(picture: NDArray[np.uint8], form: PictureFormat) -> "VideoFrame":
-    """A picture (H, W, 3) to be encoded; one of another size than the film's is resized."""
+def make_picture_frame(picture: NDArray[np.uint8], form: PictureFormat) -> "VideoFrame":
+    """Return a picture (H, W, 3) as a frame for the encoder, resized if its size is not that of the film."""
     import av
 
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(even(picture)), format="rgb24")
-    return frame.reformat(form.width, form.height, "yuv420p", dst_colorspace=form.matrix, dst_color_range=form.span)
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pad_to_even(picture)), format="rgb24")
+    return frame.reformat(
+        form.width, form.height, "yuv420p", dst_colorspace=form.matrix, dst_color_range=form.color_range
+    )
 
 
-def copied(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool]) -> Iterator["Packet[Any]"]:
-    """Streams of a file, packet by packet, from its time 0 on."""
+def copy_streams(out: "OutputContainer", path: Path, wanted: Callable[["Stream"], bool]) -> Iterator["Packet[Any]"]:
+    """Add streams of another file to a film, and yield their packets, shifted so that both have the same time 0.
+
+    Args:
+        out: the film.
+        path: the file to copy from.
+        wanted: whether a stream of the file is copied.
+
+    Raises:
+        MediaError: the file cannot be read, or its pictures cannot be copied into this format.
+    """
     with ffmpeg.open_input(path) as source:
-        likes = {stream.index: _like(out, stream, path) for stream in source.streams if wanted(stream)}
-        targets = {index: like for index, like in likes.items() if like}
-        origin = ffmpeg.origin(source)
+        copies = {stream.index: _add_copy(out, stream, path) for stream in source.streams if wanted(stream)}
+        targets = {index: copy for index, copy in copies.items() if copy}
+        time_0 = ffmpeg.first_timestamp(source)
         for packet in source.demux([source.streams[index] for index in targets]) if targets else ():
             if packet.size:
-                shift = round(origin / packet.time_base)
+                shift = round(time_0 / packet.time_base)
                 packet.pts = None if packet.pts is None else packet.pts - shift
                 packet.dts = None if packet.dts is None else packet.dts - shift
                 packet.stream = targets[packet.stream_index]
                 yield packet
 
 
-def _like(out: "OutputContainer", stream: "Stream", path: Path) -> "Stream | None":
-    """A stream for the packets of another one; None where a subtitle cannot go into such a file."""
+def _add_copy(out: "OutputContainer", stream: "Stream", path: Path) -> "Stream | None":
+    """Add a stream to a film for the packets of `stream`; return None if the format does not support this subtitle.
+
+    Raises:
+        MediaError: the format does not support these pictures.
+    """
     try:
         target = out.add_stream_from_template(stream, opaque=True)
     except ValueError as error:
@@ -211,15 +251,22 @@ def _like(out: "OutputContainer", stream: "Stream", path: Path) -> "Stream | Non
     return target
 
 
-def encoded_sound(
-    out: "OutputContainer", container: Container, pieces: Iterable[tuple[NDArray[Any], int]]
+def encode_sound(
+    out: "OutputContainer", container: ContainerFormat, pieces: Iterable[tuple[NDArray[Any], int]]
 ) -> Iterator["Packet[Any]"]:
-    """Sound in pieces (C, n), all of one rate, as one or two channels."""
+    """Add a stream of sound to a film, and yield its packets.
+
+    Args:
+        out: the film.
+        container: the format of the film.
+        pieces: the sound in pieces (channels, n), each with the sample rate in Hz, which is the same for all. More than
+            two channels are mixed to stereo.
+    """
     stream: AudioStream | None = None
     count = 0
     for channels, rate in pieces:
-        stream = stream or _sound_stream(out, container, len(channels), rate)
-        frame = ffmpeg.sound_frame(channels, rate)
+        stream = stream or _add_sound_stream(out, container, len(channels), rate)
+        frame = ffmpeg.make_sound_frame(channels, rate)
         frame.pts, frame.time_base = count, Fraction(1, rate)
         count += frame.samples
         yield from stream.encode(frame)
@@ -227,11 +274,12 @@ def encoded_sound(
         yield from stream.encode(None)
 
 
-def _sound_stream(out: "OutputContainer", container: Container, channels: int, rate: int) -> "AudioStream":
+def _add_sound_stream(out: "OutputContainer", container: ContainerFormat, channels: int, rate: int) -> "AudioStream":
+    """Add a mono or stereo stream, with the sample rate `rate` if the encoder supports it."""
     import av
 
-    rates = av.Codec(container.sound, "w").audio_rates
-    taken = rate if rates is None or rate in rates else COMMON_RATE
+    supported = av.Codec(container.sound, "w").audio_rates
+    stream_rate = rate if supported is None or rate in supported else COMMON_RATE
     layout = "mono" if channels == 1 else "stereo"
     bit_rate = CHANNEL_BIT_RATE * min(channels, 2)
-    return cast("AudioStream", out.add_stream(container.sound, taken, layout=layout, bit_rate=bit_rate))
+    return cast("AudioStream", out.add_stream(container.sound, stream_rate, layout=layout, bit_rate=bit_rate))

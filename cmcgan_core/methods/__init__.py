@@ -1,6 +1,7 @@
 """Methods: ways to train a network, by name.
 
-The paper's words, as used in configurations, modules, checkpoints, logs and tables, are in `docs/architecture.md`, "Glossary".
+The paper's words, as used in configurations, modules, checkpoints, logs and tables, are in `docs/architecture.md`,
+"Glossary".
 """
 
 from typing import Any

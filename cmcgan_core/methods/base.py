@@ -21,8 +21,8 @@ Network = TypeVar("Network", bound=nn.Module)
 class Method(nn.Module, ABC, Generic[Network]):
     """A way to train a network: its networks, its loss terms and one training step.
 
-    To add a method, write a subclass with a `build_network`, `optimizers`, `train_step` and `validation_loss`, and register
-    it in `METHODS` or under the entry point `cmcgan.methods`.
+    To add a method, write a subclass with a `build_network`, `optimizers`, `train_step` and `validation_loss`, and
+    register it in `METHODS` or under the entry point `cmcgan.methods`.
 
     Args:
         config: of the run.
@@ -66,7 +66,7 @@ class Method(nn.Module, ABC, Generic[Network]):
     @classmethod
     @abstractmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> Network:
-        """Build the network that a trained run is used with, with fresh weights, and nothing that only training needs."""
+        """Build the network that a trained run is used with, and nothing that only training needs."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:

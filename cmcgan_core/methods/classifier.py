@@ -5,8 +5,9 @@ Network". The paper concatenates picture and sound "directly", which their shape
 concatenated (late fusion), so V, A and V-A differ only in their inputs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -85,7 +86,7 @@ class MultimodalClassifier(Method[FusionNetwork]):
         """Compute the cross-entropy of logits (B, classes); each pair has the weight of its class. A scalar."""
         return F.cross_entropy(logits, label, self.class_weights)
 
-    losses = {"class": class_loss}
+    losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {"class": class_loss}
 
 
 def _options(config: Config) -> Options:

@@ -5,9 +5,9 @@ Every departure from the paper is a setting; `docs/reproduction.md` lists them w
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -256,10 +256,10 @@ class CMCGAN(Method[Generators]):
     def generated_class_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
         """Compute the cross-entropy of the class, read from generated maps; not in the paper.
 
-        The outputs of A2V and V2A are classified by frozen encoders and heads. Freezing keeps the classifier anchored to
-        real samples, so the decoders cannot encode the class in patterns that only this classifier recognises. For the
-        same reason the outputs are augmented if the inputs are. The codes of a path's first hop are classified too, and
-        there the encoders learn: otherwise two-hop outputs lose the class.
+        The outputs of A2V and V2A are classified by frozen encoders and heads. Freezing keeps the classifier anchored
+        to real samples, so the decoders cannot encode the class in patterns that only this classifier recognises. For
+        the same reason the outputs are augmented if the inputs are. The codes of a path's first hop are classified too,
+        and there the encoders learn: otherwise two-hop outputs lose the class.
         """
         generated = batch._replace(audio=outputs.maps["v2a"], visual=outputs.maps["a2v"])
         if self.options.augment:
@@ -276,11 +276,11 @@ class CMCGAN(Method[Generators]):
         return torch.stack(entropies).sum()
 
     def latent_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Compute the divergence (nats) of the inferred latents from N(0, 1), over both modalities; not in the paper."""
+        """Compute the divergence (nats) of inferred latents from N(0, 1), over both modalities; not in the paper."""
         return torch.stack([kl_divergence(*self._infer(outputs.codes[m], m)) for m in Modality]).sum()
 
     #: The table of loss terms; see `Method.losses`. To add one, write its function above and enter it here.
-    losses = {
+    losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {
         "adversarial": adversarial_loss,
         "consistency": consistency_loss,
         "direct": direct_loss,

@@ -25,9 +25,9 @@ from cmcgan_core.registry import Registry
 DECODER_CHANNELS = (256, 512, 512, 256, 128, 64)
 
 
-#: Smallest longer side of a map that may be resized rather than deconvolved, by the number of output channels. Upsampling a
-#: 1 x 1 map leaves position to be inferred from the padding, which produces a plaid artefact in pictures. Spectrograms,
-#: whose harmonics cross all frames, improved, so they are resized from 1 x 1 on.
+#: Smallest longer side of a map that may be resized rather than deconvolved, by the number of output channels.
+#: Upsampling a 1 x 1 map leaves position to be inferred from the padding, which produces a plaid artefact in pictures.
+#: Spectrograms, whose harmonics cross all frames, improved, so they are resized from 1 x 1 on.
 RESIZED_FROM = {1: 1, 3: 8}
 
 
@@ -47,9 +47,10 @@ class DecoderClass(Protocol):
 class Decoder(nn.Module):
     """CMCGAN's decoder: 5 x 5 deconvolutions with stride 2, batch normalisation and leaky ReLU; output in [-1, 1].
 
-    Source: CMCGAN, "Network Architectures". The last layer is a bare tanh here. The paper's text puts batch normalisation
-    and leaky ReLU after every layer, but these cannot represent the range of the data. With fewer than seven layers the
-    first ones are left out, and the code is repeated over the map that they would have generated.
+    Source: CMCGAN, "Network Architectures". The last layer is a bare tanh here. The paper's text puts batch
+        normalisation and leaky ReLU after every layer, but these cannot represent the range of the data. With fewer
+        than seven layers the first ones are left out, and the code is repeated over the map that they would have
+        generated.
 
     Args:
         channels: C of the output.
@@ -79,7 +80,9 @@ class Decoder(nn.Module):
 
 
 class Generator(nn.Module):
-    """CMAV's generator: a fully connected layer, then deconvolutions with batch normalisation and ReLU; output in [-1, 1].
+    """CMAV's generator: a fully connected layer, then deconvolutions; output in [-1, 1].
+
+    Batch normalisation and ReLU stand between the layers.
 
     Source: CMAV, Figure 2. The number of kernels is not printed; it is DCGAN's.
 

@@ -62,9 +62,9 @@ class Discriminator(PairScorer):
 class MatchingDiscriminator(nn.Module):
     """CMAV's discriminator: scores whether a map is real and matches a code.
 
-    Source: CMAV, Figure 2, after GAN-CLS (Reed et al. 2016): convolutions to 4 x 4, concatenated with the repeated code. It
-    has no batch normalisation, so the features of a map do not depend on the batch, and the features of real maps serve
-    right and wrong pairs.
+    Source: CMAV, Figure 2, after GAN-CLS (Reed et al. 2016): convolutions to 4 x 4, concatenated with the repeated
+        code. It has no batch normalisation, so the features of a map do not depend on the batch, and the features of
+        real maps serve right and wrong pairs.
 
     Args:
         channels: C of the maps.

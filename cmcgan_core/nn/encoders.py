@@ -1,7 +1,7 @@
 """Encoders: networks that turn the maps of a modality into a code. The paper's, a residual one, and CMAV's.
 
-Sources: CMCGAN, "Network Architectures"; He et al., "Identity Mappings in Deep Residual Networks" (2016); Chen, Srivastava,
-Duan and Xu, "Deep Cross-Modal Audio-Visual Generation" (CMAV, 2017), Figures 2, 4 and 5.
+Sources: CMCGAN, "Network Architectures"; He et al., "Identity Mappings in Deep Residual Networks" (2016); Chen,
+Srivastava, Duan and Xu, "Deep Cross-Modal Audio-Visual Generation" (CMAV, 2017), Figures 2, 4 and 5.
 """
 
 import itertools
@@ -20,7 +20,8 @@ from cmcgan_core.registry import Registry
 ENCODER_CHANNELS = (64, 128, 256, 512, 512, 256, 64)
 #: Channels of the stages of the residual encoder at width 1; each stage but the first halves the map.
 RESIDUAL_CHANNELS = (64, 128, 256, 512)
-#: Channels of CMAV's sound classifier. The first three layers halve the map, so 64 x 64 becomes 16 x 8 x 8 = 1024 values.
+#: Channels of CMAV's sound classifier. The first three layers halve the map, so 64 x 64 becomes 16 x 8 x 8 = 1024
+#: values.
 CMAV_SOUND_CHANNELS = (4, 8, 16, 16)
 #: Channels of CMAV's image classifier. The map is halved after the second and after the last layer.
 CMAV_PICTURE_CHANNELS = (16, 16, 32, 32, 64, 64)
@@ -45,9 +46,9 @@ class EncoderClass(Protocol):
 class Encoder(nn.Module):
     """CMCGAN's encoder: 5 x 5 convolutions with stride 2, each with batch normalisation and ReLU.
 
-    Source: CMCGAN, "Network Architectures". Seven layers reduce 128 x 128 and 128 x 32 to 1 x 1. The paper does not describe
-    its encoders of five and six layers. Here the layers before the last are left out, and the code is the mean over the
-    map that remains.
+    Source: CMCGAN, "Network Architectures". Seven layers reduce 128 x 128 and 128 x 32 to 1 x 1. The paper does not
+        describe its encoders of five and six layers. Here the layers before the last are left out, and the code is the
+        mean over the map that remains.
 
     Args:
         channels: C of the input.
@@ -121,10 +122,10 @@ class ResidualBlock(nn.Module):
 
 
 class ClassifierEncoder(nn.Module):
-    """CMAV's classifiers as encoders: 3 x 3 convolutions, two fully connected layers with dropout, a linear map to the code.
+    """CMAV's classifiers as encoders: 3 x 3 convolutions, two fully connected layers with dropout, a linear map.
 
-    CMAV reads the class from the 128 values of the last hidden layer. Here a linear map follows, to 64 values, which are
-    more than there are classes. So a class that is read linearly from the code is the same function.
+    CMAV reads the class from the 128 values of the last hidden layer. Here a linear map follows, to 64 values, which
+    are more than there are classes. So a class that is read linearly from the code is the same function.
 
     Source: CMAV, Figures 2, 4 and 5.
 

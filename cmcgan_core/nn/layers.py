@@ -23,9 +23,9 @@ SLOPE = 0.2
 class Convolution(nn.Conv2d):
     """A 5 x 5 convolution with stride 2, and a fast exact form for 1 x 1 maps.
 
-    On a 1 x 1 map all taps but the centre meet padding only, so a linear layer on the centre tap gives the same result at
-    a 25th of the cost. It runs in float32: in bfloat16 on the CPU, the weight gradient of a convolution of a 1 x 1 map is
-    wrong (torch 2.13).
+    On a 1 x 1 map all taps but the centre meet padding only, so a linear layer on the centre tap gives the same result
+    at a 25th of the cost. It runs in float32: in bfloat16 on the CPU, the weight gradient of a convolution of a 1 x 1
+    map is wrong (torch 2.13).
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:

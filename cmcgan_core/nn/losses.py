@@ -1,7 +1,7 @@
 """The losses of the papers, as pure functions.
 
-The functions take logits. The papers' scores are S = sigmoid(logit). The papers maximise log-likelihoods; these functions
-return the negatives, to be minimised.
+The functions take logits. The papers' scores are S = sigmoid(logit). The papers maximise log-likelihoods; these
+functions return the negatives, to be minimised.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from cmcgan_core.registry import Registry
 def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
     """Compute the discriminator's joint corresponding adversarial loss, -L_D; a scalar.
 
-    Source: CMCGAN, eq. 1. The real pair counts twice because it is part of both L_Dw and L_Df. Each argument is averaged
-    by itself and may have its own number of items, because there may be several kinds of fakes.
+    Source: CMCGAN, eq. 1. The real pair counts twice because it is part of both L_Dw and L_Df. Each argument is
+        averaged by itself and may have its own number of items, because there may be several kinds of fakes.
 
     Args:
         rvra: logits (n,) of pairs of a real picture and a real sound.
@@ -42,7 +42,8 @@ def standard_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Ten
 def matching_discriminator_loss(right: Tensor, wrong: Tensor, fake: Tensor) -> Tensor:
     """Compute the loss of CMAV's discriminator; a scalar.
 
-    Source: CMAV (Chen et al. 2017): maximise log S_r + (log(1 - S_w) + log(1 - S_f)) / 2, as in GAN-CLS (Reed et al. 2016).
+    Source: CMAV (Chen et al. 2017): maximise log S_r + (log(1 - S_w) + log(1 - S_f)) / 2, as in GAN-CLS (Reed et al.
+        2016).
 
     Args:
         right: logits (n,) of real targets, each with the code of its own source.
@@ -61,7 +62,7 @@ def plain_discriminator_loss(right: Tensor, fake: Tensor) -> Tensor:
 
 
 def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
-    """Compute the generators' adversarial loss, -L_G, which is low where fakes are scored as real and matching; a scalar.
+    """Compute the generators' adversarial loss, -L_G: low if fakes are scored as real and matching; a scalar.
 
     Source: CMCGAN, eq. 2, in the non-saturating form that is printed. Arguments as in `joint_discriminator_loss`.
     """
@@ -89,7 +90,8 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 def l1_loss(generated: Tensor, target: Tensor) -> Tensor:
     """Compute the L1 distance of maps (B, C, H, W) to their ground truth; a scalar.
 
-    Source: CMCGAN, eq. 3, one of its four terms. It averages over all values, so its weight does not depend on the size.
+    Source: CMCGAN, eq. 3, one of its four terms. It averages over all values, so its weight does not depend on the
+        size.
     """
     return F.l1_loss(generated, target)
 

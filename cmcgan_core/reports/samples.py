@@ -18,9 +18,9 @@ from cmcgan_core.data.dataset import Pair, PairDataset, PreparedDataset, StoredP
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Entry
 from cmcgan_core.evaluation.labels import kind_label
-from cmcgan_core.features.figures import spectrogram_pictures
+from cmcgan_core.features.figures import draw_spectrograms
 from cmcgan_core.features.representations import synthesise
-from cmcgan_core.features.scaling import scale_levels
+from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.translate import (
     SamplingOptions,
@@ -140,7 +140,7 @@ def sound_tiles(caption: str, levels: Tensor, settings: FeatureSettings, samplin
     """Return spectrograms (N, M, T), in the unit of the representation, with the sounds reconstructed from them."""
     (rng,) = make_rngs(sampling)
     waveforms = synthesise(levels, settings, rng).cpu().numpy()
-    pictures = spectrogram_pictures(scale_levels(levels, settings)[:, None])
+    pictures = draw_spectrograms(scale_spectrograms(levels, settings)[:, None])
     return [
         Tile(caption, picture_uri(picture), sound_uri(waveform, settings.sample_rate))
         for picture, waveform in zip(pictures, waveforms, strict=True)

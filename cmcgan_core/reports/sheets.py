@@ -41,7 +41,7 @@ def write_sheets(
         if translating:
             file = out / f"{direction.table_name}.png"
             with atomic_write(file) as temporary:
-                sheet = figures.labelled_grid(_rows(translating, dataset, direction, seed, device))
+                sheet = figures.draw_labelled_grid(_rows(translating, dataset, direction, seed, device))
                 Image.fromarray(sheet).save(temporary, format="png")
             written.append(file)
     return written

@@ -12,11 +12,13 @@ TEMPERATURES = (0.1, 10.0)
 
 
 def fit_temperature(logits: Tensor, label: Tensor) -> float:
-    """Find the temperature T, within `TEMPERATURES`, that minimises the cross-entropy of softmax(logits / T) to the labels.
+    """Find the temperature T that minimises the cross-entropy of softmax(logits / T) to the labels.
 
-    As in Platt's method, the target probability of the right class is (N + 1) / (N + 2), not 1. So a few items that are all
-    classified correctly give a confident classifier, not a certain one. The cross-entropy is convex in 1 / T, and its
-    derivative is bisected.
+    T lies within `TEMPERATURES`.
+
+    As in Platt's method, the target probability of the right class is (N + 1) / (N + 2), not 1. So a few items that are
+    all classified correctly give a confident classifier, not a certain one. The cross-entropy is convex in 1 / T, and
+    its derivative is bisected.
 
     Args:
         logits: logits (N, C) of held-out items.

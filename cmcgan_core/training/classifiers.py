@@ -1,8 +1,8 @@
 """Training the paper's classifiers: the judges, kept with the dataset, and each run's own classifier.
 
-Source: CMCGAN, "Dynamic Multimodal Classification Network". The paper trains on real pairs, and then replaces real inputs by
-generated ones. The judge of pairs does so. The classifier of a run is trained on real pairs and on pairs that the run
-completed, because these are its inputs when it is used.
+Source: CMCGAN, "Dynamic Multimodal Classification Network". The paper trains on real pairs, and then replaces real
+    inputs by generated ones. The judge of pairs does so. The classifier of a run is trained on real pairs and on pairs
+    that the run completed, because these are its inputs when it is used.
 """
 
 from collections.abc import Sequence
@@ -17,12 +17,14 @@ from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint, network_
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import in_order
+from cmcgan_core.errors import TrainingError
 from cmcgan_core.inference.completion import Completion
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.calibration import fit_temperature
-from cmcgan_core.training.run import explained, fits, train_once
+from cmcgan_core.training.run import fits, train_once
 from cmcgan_core.utils.device import choose_device
+from cmcgan_core.utils.files import explain_write_errors
 
 #: Pairs that are classified at once.
 BATCH = 64
@@ -65,7 +67,7 @@ def judge_folder(dataset: PreparedDataset, modalities: Sequence[Modality], prese
 def train_run_classifier(
     dataset: PreparedDataset, run: Path, *, device: str = "auto", on_progress: OnProgress = silent
 ) -> Path:
-    """Train the multimodal classifier of a run, once, calibrate it on the validation split, and keep it in the run's folder.
+    """Train the multimodal classifier of a run once, calibrate it, and keep it in the run's folder.
 
     Of every three training pairs, one stays real, one gets a generated picture, and one gets a generated sound.
 
@@ -76,8 +78,8 @@ def train_run_classifier(
         on_progress: called after every step.
 
     Returns:
-        Its checkpoint, `classifier.safetensors`. It has a temperature for each case if the dataset has a validation split.
-        A classifier of an earlier content of run or dataset is replaced.
+        Its checkpoint, `classifier.safetensors`. It has a temperature for each case if the dataset has a validation
+        split. A classifier of an earlier content of run or dataset is replaced.
 
     Raises:
         CheckpointError: the run has no checkpoint, or does not generate.
@@ -92,7 +94,7 @@ def train_run_classifier(
     checkpoint = train_once(config, dataset, run / "classifier", device, on_progress, completion)
     trained = load_checkpoint(checkpoint, torch_device)
     temperatures = calibrate(trained, completion, dataset.split("validation"), on_progress)
-    with explained(run):
+    with explain_write_errors(run, TrainingError, f"resume with: cmcgan train --resume {run}"):
         about = replace(trained.about, temperatures=temperatures)
         save_checkpoint(folder.classifier, about, network_tensors(trained.network))
     return folder.classifier
@@ -111,7 +113,7 @@ def classifier_config(preset: str, modalities: Sequence[Modality], split: PairDa
 def calibrate(
     classifier: Trained, completion: Completion, split: PairDataset, on_progress: OnProgress = silent
 ) -> dict[str, float]:
-    """Fit a temperature for each case on a split that neither classifier nor run was trained on; none if it is empty."""
+    """Fit a temperature for each case on held-out pairs; none if the split is empty."""
     if not len(split):
         return {}
     logits_by_case, label = classify_split(classifier, completion, split, on_progress)

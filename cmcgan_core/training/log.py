@@ -19,8 +19,8 @@ class RunLog:
 
     Args:
         folder: of the run.
-        step: number of steps that were done before. Records of later steps, which an interrupted run wrote, are removed, so
-            that no step is logged twice.
+        step: number of steps that were done before. Records of later steps, which an interrupted run wrote, are
+            removed, so that no step is logged twice.
     """
 
     def __init__(self, folder: RunFolder, step: int) -> None:
@@ -57,7 +57,7 @@ class RunLog:
             return
         from PIL import Image
 
-        sheet = figures.grid(rows.values())
+        sheet = figures.draw_grid(rows.values())
         with atomic_write(self.out / "samples" / f"epoch_{epoch:04d}.png") as temporary:
             Image.fromarray(sheet).save(temporary, format="png")
         if self.board:

@@ -1,4 +1,4 @@
-"""The training loop. It knows no method, no folder and no log: it yields after every step, and its caller does the rest."""
+"""The training loop. It knows no method, no folder and no log: it yields after every step."""
 
 import itertools
 import math
@@ -94,8 +94,8 @@ def fit(
 def averaged_model(network: nn.Module, decay: float, pretraining: int) -> AveragedModel:
     """Make the exponential moving average of a network's weights; buffers are copied.
 
-    At first the decay is smaller, (1 + step) / (10 + step), so that the random initial weights are forgotten. While a part
-    is pretrained, the weights are copied.
+    At first the decay is smaller, (1 + step) / (10 + step), so that the random initial weights are forgotten. While a
+    part is pretrained, the weights are copied.
 
     Args:
         network: the trained network.

@@ -1,21 +1,19 @@
 """A run in its folder: it trains, validates, logs, saves and resumes.
 
 A run folder holds `config.toml` (the resolved configuration), `run.toml` (dataset, device, versions), `metrics.jsonl`,
-TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to resume the run and to use it) and, if
-the dataset has a validation split, `best.safetensors` (to use the run; lowest validation loss). A run that generates also gets
-`classifier.safetensors`, the classifier that `cmcgan classify` uses. It is trained in the run folder `classifier/`.
+TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to resume the run and to use it)
+and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest validation loss). A run that
+generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses. It is trained in the run
+folder `classifier/`.
 """
 
 import math
 import platform
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cmcgan_core import __version__
@@ -38,7 +36,7 @@ from cmcgan_core.training.log import RunLog
 from cmcgan_core.training.loop import PairCompleter, Update, averaged_model, fit
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import write_text
+from cmcgan_core.utils.files import explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.toml import dump_toml
 
@@ -156,8 +154,8 @@ class Run:
         about = read_about(last)
         if not fits(about, self.config, self.dataset, self.completer):
             raise CheckpointError(
-                f"{last} was trained with another configuration or dataset; restart the run with --overwrite, or choose "
-                "another --out"
+                f"{last} was trained with another configuration or dataset; restart the run with --overwrite, or "
+                "choose another --out"
             )
         load_training(last, self.method, self.network, self.optimizers)
         self.step, self.best = about.step, about.best
@@ -294,11 +292,13 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     folder = run.folder
     if not resume and not overwrite and folder.config.exists():
         raise ConfigError(
-            f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or choose "
-            "another --out"
+            f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or "
+            "choose another --out"
         )
     # A classifier of completed pairs is trained by the command of the run that completes them, in that run's folder.
-    with explained(folder.path.parent if run.completer else folder.path), StopRequest() as stop:
+    out = folder.path.parent if run.completer else folder.path
+    next_step = f"resume with: cmcgan train --resume {out}"
+    with explain_write_errors(out, TrainingError, next_step), StopRequest() as stop:
         if resume and folder.last.exists():
             run.load()
         else:
@@ -337,21 +337,3 @@ def fits(about: About, config: Config, dataset: PreparedDataset, completer: Pair
     theirs = (about.config, about.classes, about.settings, about.content, about.completed_by)
     completed_by = completer.fingerprint if completer else ""
     return theirs == (config, dataset.classes, dataset.settings, dataset.content, completed_by)
-
-
-@contextmanager
-def explained(out: Path, go_on: str = "") -> Iterator[None]:
-    """Turn a failure to write a folder into a `TrainingError`.
-
-    Args:
-        out: the folder, by default of a run.
-        go_on: what goes on with it, where that is not to resume the run.
-    """
-    try:
-        yield
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        go_on = go_on or f"go on with: cmcgan train --resume {out}"
-        raise TrainingError(
-            f"{out} cannot be written ({reason}); what was saved before is kept: mend it, then {go_on}"
-        ) from error

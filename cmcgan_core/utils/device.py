@@ -1,4 +1,4 @@
-"""Where tensors live and in what precision they are multiplied."""
+"""Choose the device that tensors live on and the precision of matrix products."""
 
 from contextlib import AbstractContextManager
 
@@ -8,10 +8,13 @@ from cmcgan_core.errors import ConfigError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """`auto` is CUDA where there is one, else the CPU.
+    """Return the device called `name`; "auto" is CUDA where it is available, otherwise the CPU.
+
+    Args:
+        name: "auto", "cpu", "cuda" or "cuda:N".
 
     Raises:
-        ConfigError: the name is no device, or this machine has none of that kind.
+        ConfigError: the name is not a supported device, or this machine does not have it.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -27,7 +30,13 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Mixed precision as `TrainConfig.precision` says: "auto" is bfloat16 where a GPU has it, float32 elsewhere."""
-    automatic = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    bfloat16 = precision == "bfloat16" or (precision == "auto" and automatic)
-    return torch.autocast(device.type, torch.bfloat16, enabled=bfloat16)
+    """Return a context manager for mixed precision.
+
+    Args:
+        device: the device that computes.
+        precision: a value of `TrainConfig.precision`. "auto" is bfloat16 on a GPU that supports it in hardware,
+            otherwise float32.
+    """
+    has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16)
+    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)

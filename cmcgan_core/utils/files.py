@@ -1,4 +1,4 @@
-"""Files that are either whole or not there."""
+"""Write files atomically, lock them against other processes, and explain errors of the file system."""
 
 import os
 import tempfile
@@ -7,15 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from safetensors import SafetensorError
 
+from cmcgan_core.errors import CmcganError
 from cmcgan_core.progress import OnProgress, Progress
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; becomes `path` at the end, and is removed if anything is raised.
+    """Yield a temporary file next to `path`, and rename it to `path` when the block ends without an error.
 
-    A reader, or a run after a crash, sees the old file or the new one, never a part of it.
+    If the block raises, the temporary file is deleted. A reader, or a later run after a crash, therefore sees either
+    the old file or the complete new one. Missing parent folders are created.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
@@ -32,12 +35,13 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole or not at all (UTF-8, LF)."""
+    """Write a text file (UTF-8, LF) atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _umask() -> int:
+    """Return the process's file mode mask. The only way to read it is to set it."""
     mask = os.umask(0)
     os.umask(mask)
     return mask
@@ -45,10 +49,14 @@ def _umask() -> int:
 
 @contextmanager
 def exclusive_lock(file: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Wait until no other process is in here with the same lock file, and say so.
+    """Hold a lock file while the block runs, so that only one process runs it at a time.
+
+    Args:
+        file: the lock file.
+        on_progress: called once if another process holds the lock and this one has to wait.
 
     Raises:
-        OSError: the file cannot be made, or not locked.
+        OSError: the file cannot be created or locked.
     """
     lock = FileLock(file)
     try:
@@ -60,3 +68,37 @@ def exclusive_lock(file: Path, on_progress: OnProgress) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def error_reason(error: Exception, path: Path | None = None) -> str:
+    """Return the message of an exception, starting in lower case, for use inside a longer message.
+
+    Args:
+        error: the exception. Of an error of the operating system or of FFmpeg only the description is used.
+        path: a file whose name is cut out of the message, where the longer message names it already.
+    """
+    text = str(getattr(error, "strerror", None) or error)
+    if path is not None:
+        text = text.replace(f" {str(path)!r}", "")
+    return text[:1].lower() + text[1:] or type(error).__name__
+
+
+@contextmanager
+def explain_write_errors(path: Path, error_type: type[CmcganError], next_step: str) -> Iterator[None]:
+    """Turn a failure to write in the block into an error that names the path and the next step.
+
+    Args:
+        path: the file or folder that the block writes.
+        error_type: the class of the error that is raised.
+        next_step: what to do once the cause is fixed, for example "run the same command again".
+
+    Raises:
+        CmcganError: of type `error_type`, where the block raises an `OSError` or a `SafetensorError`.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise error_type(
+            f"{path} cannot be written ({error_reason(error)}); what was saved before is kept: fix the cause, then "
+            f"{next_step}"
+        ) from error

@@ -1,33 +1,37 @@
-"""."""
+"""Import packages that may be missing or incompatible, and say how to repair them."""
 
 import importlib
-import importlib.util
-from importlib.metadata import PackageNotFoundError, version
+import importlib.metadata
 from types import ModuleType
 
 from cmcgan_core.errors import ConfigError
+from cmcgan_core.utils.files import error_reason
+
+#: The command that installs a torch and a torchaudio that fit each other.
+TORCH_REPAIR_COMMAND = 'pip install --force-reinstall "torch>=2.11,<2.14" "torchaudio>=2.11,<2.12"'
 
 
-def import_torchaudio() -> ModuleType:
-    """Torchaudio, for the parts that need it; nothing on the default path does.
+def import_torchaudio(module: str = "torchaudio") -> ModuleType:
+    """Import torchaudio, which only the MFCC and STFT representations need.
+
+    Args:
+        module: torchaudio or one of its submodules.
 
     Raises:
-        ConfigError: it is missing, or was built for another torch.
+        ConfigError: torchaudio is missing or does not work with the installed torch.
     """
     try:
-        return importlib.import_module("torchaudio")
+        return importlib.import_module(module)
     except (ImportError, OSError, RuntimeError) as error:
         raise ConfigError(
-            f"torchaudio {_version('torchaudio')} does not work with torch {_version('torch')} "
-            f"({str(error).splitlines()[0]}); mend it with: {_TORCH_MEND}"
+            f"torchaudio {package_version('torchaudio')} does not work with torch {package_version('torch')} "
+            f"({error_reason(error).splitlines()[0]}); fix it with: {TORCH_REPAIR_COMMAND}"
         ) from error
 
 
-_TORCH_MEND = 'pip install --force-reinstall "torch>=2.11,<2.14" "torchaudio>=2.11,<2.12"'
-
-
-def _version(name: str) -> str:
+def package_version(name: str) -> str:
+    """Return the version of an installed package, or "(not installed)"."""
     try:
-        return version(name)
-    except PackageNotFoundError:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
         return "(not installed)"

@@ -1,4 +1,4 @@
-"""."""
+"""Build frozen dataclasses from nested tables (TOML, JSON), and report every invalid value at once."""
 
 import difflib
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,20 @@ C = TypeVar("C")
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number: `minimum` and `maximum` belong to it, `above` does not."""
+    """The allowed range of a number, as the annotation `Annotated[float, Range(...)]` of a dataclass field.
+
+    Attributes:
+        minimum: the smallest allowed value, or None.
+        maximum: the largest allowed value, or None.
+        above: a value that the number must exceed, or None.
+    """
 
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
 
     def fault(self, value: float) -> str | None:
-        """Why the value is outside, or None."""
+        """Return why the value is outside the range, or None if it is inside."""
         if self.above is not None and not value > self.above:
             return f"should be greater than {self.above:g}"
         if self.minimum is not None and not value >= self.minimum:
@@ -34,21 +40,26 @@ class Range:
 
 Positive = Annotated[float, Range(above=0)]
 
-
 Count = Annotated[int, Range(minimum=1)]
 
-
 Share = Annotated[float, Range(minimum=0, maximum=1)]
-
 
 Seed = Annotated[int, Range(minimum=0, maximum=2**31 - 1)]
 
 
 def build(cls: type[C], table: Mapping[str, Any], what: str) -> C:
-    """A dataclass from nested tables.
+    """Build a dataclass from nested tables.
+
+    Supported field types: int, float, bool, str, `Literal`, enums, other dataclasses, `X | None`, `list[X]`,
+    `tuple[X, ...]`, `dict[str, X]`, `Any`, and numbers annotated with a `Range`. A whole number is accepted as a float.
+
+    Args:
+        cls: the dataclass.
+        table: its values by field name.
+        what: the name of the table in the error message.
 
     Raises:
-        ConfigError: lists every fault: names that do not exist, types and ranges that do not fit.
+        ConfigError: lists every fault: unknown and missing names, wrong types, values out of range.
     """
     faults: list[str] = []
     built = _build(cls, table, "", faults)
@@ -58,7 +69,7 @@ def build(cls: type[C], table: Mapping[str, Any], what: str) -> C:
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `change`, table by table."""
+    """Return `base` updated with `change`; tables that both contain are merged in the same way."""
     merged = dict(base)
     for key, value in change.items():
         if isinstance(value, Mapping) and isinstance(merged.get(key), Mapping):
@@ -77,6 +88,7 @@ def flatten(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> Any:
+    """Return the dataclass, or None if there are faults; `path` is the prefix of its fields' names in `faults`."""
     hints = get_type_hints(cls, include_extras=True)
     known = {f.name for f in fields(cls)}
     for name in table.keys() - known:
@@ -90,24 +102,25 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
     return cls(**values) if not faults else None
 
 
-def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noqa: PLR0911 - a case a kind of hint
-    """The value as the type hint wants it; appends to `faults` where it does not fit."""
+def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noqa: PLR0911 - one case for each type
+    """Return the value converted to the type hint; append to `faults` if it does not fit."""
     if is_dataclass(hint):
-        return _build(hint, value, f"{path}.", faults) if _is(Mapping, value, path, "a table", faults) else None
+        return _build(hint, value, f"{path}.", faults) if _check_type(Mapping, value, path, "a table", faults) else None
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        choices = [member.value for member in hint]
+        return hint(value) if _check_choice(choices, value, path, faults) else None
     origin = get_origin(hint)
     if origin is Annotated:
         return _convert_number(hint, value, path, faults)
     if origin is UnionType:
-        (kind,) = (one for one in get_args(hint) if one is not NoneType)
-        return None if value is None else _convert(kind, value, path, faults)
+        (inner,) = (option for option in get_args(hint) if option is not NoneType)
+        return None if value is None else _convert(inner, value, path, faults)
     if origin is Literal:
-        return _convert_choice(list(get_args(hint)), value, path, faults)
-    if isinstance(hint, type) and issubclass(hint, Enum):
-        choice = _convert_choice([member.value for member in hint], value, path, faults)
-        return hint(choice) if choice is not None else None
-    if origin in (tuple, list) and _is((list, tuple), value, path, "a list", faults):
+        _check_choice(get_args(hint), value, path, faults)
+        return value
+    if origin in (tuple, list) and _check_type((list, tuple), value, path, "a list", faults):
         return origin(_convert(get_args(hint)[0], v, f"{path}[{i}]", faults) for i, v in enumerate(value))
-    if origin is dict and _is(Mapping, value, path, "a table", faults):
+    if origin is dict and _check_type(Mapping, value, path, "a table", faults):
         key, item = get_args(hint)
         return {_convert(key, k, path, faults): _convert(item, v, f"{path}.{k}", faults) for k, v in value.items()}
     if origin in (tuple, list, dict) or hint is Any:
@@ -115,42 +128,46 @@ def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noq
     return _convert_scalar(hint, value, path, faults)
 
 
-def _convert_choice(choices: list[Any], value: Any, path: str, faults: list[str]) -> Any:
-    """Return the value if it is one of the choices; otherwise append a fault."""
-    if value in choices:
-        return value
-    faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {value!r}")
-    return None
-
-
 def _convert_number(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
-    kind, bounds = get_args(hint)
+    """Convert a number that is annotated with a `Range`, and check the range if the type is right."""
+    scalar_type, bounds = get_args(hint)
     before = len(faults)
-    number = _convert_scalar(kind, value, path, faults)
+    number = _convert_scalar(scalar_type, value, path, faults)
     if len(faults) == before and (fault := bounds.fault(number)):
         faults.append(f"{path}: {fault}, not {value!r}")
     return number
 
 
-def _convert_scalar(kind: type, value: Any, path: str, faults: list[str]) -> Any:
+def _convert_scalar(scalar_type: type, value: Any, path: str, faults: list[str]) -> Any:
+    """Check an int, float, bool or str. Only a whole number is converted: to a float, where a float is expected."""
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    if scalar_type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if kind is float and isinstance(value, float) and not isfinite(value):
+    if scalar_type is float and isinstance(value, float) and not isfinite(value):
         faults.append(f"{path}: should be finite, not {value}")
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        faults.append(f"{path}: should be {names[kind]}, not {value!r}")
+    if not isinstance(value, scalar_type) or (scalar_type is int and isinstance(value, bool)):
+        faults.append(f"{path}: should be {names[scalar_type]}, not {value!r}")
     return value
 
 
-def _is(kind: Any, value: Any, path: str, name: str, faults: list[str]) -> bool:
-    if not isinstance(value, kind):
+def _check_type(types: Any, value: Any, path: str, name: str, faults: list[str]) -> bool:
+    """Return whether the value has one of the types; if not, append "should be `name`" to `faults`."""
+    if not isinstance(value, types):
         faults.append(f"{path}: should be {name}, not {value!r}")
         return False
     return True
 
 
+def _check_choice(choices: Iterable[Any], value: Any, path: str, faults: list[str]) -> bool:
+    """Return whether the value is one of the choices; if not, append the choices to `faults`."""
+    choices = list(choices)
+    if value not in choices:
+        faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {value!r}")
+        return False
+    return True
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """A question to end an error with, where a known name resembles the given one."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""
+    """Return " (did you mean X?)" for the known name X that is most similar to `name`, or "" if none is similar."""
+    similar = difflib.get_close_matches(name, list(known), n=1)
+    return f" (did you mean {similar[0]}?)" if similar else ""

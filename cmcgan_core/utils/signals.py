@@ -1,4 +1,4 @@
-"""A wish to stop, heard between two steps rather than in the middle of one."""
+"""Finish the current step before a signal stops the program."""
 
 import signal
 import threading
@@ -7,9 +7,13 @@ from typing import Any
 
 
 class StopRequest:
-    """While it is entered, the first SIGINT or SIGTERM sets `requested`; a second one acts as it would have.
+    """A context manager that records the first SIGINT or SIGTERM instead of stopping the program.
 
-    Outside the main thread, where Python delivers no signals, it never sets anything.
+    The first signal only sets `requested`; the code in the block checks it between two steps. A second signal acts as
+    it did before the block. Outside the main thread, where Python does not deliver signals, `requested` stays False.
+
+    Attributes:
+        requested: whether a signal has arrived.
     """
 
     def __init__(self) -> None:
@@ -19,13 +23,14 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._previous[number] = signal.signal(number, self._heard)
+                self._previous[number] = signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._restore()
 
-    def _heard(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        """Record the signal and restore the previous handlers, so that a second signal stops the program."""
         self.requested = True
         self._restore()
 

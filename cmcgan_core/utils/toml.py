@@ -1,50 +1,30 @@
-"""TOML, written: the standard library only reads it.
+"""Read and write TOML files."""
 
-Own code for the little that is written here (tables of scalars and lists), so that a bare training machine needs no
-further package.
-"""
-
-import json
-import math
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tomli_w
+
 from cmcgan_core.errors import ConfigError
 
 
-def dump_toml(table: Mapping[str, object], prefix: str = "") -> str:
-    """A mapping of scalars, lists and mappings as TOML; `None` is left out, as TOML has none."""
-    scalars = {k: v for k, v in table.items() if not isinstance(v, Mapping) and v is not None}
-    lines = [f"{_key(k)} = {_value(v)}\n" for k, v in scalars.items()]
-    for key, inner in table.items():
-        if isinstance(inner, Mapping):
-            name = f"{prefix}{_key(key)}"
-            lines.append(f"\n[{name}]\n" + dump_toml(inner, f"{name}."))
-    return "".join(lines)
+def dump_toml(table: Mapping[str, object]) -> str:
+    """Return a mapping as TOML text. Keys whose value is `None` are left out, because TOML has no null."""
+    return tomli_w.dumps(_without_none(table))
 
 
-def _key(key: str) -> str:
-    return key if key and all(c.isascii() and (c.isalnum() or c in "-_") for c in key) else json.dumps(key)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_value(v) for v in value) + "]"
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + " }"
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    # JSON's strings, booleans and numbers are TOML's, given that DEL is escaped too.
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+def _without_none(table: Mapping[str, object]) -> dict[str, object]:
+    """Return a copy of nested mappings without the keys whose value is `None`."""
+    return {k: _without_none(v) if isinstance(v, Mapping) else v for k, v in table.items() if v is not None}
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """A TOML file as nested dictionaries.
+    """Return a TOML file as nested dictionaries.
 
     Raises:
-        ConfigError: it cannot be read or is not TOML.
+        ConfigError: the file cannot be read or is not valid TOML.
     """
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))

@@ -1,4 +1,7 @@
-"""Many tasks on all cores: spawned processes of one thread each, none of which outlives this one."""
+"""Run many tasks in parallel processes.
+
+Each process is spawned, computes with one thread, and ends when this process ends.
+"""
 
 import multiprocessing
 import os
@@ -17,11 +20,18 @@ from cmcgan_core.errors import DataError
 T = TypeVar("T")
 
 
-def in_processes(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], workers: int) -> Iterator[tuple[int, T]]:
-    """Call `function(*task)` for each task; yields the task's position and the result as each ends.
+def run_in_processes(
+    function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], workers: int
+) -> Iterator[tuple[int, T]]:
+    """Call `function(*task)` for each task, and yield the task's position and result as each task ends.
 
-    One worker, or one task, is done in this process. When anything is raised, Ctrl-C included, the processes are ended
-    at once.
+    With one worker or one task no process is started: this process does the work, with one thread. If anything is
+    raised, Ctrl-C included, the processes are terminated at once.
+
+    Args:
+        function: the function; it must be importable by the processes.
+        tasks: the arguments of each call.
+        workers: the largest number of processes.
 
     Raises:
         DataError: a process died.
@@ -48,6 +58,7 @@ def in_processes(function: Callable[..., T], tasks: Sequence[tuple[Any, ...]], w
 
 @contextmanager
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield a pool of spawned processes; terminate them at once if the block raises."""
     others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"), initializer=_begin)
     try:
@@ -61,11 +72,13 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def _begin() -> None:
+    """Set up a worker process."""
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
+    """Wait until the parent process ends, then end this process."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -74,7 +87,10 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to them too: this process ends them."""
+    """Ignore SIGINT in the block, so that processes started in it inherit this.
+
+    A terminal sends Ctrl-C to the worker processes too. They ignore it; this process terminates them.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -87,7 +103,7 @@ def _interrupts_ignored() -> Iterator[None]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Let torch use one thread, as in the processes, so that the result does not depend on their number."""
+    """Let torch use one thread in the block, as in a worker process, so that results do not depend on `workers`."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

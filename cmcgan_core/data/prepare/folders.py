@@ -23,7 +23,7 @@ from cmcgan_core.data.prepare.recording import (
     too_short,
 )
 from cmcgan_core.errors import DataError, MediaError
-from cmcgan_core.media.files import Kind, media_kind, read_picture, read_sound, read_video
+from cmcgan_core.media.files import MediaKind, media_kind, read_picture, read_sound, read_video
 
 #: Folders that fix the split of what lies in them, where all folders of the root are of these names, in any case.
 SPLIT_FOLDERS = {"train": "train", "val": "validation", "validation": "validation", "test": "test"}
@@ -157,7 +157,7 @@ def _files(root: Path) -> Iterator[tuple[str, Path]]:
         seen.add(real)
 
 
-Media = dict[Kind, list[tuple[str, Path]]]
+Media = dict[MediaKind, list[tuple[str, Path]]]
 
 
 def _by_class(root: Path, faults: list[Skipped]) -> dict[tuple[str, str], Media]:
@@ -165,7 +165,7 @@ def _by_class(root: Path, faults: list[Skipped]) -> dict[tuple[str, str], Media]
     files = [(name.split("/"), media_kind(path), path) for name, path in _files(root)]
     splits = _split_folders("/".join(parts) for parts, _, _ in files)
     level = 1 if splits else 0
-    first: dict[tuple[str, ...], set[Kind | None]] = {}
+    first: dict[tuple[str, ...], set[MediaKind | None]] = {}
     for parts, kind, _ in files:
         first.setdefault(tuple(parts[: level + 1]), set()).add(kind)
     level += 0 if any({"sound", "picture"} <= kinds for kinds in first.values()) else 1

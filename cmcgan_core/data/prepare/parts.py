@@ -19,10 +19,12 @@ from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import loudness
 from cmcgan_core.utils.batches import in_batches
-from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.files import atomic_write, explain_write_errors
 
 #: Pairs analysed at once: enough to be quick, little enough to stay in the processor's cache.
 BATCH = 32
+#: What to do after a dataset could not be written.
+NEXT_STEP = "run the same command again"
 
 
 @dataclass
@@ -82,7 +84,11 @@ def write_parts(
     pairs = 0
     for recording, path in jobs:
         log = Log()
-        with explained(path.parent.parent), atomic_write(path) as temporary, ZipFile(temporary, "w") as archive:
+        with (
+            explain_write_errors(path.parent.parent, DataError, NEXT_STEP),
+            atomic_write(path) as temporary,
+            ZipFile(temporary, "w") as archive,
+        ):
             for number, batch in enumerate(in_batches(_audible(source, recording, options, silence, log), BATCH)):
                 made = _made(batch, options.settings, log)
                 _store(archive, f"{number:06d}.pictures.npy", made.pictures)
@@ -111,18 +117,6 @@ def read_part(path: Path) -> Iterator[PartBatch]:
 def checksum(picture: NDArray[np.uint8], spectrograms: NDArray[np.float16]) -> str:
     """16 hexadecimal digits of BLAKE2b over the bytes of a pair: its spectrograms, then its picture."""
     return blake2b(spectrograms.tobytes() + picture.tobytes(), digest_size=8).hexdigest()
-
-
-@contextmanager
-def explained(out: Path) -> Iterator[None]:
-    """Turn a failure to write below `out` into a `DataError` that says how to go on."""
-    try:
-        yield
-    except OSError as error:
-        raise DataError(
-            f"{out} cannot be written ({error.strerror or error}); what is finished is kept: mend it, then "
-            "run the same command again"
-        ) from error
 
 
 def _audible(

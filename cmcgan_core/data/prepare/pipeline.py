@@ -16,7 +16,7 @@ from typing import Any
 
 from cmcgan_core.data.dataset import FORMAT, explain_read_errors, read_about
 from cmcgan_core.data.prepare import shards as prepared
-from cmcgan_core.data.prepare.parts import explained, part_name, read_log, write_parts
+from cmcgan_core.data.prepare.parts import NEXT_STEP, part_name, read_log, write_parts
 from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, SourceOptions, require_distinct
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folder
@@ -24,9 +24,9 @@ from cmcgan_core.data.prepare.splits import SPLITS, assign_splits
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.media.files import media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import write_text
+from cmcgan_core.utils.files import explain_write_errors, write_text
 from cmcgan_core.utils.toml import dump_toml
-from cmcgan_core.utils.workers import in_processes
+from cmcgan_core.utils.workers import run_in_processes
 
 __all__ = ["Plan", "PrepareReport", "check", "plan", "prepare"]
 
@@ -162,7 +162,7 @@ def prepare(
         return _already_complete(out, about, asdict(options.settings))
     _claim(out, overwrite)
     _make_parts(layout, list(zip(recordings, parts, strict=True)), options, silence, workers, on_progress)
-    with explained(out):
+    with explain_write_errors(out, DataError, NEXT_STEP):
         return _assemble(out, about, recordings, parts, skipped, options, on_progress)
 
 
@@ -243,7 +243,7 @@ def _already_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]
 
 def _claim(out: Path, overwrite: bool) -> None:
     """Make sure that the folder is ours to write to, and rid it of a dataset that is to be replaced."""
-    with explained(out):
+    with explain_write_errors(out, DataError, NEXT_STEP):
         if out.exists() and not out.is_dir():
             raise DataError(f"{out} is a file; choose another --out")
         ours = (out / ".parts").is_dir() or (overwrite and (out / "dataset.toml").exists())
@@ -274,7 +274,7 @@ def _make_parts(
     tasks = [(source, list(group), options, silence) for _, group in by_file]
     done, pairs = len(jobs) - len(waiting), 0
     on_progress(Progress("preparing", done, len(jobs), "recordings"))
-    for task, made in in_processes(write_parts, tasks, workers or _useful_workers(waiting, options)):
+    for task, made in run_in_processes(write_parts, tasks, workers or _useful_workers(waiting, options)):
         done, pairs = done + len(tasks[task][1]), pairs + made
         on_progress(Progress("preparing", done, len(jobs), "recordings", {"pairs": pairs}))
 

@@ -1,4 +1,4 @@
-// Keys, big play buttons, preloading, times. The pages work without it.
+// Keyboard control, large play buttons, preloading and response times. The pages also work without this script.
 "use strict";
 
 const form = document.querySelector("#answer");
@@ -14,9 +14,9 @@ for (const sound of sounds) {
   button.addEventListener("click", () => play(sound));
   sound.addEventListener("playing", () => {
     plays += 1;
-    sound.dataset.heard = "yes";
+    sound.dataset.played = "yes";
     button.querySelector(".word").textContent = button.dataset.again;
-    openAnswers();
+    updateAnswerButtons();
   });
   sound.addEventListener("error", showFailure);
 }
@@ -27,7 +27,7 @@ for (const picture of document.querySelectorAll("img")) {
 function play(sound) {
   for (const other of sounds) other.pause();
   sound.currentTime = 0;
-  // Browsers refuse sound before the first touch; then the button is there.
+  // Browsers block sound until the first key press or touch. In that case the rater uses the play button.
   return sound.play().then(() => true, () => false);
 }
 
@@ -46,16 +46,16 @@ function showFailure() {
   if (notice) notice.hidden = false;
 }
 
-// Nobody answers before having heard every sound.
-function openAnswers() {
+// The answer buttons stay disabled until every sound has been played.
+function updateAnswerButtons() {
   if (!form) return;
-  const open = sounds.every((sound) => sound.dataset.heard);
+  const open = sounds.every((sound) => sound.dataset.played);
   for (const button of form.querySelectorAll("button")) button.disabled = !open;
   document.querySelector("#listen").hidden = open;
 }
 
 if (form) {
-  openAnswers();
+  updateAnswerButtons();
   form.addEventListener("submit", (event) => {
     if (sent) return event.preventDefault();
     sent = true;
@@ -68,9 +68,9 @@ if (form) {
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.altKey || event.metaKey) return;
-  const at = event.target;
-  if (at.matches("input:not([type=checkbox])")) return;
-  if (event.key === " " && !at.matches("button, a, input")) {
+  const target = event.target;
+  if (target.matches("input:not([type=checkbox])")) return;
+  if (event.key === " " && !target.matches("button, a, input")) {
     event.preventDefault();
     playAll();
   } else if (event.key.toLowerCase() === "b") {
@@ -80,9 +80,9 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// Load what comes next while this item is judged.
+// Load the media of the next item while the rater judges this one.
 window.addEventListener("load", () => {
   for (const entry of document.querySelectorAll("#preload li")) {
-    fetch(entry.dataset.file).then((answer) => answer.blob()).catch(() => {});
+    fetch(entry.dataset.file).then((response) => response.blob()).catch(() => {});
   }
 });

@@ -17,9 +17,9 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.features import figures
 from cmcgan_core.features.representations import synthesise
-from cmcgan_core.features.scaling import resize, scale_levels
+from cmcgan_core.features.scaling import resize, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.features.stitch import blended, stitch
+from cmcgan_core.features.stitch import blend_chunks, stitch
 from cmcgan_core.inference.classify import LabelGuesser
 from cmcgan_core.inference.generate.latent_walk import LatentWalk
 from cmcgan_core.inference.generate.plan import OutputOptions, Task
@@ -98,7 +98,7 @@ def _pictures(
 def _sheet(samples: Tensor) -> NDArray[np.uint8]:
     """Samples (K, 3, S, S) side by side, in rows of equal length that are about as many as they are long."""
     columns = int(np.ceil(np.sqrt(len(samples))))
-    return figures.grid(torch.split(samples, columns), side=samples.shape[-1])
+    return figures.draw_grid(torch.split(samples, columns), side=samples.shape[-1])
 
 
 def _sounds(
@@ -172,12 +172,12 @@ def _stitched(
         for chunks, rng in zip(samples, make_rngs(sampling), strict=True):
             timed = list(zip(_starts(seconds, settings), chunks, strict=True))
             waveform = np.concatenate(list(stitch(timed, settings, seconds, rng)))
-            yield waveform, torch.cat(list(blended(timed, settings, frames)), dim=1)
+            yield waveform, torch.cat(list(blend_chunks(timed, settings, frames)), dim=1)
 
 
 def _writers(waveform: NDArray[np.float32], levels: Tensor, settings: FeatureSettings) -> tuple[Writer, ...]:
     """Of a sound, of its spectrogram drawn, and of its levels (M, frames)."""
-    drawn = figures.spectrogram_pictures(scale_levels(levels, settings)[None, None], enlarge=3)[0]
+    drawn = figures.draw_spectrograms(scale_spectrograms(levels, settings)[None, None], enlarge=3)[0]
     return (
         partial(write_sound, waveform=waveform, sample_rate=settings.sample_rate),
         partial(write_picture, picture=drawn),

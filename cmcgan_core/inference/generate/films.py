@@ -32,7 +32,7 @@ from cmcgan_core.inference.translate import (
 )
 from cmcgan_core.inference.windows import Windows, open_windows
 from cmcgan_core.media import film
-from cmcgan_core.media.damage import DamagedInterval, damaged
+from cmcgan_core.media.damage import DamagedInterval, find_damage
 from cmcgan_core.media.files import read_video, sound_seconds
 from cmcgan_core.modality import Direction
 from cmcgan_core.progress import OnProgress, Progress
@@ -122,7 +122,7 @@ def repair(
     """
     del guesser
     (target,) = task.paths
-    stretches = damaged(task.source)
+    stretches = find_damage(task.source)
     if not stretches:
         return None
     windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, Direction.A2V, sampling, output)

@@ -12,7 +12,7 @@ import numpy as np
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.translate import SamplingOptions
-from cmcgan_core.media.files import Kind, media_kind, sound_blocks, sound_seconds, tracks
+from cmcgan_core.media.files import MediaKind, media_kind, sound_blocks, sound_seconds, track_kinds
 
 #: What an input becomes: stills of half a second of sound, a film that follows a sound, sounds of a picture, a film
 #: with the sound that it lacks, a film whose damaged pictures are made anew.
@@ -158,7 +158,7 @@ def _still_or_film(source: Path, output: OutputOptions, *, stills: bool) -> Rout
     return "film" if output.format in FORMATS["film"] else "pictures"
 
 
-def _route_of(source: Path, kind: Kind, output: OutputOptions) -> Route:
+def _route_of(source: Path, kind: MediaKind, output: OutputOptions) -> Route:
     """What a sound or a picture becomes."""
     if output.repair:
         raise MediaError(f"{source}: is no video, so there are no pictures to repair")
@@ -169,7 +169,7 @@ def _route_of(source: Path, kind: Kind, output: OutputOptions) -> Route:
 
 
 def _route_of_video(source: Path, output: OutputOptions) -> Route:
-    there = tracks(source)
+    there = track_kinds(source)
     if not there:
         raise MediaError(f"{source}: holds neither sound nor pictures")
     if output.repair:
