@@ -80,7 +80,7 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
         for direction, ranking in pooled.retrieval.ranking.items():
             name = f"{direction.source.word} to {plural(direction.target)}"
             for rank, recall in ranking.recall.items():
-                yield RowKey("retrieval", f"{name}: recall at {rank}"), recall
+                yield RowKey("retrieval", f"{name}: recall@{rank}"), recall
             yield RowKey("retrieval", f"{name}: mean precision"), ranking.mean_average_precision
 
 

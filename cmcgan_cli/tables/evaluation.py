@@ -130,7 +130,7 @@ def retrieval(evaluation: "Evaluation") -> "Table":
 
     assert evaluation.retrieval is not None
     chance = evaluation.retrieval.chance
-    heads = [f"recall at {rank}" for rank in chance.recall]
+    heads = [f"recall@{rank}" for rank in chance.recall]
     table = Table("", *heads, "mean precision", title="Cross-modal retrieval by class")
     rows = {
         f"{direction.source.word} to {plural(direction.target)}": ranking
