@@ -37,9 +37,9 @@ def evaluate(
 ) -> None:
     """Evaluate a trained model on a split, next to the paper's Tables 1 and 2.
 
-    A model that translates is judged by classifiers, which are trained once on the real training pairs and kept with the
-    dataset. A classifier is scored by its accuracy, an embedding of both modalities by retrieval. An evaluation that was
-    computed before is printed again.
+    A model that translates is judged by classifiers, which are trained once on the real training pairs and kept with
+    the dataset. A classifier is scored by its accuracy, an embedding of both modalities by retrieval. An evaluation
+    that was computed before is printed again.
 
     Examples:
 

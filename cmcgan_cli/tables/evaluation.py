@@ -72,7 +72,7 @@ def table1(evaluation: "Evaluation") -> "Table":
 
 
 def table2(evaluation: "Evaluation") -> "Table":
-    """Return the table of the dynamic multimodal classification network, with its controls and the published figures."""
+    """Return the table of dynamic multimodal classification, with the controls and the published figures."""
     from rich.table import Table
 
     from cmcgan_core.evaluation.paper import paper_tables

@@ -1,4 +1,6 @@
-"""One pass over a split: every pair is translated once for each latent, and judged. The translating network reads no label.
+"""One pass over a split: every pair is translated once for each latent, and judged.
+
+The translating network reads no label.
 
 Shapes: K latents (1 for samples that need none), B pairs of a batch, N pairs; C channels, H, W size of a map.
 """
@@ -217,5 +219,5 @@ class EvaluationPass:
 
 
 def _by_latent(values: Tensor, like: Tensor) -> Tensor:
-    """Return values (K B, ...) of K latents and B pairs as (K, B, ...), on the CPU; `like` has the shape (K, B, ...)."""
+    """Return values (K B, ...) as (K, B, ...) on the CPU; K and B are the first sizes of `like`."""
     return values.reshape(*like.shape[:2], *values.shape[1:]).cpu()

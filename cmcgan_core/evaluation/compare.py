@@ -218,7 +218,7 @@ def training_seconds(log: Sequence[Mapping[str, float]], clock: str = "seconds")
 
 
 def differing(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Return the settings that are not the same in all configurations: dotted name -> name of configuration -> value."""
+    """Return the settings in which configurations differ: by dotted name, the value by name of the configuration."""
     flat = {name: flatten(configuration) for name, configuration in configurations.items()}
     settings = dict.fromkeys(setting for values in flat.values() for setting in values)
     rows = {setting: {name: values.get(setting) for name, values in flat.items()} for setting in settings}

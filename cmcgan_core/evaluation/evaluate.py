@@ -1,10 +1,10 @@
 """Evaluate a checkpoint on a split. `docs/evaluation.md` defines every figure.
 
 What is computed depends on what the network can do (see `nn.capabilities`). The samples of a translator are judged by
-classifiers that were trained on real training pairs only and are kept with the dataset; no label reaches the translator.
-Table 2 has controls: the generated modality is replaced by a constant, by what was generated for another class, or by
-noise. A translator helps only by the amount that its row exceeds those of the controls. An embedder is scored by
-retrieval, a classifier by its accuracy.
+classifiers that were trained on real training pairs only and are kept with the dataset; no label reaches the
+translator. Table 2 has controls: the generated modality is replaced by a constant, by what was generated for another
+class, or by noise. A translator helps only by the amount that its row exceeds those of the controls. An embedder is
+scored by retrieval, a classifier by its accuracy.
 """
 
 import inspect
@@ -185,11 +185,11 @@ def _require_fitting(trained: Trained, dataset: PreparedDataset) -> None:
         )
     if about.classes != dataset.classes or about.settings != dataset.settings:
         raise CheckpointError(
-            f"{trained.path} was trained on other classes or features than those of {dataset.root}; train a model on it "
-            f"with: cmcgan train {dataset.root}"
+            f"{trained.path} was trained on other classes or features than those of {dataset.root}; train a model on "
+            f"it with: cmcgan train {dataset.root}"
         )
     if about.data == dataset.name and about.content != dataset.content:
         raise CheckpointError(
-            f"{dataset.root} was prepared again since {trained.path} was trained on it: pairs that are in its test split "
-            "now may have been trained on; train again"
+            f"{dataset.root} was prepared again since {trained.path} was trained on it: pairs that are in its test "
+            "split now may have been trained on; train again"
         )

@@ -77,10 +77,10 @@ def bootstrap_interval(
 def frechet_distance(generated: Tensor, real: Tensor) -> float:
     """Return the squared Fréchet distance between normal distributions fitted to features (N, D); 0 or more.
 
-    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. It needs well over D items on each
-    side, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the count:
-    with D = 64 use at least 500 items, compare at equal counts only, and read it next to the distance between two sets of
-    real items. Its scale depends on the judge, so distances by different judges cannot be compared.
+    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. It needs well over D items on
+    each side, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the
+    count: with D = 64 use at least 500 items, compare at equal counts only, and read it next to the distance between
+    two sets of real items. Its scale depends on the judge, so distances by different judges cannot be compared.
     """
     generated, real = generated.double(), real.double()
     root = _square_root(generated.T.cov())
@@ -121,8 +121,8 @@ def high_frequency_energy(maps: Tensor) -> Tensor:
     """Return the energy above half the Nyquist frequency of maps (N, C, H, W), as a mean per value of the map; (N,).
 
     Counted is what lies above 1/4 cycle per pixel (band, frame) in radius in the two-dimensional Fourier transform. The
-    mean of a map is at frequency zero, so it does not count. The ratio of the means over generated and over real maps is
-    below 1 for blurred maps, and above 1 for maps with noise or checkerboard artefacts.
+    mean of a map is at frequency zero, so it does not count. The ratio of the means over generated and over real maps
+    is below 1 for blurred maps, and above 1 for maps with noise or checkerboard artefacts.
     """
     height, width = maps.shape[-2:]
     down, across = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
@@ -159,20 +159,20 @@ def ssim(generated: Tensor, real: Tensor) -> Tensor:
 
 
 def log_spectral_distance(generated: Tensor, real: Tensor, settings: FeatureSettings) -> Tensor:
-    """Return the difference of spectrograms (N, 1, M, T) in decibels: root mean square over bands, mean over frames; (N,).
+    """Return the difference of spectrograms (N, 1, M, T) in decibels; (N,).
 
-    Source: Gray and Markel 1976; here over the bands of the representation. Levels below `min_level` were clipped, so
-    they count as equal.
+    It is the root mean square over the bands, averaged over the frames. Source: Gray and Markel 1976; here over
+    the bands of the representation. Levels below `min_level` were clipped, so they count as equal.
     """
     decibels = (generated - real) * (settings.max_level - settings.min_level) / 2
     return decibels.square().mean(dim=-2).sqrt().flatten(1).mean(dim=1)
 
 
 def diversity(maps: Tensor) -> Tensor:
-    """Return how much K versions of N maps (K, N, ...) differ: the mean of the standard deviations of their values; (N,).
+    """Return how much K versions of N maps (K, N, ...) differ: the mean standard deviation of their values; (N,).
 
-    Over the latents of one source it says how much z matters; over the real items of one class, how much it could. It is
-    too low by 8 % on average with K = 4, by 3 % with K = 10 (normally distributed values).
+    Over the latents of one source it says how much z matters; over the real items of one class, how much it could. It
+    is too low by 8 % on average with K = 4, by 3 % with K = 10 (normally distributed values).
     """
     return maps.std(dim=0).flatten(1).mean(dim=1)
 

@@ -188,7 +188,7 @@ def _pool_values(values: Sequence[float]) -> Figure:
 
 
 def _varying(items: Sequence[Value]) -> Sequence[Value]:
-    """Return one item if all are equal. Figures of real samples do not vary with the seed, so they have no deviation."""
+    """Return one item if all are equal: figures of real samples do not vary with the seed, so have no deviation."""
     return items[:1] if all(item == items[0] for item in items) else items
 
 

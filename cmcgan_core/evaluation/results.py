@@ -43,10 +43,11 @@ class Evaluation:
         judge: preset of the main judge; "" if the network does not translate.
         real, table1, recovered: scores by the main judge, see `JudgeScores`.
         other_judges: scores by the other judges, by preset.
-        quality: figures of samples by name of the metric, see `METRICS`; by direction, then by kind, see `labels.KINDS`.
-            Metrics that read the outputs of a judge are by the main judge. The distances of real samples are those
-            between training split and evaluated split.
-        confusion: counts of the main judge's classes over all latents, by direction and kind; the row is the true class.
+        quality: figures of samples by name of the metric, see `METRICS`; by direction, then by kind, see
+            `labels.KINDS`. Metrics that read the outputs of a judge are by the main judge. The distances of real
+            samples are those between training split and evaluated split.
+        confusion: counts of the main judge's classes over all latents, by direction and kind; the row is the true
+            class.
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls.
         retrained: the rows of pairs by the run's own classifier, which was trained on generated samples too; empty if
             the run has none.

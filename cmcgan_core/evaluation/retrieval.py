@@ -1,4 +1,4 @@
-"""Cross-modal retrieval: finding pictures by a sound, and sounds by a picture, with the embeddings of a trained network."""
+"""Cross-modal retrieval: pictures by a sound, and sounds by a picture, with the embeddings of a trained network."""
 
 from dataclasses import dataclass
 

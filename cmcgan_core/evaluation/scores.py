@@ -86,7 +86,7 @@ class Scores:
 
     @cached_property
     def kinds(self) -> dict[Direction, dict[str, Real | Generated]]:
-        """The generated samples by direction and number of hops; with each direction, the real samples of its target."""
+        """The generated samples by direction and number of hops, and the real samples of each direction's target."""
         kinds: dict[Direction, dict[str, Real | Generated]] = {}
         for sample in dict.fromkeys(sample for _, sample in self.outputs.predicted):
             if isinstance(sample, Generated):

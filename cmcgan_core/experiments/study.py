@@ -1,8 +1,8 @@
 """Studies: several recipes, trained on one dataset with equal budgets and several seeds, evaluated alike, and compared.
 
-A study is a TOML file; some ship with cmcgan (`cmcgan_core/experiments/studies/*.toml`). Everything is kept in one folder,
-and finished work is not repeated. Several processes may work on one study: each takes runs that no other process is
-working on.
+A study is a TOML file; some ship with cmcgan (`cmcgan_core/experiments/studies/*.toml`). Everything is kept in one
+folder, and finished work is not repeated. Several processes may work on one study: each takes runs that no other
+process is working on.
 """
 
 import re
@@ -204,9 +204,9 @@ def run_study(
 ) -> StudyResult:
     """Train and evaluate what is not finished yet, and compare all runs.
 
-    Writes into `out`: `plan.toml` (the recipes, and the steps that the budget buys), a run folder for each recipe and seed,
-    and for each direction held-out pairs with the samples of every recipe (`S2I.png`, `I2S.png`). A study may grow: new
-    rows and new seeds are trained too.
+    Writes into `out`: `plan.toml` (the recipes, and the steps that the budget buys), a run folder for each recipe and
+    seed, and for each direction held-out pairs with the samples of every recipe (`S2I.png`, `I2S.png`). A study may
+    grow: new rows and new seeds are trained too.
 
     Args:
         study: the recipes.
@@ -221,7 +221,8 @@ def run_study(
     Raises:
         ConfigError: `out` holds another study, or a recipe does not fit the dataset or the budget.
         DataError: the split is empty.
-        TrainingError: `out` cannot be written. If a single run fails, the other runs are trained, and `failed` names it.
+        TrainingError: `out` cannot be written. If a single run fails, the other runs are trained, and `failed` names
+            it.
         Interrupted: a stop was requested; the next call resumes.
     """
     dataset.nonempty_split(split)
@@ -271,7 +272,9 @@ def slug(name: str) -> str:
 def _plan_steps(
     study: Study, dataset: PreparedDataset, out: Path, device: str, on_progress: OnProgress
 ) -> dict[str, int]:
-    """Return the number of steps by recipe. It is measured once and kept in `plan.toml`, so all seeds train equally long.
+    """Return the number of steps by recipe.
+
+    It is measured once and kept in `plan.toml`, so all seeds train equally long.
 
     Raises:
         ConfigError: `plan.toml` is of another dataset, device or budget, or a recipe was another one then.
