@@ -177,8 +177,8 @@ def test_a_run_that_only_shows_what_it_hears_completes_pictures_only(completion:
         def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
             return torch.ones(len(source), 3, 20, 20)
 
-    of_run = completion.generating
-    painting = Completion(Trained(of_run.about, Painter(), of_run.path))
+    generating = completion.generating
+    painting = Completion(Trained(generating.about, Painter(), generating.path))
     assert painting.cases == ("V-A", "GV-A")
     mixed = painting.mix(batch, draws())
     assert torch.equal(mixed.audio, batch.audio)

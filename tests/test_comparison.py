@@ -18,10 +18,10 @@ from cmcgan_core.evaluation.scores import Accuracy
 
 
 def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds: float | None) -> Entry:
-    """A run whose GV-A is made up."""
+    """A run with an invented GV-A."""
     table2 = {**evaluation.table2, "GV-A": Accuracy(micro, micro / 2, (micro - 0.1, micro + 0.2), None)}
-    found = replace(evaluation, table2=table2)
-    return Entry(name, Path(name) / "last.safetensors", about, found, [], seconds, None, "cpu")
+    changed = replace(evaluation, table2=table2)
+    return Entry(name, Path(name) / "last.safetensors", about, changed, [], seconds, None, "cpu")
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +53,13 @@ def test_seeds_of_one_recipe_are_pooled(about: About, evaluation: Evaluation) ->
     assert group.seconds == Figure(pytest.approx(30), pytest.approx(700**0.5))
 
 
-def test_a_run_alone_keeps_its_interval(about: About, evaluation: Evaluation) -> None:
+def test_a_single_run_keeps_its_interval(about: About, evaluation: Evaluation) -> None:
     (group,) = group_entries([entry("one", about, evaluation, 0.5, None)])
     assert group.figures.table2["GV-A"].micro == Figure(0.5, interval=(0.4, 0.7))
     assert group.seconds is None
 
 
-def test_what_differs_in_more_than_the_seed_is_not_pooled(about: About, evaluation: Evaluation) -> None:
+def test_runs_that_differ_in_more_than_the_seed_are_not_pooled(about: About, evaluation: Evaluation) -> None:
     others = [
         seeded(about, 1, judge="judge-small"),
         replace(seeded(about, 1), step=about.step - 1),
@@ -71,19 +71,19 @@ def test_what_differs_in_more_than_the_seed_is_not_pooled(about: About, evaluati
         assert [group.name for group in group_entries(runs)] == ["a", "b"]
 
 
-def test_a_row_that_one_run_lacks_is_in_no_mean() -> None:
+def test_a_row_that_a_run_lacks_is_not_pooled() -> None:
     accuracy = Accuracy(0.5, 0.5, None, None)
     assert pool_accuracies([{"GV-A": accuracy, "GA-V": accuracy}, {"GV-A": accuracy}]).keys() == {"GV-A"}
     assert pool_quality([{"l1": 0.5}, {"l1": None}]) == {"l1": None}
 
 
-def test_what_a_judge_says_of_real_samples_does_not_vary_with_the_seed() -> None:
+def test_figures_of_real_samples_do_not_vary_with_the_seed() -> None:
     accuracy = Accuracy(0.5, 0.25, (0.4, 0.6), None)
     pooled = pool_accuracies([{"V": accuracy}, {"V": accuracy}])
     assert pooled == {"V": PooledAccuracy(Figure(0.5, interval=(0.4, 0.6)), Figure(0.25))}
 
 
-def test_a_figure_is_written_with_all_that_is_known_of_it() -> None:
+def test_a_figure_is_written_with_its_deviation_and_interval() -> None:
     assert Figure(0.5).text(".3f") == "0.500"
     assert Figure(0.5, interval=(0.45, 1)).text(".3f") == "0.500 [.45 1.00]"
     assert Figure(0.5, 0.0125, (0.45, 0.57)).text(".3f") == "0.500 (0.013) [.45 .57]"
@@ -102,13 +102,13 @@ def test_settings_that_differ_are_named() -> None:
 
 
 def test_comparison_knows_what_each_run_cost(prepared: Path, tiny_run: Path) -> None:
-    found = compare([tiny_run, tiny_run / "best.safetensors"], open_dataset(prepared), latents=1)
-    first = found.entries[0]
+    compared = compare([tiny_run, tiny_run / "best.safetensors"], open_dataset(prepared), latents=1)
+    first = compared.entries[0]
     assert first.device == "cpu"
     assert first.seconds == pytest.approx(
         json.loads((tiny_run / "metrics.jsonl").read_text().splitlines()[-1])["seconds"]
     )
-    plain = json.loads(json.dumps(found.to_dict()))
+    plain = json.loads(json.dumps(compared.to_dict()))
     assert plain["paper"]["table2"]["V"] == 0.9531
     assert plain["runs"][0]["steps"] == first.about.step
     micro = plain["groups"][0]["figures"]["table1"]["S2I"]["1"]["test"]["micro"]

@@ -45,7 +45,7 @@ CONTROLS = {f"{row} {control}" for row in ("GV-A", "GA-V") for control in ("cons
 
 
 class Oracle(Translator):
-    """Makes exactly the real partner of whatever it is given, or a constant."""
+    """Generates exactly the real partner of its input, or a constant."""
 
     directions = (A2V, V2A)
     hops, possible_hops, latent = 1, (1, 2), 0
@@ -59,7 +59,7 @@ class Oracle(Translator):
 
     def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
         given, wanted = self.real[direction.source], self.real[direction.target]
-        places = [int((given - one).abs().flatten(1).sum(1).argmin()) for one in source]
+        places = [int((given - item).abs().flatten(1).sum(1).argmin()) for item in source]
         return wanted[places] if self.knows else torch.zeros_like(wanted[places])
 
     def recover(self, modality: Modality, source: Tensor, z: Tensor) -> Tensor:
@@ -109,9 +109,7 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(
     assert table2["GV-A other class"].micro < table2["GV-A"].micro
 
 
-def test_a_generator_that_says_nothing_is_no_better_than_chance(
-    dataset: PreparedDataset, trained: Trained, panel: JudgePanel
-) -> None:
+def test_a_constant_generator_is_at_chance(dataset: PreparedDataset, trained: Trained, panel: JudgePanel) -> None:
     scores = scores_of_oracle(dataset, trained, panel, knows=False)
     assert scores.accuracy(JUDGE, Generated(A2V, 1)).micro == pytest.approx(1 / 3)
     table2 = scores.table2(PairClassifier.REAL)
@@ -120,28 +118,28 @@ def test_a_generator_that_says_nothing_is_no_better_than_chance(
 
 
 def test_evaluate_covers_the_split_and_the_papers_tables(dataset: PreparedDataset, tiny_run: Path) -> None:
-    found = evaluate(tiny_run, dataset, latents=2, seed=5)
-    assert found.pairs == {"test": COUNTS["test"] * 3, "train": COUNTS["test"] * 3}
-    assert found.recordings == {"test": 3, "train": 3}
-    assert found.table1.keys() == found.quality.keys() == {A2V, V2A}
-    assert found.table1[A2V].keys() == {"1", "2"}
-    assert found.table2.keys() == {"V", "A", "V-A", "GV-A", "GA-V"} | CONTROLS
-    assert found.retrained.keys() == {"V-A", "GV-A", "GA-V"} | CONTROLS
-    assert found.other_judges.keys() == {"judge-tiny-resnet"}
-    assert found.seeds.latents == (5, 6)
-    assert found.seeds.judges == {"judge-tiny": 0, "judge-tiny-resnet": 1}
-    assert found.quality[A2V]["1"]["pose"] is None
-    other = found.other_judges["judge-tiny-resnet"]
+    evaluation = evaluate(tiny_run, dataset, latents=2, seed=5)
+    assert evaluation.pairs == {"test": COUNTS["test"] * 3, "train": COUNTS["test"] * 3}
+    assert evaluation.recordings == {"test": 3, "train": 3}
+    assert evaluation.table1.keys() == evaluation.quality.keys() == {A2V, V2A}
+    assert evaluation.table1[A2V].keys() == {"1", "2"}
+    assert evaluation.table2.keys() == {"V", "A", "V-A", "GV-A", "GA-V"} | CONTROLS
+    assert evaluation.retrained.keys() == {"V-A", "GV-A", "GA-V"} | CONTROLS
+    assert evaluation.other_judges.keys() == {"judge-tiny-resnet"}
+    assert evaluation.seeds.latents == (5, 6)
+    assert evaluation.seeds.judges == {"judge-tiny": 0, "judge-tiny-resnet": 1}
+    assert evaluation.quality[A2V]["1"]["pose"] is None
+    other = evaluation.other_judges["judge-tiny-resnet"]
     for direction, hops in ((A2V, "1"), (V2A, "2")):
-        assert sum(map(sum, found.confusion[direction][hops])) == 2 * found.pairs["test"]
-        for quality in (found.quality[direction][hops], other.quality[direction][hops]):
+        assert sum(map(sum, evaluation.confusion[direction][hops])) == 2 * evaluation.pairs["test"]
+        for quality in (evaluation.quality[direction][hops], other.quality[direction][hops]):
             assert quality["frechet_distance"] is not None
             assert quality["precision_at_1"] is None  # a class has one test recording only
-    real = found.quality[A2V]["real"]["frechet_distance"]
+    real = evaluation.quality[A2V]["real"]["frechet_distance"]
     assert real is not None
     assert real > 0
-    assert found.retrieval is None  # for the same reason
-    assert found.classification is None
+    assert evaluation.retrieval is None  # for the same reason
+    assert evaluation.classification is None
 
 
 def test_evaluation_repeats_with_its_seed(dataset: PreparedDataset, tiny_run: Path) -> None:
@@ -150,15 +148,15 @@ def test_evaluation_repeats_with_its_seed(dataset: PreparedDataset, tiny_run: Pa
 
 
 def test_without_the_judges_that_need_training_of_their_own(dataset: PreparedDataset, tiny_run: Path) -> None:
-    found = evaluate(tiny_run, dataset, latents=1, thorough=False)
-    assert found.other_judges == {}
-    assert found.quality[A2V]["1"]["diversity"] is None  # of one latent
+    evaluation = evaluate(tiny_run, dataset, latents=1, thorough=False)
+    assert evaluation.other_judges == {}
+    assert evaluation.quality[A2V]["1"]["diversity"] is None  # of one latent
 
 
 def test_the_training_split_is_not_its_own_floor(dataset: PreparedDataset, tiny_run: Path) -> None:
-    found = evaluate(tiny_run, dataset, split="train", latents=1, thorough=False)
-    assert found.pairs == {"train": COUNTS["train"] * 3}
-    assert found.quality[A2V]["real"]["frechet_distance"] is None
+    evaluation = evaluate(tiny_run, dataset, split="train", latents=1, thorough=False)
+    assert evaluation.pairs == {"train": COUNTS["train"] * 3}
+    assert evaluation.quality[A2V]["real"]["frechet_distance"] is None
 
 
 def test_latents_do_not_depend_on_their_number(dataset: PreparedDataset, trained: Trained, panel: JudgePanel) -> None:
@@ -172,18 +170,18 @@ def test_no_label_reaches_the_generator(dataset: PreparedDataset, trained: Train
     assert set(inspect.signature(Generators.translate).parameters) == {"self", "direction", "source", "z"}
     strange = copy.copy(dataset.split("test"))
     strange.labels = strange.labels.flip(0)
-    found, other = (
+    outputs, other = (
         EvaluationPass(trained, panel, labelled, latents=2, seed=0).run(full=True)
         for labelled in (dataset.split("test"), strange)
     )
     # The control by another class is chosen by the label; nothing else is.
     for name in ("predicted", "codes", "heights", "measures"):
-        mine, theirs = getattr(found, name), getattr(other, name)
+        mine, theirs = getattr(outputs, name), getattr(other, name)
         assert mine.keys() == theirs.keys()
         assert all(mine[key].equal(theirs[key]) for key in mine)
-    changed = [case for (_, case), classes in found.pairs.items() if not classes.equal(other.pairs[_, case])]
+    changed = [case for (_, case), classes in outputs.pairs.items() if not classes.equal(other.pairs[_, case])]
     assert {case.control for case in changed} <= {Control.OTHER_CLASS}
-    assert found.measures["l1", Generated(A2V, 1)].equal(other.measures["l1", Generated(A2V, 1)])
+    assert outputs.measures["l1", Generated(A2V, 1)].equal(other.measures["l1", Generated(A2V, 1)])
 
 
 def test_a_classifier_that_was_retrained_on_another_checkpoint_is_left_out(

@@ -27,10 +27,10 @@ def test_runs_are_compared_in_one_table(run: Run, prepared: Path, tiny_run: Path
 
 def test_a_comparison_is_json_for_a_script(run: Run, prepared: Path, tiny_run: Path) -> None:
     code, out, _ = run(prepared, tiny_run, "--latents", 1, "--json")
-    found = json.loads(out)
+    document = json.loads(out)
     assert code == 0
-    assert [one["name"] for one in found["runs"]] == ["tiny"]
-    assert found["groups"][0]["figures"]["table2"]["V"]["micro"]["deviation"] is None
+    assert [run["name"] for run in document["runs"]] == ["tiny"]
+    assert document["groups"][0]["figures"]["table2"]["V"]["micro"]["deviation"] is None
 
 
 def test_a_report_is_written_next_to_the_tables(cmcgan: Run, prepared: Path, tiny_run: Path, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def dataset(prepared: Path) -> PreparedDataset:
 
 @pytest.fixture(scope="module")
 def compared(dataset: PreparedDataset, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Two runs that differ in their seeds alone; what is special about them is made up."""
+    """Two runs that differ in their seeds alone; their special figures are invented."""
     second = tmp_path_factory.mktemp("report") / STRANGE
     shutil.copytree(tiny_run, second)
     one, two = compare([tiny_run, second], dataset, latents=1).entries
@@ -83,9 +83,9 @@ def test_a_run_stands_next_to_the_paper(compared: Comparison, dataset: PreparedD
     rows = Rows(report_page(alone(compared), dataset)).rows
     assert ["GV-A", "0.200 [.25 .75]", "0.9804"] in [[row[0], row[1], row[-1]] for row in rows if len(row) > 2]
     assert ["S2I CMCGAN (paper)", "0.9105", "0.7661", "–", "–"] in rows
-    found = compared.entries[0].evaluation.table1[Direction.V2A]["2"]["test"].micro
+    micro = compared.entries[0].evaluation.table1[Direction.V2A]["2"]["test"].micro
     (row,) = [row for row in rows if row[:1] == ["I2S two hops"]]
-    assert row[2].startswith(f"{found:.3f}")
+    assert row[2].startswith(f"{micro:.3f}")
     assert ["network.picture_size", "128", "32"] in rows
     assert ["tuba", "16", "3", "4"] in rows
     assert ["recordings", "3", "3", "3"] in rows

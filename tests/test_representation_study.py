@@ -20,7 +20,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data(tmp_path: Path) -> list[Path]:
-    """The same pairs, said to be of two representations."""
+    """The same pairs, declared as two representations."""
     lms, cqt = (write_dataset(tmp_path / name) for name in ("lms", "cqt"))
     about = cqt / "dataset.toml"
     about.write_text(about.read_text().replace('representation = "lms"', 'representation = "cqt"'))
@@ -29,13 +29,13 @@ def data(tmp_path: Path) -> list[Path]:
 
 def test_the_study_prints_our_figures_next_to_the_papers(data: list[Path], cmcgan: Run) -> None:
     command = ["study", *data, "representations", "--quiet"]
-    found, said = document_and_text(cmcgan, *command)
-    rows = [(row["representation"], row["layers"], row["paper"]) for row in found["rows"]]
+    document, text = document_and_text(cmcgan, *command)
+    rows = [(row["representation"], row["layers"], row["paper"]) for row in document["rows"]]
     assert rows == [("lms", 3, 0.8412), ("lms", 4, 0.8744), ("cqt", 3, 0.73), ("cqt", 4, 0.7778)]
-    assert found["pairs"] == {"test": 3 * COUNTS["test"], "train": 3 * COUNTS["train"]}
-    assert all(0 <= row["accuracy"]["micro"] <= 1 for row in found["rows"])
+    assert document["pairs"] == {"test": 3 * COUNTS["test"], "train": 3 * COUNTS["train"]}
+    assert all(0 <= row["accuracy"]["micro"] <= 1 for row in document["rows"])
     for figure in ("LMS", "CQT", "0.8744", "0.7300"):
-        assert figure in said
+        assert figure in text
 
 
 def test_an_interrupted_study_resumes(data: list[Path]) -> None:

@@ -71,21 +71,23 @@ def out(data: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(data: Path, file: Path, out: Path) -> StudyResult:
+def result(data: Path, file: Path, out: Path) -> StudyResult:
     return run_study(load_study(file), open_dataset(data), out, latents=1)
 
 
-def test_every_recipe_is_trained_with_every_seed_for_the_steps_that_were_planned(found: StudyResult, out: Path) -> None:
-    assert {(group.name, len(group.entries)) for group in found.compared.groups} == {("CMCGAN, tiny", 2), ("I2S", 2)}
-    assert found.unfinished == ()
+def test_every_recipe_is_trained_with_every_seed_for_the_steps_that_were_planned(
+    result: StudyResult, out: Path
+) -> None:
+    assert {(group.name, len(group.entries)) for group in result.compared.groups} == {("CMCGAN, tiny", 2), ("I2S", 2)}
+    assert result.unfinished == ()
     for name, folder in (("CMCGAN, tiny", "CMCGAN-tiny"), ("I2S", "I2S")):
         for seed in (0, 1):
             about = read_about(out / f"{folder}-{seed}" / "last.safetensors")
-            assert (found.steps[name], about.step, about.steps, about.config.seed) == (STEPS, STEPS, STEPS, seed)
+            assert (result.steps[name], about.step, about.steps, about.config.seed) == (STEPS, STEPS, STEPS, seed)
             assert about.config.train.sample_every == 50
 
 
-def test_a_study_that_is_done_does_nothing_again(found: StudyResult, data: Path, file: Path, out: Path) -> None:
+def test_a_finished_study_repeats_nothing(result: StudyResult, data: Path, file: Path, out: Path) -> None:
     def times() -> dict[Path, int]:
         kept = [*out.glob("*/*.safetensors"), *data.glob("evaluations/*"), out / "plan.toml"]
         return {path: path.stat().st_mtime_ns for path in kept}
@@ -93,10 +95,10 @@ def test_a_study_that_is_done_does_nothing_again(found: StudyResult, data: Path,
     before = times()
     again = run_study(load_study(file), open_dataset(data), out, latents=1)
     assert times() == before
-    assert again.to_dict()["groups"] == found.to_dict()["groups"]
+    assert again.to_dict()["groups"] == result.to_dict()["groups"]
 
 
-def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyResult, out: Path) -> None:
+def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(result: StudyResult, out: Path) -> None:
     # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly, by two hops and recovered, in one I2S.
     rows: dict[str, list[np.ndarray]] = {}
     for name, count in (("S2I", 5), ("I2S", 6)):
@@ -104,7 +106,7 @@ def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyRe
         assert sheet.shape[0] == 4 + count * 100
         rows[name] = [sheet[4 + row * 100 : 100 + row * 100] for row in range(count)]
         assert all((row[:, : -(4 + 3 * 100)] < 128).any() for row in rows[name]), "names of rows"
-    tiles = {name: [row[:, -(4 + 3 * 100) :] for row in of] for name, of in rows.items()}
+    tiles = {name: [row[:, -(4 + 3 * 100) :] for row in sheet] for name, sheet in rows.items()}
     assert np.array_equal(tiles["S2I"][0], tiles["I2S"][1]), "the sounds: given here, real there"
     assert np.array_equal(tiles["S2I"][1], tiles["I2S"][0])
     made = [tiles["S2I"][1], *tiles["S2I"][2:]], [tiles["I2S"][1], *tiles["I2S"][2:]]
@@ -112,9 +114,7 @@ def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(found: StudyRe
         assert all((a != b).any() for a, b in itertools.combinations(row, 2))
 
 
-def test_what_another_process_is_at_work_on_is_left_to_it(
-    found: StudyResult, data: Path, file: Path, out: Path
-) -> None:
+def test_a_run_of_another_process_is_left_to_it(result: StudyResult, data: Path, file: Path, out: Path) -> None:
     process = hold(out / ".I2S-1.lock")
     partly = run_study(load_study(file), open_dataset(data), out, latents=1)
     process.communicate("")
@@ -122,7 +122,7 @@ def test_what_another_process_is_at_work_on_is_left_to_it(
     assert [len(group.entries) for group in partly.compared.groups] == [2, 1]
 
 
-def test_an_interrupted_study_resumes(data: Path, file: Path, tmp_path: Path, found: StudyResult) -> None:
+def test_an_interrupted_study_resumes(data: Path, file: Path, tmp_path: Path, result: StudyResult) -> None:
     def interrupt(progress) -> None:
         if "training" in progress.stage:
             interrupt_at(2)(progress)
@@ -133,11 +133,11 @@ def test_an_interrupted_study_resumes(data: Path, file: Path, tmp_path: Path, fo
         run_study(study, open_dataset(data), tmp_path, latents=1, on_progress=interrupt)
     assert read_about(tmp_path / "CMCGAN-tiny-0" / "last.safetensors").step == 2
     again = run_study(study, open_dataset(data), tmp_path, latents=1)
-    mine, theirs = (result.to_dict()["groups"][0]["figures"]["table1"] for result in (again, found))
+    mine, theirs = (result.to_dict()["groups"][0]["figures"]["table1"] for result in (again, result))
     assert mine == theirs
 
 
-def test_the_folder_of_another_study_is_refused(found: StudyResult, data: Path, file: Path, out: Path) -> None:
+def test_the_folder_of_another_study_is_refused(result: StudyResult, data: Path, file: Path, out: Path) -> None:
     for change, what in ((("0.5", "0.6"), "seconds"), (("encoder_epochs=1", "encoder_epochs=2"), r"rows\.I2S")):
         file.with_name("other.toml").write_text(TINY.replace(*change, 1))
         with pytest.raises(ConfigError, match=f"differs in {what}; choose another --out"):
@@ -151,20 +151,20 @@ def test_the_folder_of_another_study_is_refused(found: StudyResult, data: Path, 
 
 
 def test_a_study_may_grow_and_names_a_run_that_fails(
-    found: StudyResult, data: Path, file: Path, out: Path, cmcgan: Cli
+    result: StudyResult, data: Path, file: Path, out: Path, cmcgan: Cli
 ) -> None:
     grown = file.with_name("grown.toml")
     grown.write_text(TINY + '[rows.diverging]\npreset = "tiny"\nset = ["loss_weights.consistency=1e39"]\n')
-    code, said, noted = cmcgan("study", data, grown, "--out", out, "--latents", 1, "--json")
+    code, printed, notes = cmcgan("study", data, grown, "--out", out, "--latents", 1, "--json")
     assert code == 1
-    assert f"{out / 'diverging-0'} failed: " in noted
-    document = json.loads(said)
+    assert f"{out / 'diverging-0'} failed: " in notes
+    document = json.loads(printed)
     assert "no longer finite" in document["failed"][str(out / "diverging-1")]
     assert [group["name"] for group in document["groups"]] == ["CMCGAN, tiny", "I2S"]
-    assert {name: document["steps"][name] for name in found.steps} == found.steps
+    assert {name: document["steps"][name] for name in result.steps} == result.steps
 
 
-def test_what_cannot_be_done_is_said_before_anything_is_trained(data: Path, file: Path, tmp_path: Path) -> None:
+def test_faults_are_reported_before_anything_is_trained(data: Path, file: Path, tmp_path: Path) -> None:
     study = load_study(file)
     with pytest.raises(DataError, match="no pairs in its tset split"):
         run_study(study, open_dataset(data), tmp_path / "out", split="tset")
@@ -178,29 +178,29 @@ def test_what_cannot_be_done_is_said_before_anything_is_trained(data: Path, file
 
 
 def test_the_command_line_shows_the_tables_and_what_trains_each_row(
-    found: StudyResult, data: Path, file: Path, out: Path, cmcgan: Cli
+    result: StudyResult, data: Path, file: Path, out: Path, cmcgan: Cli
 ) -> None:
-    code, said, noted = cmcgan("study", data, file, "--out", out, "--latents", 1)
+    code, printed, notes = cmcgan("study", data, file, "--out", out, "--latents", 1)
     assert code == 0
     for part in ("Table 1, S2I", "Table 1, I2S", "CMCGAN, tiny", "0.7661", "GA-V"):
-        assert part in said
-    (line,) = (line for line in noted.splitlines() if line.startswith("I2S: "))
+        assert part in printed
+    (line,) = (line for line in notes.splitlines() if line.startswith("I2S: "))
     command, *arguments = shlex.split(line.removeprefix("I2S: "))
     assert command == "cmcgan"
-    code, said, _ = cmcgan(*arguments, "--dry-run", "--json")
-    assert (code, json.loads(said)["steps"]) == (0, found.steps["I2S"])
-    code, said, _ = cmcgan("study", data, file, "--out", out, "--latents", 1, "--json", "--quiet")
-    groups = json.loads(said)["groups"]
+    code, printed, _ = cmcgan(*arguments, "--dry-run", "--json")
+    assert (code, json.loads(printed)["steps"]) == (0, result.steps["I2S"])
+    code, printed, _ = cmcgan("study", data, file, "--out", out, "--latents", 1, "--json", "--quiet")
+    groups = json.loads(printed)["groups"]
     assert [group["name"] for group in groups] == ["CMCGAN, tiny", "I2S"]
     assert groups[0]["cpu_seconds"]["value"] > 0
 
 
 def test_a_dry_run_trains_nothing(data: Path, file: Path, tmp_path: Path, cmcgan: Cli) -> None:
-    code, said, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run")
+    code, printed, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run")
     assert code == 0
-    assert "4 trainings" in said
-    code, said, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run", "--json")
-    document = json.loads(said)
+    assert "4 trainings" in printed
+    code, printed, _ = cmcgan("study", data, file, "--out", tmp_path / "none", "--dry-run", "--json")
+    document = json.loads(printed)
     assert document["rows"]["CMCGAN, tiny"] == {"preset": "tiny", "set": []}
     assert document["parameters"]["I2S"] > 1000
     assert cmcgan("study", data / "none", file, "--dry-run")[0] == 1
@@ -240,13 +240,13 @@ def test_a_study_that_compares_nothing_is_refused(
         load_study(wrong)
 
 
-def test_a_study_that_nobody_knows_is_named(cmcgan: Cli, data: Path) -> None:
-    code, _, said = cmcgan("study", data, "rivalz")
+def test_a_study_that_does_not_exist_is_named(cmcgan: Cli, data: Path) -> None:
+    code, _, printed = cmcgan("study", data, "rivalz")
     assert code == 1
-    assert "did you mean rivals?" in said
+    assert "did you mean rivals?" in printed
 
 
-def test_what_generates_nothing_is_in_no_study(data: Path, tmp_path: Path) -> None:
+def test_a_network_that_does_not_generate_is_refused(data: Path, tmp_path: Path) -> None:
     (tmp_path / "judges.toml").write_text('title = "Judges"\nseconds = 1\n[rows.judge]\npreset = "judge-tiny"\n')
     with pytest.raises(ConfigError, match="generates nothing"):
         run_study(load_study(tmp_path / "judges.toml"), open_dataset(data), tmp_path / "out")
