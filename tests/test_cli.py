@@ -13,7 +13,19 @@ from PIL import Image
 from cmcgan_cli import console
 from cmcgan_core.progress import Progress
 
-COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "study", "export", "plugins", "doctor"]
+COMMANDS = [
+    "demo",
+    "prepare",
+    "train",
+    "generate",
+    "classify",
+    "evaluate",
+    "compare",
+    "study",
+    "export",
+    "plugins",
+    "doctor",
+]
 
 
 @pytest.fixture
