@@ -1,4 +1,4 @@
-"""Sounds and pictures that belong together by class only, as in INIS, from their folders to what is generated."""
+"""Sounds and pictures that belong together by class only, as in INIS: from folders to generated samples."""
 
 import sys
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-from test_conditional import TINY
+from test_cmav import TINY
 
 from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint
@@ -21,7 +21,7 @@ from cmcgan_core.training.train import train_run
 PITCHES = {"drum": 110, "piano": 880}
 COLOURS = {"drum": (200, 30, 30), "piano": (30, 30, 200)}
 SMALLEST = ["train.epochs=1", "train.batch_size=8"]
-#: Every method, with what makes it small, and the representation that it is trained on.
+#: Preset, settings that make it small, and the representation that it is trained on, by name of the method.
 METHODS = {
     "cmcgan": ("tiny", SMALLEST, "lms"),
     "cmcgan on coefficients": ("tiny", SMALLEST, "mfcc"),
@@ -32,7 +32,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five sounds of two seconds and seven pictures for each of two classes, in folders of their own."""
+    """Folders with five sounds of two seconds and seven pictures for each of two classes."""
     root = tmp_path_factory.mktemp("inis")
     rng = np.random.default_rng(0)
     for label, pitch in PITCHES.items():
@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
-    """The folders prepared in a representation, by the command."""
+    """Return a function that prepares the folders in a representation, by the command."""
     out = tmp_path_factory.mktemp("prepared")
 
     def make(representation: str) -> Path:
@@ -79,7 +79,7 @@ def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("representation", ["lms", "mfcc"])
-def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) -> None:
+def test_sound_and_picture_of_a_pair_share_only_the_class(prepare, representation: str) -> None:
     dataset = PairDataset(prepare(representation))
     assert dataset.classes == ("drum", "piano")
     assert dataset.settings.representation == representation
@@ -94,7 +94,7 @@ def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) 
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name: str) -> None:
+def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_path: Path, name: str) -> None:
     preset, settings, representation = METHODS[name]
     data, out = prepare(representation), tmp_path / "run"
     config = load_config(preset, settings=settings)
