@@ -281,7 +281,7 @@ def test_a_full_disk_is_named_and_costs_only_what_was_not_finished(songs, whole,
         store(archive, name, array)
 
     monkeypatch.setattr(parts, "_store", full)
-    with pytest.raises(DataError, match=r"No space left on device.*same command"):
+    with pytest.raises(DataError, match=r"no space left on device.*same command"):
         prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
     assert len(list((tmp_path / "out" / ".parts").iterdir())) == 2
     monkeypatch.undo()

@@ -3,14 +3,14 @@
 import csv
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.dataset import COLUMNS, DAMAGE, Pair, explain_read_errors, read_about, read_index
+from cmcgan_core.data.dataset import READ_ERRORS, Pair, explain_read_errors, read_about, read_index
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_log, read_part
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings
@@ -40,7 +40,7 @@ def write_index(out: Path, recordings: Iterable[Recording], parts: Iterable[Path
                     digits,
                 )
             )
-    _write_csv(out / "index.csv", COLUMNS, ([*asdict(row).values()] for row in rows))
+    _write_csv(out / "index.csv", Pair._fields, rows)
     return rows
 
 
@@ -81,13 +81,13 @@ def check(out: Path) -> list[str]:
     try:
         about = read_about(out)
         settings = build(FeatureSettings, about["features"], "[features]")
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         return [f"damaged: dataset.toml ({error}); make it again with --overwrite"]
     try:
         index = read_index(out)
     except FileNotFoundError:
         return ["missing: index.csv"]
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         return [f"damaged: index.csv ({error})"]
     faults = _check_counts(about, index)
     size = int(about["shard_size"])
