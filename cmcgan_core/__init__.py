@@ -1,7 +1,7 @@
-"""cmcgan: sound into picture and picture into sound.
+"""cmcgan: turn sound into pictures and pictures into sound.
 
-All that the command line does, a Python user can do with these names; each is imported when it is first used, so that
-`import cmcgan_core` costs nothing. A trained model is one object:
+A Python user can do with these names what the command line does. Each name is imported when it is first used, so
+`import cmcgan_core` is fast. A trained model is one object:
 
 ```python
 import cmcgan_core as cmcgan
@@ -18,9 +18,11 @@ from pathlib import Path
 import cmcgan_core as cmcgan
 
 if __name__ == "__main__":  # `prepare` starts processes, which import this file
-    data = cmcgan.prepare(Path("urmp"), Path("prepared/urmp"), None, cmcgan.SourceOptions()).out
-    run = cmcgan.train_run(cmcgan.load_config("small"), data, Path("runs/urmp"), on_progress=cmcgan.tqdm_progress())
-    print(cmcgan.evaluate(run.out, data).table1)
+    cmcgan.prepare(Path("urmp"), Path("prepared/urmp"), None, cmcgan.SourceOptions())
+    dataset = cmcgan.open_dataset("prepared/urmp")
+    config = cmcgan.load_config("small")
+    run = cmcgan.train_run(config, dataset, Path("runs/urmp"), on_progress=cmcgan.tqdm_progress())
+    print(cmcgan.evaluate(run.out, dataset).table1)
 ```
 """
 
@@ -29,20 +31,46 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-#: Public names, and the modules that they live in.
+#: Public names, and the modules that define them. Plugins need no others.
 _PUBLIC = {
     "load": "inference.model",
     "Model": "inference.model",
     "SourceOptions": "data.prepare.recording",
+    "Source": "data.prepare.recording",
+    "Recording": "data.prepare.recording",
+    "RawPair": "data.prepare.recording",
+    "Skipped": "data.prepare.recording",
+    "SOURCES": "data.prepare.sources",
     "prepare": "data.prepare.pipeline",
+    "open_dataset": "data.dataset",
     "PreparedDataset": "data.dataset",
     "PairDataset": "data.dataset",
-    "open_dataset": "data.dataset",
+    "Batch": "data.loader",
+    "FeatureSettings": "features.settings",
+    "Representation": "features.representations",
+    "REPRESENTATIONS": "features.representations",
+    "Modality": "modality",
+    "Direction": "modality",
+    "Translator": "nn.capabilities",
+    "Embedder": "nn.capabilities",
+    "Classifier": "nn.capabilities",
+    "RouteNorm": "nn.layers",
     "ENCODERS": "nn.encoders",
+    "DECODERS": "nn.decoders",
+    "DISCRIMINATORS": "nn.discriminators",
+    "PairScorer": "nn.discriminators",
     "LOSSES": "nn.losses",
     "Config": "config",
     "NetworkConfig": "config",
+    "OptimizerConfig": "config",
+    "TrainConfig": "config",
     "load_config": "config",
+    "Method": "methods",
+    "METHODS": "methods",
+    "make_optimizer": "methods.base",
+    "update": "methods.base",
+    "weighted_sum": "methods.base",
+    "frozen": "methods.base",
     "train_run": "training.train",
     "train_judge": "training.classifiers",
     "train_run_classifier": "training.classifiers",
@@ -66,6 +94,13 @@ _PUBLIC = {
     "run_demo": "tour",
     "tqdm_progress": "progress",
     "CmcganError": "errors",
+    "ConfigError": "errors",
+    "DataError": "errors",
+    "MediaError": "errors",
+    "CheckpointError": "errors",
+    "TrainingError": "errors",
+    "PluginError": "errors",
+    "Interrupted": "errors",
 }
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the names are those of the table

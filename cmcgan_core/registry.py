@@ -22,6 +22,8 @@ T = TypeVar("T")
 #: Every entry-point group that cmcgan reads, and a description of its entries.
 GROUPS = {
     "cmcgan.encoders": "encoders: nn.Module classes that turn a modality into a code",
+    "cmcgan.decoders": "decoders: nn.Module classes that turn a code and a latent into a modality",
+    "cmcgan.discriminators": "discriminators: nn.Module classes that score pairs of a picture and a sound",
     "cmcgan.losses": "losses: functions of (generated, target) that can replace the L1 of eq. 3",
     "cmcgan.methods": "methods: what `cmcgan train` can train",
     "cmcgan.representations": "representations: conversions of sound into a picture of sound, and back",

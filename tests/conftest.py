@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from torch import nn
 
 from cmcgan_core.config import Config, load_config
@@ -59,7 +61,7 @@ def _one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small prepared dataset whose classes differ in colour and in pitch."""
-    return write_dataset(tmp_path_factory.mktemp("data") / "bands")
+    return make_once(tmp_path_factory, "bands", write_dataset)
 
 
 @pytest.fixture(scope="session")
@@ -67,8 +69,18 @@ def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the `tiny` preset on `prepared`, with its classifier."""
     from cmcgan_core.training.train import train_run
 
-    out = tmp_path_factory.mktemp("runs") / "tiny"
-    train_run(tiny_config(), open_dataset(prepared), out)
+    return make_once(tmp_path_factory, "tiny", lambda out: train_run(tiny_config(), open_dataset(prepared), out))
+
+
+def make_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """Make a folder once for all test processes: the first one makes it, the others wait and use it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    out = shared / "shared" / name
+    out.parent.mkdir(exist_ok=True)
+    with FileLock(out.with_suffix(".lock")):
+        if not out.exists():
+            make(out)
     return out
 
 

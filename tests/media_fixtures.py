@@ -1,4 +1,4 @@
-"""Sounds, pictures, videos and whole sources, made on the spot."""
+"""Create sounds, pictures, videos and source folders for tests."""
 
 import struct
 from collections.abc import Callable
@@ -15,24 +15,24 @@ RATE = 44_100
 
 
 def tone(seconds: float, hertz: float = 1000, rate: int = RATE, level: float = 0.5) -> NDArray[np.float32]:
-    """A sine (L,)."""
+    """Return a sine (L,)."""
     return (level * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
 
 
 def plain(colour: tuple[int, int, int], size: tuple[int, int] = (48, 32)) -> NDArray[np.uint8]:
-    """A picture (H, W, 3) of one colour; `size` is (W, H)."""
+    """Return a picture (H, W, 3) of one colour; `size` is (W, H)."""
     return np.full((size[1], size[0], 3), colour, np.uint8)
 
 
 def write_wav(path: Path, sound: NDArray[np.float32], rate: int = RATE, subtype: str = "PCM_16") -> Path:
-    """A WAV file in a folder that is made."""
+    """Write a WAV file; create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, sound, rate, subtype)
     return path
 
 
 def write_jpg(path: Path, picture: NDArray[np.uint8]) -> Path:
-    """A picture in a folder that is made."""
+    """Write a picture file; create its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(picture).save(path)
     return path
@@ -48,7 +48,10 @@ def write_video(
     sound_starts: float = 0.0,
     index_first: bool = False,
 ) -> Path:
-    """A video of RGB frames (H, W, 3) at `times` seconds (at `rate` by default), with AAC sound at 44.1 kHz if any."""
+    """Write a video of RGB frames (H, W, 3), with AAC sound (L,) at 44.1 kHz if given.
+
+    The frames appear at `times` seconds, by default `rate` per second.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w", options={"movflags": "faststart"} if index_first else {}) as container:
         video = container.add_stream("mpeg4", rate=rate) if frames else None
@@ -72,7 +75,7 @@ def write_video(
 
 
 def turn_video(path: Path) -> None:
-    """Write into the track header of an mp4 that its pictures are to be shown turned by 90 degrees clockwise."""
+    """Set the rotation in the track header of an mp4 to 90 degrees clockwise."""
     data = bytearray(path.read_bytes())
     matrix = data.index(b"tkhd") + 4 + 40
     data[matrix : matrix + 36] = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
@@ -82,7 +85,10 @@ def turn_video(path: Path) -> None:
 def sub_urmp(
     root: Path, songs: dict[str, list[int]], picture: Callable[[int], NDArray[np.uint8]] | None = None
 ) -> Path:
-    """A Sub-URMP folder; songs are named `split/instrument/song` and have their starts in ms."""
+    """Create a Sub-URMP folder.
+
+    `songs` are the starts of the chunks in ms by `split/instrument/song`; `picture` makes the picture for a start.
+    """
     for name, starts in songs.items():
         for start in starts:
             write_wav(root / "chunk" / f"{name}_{start}.wav", tone(0.5, 200 + start / 10))
@@ -92,7 +98,7 @@ def sub_urmp(
 
 
 def urmp_piece(root: Path, name: str, parts: list[str], seconds: float = 1.2) -> Path:
-    """A piece of URMP whose k-th player is a strip of its own grey, and sounds k octaves above 220 Hz."""
+    """Create a piece of URMP. The k-th player is a strip with its own grey and sounds k octaves above 220 Hz."""
     folder = root / name
     number, tune, *_ = name.split("_")
     for k, part in enumerate(parts, start=1):
@@ -104,7 +110,7 @@ def urmp_piece(root: Path, name: str, parts: list[str], seconds: float = 1.2) ->
 
 
 def class_folders(root: Path, classes: list[str], sounds: int = 4, pictures: int = 6, seconds: float = 1.1) -> Path:
-    """`recordings/<class>` and `photos/<class>`, every picture of a colour of its own."""
+    """Create `recordings/<class>` and `photos/<class>`; every picture has its own colour."""
     for c, label in enumerate(classes):
         for number in range(sounds):
             write_wav(root / "recordings" / label / f"take {number}.wav", tone(seconds, 300 * (c + 1) + 20 * number))

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from cmcgan_core.training.calibration import TEMPERATURES, expected_calibration_error, fit_temperature
+from cmcgan_core.training.calibration import TEMPERATURES, fit_temperature
 
 
 def test_a_fitted_temperature_makes_confidence_the_share_that_is_right() -> None:
@@ -34,22 +34,3 @@ def test_a_fitted_temperature_is_the_best_one() -> None:
 def test_what_is_always_wrong_stays_within_bounds() -> None:
     logits = torch.tensor([[2.0, 0.0], [0.0, 2.0]])
     assert fit_temperature(logits, torch.tensor([1, 0])) == pytest.approx(TEMPERATURES[1])
-
-
-def test_calibration_error_by_hand() -> None:
-    # Two bins. (0, .5]: one item, confidence .5, wrong, so 0.5 apart. (.5, 1]: .9 right, .7 wrong, .8 right; mean
-    # confidence .8, accuracy 2/3. (1 * 0.5 + 3 * 0.4 / 3) / 4 = 0.225.
-    probabilities = torch.tensor([[0.3, 0.2, 0.5], [0.9, 0.1, 0.0], [0.2, 0.7, 0.1], [0.1, 0.1, 0.8]])
-    label = torch.tensor([0, 0, 2, 2])
-    assert expected_calibration_error(probabilities, label, bins=2) == pytest.approx(0.225, abs=1e-6)
-
-
-def test_errors_of_different_bins_do_not_cancel() -> None:
-    # .6 and right is 0.4 too low, .9 and wrong is 0.9 too high; within one bin they would make up for each other.
-    probabilities = torch.tensor([[0.6, 0.4], [0.9, 0.1]])
-    assert expected_calibration_error(probabilities, torch.tensor([0, 1]), bins=5) == pytest.approx((0.4 + 0.9) / 2)
-    assert expected_calibration_error(probabilities, torch.tensor([0, 1]), bins=1) == pytest.approx(0.25)
-
-
-def test_certain_and_right_is_calibrated() -> None:
-    assert expected_calibration_error(torch.eye(3), torch.arange(3)) == 0

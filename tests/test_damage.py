@@ -1,4 +1,4 @@
-"""Damaged pictures of a film are told by when they are shown and by what is wrong, dark pictures are not."""
+"""Damaged pictures of a film are reported with their times and the reason; dark pictures are not damaged."""
 
 import av
 import numpy as np
@@ -13,31 +13,31 @@ SIZE = (96, 64)
 
 
 def scene(frames):
-    """A picture with contrast that moves."""
+    """Return frames of a moving pattern with contrast."""
     tiles = np.random.default_rng(0).integers(0, 255, (8, 12, 3), np.uint8).repeat(8, 0).repeat(8, 1)
     return [np.roll(tiles, 2 * n, 1) for n in range(frames)]
 
 
 def grainy(picture, depth=6):
-    """A picture with the noise of a tape."""
+    """Return a picture with noise added."""
     noise = np.random.default_rng(1).integers(-depth, depth + 1, picture.shape)
     return (picture + noise).clip(0, 255).astype(np.uint8)
 
 
-def of_stretches(path):
+def summary(path):
     return [(round(s.start, 2), round(s.end, 2), s.frames, s.reason) for s in find_damage(path)]
 
 
-def test_black_and_empty_pictures_are_told(tmp_path):
+def test_black_and_plain_pictures_are_reported(tmp_path):
     black, blue = grainy(plain((6, 6, 6), SIZE)), grainy(plain((20, 30, 220), SIZE))
     frames = [*scene(10), *[black] * 5, *scene(10), *[blue] * 4, *[black] * 2]
     expected = [(1.0, 1.5, 5, "black"), (2.5, 2.9, 4, "one colour"), (2.9, 3.1, 2, "black")]
-    assert of_stretches(write_video(tmp_path / "a.mp4", frames)) == expected
+    assert summary(write_video(tmp_path / "a.mp4", frames)) == expected
     write_film(tmp_path / "a.webm", frames, 10)
-    assert of_stretches(tmp_path / "a.webm") == expected
+    assert summary(tmp_path / "a.webm") == expected
 
 
-def test_a_night_scene_and_a_pale_one_are_not_damage(tmp_path):
+def test_a_night_scene_and_a_pale_scene_are_not_damaged(tmp_path):
     night = grainy(plain((8, 8, 12), SIZE), 3)
     night[20:26, 30:40] = (90, 80, 60)  # a lit window
     fog = np.broadcast_to(np.linspace(200, 215, SIZE[0])[None, :, None], (64, 96, 3)).astype(np.uint8)
@@ -45,8 +45,8 @@ def test_a_night_scene_and_a_pale_one_are_not_damage(tmp_path):
     assert find_damage(write_video(tmp_path / "a.mp4", [night] * 5 + [fog] * 5)) == []
 
 
-def hurt(path, number, damage):
-    """Change the bytes of one packet of a film; the time at which it is shown."""
+def corrupt(path, number, damage):
+    """Change the bytes of one packet of a film with `damage`; return the time of its frame."""
     with av.open(str(path)) as container:
         packets = [packet for packet in container.demux(video=0) if packet.size]
         packet = packets[number]
@@ -68,7 +68,7 @@ def emptied(packet):
 
 @pytest.mark.parametrize("damage", [scrambled, emptied])
 @pytest.mark.parametrize("codec", ["mpeg4", "libx264"])
-def test_corrupt_pictures_are_told_up_to_the_next_that_stands_alone(tmp_path, codec, damage):
+def test_corrupt_pictures_are_reported_up_to_the_next_key_frame(tmp_path, codec, damage):
     path = tmp_path / "a.mp4"
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=10, width=96, height=64, pix_fmt="yuv420p", bit_rate=2_000_000)
@@ -76,24 +76,26 @@ def test_corrupt_pictures_are_told_up_to_the_next_that_stands_alone(tmp_path, co
         frames = [av.VideoFrame.from_ndarray(grainy(picture)) for picture in scene(48)]
         container.mux([packet for frame in [*frames, None] for packet in stream.encode(frame)])
     assert find_damage(path) == []
-    start = hurt(path, 15, damage)
+    start = corrupt(path, 15, damage)
     assert start == pytest.approx(1.5)
-    assert of_stretches(path) == [(1.5, 2.4, 9, "corrupt")]
+    assert summary(path) == [(1.5, 2.4, 9, "corrupt")]
     assert len(list(examine_frames(path))) == 48
 
 
-def test_what_is_missing_is_counted_at_the_rate_of_the_film(tmp_path):
-    times = [n / 10 for n in range(60) if not 10 <= n < 20 and n % 7 != 5]  # a hole, and single frames left out
+def test_missing_pictures_are_counted_at_the_frame_rate_of_the_film(tmp_path):
+    times = [
+        n / 10 for n in range(60) if not 10 <= n < 20 and n % 7 != 5
+    ]  # a gap of ten frames, and some single frames left out
     path = write_video(tmp_path / "a.mp4", scene(len(times)), times=times)
-    assert of_stretches(path) == [(1.0, 2.0, 10, "missing")]
+    assert summary(path) == [(1.0, 2.0, 10, "missing")]
     shown = list(examine_frames(path))
     np.testing.assert_allclose([s.start for s in shown if s.fault], 1 + np.arange(10) / 10, atol=0.002)
     assert [s.end for s in shown[:-1]] == [s.start for s in shown[1:]]
 
 
-def test_pictures_that_start_late_are_missing_before(tmp_path):
+def test_pictures_are_missing_before_a_late_start(tmp_path):
     path = write_video(tmp_path / "a.mp4", scene(10), times=[1 + n / 10 for n in range(10)], sound=tone(2))
-    assert of_stretches(path) == [(0.0, 1.0, 10, "missing")]
+    assert summary(path) == [(0.0, 1.0, 10, "missing")]
 
 
 def test_a_film_without_pictures_is_named(tmp_path):

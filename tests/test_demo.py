@@ -1,4 +1,4 @@
-"""The demonstration set: reproducible, honestly split, in tune, and its pictures follow its sounds."""
+"""The demonstration set is reproducible, split without leaks and in tune, and its pictures follow its sounds."""
 
 import os
 import pickle
@@ -34,13 +34,13 @@ from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
 
 OPTIONS = SourceOptions()
-NOWHERE = Path("nowhere")
+NO_FOLDER = Path("no-folder")
 
 
 def recordings(pairs=5000, options=OPTIONS):
-    found, skipped = DemoSource(pairs).recordings(NOWHERE, options)
+    result, skipped = DemoSource(pairs).recordings(NO_FOLDER, options)
     assert skipped == []
-    return found
+    return result
 
 
 def short(label="violin"):
@@ -56,7 +56,7 @@ def held(label, pitch, bow=(0.2, 0.8)):
 
 
 @pytest.mark.parametrize("pairs", [52, 130, 777, 5000])
-def test_set_has_as_many_pairs_as_asked_spread_over_the_classes(pairs):
+def test_the_pairs_are_spread_evenly_over_the_classes(pairs):
     counts = dict.fromkeys(DEMO_CLASSES, 0)
     for recording in recordings(pairs):
         counts[recording.label] += recording.pairs
@@ -65,43 +65,43 @@ def test_set_has_as_many_pairs_as_asked_spread_over_the_classes(pairs):
 
 
 @pytest.mark.parametrize("pairs", [52, 130, 5000])
-def test_every_class_is_in_every_split_and_tested_in_rooms_seen_and_unseen(pairs):
-    found = recordings(pairs)
-    trained_rooms = {r.extra["room"] for r in found if r.split == "train"}
+def test_every_class_is_in_every_split_and_is_tested_in_seen_and_unseen_rooms(pairs):
+    all_recordings = recordings(pairs)
+    trained_rooms = {r.extra["room"] for r in all_recordings if r.split == "train"}
     for label in DEMO_CLASSES:
-        of_class = [r for r in found if r.label == label]
-        own_rooms = {r.extra["room"] for r in of_class if r.split == "train"}
-        tested_rooms = {r.extra["room"] for r in of_class if r.split == "test"}
-        assert {r.split for r in of_class} == {"train", "validation", "test"}
+        recordings_of_class = [r for r in all_recordings if r.label == label]
+        own_rooms = {r.extra["room"] for r in recordings_of_class if r.split == "train"}
+        tested_rooms = {r.extra["room"] for r in recordings_of_class if r.split == "test"}
+        assert {r.split for r in recordings_of_class} == {"train", "validation", "test"}
         assert tested_rooms & own_rooms
         assert tested_rooms - trained_rooms
         assert tested_rooms <= own_rooms | (tested_rooms - trained_rooms)
 
 
 def test_split_is_about_70_10_20_and_by_piece():
-    found = recordings()
-    share = {s: sum(r.pairs for r in found if r.split == s) / 5000 for s in ("train", "validation", "test")}
+    all_recordings = recordings()
+    share = {s: sum(r.pairs for r in all_recordings if r.split == s) / 5000 for s in ("train", "validation", "test")}
     assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.03)
-    assert len({r.group for r in found}) == len({r.id for r in found}) == len(found)
+    assert len({r.group for r in all_recordings}) == len({r.id for r in all_recordings}) == len(all_recordings)
 
 
-def test_test_split_confounds_neither_player_nor_class_with_the_kind_of_room():
-    found = recordings()
-    trained = {r.extra["room"] for r in found if r.split == "train"}
+def test_the_test_split_has_the_same_players_in_both_kinds_of_rooms():
+    all_recordings = recordings()
+    trained = {r.extra["room"] for r in all_recordings if r.split == "train"}
     players = {True: set(), False: set()}
-    for recording in (r for r in found if r.split == "test"):
+    for recording in (r for r in all_recordings if r.split == "test"):
         players[recording.extra["room"] in trained].add(recording.player)
     assert players[True] == players[False]
 
 
-def test_players_and_rooms_are_several():
-    found = [r for r in recordings() if r.label == "oboe" and r.split == "train"]
-    assert len({r.player for r in found}) >= 4
-    assert len({r.extra["room"] for r in found}) >= 4
+def test_a_class_has_several_players_and_rooms():
+    trained = [r for r in recordings() if r.label == "oboe" and r.split == "train"]
+    assert len({r.player for r in trained}) >= 4
+    assert len({r.extra["room"] for r in trained}) >= 4
 
 
 def test_a_plan_knows_the_pairs_without_rendering_them():
-    counts = plan(NOWHERE, DemoSource(130), OPTIONS).pairs
+    counts = plan(NO_FOLDER, DemoSource(130), OPTIONS).pairs
     assert sum(sum(classes.values()) for classes in counts.values()) == 130
     assert counts["train"].keys() == counts["test"].keys() == set(DEMO_CLASSES)
 
@@ -111,7 +111,7 @@ def test_too_few_pairs_are_refused():
         DemoSource(51)
 
 
-def test_pairs_have_the_promised_shapes_and_times():
+def test_pairs_have_the_documented_shapes_and_times():
     options = replace(OPTIONS, hop=0.25, settings=FeatureSettings(picture_size=64))
     recording = replace(short(), pairs=3)
     pairs = rendered(recording, options)
@@ -127,21 +127,21 @@ def test_pairs_have_the_promised_shapes_and_times():
 
 def test_rendering_depends_on_seed_and_recording_not_on_order_or_copy():
     first, second = short("horn"), short("tuba")
-    alone = rendered(first)[0]
+    separate = rendered(first)[0]
     rendered(second)
     again = rendered(pickle.loads(pickle.dumps(first)))[0]
     other_seed = rendered(first, replace(OPTIONS, seed=1))[0]
-    assert np.array_equal(alone.sound, again.sound)
-    assert np.array_equal(alone.picture, again.picture)
-    assert not np.array_equal(alone.sound, other_seed.sound)
-    assert not np.array_equal(alone.picture, other_seed.picture)
+    assert np.array_equal(separate.sound, again.sound)
+    assert np.array_equal(separate.picture, again.picture)
+    assert not np.array_equal(separate.sound, other_seed.sound)
+    assert not np.array_equal(separate.picture, other_seed.picture)
 
 
 @pytest.mark.slow
 def test_rendering_is_the_same_in_another_process_with_another_hash_seed():
     script = (
-        "import zlib; from pathlib import Path; from cmcgan_core.data.demo import DemoSource;"
-        "from cmcgan_core.data.sources import SourceOptions as O; s = DemoSource(130);"
+        "import zlib; from pathlib import Path; from cmcgan_core.data.synthetic import DemoSource;"
+        "from cmcgan_core.data.prepare.sources import SourceOptions as O; s = DemoSource(130);"
         "r = s.recordings(Path(), O())[0][0]; p = next(s.read_pairs(r, O()));"
         "print(r.id, zlib.crc32(p.sound.tobytes()), zlib.crc32(p.picture.tobytes()))"
     )
@@ -158,15 +158,15 @@ def test_rendering_is_the_same_in_another_process_with_another_hash_seed():
     assert elsewhere.split() == [str(part) for part in here]
 
 
-def test_levels_fit_the_range_of_the_features():
+def test_spectrograms_fit_the_range_of_the_settings():
     sounds = [rendered(short(label))[0].sound for label in DEMO_CLASSES]
-    levels = analyse(torch.from_numpy(np.stack(sounds)), OPTIONS.settings)
-    assert (levels > OPTIONS.settings.max_level).float().mean() < 0.002
-    assert (levels < OPTIONS.settings.min_level).float().mean() < 0.02
+    spectrograms = analyse(torch.from_numpy(np.stack(sounds)), OPTIONS.settings)
+    assert (spectrograms > OPTIONS.settings.max_level).float().mean() < 0.002
+    assert (spectrograms < OPTIONS.settings.min_level).float().mean() < 0.02
 
 
 @pytest.mark.parametrize("label", DEMO_CLASSES)
-def test_the_note_that_is_written_sounds(label):
+def test_the_composed_note_sounds_in_tune(label):
     pitch = sum(REGISTERS[label]) // 2
     voice = sample_voice(label, make_rng(0, label))
     acoustics = sample_acoustics(make_rng(0, "room"), make_rng(0, "take"))
@@ -189,9 +189,9 @@ def scene(label):
 def test_picture_follows_the_note(label):
     low, high = REGISTERS[label]
     camera = scene(label)
-    one, same, other = (camera.frame(held(label, pitch), 0.5) for pitch in (low + 1, low + 1, high - 4))
-    assert np.array_equal(one, same)
-    assert (np.abs(one.astype(int) - other).max(2) > 40).mean() > 0.002
+    first, same, other = (camera.frame(held(label, pitch), 0.5) for pitch in (low + 1, low + 1, high - 4))
+    assert np.array_equal(first, same)
+    assert (np.abs(first.astype(int) - other).max(2) > 40).mean() > 0.002
 
 
 def test_bow_moves_within_a_note():
@@ -220,12 +220,12 @@ def test_pieces_fill_their_time_within_the_register(label):
     assert len({note.pitch for note in notes}) > 2
 
 
-def test_sounding_note_is_the_last_that_began():
+def test_the_note_at_a_time_is_the_last_that_started():
     notes = [Note(0, 1, 1, 60, 0.5, (0, 1), False), Note(1.5, 1, 1, 62, 0.5, (0, 1), False)]
     assert [note_at(notes, t).pitch for t in (0, 1.2, 1.5, 9)] == [60, 60, 62, 62]
 
 
-def test_fingerings_are_those_of_the_instruments():
+def test_fingerings_match_the_instruments():
     assert stopped_string("violin", 69) == (2, 0)
     assert stopped_string("violin", 81) == (len(OPEN_STRINGS["violin"]) - 1, pytest.approx(1 - 2 ** (-5 / 12)))
     assert [tube_position("trumpet", pitch) for pitch in (58, 57, 56, 54)] == [0, 1, 2, 4]
@@ -243,7 +243,7 @@ def test_missing_soundfont_is_named(tmp_path):
 
 
 class Synth:
-    """Stands in for either package's synthesizer: a constant while a note is held."""
+    """Replaces the synthesizer of both packages; plays a constant while a note is held."""
 
     def __init__(self, samplerate):
         self.held = 0
@@ -291,7 +291,7 @@ def test_soundfont_plays_the_notes_when_they_are_due(tmp_path):
 
 
 @pytest.mark.usefixtures("synthesizer")
-def test_soundfont_serves_a_source(tmp_path):
+def test_a_source_can_play_a_soundfont(tmp_path):
     path = tmp_path / "a.sf2"
     path.write_bytes(b"RIFF")
     source = DemoSource(52, path)
@@ -300,7 +300,7 @@ def test_soundfont_serves_a_source(tmp_path):
 
 
 @pytest.mark.usefixtures("synthesizer")
-def test_file_that_is_no_soundfont_is_named(tmp_path):
+def test_a_file_that_is_not_a_soundfont_is_named(tmp_path):
     path = tmp_path / "a.sf2"
     path.write_bytes(b"?")
     with pytest.raises(ConfigError, match=r"a\.sf2 is not a soundfont"):

@@ -1,4 +1,4 @@
-"""Films are written with the sound they were made from, in step with it, whole or not at all."""
+"""Films are written completely or not at all, and their sound and pictures stay synchronous."""
 
 from fractions import Fraction
 from functools import partial
@@ -22,13 +22,13 @@ REAL = Path(__file__).parents[2] / "shared" / "data" / "video" / "nasa_13013.mp4
 
 
 def noise(seconds, channels=1):
-    """Sound whose place can be told to the sample."""
+    """Return noise, whose position can be measured to the sample."""
     rng = np.random.default_rng(0)
     return rng.normal(0, 0.1, (round(seconds * RATE), channels)).astype(np.float32)
 
 
 def lag(sound, reference):
-    """By how many samples a sound comes later than another."""
+    """Return by how many samples a sound is later than the reference."""
     length = 2 * max(len(sound), len(reference))
     spectrum = np.fft.rfft(sound, length) * np.fft.rfft(reference, length).conj()
     place = int(np.fft.irfft(spectrum, length).argmax())
@@ -36,13 +36,13 @@ def lag(sound, reference):
 
 
 def ramp(frames, size=(32, 32)):
-    """Frames that grow lighter by 8 levels each."""
+    """Return frames, each lighter than the one before by 8 of 255."""
     return (plain((8 * n, 8 * n, 8 * n), size) for n in range(frames))
 
 
 def track(path, kind):
-    (found,) = (track for track in probe(path) if track.kind == kind)
-    return found
+    (result,) = (track for track in probe(path) if track.kind == kind)
+    return result
 
 
 def make_sound(path):
@@ -68,7 +68,7 @@ def make_sound(path):
         ("a.flac", ".webm", "opus"),
     ],
 )
-def test_a_film_carries_its_sound_in_step(tmp_path, name, suffix, codec):
+def test_a_film_is_synchronous_with_its_sound(tmp_path, name, suffix, codec):
     sound, path = make_sound(tmp_path / name), tmp_path / f"film{suffix}"
     write_film(path, ramp(25), 25, sound)
     assert track(path, "sound").codec == codec
@@ -76,7 +76,7 @@ def test_a_film_carries_its_sound_in_step(tmp_path, name, suffix, codec):
     assert track(path, "picture").size == (32, 32)
     ends = [track.start + track.seconds for track in probe(path)]
     assert max(ends) - min(ends) < 0.04
-    # Matroska has no time before 0, where the run-in of some codecs lies: sound and picture move together.
+    # The start-up delay of some codecs lies before time 0. Matroska has no negative times: it delays both tracks.
     begin = track(path, "picture").start
     assert begin == 0 or (suffix == ".mkv" and begin < 0.03)
     assert lag(read_sound(path, RATE), read_sound(sound, RATE)) / RATE == pytest.approx(begin, abs=0.005)
@@ -84,7 +84,7 @@ def test_a_film_carries_its_sound_in_step(tmp_path, name, suffix, codec):
         assert picture.mean() == pytest.approx(8 * int((time - begin) / 0.04 + 1e-6), abs=3)
 
 
-def test_sound_that_starts_late_is_late_in_the_film(tmp_path):
+def test_sound_that_starts_late_keeps_its_time_in_the_film(tmp_path):
     source = write_video(tmp_path / "late.mp4", list(ramp(10)), sound=noise(0.6)[:, 0], sound_starts=0.4)
     for suffix in (".mp4", ".webm"):
         path = tmp_path / f"film{suffix}"
@@ -114,11 +114,11 @@ def test_colours_and_odd_sizes_survive(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("fps", [10, 24, 29.97, 60])
-def test_frames_last_as_long_as_the_rate_says(tmp_path, fps):
+def test_the_duration_of_a_film_follows_from_its_frame_rate(tmp_path, fps):
     write_film(tmp_path / "a.mp4", ramp(30), fps)
-    made = track(tmp_path / "a.mp4", "picture")
-    assert made.seconds == pytest.approx(30 / fps, abs=1e-3)
-    assert made.rate == pytest.approx(fps, rel=1e-3)
+    picture_track = track(tmp_path / "a.mp4", "picture")
+    assert picture_track.seconds == pytest.approx(30 / fps, abs=1e-3)
+    assert picture_track.rate == pytest.approx(fps, rel=1e-3)
 
 
 def test_an_animation_loops_and_shows_every_frame(tmp_path):
@@ -132,7 +132,7 @@ def test_an_animation_loops_and_shows_every_frame(tmp_path):
     np.testing.assert_allclose([level for _, level in frames], [8 * n for n in range(12)], atol=4)
 
 
-def test_frames_are_asked_for_as_they_are_written(tmp_path):
+def test_frames_are_requested_as_they_are_written(tmp_path):
     class TooManyError(Exception):
         pass
 
@@ -150,7 +150,7 @@ def test_frames_are_asked_for_as_they_are_written(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_sequence_is_numbered_and_replaces_only_its_like(tmp_path):
+def test_a_sequence_is_numbered_and_replaces_only_another_sequence(tmp_path):
     folder = tmp_path / "frames"
     write_sequence(folder, ramp(3))
     write_sequence(folder, ramp(2))
@@ -194,20 +194,20 @@ def test_a_silent_film_gets_a_soundtrack_and_keeps_its_pictures(tmp_path, suffix
     source, out = silent_film(tmp_path / f"silent{suffix}", codec), tmp_path / f"film{suffix}"
     add_soundtrack(source, out, np.split(noise(1)[:, 0], 4), RATE)
     assert packets(out) == packets(source)
-    made, pictures = track(out, "sound"), track(out, "picture")
-    assert made.codec == sound
-    # Some formats have no way to cut the run-in of a codec: they begin with it.
-    assert abs(made.start - pictures.start) < 0.04
-    assert abs(made.start + made.seconds - pictures.start - pictures.seconds) < 0.04
+    sound_track, pictures = track(out, "sound"), track(out, "picture")
+    assert sound_track.codec == sound
+    # Some formats cannot cut the start-up delay of a codec and start with it.
+    assert abs(sound_track.start - pictures.start) < 0.04
+    assert abs(sound_track.start + sound_track.seconds - pictures.start - pictures.seconds) < 0.04
     assert lag(read_sound(out, RATE), noise(1)[:, 0]) / RATE == pytest.approx(pictures.start, abs=0.026)
 
 
-def test_a_soundtrack_replaces_the_old_one_and_leaves_the_rest(tmp_path):
+def test_a_soundtrack_replaces_the_old_sound_only(tmp_path):
     source, out = tmp_path / "turned.mp4", tmp_path / "out.mp4"
     turn_video(write_video(source, list(ramp(10)), times=[0.4 + n / 10 for n in range(10)], sound=noise(1)[:, 0]))
     new = np.random.default_rng(1).normal(0, 0.1, 2 * RATE).astype(np.float32)
     add_soundtrack(source, out, [new[: round(1.4 * RATE)]], RATE)
-    assert [made.kind for made in probe(out)] == ["picture", "sound"]
+    assert [track.kind for track in probe(out)] == ["picture", "sound"]
     assert lag(read_sound(out, RATE), new) == 0
     assert track(out, "picture").start == pytest.approx(0.4, abs=0.001)
     assert packets(out) == packets(source)
@@ -236,7 +236,7 @@ def test_subtitles_and_titles_are_kept(tmp_path):
         assert [chapter["end"] * chapter["time_base"] for chapter in container.chapters()] == [0.5]
 
 
-def test_a_soundtrack_that_cannot_be_put_to_a_film_is_named(tmp_path):
+def test_a_soundtrack_that_cannot_be_added_is_explained(tmp_path):
     film, sound = silent_film(tmp_path / "a.wmv", "wmv2"), write_wav(tmp_path / "a.wav", noise(1))
     for source, out, message in (
         (film, "b.mp4", r"a\.wmv: its wmv2 pictures cannot go into mp4 unchanged; name a \.wmv file"),
@@ -254,20 +254,20 @@ def frames_of(path):
         return [(frame.time, frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
 
 
-def test_only_the_pictures_asked_for_are_replaced(tmp_path):
+def test_only_pictures_that_are_repaired_change(tmp_path):
     source, out = tmp_path / "a.mp4", tmp_path / "b.mp4"
     times = [n / 10 for n in range(20) if not 5 <= n < 10]
     pictures = [plain((10 * n, 90, 90), (48, 32)) for n in range(len(times))]
     write_video(source, pictures, times=times, sound=noise(2)[:, 0])
-    given = []
+    calls = []
 
     def repair(time, picture):
-        given.append((round(time, 2), picture is None))
+        calls.append((round(time, 2), picture is None))
         return plain((250, 250, 250)) if picture is None or time > 1.75 else None
 
     replace_frames(source, out, repair)
-    assert given == [(n / 10, 5 <= n < 10) for n in range(20)]
-    assert [made.kind for made in probe(out)] == ["picture", "sound"]
+    assert calls == [(n / 10, 5 <= n < 10) for n in range(20)]
+    assert [track.kind for track in probe(out)] == ["picture", "sound"]
     assert packets(out, "audio") == packets(source, "audio")
     assert lag(read_sound(out, RATE), read_sound(source, RATE)) == 0
     kept = iter(range(len(times)))
@@ -278,7 +278,7 @@ def test_only_the_pictures_asked_for_are_replaced(tmp_path):
     assert track(out, "picture").seconds == pytest.approx(2, abs=1e-3)
 
 
-def test_a_copy_in_which_nothing_is_replaced_keeps_times_sizes_and_turn(tmp_path):
+def test_a_copy_without_repairs_keeps_times_size_and_rotation(tmp_path):
     top, bottom = plain((220, 220, 220), (47, 16)), plain((30, 30, 30), (47, 17))
     times = [0, 0.1, 0.25, 0.3, 0.9]
     source = write_video(tmp_path / "a.mp4", [np.concatenate([top, bottom])] * 5, times=times)
@@ -291,7 +291,7 @@ def test_a_copy_in_which_nothing_is_replaced_keeps_times_sizes_and_turn(tmp_path
     assert shown[0][1][:, :12].mean() < 50
 
 
-def test_what_cannot_be_repaired_is_named(tmp_path):
+def test_a_film_that_cannot_be_repaired_is_named(tmp_path):
     sound, film = write_wav(tmp_path / "a.wav", noise(1)), write_video(tmp_path / "a.mp4", list(ramp(3)))
     for source, out, message in (
         (sound, "b.mp4", r"a\.wav: has no pictures"),
@@ -302,14 +302,14 @@ def test_what_cannot_be_repaired_is_named(tmp_path):
             replace_frames(source, tmp_path / out, lambda time, picture: None)
 
     def fails(time, picture):
-        raise MediaError("spoken by the caller")
+        raise MediaError("raised by the caller")
 
-    with pytest.raises(MediaError, match=r"^spoken by the caller$"):
+    with pytest.raises(MediaError, match=r"^raised by the caller$"):
         replace_frames(film, tmp_path / "b.mp4", fails)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.mp4", "a.wav"]
 
 
-def test_what_cannot_be_written_is_named(tmp_path):
+def test_a_film_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "silent.wav").write_bytes(b"no sound at all" * 9)
     silent = write_video(tmp_path / "silent.mp4", list(ramp(3)))
     for path, frames, sound, message in (
@@ -328,9 +328,9 @@ def test_what_cannot_be_written_is_named(tmp_path):
     assert sorted(file.name for file in tmp_path.iterdir()) == ["silent.mp4", "silent.wav"]
 
 
-@pytest.mark.skipif(not REAL.is_file(), reason="the real film is not here")
+@pytest.mark.skipif(not REAL.is_file(), reason="the real film is not available")
 @pytest.mark.slow
-def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
+def test_a_real_film_with_many_tracks_survives_every_operation(tmp_path):
     def times(track):
         return track.codec, track.frames, round(track.start, 3), round(track.seconds, 3)
 
@@ -344,6 +344,6 @@ def test_a_real_film_of_many_tracks_through_every_route(tmp_path):
         return np.zeros_like(picture) if 3 <= time < 4 else None
 
     replace_frames(REAL, tmp_path / "black.mp4", black)
-    assert [(stretch.reason, stretch.frames) for stretch in find_damage(tmp_path / "black.mp4")] == [("black", 30)]
+    assert [(interval.reason, interval.frames) for interval in find_damage(tmp_path / "black.mp4")] == [("black", 30)]
     assert times(track(tmp_path / "black.mp4", "picture")) in silent
     assert lag(read_sound(tmp_path / "black.mp4", 16_000), read_sound(REAL, 16_000)) == 0

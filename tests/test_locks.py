@@ -1,3 +1,5 @@
+"""A lock file keeps other processes out, and a process that waits for it says so."""
+
 import subprocess
 import sys
 from pathlib import Path
@@ -6,7 +8,7 @@ from cmcgan_core.evaluation.judges import one_trainer
 from cmcgan_core.progress import Progress, silent
 from cmcgan_core.utils.files import exclusive_lock
 
-#: Holds a lock until its standard input ends.
+#: A script that holds a lock until its standard input ends.
 HOLDING = """
 import sys
 from filelock import FileLock
@@ -17,7 +19,7 @@ with FileLock(sys.argv[1]):
 
 
 def hold(file: Path) -> subprocess.Popen[str]:
-    """Another process that holds a lock."""
+    """Start another process that holds a lock."""
     command = [sys.executable, "-c", HOLDING, str(file)]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -25,23 +27,23 @@ def hold(file: Path) -> subprocess.Popen[str]:
     return process
 
 
-def test_a_lock_is_waited_for_and_the_waiting_is_told_of(tmp_path: Path) -> None:
-    process, told = hold(tmp_path / "lock"), []
+def test_waiting_for_a_lock_is_reported(tmp_path: Path) -> None:
+    process, reports = hold(tmp_path / "lock"), []
 
     def release(progress: Progress) -> None:
-        told.append((progress.stage, process.poll()))
+        reports.append((progress.stage, process.poll()))
         process.communicate("")
 
     with exclusive_lock(tmp_path / "lock", release):
         assert process.returncode == 0
-    ((stage, running),) = told
+    ((stage, running),) = reports
     assert str(tmp_path / "lock") in stage
     assert running is None
     with exclusive_lock(tmp_path / "lock", release):
-        assert len(told) == 1
+        assert len(reports) == 1
 
 
-def test_judges_can_be_used_where_nothing_can_be_locked(tmp_path: Path) -> None:
+def test_judges_can_be_used_in_a_folder_that_cannot_be_locked(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("no folder")
     with one_trainer(tmp_path / "data", silent):
         entered = True

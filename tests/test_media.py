@@ -1,4 +1,4 @@
-"""Sounds, pictures and videos of every kind are read as a musician expects, or named with the reason."""
+"""Sounds, pictures and videos of every kind are read correctly, or refused with the reason."""
 
 import os
 import struct
@@ -38,7 +38,7 @@ def pitch(sound, rate=RATE):
         (8_000, "PCM_16", 6),
     ],
 )
-def test_wav_of_any_kind_becomes_mono_at_the_rate_asked_for(tmp_path, rate, subtype, channels):
+def test_any_wav_becomes_mono_at_the_requested_rate(tmp_path, rate, subtype, channels):
     sound = np.repeat(tone(1, rate=rate)[:, None], channels, 1)
     read = read_sound(write_wav(tmp_path / "a.wav", sound, rate, subtype), RATE)
     assert read.shape == (RATE,)
@@ -47,7 +47,7 @@ def test_wav_of_any_kind_becomes_mono_at_the_rate_asked_for(tmp_path, rate, subt
     assert np.abs(read[2000:-2000]).max() == pytest.approx(0.5, abs=0.02)
 
 
-def test_resampling_keeps_time_and_lets_nothing_fold_back(tmp_path):
+def test_resampling_keeps_time_and_does_not_alias(tmp_path):
     sound = tone(1, 30_000, rate=96_000)
     high = read_sound(write_wav(tmp_path / "high.wav", sound, 96_000, "FLOAT"), RATE)
     assert np.abs(high[500:-500]).max() < 0.01
@@ -62,7 +62,7 @@ def test_compressed_sound_files(tmp_path, suffix):
     assert pitch(read_sound(tmp_path / f"a{suffix}", RATE)) == pytest.approx(1000, abs=2)
 
 
-def test_padding_of_aac_is_cut(tmp_path):
+def test_padding_of_aac_is_removed(tmp_path):
     sound = tone(1)
     sound[: RATE // 2] = 0
     read = read_sound(write_video(tmp_path / "a.m4a", [], sound=sound), RATE)
@@ -70,22 +70,22 @@ def test_padding_of_aac_is_cut(tmp_path):
     assert loud == pytest.approx(0.5, abs=0.005)
 
 
-def test_sound_of_a_video_that_starts_late_keeps_its_place(tmp_path):
+def test_sound_that_starts_late_in_a_video_keeps_its_time(tmp_path):
     video = write_video(tmp_path / "a.mp4", [plain((9, 9, 9))] * 10, sound=tone(0.6), sound_starts=0.4)
     read = read_sound(video, RATE)
     assert np.flatnonzero(np.abs(read) > 0.2)[0] / RATE == pytest.approx(0.4, abs=0.005)
     assert len(read) / RATE == pytest.approx(1.0, abs=0.05)
 
 
-@pytest.mark.parametrize("name", ["stereo.wav", "high.flac", "a.mp3", "a.m4a", "late.mp4", "hurt.flac"])
+@pytest.mark.parametrize("name", ["stereo.wav", "high.flac", "a.mp3", "a.m4a", "late.mp4", "damaged.flac"])
 @pytest.mark.parametrize("rate", [RATE, 16_000])
-def test_blocks_of_a_sound_are_the_sound_read_whole(tmp_path, monkeypatch, name, rate):
+def test_blocks_of_a_sound_equal_the_whole_sound(tmp_path, monkeypatch, name, rate):
     path, noise = tmp_path / name, np.random.default_rng(0).normal(0, 0.1, (2 * RATE, 2)).astype(np.float32)
     if path.suffix in (".m4a", ".mp4"):
         write_video(path, [plain((9, 9, 9))] * 25 * (name == "late.mp4"), sound=noise[:, 0], sound_starts=0.4)
     else:
         soundfile.write(path, noise, 96_000 if name == "high.flac" else RATE)
-    if name == "hurt.flac":
+    if name == "damaged.flac":
         data = path.read_bytes()
         path.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
     whole = read_sound(path, rate)
@@ -95,13 +95,13 @@ def test_blocks_of_a_sound_are_the_sound_read_whole(tmp_path, monkeypatch, name,
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
 
 
-def test_blocks_of_a_long_sound_need_the_memory_of_a_block(tmp_path):
+def test_blocks_of_a_long_sound_need_little_memory(tmp_path):
     path = write_wav(tmp_path / "a.wav", np.zeros(0, np.float32), rate=8000)
     seconds = 1200
     data = bytearray(path.read_bytes())
     data[4:8], data[-4:] = struct.pack("<I", len(data) - 8 + 16_000 * seconds), struct.pack("<I", 16_000 * seconds)
     path.write_bytes(data)
-    os.truncate(path, len(data) + 16_000 * seconds)  # a hole, which takes no time to write
+    os.truncate(path, len(data) + 16_000 * seconds)  # a sparse file, which takes no time to write
     tracemalloc.start()
     samples = sum(len(block) for block in sound_blocks(path, 16_000, 10))
     _, peak = tracemalloc.get_traced_memory()
@@ -110,7 +110,7 @@ def test_blocks_of_a_long_sound_need_the_memory_of_a_block(tmp_path):
     assert peak < 4 * samples / 5
 
 
-def test_the_frame_shown_is_the_last_that_has_begun(tmp_path):
+def test_the_picture_at_a_time_is_the_last_frame_that_has_started(tmp_path):
     frames = [plain((level,) * 3) for level in (20, 90, 160, 230)]
     video = write_video(tmp_path / "a.mp4", frames, times=[0, 0.45, 0.5, 1.6], rate=10)
     shown = [(round(time, 3), int(pictures[0].mean())) for time, pictures in read_video(video, 0.5, 16)]
@@ -126,13 +126,13 @@ def test_strips_of_a_video_are_cut_before_they_are_resized(tmp_path):
     assert [int(picture[:, 2:-2].mean()) for picture in pictures] == pytest.approx([40, 200], abs=4)
 
 
-def test_a_turned_video_is_upright(tmp_path):
+def test_a_rotated_video_is_read_upright(tmp_path):
     top, bottom = plain((220, 220, 220), (48, 16)), plain((30, 30, 30), (48, 16))
     video = write_video(tmp_path / "a.mp4", [np.concatenate([top, bottom])])
     turn_video(video)
     ((_, (picture,)),) = read_video(video, 0.5)
     assert picture.shape == (48, 32, 3)
-    # Turned clockwise, the top is at the right.
+    # After a clockwise rotation the top is at the right.
     assert picture[:, 20:].mean() > 200
     assert picture[:, :12].mean() < 50
 
@@ -168,10 +168,10 @@ def test_an_animation_gives_its_first_frame(tmp_path):
     assert tuple(read_picture(tmp_path / "a.gif")[0, 0]) == pytest.approx(RED, abs=8)
 
 
-def test_exif_orientation_is_respected(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     image = Image.fromarray(np.concatenate([plain((255, 255, 255), (32, 16)), plain((0, 0, 0), (32, 16))]))
     exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned clockwise
+    exif[0x0112] = 6  # rotate clockwise
     image.save(tmp_path / "a.jpg", exif=exif)
     picture = read_picture(tmp_path / "a.jpg", 16)
     assert picture[:, 10:].mean() > 250
@@ -187,7 +187,7 @@ def test_a_large_picture_is_resized_whole_and_antialiased(tmp_path):
 
 @pytest.fixture(scope="module")
 def broken(tmp_path_factory):
-    """Files that cannot be read, by what is wrong with them."""
+    """Return files that cannot be read, by what is wrong with them."""
     folder = tmp_path_factory.mktemp("broken")
     files = {
         name: folder / name
@@ -210,7 +210,7 @@ def broken(tmp_path_factory):
         )
     }
     for name, path in files.items():
-        path.write_bytes(b"" if name.startswith("empty") else b"These are the voyages of a text file.\n" * 9)
+        path.write_bytes(b"" if name.startswith("empty") else b"This is a text file, not a medium.\n" * 9)
     whole = write_video(folder / "whole.mp4", [plain((9, 9, 9))] * 9, sound=tone(0.9)).read_bytes()
     files["truncated.mp4"].write_bytes(whole[: len(whole) // 2])
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
@@ -249,7 +249,7 @@ REASONS = {
 
 
 @pytest.mark.parametrize("name", REASONS)
-def test_what_cannot_be_read_is_named_with_the_reason(broken, name, capfd):
+def test_a_file_that_cannot_be_read_is_named_with_the_reason(broken, name, capfd):
     path = broken[name]
     with pytest.raises(MediaError) as caught:
         read_picture(path) if media_kind(path) == "picture" else read_sound(path, RATE)
@@ -265,7 +265,7 @@ DECODERS = ["soundfile.SoundFile", "PIL.Image.open", "cmcgan_core.media.ffmpeg.d
     "error", [IndexError("list index"), MemoryError("too much"), OverflowError(), ValueError("odd")]
 )
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, decoder, error):
+def test_any_exception_of_a_decoder_names_the_file(tmp_path, monkeypatch, decoder, error):
     def fails(*args, **kwargs):
         raise error
 
@@ -276,7 +276,7 @@ def test_whatever_a_decoder_raises_names_the_file(tmp_path, monkeypatch, decoder
         read_sound(sound, RATE), read_picture(picture), list(read_video(video, 0.5))
 
 
-def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
+def test_a_file_without_read_permission_is_named(tmp_path, monkeypatch):
     path = write_wav(tmp_path / "a.wav", tone(1))
 
     def refused(*args, **kwargs):
@@ -289,13 +289,13 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("sound", [tone(0.3, level=0.9), tone(0.3, level=3)])
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
-def test_written_sound_is_read_again_and_never_clips(tmp_path, sound, suffix):
+def test_written_sound_is_read_back_without_clipping(tmp_path, sound, suffix):
     write_sound(tmp_path / f"a{suffix}", sound, RATE)
     expected = sound / max(1, np.abs(sound).max())
     np.testing.assert_allclose(read_sound(tmp_path / f"a{suffix}", RATE), expected, atol=1e-4)
 
 
-def test_a_written_picture_is_read_again(tmp_path):
+def test_a_written_picture_is_read_back(tmp_path):
     picture = np.random.default_rng(0).integers(0, 255, (5, 7, 3), dtype=np.uint8)
     write_picture(tmp_path / "a.png", picture)
     np.testing.assert_array_equal(read_picture(tmp_path / "a.png"), picture)

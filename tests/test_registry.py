@@ -1,3 +1,5 @@
+"""Parts are found by name: built-in ones first, then those of plugins, with an explanation if one is missing."""
+
 import sys
 from pathlib import Path
 
@@ -9,7 +11,7 @@ from cmcgan_core.registry import Registry, installed_plugins
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Put a package with entry points on the path: install(name, group, entries, code)."""
+    """Return a function that puts a package with entry points on the path: install(name, group, entries, code)."""
     monkeypatch.syspath_prepend(str(tmp_path))
 
     def put(name: str, group: str, entries: dict[str, str], code: str) -> None:
@@ -40,17 +42,17 @@ def test_an_unknown_name_lists_the_known_ones() -> None:
         losses().get("l11")
 
 
-def test_a_broken_plugin_is_told_with_its_package_and_breaks_nothing_else(install) -> None:
+def test_a_broken_plugin_is_reported_with_its_package_and_affects_no_other_part(install) -> None:
     install("broken", "cmcgan.losses", {"bad": "broken:value"}, "import does_not_exist\n")
     with pytest.raises(PluginError, match=r"'bad' of broken 1\.0 does not load: ModuleNotFoundError"):
         losses().get("bad")
     assert losses().get("l1") == "builtin"
-    (found,) = [plugin for plugin in installed_plugins() if plugin.name == "bad"]
-    assert found.package == "broken 1.0"
-    assert "does_not_exist" in (found.fault or "")
+    (broken,) = [plugin for plugin in installed_plugins() if plugin.name == "bad"]
+    assert broken.package == "broken 1.0"
+    assert "does_not_exist" in (broken.fault or "")
 
 
-def test_two_packages_with_one_name_are_told(install) -> None:
+def test_a_name_that_two_packages_provide_is_an_error(install) -> None:
     install("one", "cmcgan.losses", {"same": "one:value"}, "value = 1\n")
     install("two", "cmcgan.losses", {"same": "two:value"}, "value = 2\n")
     with pytest.raises(PluginError, match=r"one 1\.0 and two 1\.0|two 1\.0 and one 1\.0"):

@@ -1,8 +1,8 @@
-"""The embedded demonstration set: performances of thirteen instruments, heard and seen, rendered on the spot.
+"""The built-in demonstration set: thirteen instruments, with sounds and pictures rendered on demand.
 
-Everything is synthesised and drawn, so there is nothing to download and no licence to observe. It is a toy beside real
-recordings: the sounds are those of a source-filter model and the players are cartoons. What it keeps of the real thing
-is what cross-modal generation needs: the picture shows the instrument that is heard, and its pose follows the note.
+Everything is synthesised and drawn, so nothing has to be downloaded and no licence applies. It is a toy compared with
+real recordings: the sounds come from a source-filter model, and the players are cartoons. But it has what cross-modal
+generation needs: the picture shows the instrument that sounds, and the player's pose follows the note.
 """
 
 from cmcgan_core.data.synthetic.source import DEMO_CLASSES, DemoSource

@@ -1,7 +1,7 @@
-"""Drawing in a figure's own coordinates.
+"""Draw shapes in the coordinates of a figure that is scaled and tilted as a whole.
 
-Points are complex numbers: x to the right, y downwards, in hundredths of the frame; so a step of length r at an angle
-is `rect(r, radians(angle))`, and turning a shape is one multiplication.
+Points are complex numbers: x to the right, y downwards, in hundredths of the frame. So a step of length r in the
+direction of an angle is `rect(r, radians(angle))`, and a shape is rotated by one multiplication.
 """
 
 from cmath import rect
@@ -16,14 +16,14 @@ _CIRCLE = [rect(1, radians(angle)) for angle in range(0, 360, 18)]
 
 
 class Canvas:
-    """A picture with the position, size and tilt of the figure that is drawn on it.
+    """A picture to draw a figure on, and the position, size and tilt of that figure.
 
     Args:
-        image: what is drawn on, square.
-        pivot: the point that stays where it is when the figure is scaled and tilted.
+        image: the picture, square.
+        pivot: the point that does not move when the figure is scaled and tilted.
         shift: added to every point afterwards.
-        scale: size of the figure.
-        tilt: degrees clockwise.
+        scale: size of the figure; 1 is the size that its points are given in.
+        tilt: rotation of the figure, degrees clockwise.
     """
 
     def __init__(
@@ -36,11 +36,11 @@ class Canvas:
         self._width = scale * self._unit
 
     def polygon(self, points: Iterable[complex], fill: Colour) -> None:
-        """A filled shape."""
+        """Draw a filled polygon."""
         self._draw.polygon(self._place(points), fill)
 
     def line(self, points: Sequence[complex], width: float, fill: Colour) -> None:
-        """A stroke through the points, with round ends."""
+        """Draw a line through the points, with round ends."""
         placed, thick = self._place(points), max(1, round(width * self._width))
         self._draw.line(placed, fill, thick, "curve" if len(points) > 2 and thick > 2 else None)
         if thick > 3:
@@ -48,37 +48,39 @@ class Canvas:
                 self._draw.ellipse((x - thick / 2, y - thick / 2, x + thick / 2, y + thick / 2), fill)
 
     def cone(self, start: complex, end: complex, widths: tuple[float, float], fill: Colour) -> None:
-        """A straight tube whose width goes from the first to the second value."""
+        """Draw a straight tube whose width changes from the first to the second value."""
         across = (end - start) / abs(end - start) * 0.5j
         first, last = across * widths[0], across * widths[1]
         self.polygon((start + first, end + last, end - last, start - first), fill)
 
     def ellipse(self, centre: complex, radii: complex, fill: Colour, axis: complex = 1) -> None:
-        """A filled ellipse; `radii` are those along (real) and across (imaginary) the direction `axis`."""
+        """Draw a filled ellipse with one radius along the direction `axis` (real) and one across it (imaginary)."""
         self.polygon(_ellipse(centre, radii, axis), fill)
 
     def ring(self, centre: complex, radii: complex, width: float, fill: Colour, axis: complex = 1) -> None:
-        """The outline of an ellipse."""
+        """Draw the outline of an ellipse; see `ellipse` for the radii."""
         points = _ellipse(centre, radii, axis)
         self.line([*points, points[0]], width, fill)
 
     def disc(self, centre: complex, radius: float, fill: Colour) -> None:
-        """A filled circle."""
+        """Draw a filled circle."""
         [(x, y)], r = self._place([centre]), radius * self._width
         self._draw.ellipse((x - r, y - r, x + r, y + r), fill)
 
     def _place(self, points: Iterable[complex]) -> list[tuple[float, float]]:
+        """Return the pixel coordinates of points of the figure."""
         placed = (self._origin + point * self._turn for point in points)
         return [(point.real, point.imag) for point in placed]
 
 
 def _ellipse(centre: complex, radii: complex, axis: complex) -> list[complex]:
+    """Return points on the outline of an ellipse."""
     axis /= abs(axis)
     return [centre + axis * complex(radii.real * p.real, radii.imag * p.imag) for p in _CIRCLE]
 
 
 def curve(*points: complex, steps: int = 4) -> list[complex]:
-    """A smooth line through the points (Catmull-Rom), with so many steps from one to the next."""
+    """Return a smooth line (Catmull-Rom spline) through the points, with `steps` steps from one to the next."""
     padded = [2 * points[0] - points[1], *points, 2 * points[-1] - points[-2]]
     line = []
     for a, b, c, d in zip(padded, padded[1:], padded[2:], padded[3:], strict=False):
@@ -89,7 +91,7 @@ def curve(*points: complex, steps: int = 4) -> list[complex]:
 
 
 def shade(colour: Colour, factor: float) -> Colour:
-    """A colour made darker (below 1) or lighter (above 1, towards white)."""
+    """Return a darker colour (factor below 1) or a lighter one (factor above 1, towards white)."""
     if factor <= 1:
         red, green, blue = (round(c * factor) for c in colour)
     else:

@@ -1,4 +1,4 @@
-"""What the players of the demonstration set do, known from the score: what a generated pose can be held to."""
+"""The notes that sound in the pairs of the demonstration set, as ground truth for the poses of generated pictures."""
 
 import re
 
@@ -11,36 +11,37 @@ from cmcgan_core.data.synthetic.seeds import make_rng
 
 
 def note_heights(dataset: PairDataset) -> Tensor | None:
-    """How high in its instrument's register the note is that sounds at the start of each pair.
+    """Return the relative pitch of the note that sounds at the start of each pair.
 
-    Hands, bows, slides and holes are drawn by it, so it is what a pose has to tell of a sound.
+    Hands, bows, slides and finger holes are drawn according to it. So a picture that fits a sound shows it.
 
     Args:
-        dataset: a split.
+        dataset: a split of a dataset.
 
     Returns:
-        (N,), 0 the lowest pitch of the register to 1 the highest; None where the dataset is no demonstration set.
+        Heights (N,) between 0, the lowest pitch of the instrument's register, and 1, the highest. None if the dataset
+        is not a demonstration set.
     """
     if dataset.dataset.about.get("source") != "DemoSource":
         return None
-    pieces = [_piece(pair.recording) for pair in dataset.pairs]
+    pieces = [_piece_number(pair.recording) for pair in dataset.pairs]
     ends: dict[tuple[str, int], float] = {}
     for pair, piece in zip(dataset.pairs, pieces, strict=True):
         ends[pair.label, piece] = max(pair.start, ends.get((pair.label, piece), 0.0))
-    seed, half = dataset.dataset.about["seed"], dataset.settings.seconds
+    seed, chunk_seconds = dataset.dataset.about["seed"], dataset.settings.seconds
     scores = {
-        (label, piece): compose(label, end + half, make_rng(seed, label, "piece", piece))
+        (label, piece): compose(label, end + chunk_seconds, make_rng(seed, label, "piece", piece))
         for (label, piece), end in ends.items()
     }
-    found = []
+    heights = []
     for pair, piece in zip(dataset.pairs, pieces, strict=True):
         low, high = REGISTERS[pair.label]
-        found.append((note_at(scores[pair.label, piece], pair.start).pitch - low) / (high - low))
-    return torch.tensor(found)
+        heights.append((note_at(scores[pair.label, piece], pair.start).pitch - low) / (high - low))
+    return torch.tensor(heights)
 
 
-def _piece(recording: str) -> int:
-    """The piece's number of an id such as `tuba-p3-piece07-room12`."""
-    found = re.search(r"-piece(\d+)-", recording)
-    assert found, recording
-    return int(found[1])
+def _piece_number(recording: str) -> int:
+    """Return the number of the piece in a recording's id, such as 7 in `tuba-p3-piece07-room12`."""
+    match = re.search(r"-piece(\d+)-", recording)
+    assert match, recording
+    return int(match[1])

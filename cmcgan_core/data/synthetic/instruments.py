@@ -1,4 +1,4 @@
-"""The thirteen instruments as they are drawn, each with where the player's hands are for the note that sounds."""
+"""Draw the thirteen instruments, and return where the player's hands are for the note that sounds."""
 
 from cmath import rect
 from collections.abc import Callable
@@ -32,31 +32,31 @@ FINISHES = {
 
 
 class Pose(NamedTuple):
-    """What the picture shows of the music at one moment."""
+    """The properties of the music at one moment that the picture shows."""
 
     label: str  #: the instrument
     pitch: int  #: MIDI number of the note
-    height: float  #: where the pitch lies in the instrument's register, 0 to 1
+    height: float  #: position of the pitch in the instrument's register, 0 lowest to 1 highest
     loudness: float  #: 0 to 1
-    bow: float  #: which point of the bow is on the string: 0 frog to 1 tip
-    plucked: bool
-    sway: float  #: of the player, -1 to 1
+    bow: float  #: the point of the bow that touches the string, 0 frog to 1 tip
+    plucked: bool  #: whether the string is plucked, not bowed
+    sway: float  #: how far the player leans to the side, -1 to 1
 
 
 class Hands(NamedTuple):
-    """Where the player's hands are."""
+    """The positions of the player's hands."""
 
     right: complex
     left: complex
 
 
 def draw_instrument(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """Draw the instrument of the pose in that colour; where the hands are that hold it."""
+    """Draw the instrument of a pose in the colour `finish`, and return the positions of the hands that hold it."""
     return _DRAW[pose.label](canvas, pose, finish)
 
 
 def _violin(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """Violin and viola: on the left shoulder, under the chin."""
+    """Draw a violin or viola: on the left shoulder, under the chin."""
     size = 1.22 if pose.label == "viola" else 0.95
     axis = rect(size, radians(14 + 5 * pose.sway - 4 * pose.height))
     string, stop = stopped_string(pose.label, pose.pitch)
@@ -69,7 +69,7 @@ def _violin(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _upright(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """Cello between the knees, double bass beside the standing player."""
+    """Draw a cello between the knees, or a double bass next to the standing player."""
     if pose.label == "cello":
         bottom, scroll, bouts, length = 59 + 92j, 56 + 19j, (9.5 + 13j, 8.5 + 10j), 38
     else:
@@ -97,7 +97,16 @@ def _bouts(
     *,
     finish: Colour,
 ) -> None:
-    """The body of a string instrument: lower and upper bout, waist, sound holes and bridge."""
+    """Draw the body of a string instrument: lower and upper bout, waist, sound holes and bridge.
+
+    Args:
+        canvas: the canvas to draw on.
+        bottom: the lower end of the body.
+        axis: the direction of the neck; its length scales the body.
+        places: distances of the centres of the lower and the upper bout from the bottom.
+        radii: radii of the lower and the upper bout, along (real) and across (imaginary) the axis.
+        finish: colour of the body.
+    """
     size = abs(axis)
     across = 1j * axis / size
     lower, upper = bottom + axis * places[0], bottom + axis * places[1]
@@ -114,7 +123,7 @@ def _bouts(
 
 
 def _bow(canvas: Canvas, pose: Pose, contact: complex, direction: complex, length: float) -> complex:
-    """A bow on the string at the point where the stroke is; where the right hand is."""
+    """Draw a bow that touches the string at `contact`, and return the position of the right hand."""
     if pose.plucked:
         return contact - 2 * direction
     frog = contact - direction * (2 + pose.bow * (length - 5))
@@ -124,7 +133,7 @@ def _bow(canvas: Canvas, pose: Pose, contact: complex, direction: complex, lengt
 
 
 def _clarinet(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A wide black tube with a wide bell, held low."""
+    """Draw a clarinet: a wide black tube with a wide bell, held low."""
     axis = rect(1, radians(64 - 10 * pose.height + 4 * pose.sway))
     canvas.cone(MOUTH + axis * 4, MOUTH + axis * 34, (2.4, 2.8), finish)
     canvas.cone(MOUTH, MOUTH + axis * 4, (0.8, 2.4), BLACK)
@@ -136,7 +145,7 @@ def _clarinet(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _oboe(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A thin reddish tube on a straw-coloured reed, with a small round bell, held higher than a clarinet."""
+    """Draw an oboe: a thin reddish tube with a pale reed and a small round bell, held higher than a clarinet."""
     axis = rect(1, radians(44 - 9 * pose.height + 4 * pose.sway))
     canvas.line([MOUTH, MOUTH + axis * 5], 1.1, (226, 190, 110))
     canvas.cone(MOUTH + axis * 4.5, MOUTH + axis * 29, (1.8, 2.8), finish)
@@ -146,7 +155,7 @@ def _oboe(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _flute(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A silver tube held sideways, to the player's right."""
+    """Draw a flute: a silver tube held sideways, to the player's right."""
     axis = rect(1, radians(164 - 10 * pose.height + 4 * pose.sway))
     canvas.cone(MOUTH - axis * 5, MOUTH + axis * 34, (2.6, 2.6), shade(finish, 0.75))
     canvas.line([MOUTH - axis * 4 - 0.5j, MOUTH + axis * 33.5 - 0.5j], 1.4, finish)
@@ -155,7 +164,7 @@ def _flute(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _bassoon(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A long diagonal tube with a crook from its middle to the mouth and a white ring at the top."""
+    """Draw a bassoon: a long diagonal tube with a crook from its middle to the mouth and a white ring at the top."""
     low, high = 39 + 90j, 66 + (7 - 3 * pose.height + 2 * pose.sway) * 1j
     way = high - low
     canvas.line(curve(MOUTH, MOUTH + 3 - 1.5j, low + way * 0.74, low + way * 0.66), 0.9, SILVER)
@@ -169,7 +178,7 @@ def _bassoon(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _sax(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A golden cone, bent at the mouth and at the bottom, whose bell looks up and forward."""
+    """Draw a saxophone: a golden cone, bent at the mouth and at the bottom, with a bell that points up and forward."""
     swing = rect(1, radians(6 * pose.sway - 6 * pose.height))
 
     def place(point: complex) -> complex:
@@ -186,7 +195,7 @@ def _sax(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _holes(canvas: Canvas, pose: Pose, first: complex, way: complex, keys: Colour) -> None:
-    """Six finger holes along a tube, the covered ones under fingers and the others with their keys up."""
+    """Draw six finger holes along a tube: fingers on the covered ones, raised keys on the others."""
     closed = closed_holes(pose.label, pose.pitch)
     across = 1j * way / abs(way)
     for hole in range(6):
@@ -198,7 +207,7 @@ def _holes(canvas: Canvas, pose: Pose, first: complex, way: complex, keys: Colou
 
 
 def _trumpet(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A short loop with three valves, its bell straight ahead of the player."""
+    """Draw a trumpet: a short loop with three valves and a bell straight ahead of the player."""
     axis = rect(1, radians(12 - 14 * pose.height + 3 * pose.sway))
     across = axis * 1j
     canvas.line([MOUTH, MOUTH + axis * 20], 1.4, finish)
@@ -212,7 +221,7 @@ def _trumpet(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _trombone(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A slide that the right hand moves a hand's breadth for each semitone, and a bell beside the head."""
+    """Draw a trombone: a slide that the right hand extends for each semitone, and a bell next to the head."""
     axis = rect(1, radians(24 - 6 * pose.height + 3 * pose.sway))
     across = axis * 1j
     reach = 11 + 3 * tube_position(pose.label, pose.pitch)
@@ -234,7 +243,7 @@ def _trombone(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _horn(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A round coil; the right hand is inside the wide bell, low on the player's right."""
+    """Draw a horn: a round coil with a wide bell low on the player's right; the right hand is inside the bell."""
     lift = 1 + 1j * (2 * pose.sway - 5 * pose.height)
     coil, bell = 59 + 48j + lift.imag * 1j, 44 + 61j + lift.imag * 0.6j
     canvas.line(curve(MOUTH, MOUTH + 5 + 4j, coil - 2 - 10j), 1.1, finish)
@@ -250,7 +259,7 @@ def _horn(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _tuba(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
-    """A large oval on the lap whose wide bell opens upwards above the player's head."""
+    """Draw a tuba: a large oval on the lap with a wide bell that opens upwards above the player's head."""
     tilt = 2.5 * pose.sway
     top = 68 + tilt + (10 - 3 * pose.height) * 1j
     dark, light = shade(finish, 0.65), shade(finish, 1.3)
@@ -268,7 +277,7 @@ def _tuba(canvas: Canvas, pose: Pose, finish: Colour) -> Hands:
 
 
 def _valves(canvas: Canvas, pose: Pose, first: complex, step: complex, *, down: complex, finish: Colour) -> None:
-    """Three valves beside one another, those of the note's fingering pressed."""
+    """Draw three valves in a row, with those of the note's fingering pressed."""
     down /= abs(down)
     for valve, pressed in enumerate(_FINGERINGS[tube_position(pose.label, pose.pitch)]):
         place = first + step * valve
@@ -277,7 +286,7 @@ def _valves(canvas: Canvas, pose: Pose, first: complex, step: complex, *, down: 
         canvas.disc(place - down * (0.8 if pressed else 3.4), 0.9, IVORY)
 
 
-#: Valves 1 to 3 that are pressed to lower a brass tube by 0 to 6 semitones.
+#: Whether valves 1 to 3 are pressed to lower the pitch of a brass tube by 0 to 6 semitones.
 _FINGERINGS = ((0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1), (1, 0, 1), (1, 1, 1))
 
 _DRAW: dict[str, Callable[[Canvas, Pose, Colour], Hands]] = {

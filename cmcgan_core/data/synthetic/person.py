@@ -1,4 +1,4 @@
-"""The players: how they look, and how they are drawn from head to foot, seen from the front and turned to the right."""
+"""Sample the looks of players, and draw them from head to foot, seen from the front and turned to the right."""
 
 from dataclasses import dataclass
 from math import sqrt
@@ -25,18 +25,18 @@ CLOTHES = (
 )
 HAIRCUTS = ("short", "long", "bun", "bald")
 
-#: Where a figure of average size has its joints, in hundredths of the frame.
+#: Positions of the joints of a figure of average size, in hundredths of the frame.
 HEAD, NECK, HIPS = 46 + 22j, 46 + 31j, 46 + 67j
 RIGHT_SHOULDER, LEFT_SHOULDER = 38.5 + 39j, 53.5 + 39j
 MOUTH, CHIN = 51.8 + 27.5j, 50 + 31j
 
-#: Instruments that are held standing, and those that are held sitting; the others as the player likes.
+#: Instruments that are always played standing, and those always played sitting. For the others, players differ.
 STANDING, SITTING = {"double_bass"}, {"bassoon", "cello", "horn", "tuba"}
 
 
 @dataclass(frozen=True)
 class Person:
-    """A player's looks."""
+    """The looks of a player."""
 
     skin: Colour
     hair: Colour
@@ -44,15 +44,15 @@ class Person:
     trousers: Colour
     haircut: str
     glasses: bool
-    sleeves: bool  #: long ones
+    sleeves: bool  #: whether the sleeves are long
     standing: bool
-    build: float  #: width of the trunk and the limbs, 1 on average
-    height: float  #: size of the figure, 1 on average
+    build: float  #: relative width of the trunk and the limbs, about 1
+    height: float  #: relative size of the figure, about 1
 
 
 def sample_person(label: str, rng: np.random.Generator) -> Person:
-    """A player of the instrument."""
-    likes_standing = rng.random() < 0.3
+    """Return random looks for a player of the instrument `label`."""
+    prefers_standing = rng.random() < 0.3
     return Person(
         skin=SKINS[rng.integers(len(SKINS))],
         hair=HAIRS[rng.integers(len(HAIRS))],
@@ -61,14 +61,14 @@ def sample_person(label: str, rng: np.random.Generator) -> Person:
         haircut=HAIRCUTS[rng.choice(4, p=(0.45, 0.3, 0.15, 0.1))],
         glasses=rng.random() < 0.25,
         sleeves=rng.random() < 0.55,
-        standing=label in STANDING or (likes_standing and label not in SITTING),
+        standing=label in STANDING or (prefers_standing and label not in SITTING),
         build=rng.uniform(0.85, 1.2),
         height=rng.uniform(0.92, 1.06),
     )
 
 
 def draw_legs(canvas: Canvas, person: Person, chair: Colour) -> None:
-    """Legs, and the chair of a player who sits."""
+    """Draw the legs, and the chair of a player who sits."""
     width = 8.5 * person.build
     if person.standing:
         canvas.line([HIPS - 3, 42 + 106j], width, shade(person.trousers, 0.8))
@@ -84,7 +84,7 @@ def draw_legs(canvas: Canvas, person: Person, chair: Colour) -> None:
 
 
 def draw_trunk(canvas: Canvas, person: Person) -> None:
-    """Trunk, neck and head."""
+    """Draw trunk, neck and head."""
     half = 9.5 * person.build
     bottom = complex(HIPS.real, 71)
     canvas.polygon((46 - half + 36j, 46 + half + 36j, bottom + half * 0.85, bottom - half * 0.85), person.shirt)
@@ -94,6 +94,7 @@ def draw_trunk(canvas: Canvas, person: Person) -> None:
 
 
 def _draw_head(canvas: Canvas, person: Person) -> None:
+    """Draw the head with hair, face and glasses."""
     if person.haircut == "long":
         canvas.polygon((39 + 20j, 46 + 13j, 51 + 19j, 46 + 41j, 37 + 42j), person.hair)
     if person.haircut == "bun":
@@ -112,7 +113,7 @@ def _draw_head(canvas: Canvas, person: Person) -> None:
 
 
 def draw_arm(canvas: Canvas, person: Person, shoulder: complex, hand: complex) -> None:
-    """An arm from the shoulder to the hand, its elbow hanging down."""
+    """Draw an arm from the shoulder to the hand, with the elbow below the straight line between them."""
     elbow = _elbow(shoulder, hand)
     width = 5 * person.build
     canvas.line([elbow, hand], width * 0.8, shade(person.shirt, 0.9) if person.sleeves else person.skin)
@@ -121,7 +122,7 @@ def draw_arm(canvas: Canvas, person: Person, shoulder: complex, hand: complex) -
 
 
 def _elbow(shoulder: complex, hand: complex, length: float = 15) -> complex:
-    """The lower corner of an isosceles triangle whose sides are upper arm and forearm."""
+    """Return the position of the elbow: the lower corner of a triangle with two equal sides, upper arm and forearm."""
     way = hand - shoulder
     height = sqrt(max(length**2 - abs(way) ** 2 / 4, 0))
     down = 1j * way / abs(way) * (1 if way.real >= 0 else -1)

@@ -1,4 +1,4 @@
-"""Performances as pictures: one player with an instrument in a room, drawn at twice the size and reduced."""
+"""Render pictures of performances: a player with an instrument in a room."""
 
 from math import pi, sin
 
@@ -22,16 +22,17 @@ from cmcgan_core.data.synthetic.room import paint_room
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, note_at
 from cmcgan_core.data.synthetic.seeds import make_rng
 
-#: Side of the drawing in units of the picture's: reduced by this, edges are smooth.
+#: Pictures are drawn this many times larger and then reduced, which makes edges smooth.
 OVERSAMPLING = 2
 
 
 class Scene:
-    """A camera before one player in one room; `frame` draws what it sees at one moment.
+    """The pictures of one recording: one player in one room, seen by a camera that does not move.
 
     Args:
-        seed: of the whole set.
-        recording: its player gives looks and the instrument's finish, its id where camera and player are.
+        seed: seed of the whole set.
+        recording: the recording. Its player decides the player's looks and the colour of the instrument, its room the
+            room, and its id the positions of camera and player.
         size: side of the pictures, pixels.
     """
 
@@ -40,7 +41,7 @@ class Scene:
         looks = make_rng(seed, recording.player, "looks")
         self.label = recording.label
         self.person = sample_person(recording.label, looks)
-        self.finish = _varied(FINISHES[recording.label], looks)
+        self.finish = _vary_colour(FINISHES[recording.label], looks)
         self.room = paint_room(make_rng(seed, "room", recording.extra["room"], "looks"), rng, OVERSAMPLING * size)
         self.shift = complex(rng.uniform(-9, 3), rng.uniform(3, 7))
         self.scale = self.person.height * rng.uniform(1.08, 1.22)
@@ -51,7 +52,7 @@ class Scene:
         self.lookup = [min(round(value * light * exposure), 255) for light in self.room.light for value in range(256)]
 
     def frame(self, notes: list[Note], time: float) -> NDArray[np.uint8]:
-        """What the camera sees at that time, (size, size, 3) RGB."""
+        """Return the picture (size, size, 3), RGB, at `time` seconds, while the notes are played."""
         pose = self._pose(notes, time)
         image = self.backdrop.copy()
         canvas = self._canvas(image, 1.5 * pose.sway)
@@ -62,9 +63,11 @@ class Scene:
         return np.array(image.reduce(OVERSAMPLING).point(self.lookup))
 
     def _canvas(self, image: Image.Image, tilt: float) -> Canvas:
+        """Return a canvas with the player's position and size, tilted around the hips."""
         return Canvas(image, HIPS, self.shift, self.scale, tilt)
 
     def _pose(self, notes: list[Note], time: float) -> Pose:
+        """Return the player's pose at `time` seconds."""
         note = note_at(notes, time)
         low, high = REGISTERS[self.label]
         progress = min((time - note.start) / note.seconds, 1)
@@ -79,8 +82,8 @@ class Scene:
         )
 
 
-def _varied(colour: Colour, rng: np.random.Generator) -> Colour:
-    """An instrument's colour, as varnish and metal differ from maker to maker."""
+def _vary_colour(colour: Colour, rng: np.random.Generator) -> Colour:
+    """Return a random variation of an instrument's colour, because varnish and metal differ between makers."""
     factor, drift = rng.uniform(0.85, 1.12), rng.normal(0, 6, 3)
     red, green, blue = (int(np.clip(c * factor + d, 0, 255)) for c, d in zip(colour, drift, strict=True))
     return red, green, blue

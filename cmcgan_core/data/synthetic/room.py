@@ -1,4 +1,4 @@
-"""The rooms: walls, curtains, windows, lamps and light, painted once for each recording."""
+"""Paint the rooms, once for each recording: walls, curtains, windows, lamps and light."""
 
 from itertools import pairwise
 from typing import NamedTuple
@@ -26,9 +26,9 @@ class Room(NamedTuple):
     """A painted room.
 
     Attributes:
-        backdrop: the empty room.
-        chair: colour of its chairs.
-        light: factor of red, green and blue by which everything in it is lit.
+        backdrop: the picture of the empty room.
+        chair: the colour of its chairs.
+        light: factors of red, green and blue that apply to everything in the room.
     """
 
     backdrop: Image.Image
@@ -37,7 +37,13 @@ class Room(NamedTuple):
 
 
 def paint_room(look: np.random.Generator, take: np.random.Generator, size: int) -> Room:
-    """A room of `size` pixels a side; `look` draws the room, `take` where the camera stands."""
+    """Paint a random room.
+
+    Args:
+        look: draws the look of the room.
+        take: draws the position of the camera.
+        size: side of the picture, pixels.
+    """
     image = Image.new("RGB", (size, size), _pick(look, WALLS))
     canvas = Canvas(image, 50 + 50j, complex(take.uniform(-5, 5), take.uniform(-2, 2)), take.uniform(1, 1.12))
     furniture = look.permutation(["curtain", "window", "panels", "picture"])[: int(look.integers(1, 3))]
@@ -51,16 +57,17 @@ def paint_room(look: np.random.Generator, take: np.random.Generator, size: int) 
         _paint_stand(canvas, look.uniform(82, 92))
     warmth, brightness = look.uniform(-0.12, 0.12), look.uniform(0.72, 1.15)
     light = (brightness * (1 + warmth), brightness, brightness * (1 - warmth))
-    return Room(_shaded(image, look), _pick(look, ((50, 50, 54), (120, 80, 50), (160, 160, 164))), light)
+    return Room(_add_falloff(image, look), _pick(look, ((50, 50, 54), (120, 80, 50), (160, 160, 164))), light)
 
 
 def _pick(rng: np.random.Generator, colours: tuple[Colour, ...]) -> Colour:
-    """One of the colours, a little off."""
+    """Return a random one of the colours, slightly changed."""
     red, green, blue = np.clip(np.array(colours[rng.integers(len(colours))]) + rng.normal(0, 10, 3), 0, 255)
     return int(red), int(green), int(blue)
 
 
 def _paint_curtain(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Paint a curtain with folds across most of the room."""
     colour = _pick(rng, CURTAINS)
     left, right = rng.uniform(-10, 20), rng.uniform(70, 120)
     folds = np.linspace(left, right, 24)
@@ -70,6 +77,7 @@ def _paint_curtain(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _paint_window(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Paint a window with a frame and a bar in the middle."""
     x, y, width, height = rng.uniform(4, 66), rng.uniform(2, 18), rng.uniform(18, 32), rng.uniform(24, 40)
     sky = (180 + int(rng.integers(60)), 210, 235)
     for margin, colour in ((1.5, (240, 238, 232)), (0, sky)):
@@ -84,6 +92,7 @@ def _paint_window(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _paint_panels(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Paint a wall of square panels in two shades."""
     colour, side = _pick(rng, FLOORS), rng.uniform(8, 16)
     for row in range(8):
         for column in range(10):
@@ -93,6 +102,7 @@ def _paint_panels(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _paint_picture(canvas: Canvas, rng: np.random.Generator) -> None:
+    """Paint three framed pictures on the wall."""
     for _ in range(3):
         x, y, side = rng.uniform(0, 90), rng.uniform(4, 40), rng.uniform(8, 16)
         for margin, colour in ((1.2, (60, 44, 30)), (0, _pick(rng, CURTAINS + WALLS))):
@@ -101,17 +111,19 @@ def _paint_picture(canvas: Canvas, rng: np.random.Generator) -> None:
 
 
 def _paint_lamp(canvas: Canvas, x: float) -> None:
+    """Paint a floor lamp."""
     canvas.line([complex(x, 34), complex(x, 90)], 1, (40, 40, 42))
     canvas.polygon((complex(x - 3, 24), complex(x + 3, 24), complex(x + 6, 35), complex(x - 6, 35)), (255, 236, 180))
 
 
 def _paint_stand(canvas: Canvas, x: float) -> None:
+    """Paint a music stand."""
     canvas.line([complex(x, 62), complex(x, 98)], 1, (30, 30, 32))
     canvas.polygon((complex(x - 6, 50), complex(x + 6, 46), complex(x + 7, 60), complex(x - 5, 64)), (240, 240, 236))
 
 
-def _shaded(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The image with light that falls off in one direction."""
+def _add_falloff(image: Image.Image, rng: np.random.Generator) -> Image.Image:
+    """Return the image with light that gets weaker in one direction."""
     size = image.width
     across, down = np.meshgrid(np.linspace(-1, 1, size), np.linspace(-1, 1, size))
     falloff = 1 + rng.uniform(-0.2, 0.2) * across + rng.uniform(-0.2, 0.2) * down

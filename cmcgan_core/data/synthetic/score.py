@@ -1,11 +1,11 @@
-"""What is played: registers, tunings and fingerings of the instruments, and short pieces composed for them."""
+"""Registers, tunings and fingerings of the instruments, and the composition of short pieces for them."""
 
 from typing import NamedTuple
 
 import numpy as np
 
-#: Lowest and highest MIDI pitch of the pieces. Source: the ranges of orchestration manuals (Adler, "The Study of
-#: Orchestration"), narrowed at the top to what chamber parts ask for; sax spans tenor to soprano, as in URMP.
+#: Lowest and highest MIDI pitch of the pieces. Source: the ranges in Adler, "The Study of Orchestration", with the top
+#: lowered to what chamber music needs. The sax spans tenor to soprano, as in URMP.
 REGISTERS = {
     "bassoon": (34, 70),
     "cello": (36, 74),
@@ -30,39 +30,46 @@ OPEN_STRINGS = {
     "double_bass": (28, 33, 38, 43),
 }
 
-#: MIDI pitch of the fundamental of the open tube (trumpet in B flat, horn in B flat, trombone and tuba in B flat).
+#: MIDI pitch of the fundamental of the open tube; all four instruments are in B flat.
 TUBE_FUNDAMENTALS = {"trumpet": 46, "horn": 34, "trombone": 34, "tuba": 22}
 
 #: Semitones of the harmonics 2 to 12 above the fundamental of a brass tube.
 PARTIALS = (12, 19, 24, 28, 31, 34, 36, 38, 40, 42, 43)
 
-#: Chance that a whole piece is plucked.
+#: Probability that a whole piece is plucked.
 PIZZICATO = {"violin": 0.05, "viola": 0.05, "cello": 0.1, "double_bass": 0.35}
 
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 11))
 
-#: Note values in beats, and how often each is drawn.
+#: Note values in beats.
 NOTE_VALUES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+#: The probability of each note value.
 NOTE_SHARES = (0.3, 0.08, 0.34, 0.1, 0.13, 0.05)
 
-#: Seconds that a whole bow lasts.
+#: Duration of a bow stroke from frog to tip, in seconds.
 BOW_SECONDS = 1.6
 
 
 class Note(NamedTuple):
-    """One note of a piece as it is performed."""
+    """One note of a performed piece."""
 
-    start: float  #: seconds
-    seconds: float  #: until the next note or rest is due
-    sounding: float  #: share of `seconds` that is held: 1 is legato
+    start: float  #: when it starts, seconds
+    seconds: float  #: seconds until the next note or rest
+    sounding: float  #: share of `seconds` for which the note is held; 1 is legato
     pitch: int  #: MIDI number
     loudness: float  #: 0 pianissimo to 1 fortissimo
-    bow: tuple[float, float]  #: where on the bow the note starts and ends: 0 frog to 1 tip
-    plucked: bool
+    bow: tuple[float, float]  #: points of the bow at which the note starts and ends, 0 frog to 1 tip
+    plucked: bool  #: whether the string is plucked, not bowed
 
 
 def compose(label: str, seconds: float, rng: np.random.Generator) -> list[Note]:
-    """A melody for the instrument that fills the given time: a walk on a scale, in phrases that swell and fade."""
+    """Compose a melody: a random walk on a scale, in phrases that get louder and softer.
+
+    Args:
+        label: the instrument.
+        seconds: the shortest length of the melody.
+        rng: draws everything that is random.
+    """
     pitches = _scale(label, rng)
     beat = 60 / rng.uniform(60, 132)
     touch = rng.uniform(0.6, 1.0)
@@ -84,17 +91,20 @@ def compose(label: str, seconds: float, rng: np.random.Generator) -> list[Note]:
 
 
 def _scale(label: str, rng: np.random.Generator) -> list[int]:
-    """Pitches of a random key within a window of the register an octave and a half wide at most."""
+    """Return the MIDI pitches of a random key, within at most an octave and a half of the register."""
     low, high = REGISTERS[label]
     width = min(19, high - low)
-    # Most pieces stay around the middle of the register, where the instruments are at home.
+    # Most pieces stay near the middle of the register, as in real music.
     low += round(rng.triangular(0, 0.5, 1) * (high - low - width))
     key, degrees = int(rng.integers(12)), SCALES[int(rng.integers(len(SCALES)))]
     return [pitch for pitch in range(low, low + width + 1) if (pitch - key) % 12 in degrees]
 
 
 def _step(place: int, places: int, rng: np.random.Generator) -> int:
-    """Mostly neighbours, sometimes a leap; reflected at the ends of the scale."""
+    """Return the next place on a scale with `places` pitches.
+
+    It is mostly one or two steps away, sometimes a leap. It is reflected at the ends of the scale.
+    """
     leap = rng.random() < 0.4
     place += int(rng.choice((-1, 1))) * int(rng.integers(2, 8) if leap else rng.integers(1, 3))
     place = abs(place)
@@ -102,24 +112,24 @@ def _step(place: int, places: int, rng: np.random.Generator) -> int:
 
 
 def note_at(notes: list[Note], time: float) -> Note:
-    """The note that sounds at that time, or, in a rest, the one before it."""
+    """Return the note that sounds at `time` seconds; during a rest, the note before it."""
     return next((note for note in reversed(notes) if note.start <= time), notes[0])
 
 
 def stopped_string(label: str, pitch: int) -> tuple[int, float]:
-    """String that a pitch is played on (0 the lowest) and the share of it that the left hand cuts off (0 open)."""
+    """Return the string for a pitch (0 is the lowest), and the share of it that the left hand cuts off (0 is open)."""
     strings = OPEN_STRINGS[label]
     string = max((s for s, open_pitch in enumerate(strings) if open_pitch <= pitch), default=0)
     return string, 1 - 2 ** -((pitch - strings[string]) / 12)
 
 
 def tube_position(label: str, pitch: int) -> int:
-    """Semitones by which slide or valves lower the nearest harmonic at or above the pitch, 0 to 6."""
+    """Return by how many semitones, 0 to 6, slide or valves lower the nearest harmonic at or above the pitch."""
     above = [TUBE_FUNDAMENTALS[label] + partial - pitch for partial in PARTIALS]
     return min(min((gap for gap in above if gap >= 0), default=0), 6)
 
 
 def closed_holes(label: str, pitch: int, holes: int = 6) -> int:
-    """Finger holes that a woodwind player covers: all for the lowest note of each octave, fewer as pitch rises."""
+    """Return how many finger holes are covered: all for the lowest note of each octave, fewer for higher notes."""
     semitones = (pitch - REGISTERS[label][0]) % 12
     return holes - round(semitones * holes / 12)

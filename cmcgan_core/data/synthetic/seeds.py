@@ -1,4 +1,4 @@
-"""Random numbers that depend on names alone: on no order, no process and no hash seed."""
+"""Random number generators that depend on names only: not on order, process or hash seed."""
 
 import hashlib
 
@@ -6,6 +6,6 @@ import numpy as np
 
 
 def make_rng(seed: int, *names: object) -> np.random.Generator:
-    """A generator of its own for every seed and path of names, such as `(0, "violin", "piece", 7)`."""
+    """Return the random number generator of a seed and a path of names, such as `(0, "violin", "piece", 7)`."""
     path = "/".join(map(str, (seed, *names)))
     return np.random.default_rng(int.from_bytes(hashlib.sha256(path.encode()).digest()[:8], "little"))

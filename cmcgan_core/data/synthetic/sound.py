@@ -1,6 +1,6 @@
-"""Performances as sound: wavetables played by the notes, then the filters of body, room and microphone.
+"""Render the sound of performances: wavetables for the notes, then filters for body, room and microphone.
 
-Shapes: L samples of a performance, N samples of a note, F frequencies of its spectrum.
+Shapes: L samples of a performance, N samples of a note, F frequencies of a spectrum.
 """
 
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.data.synthetic.score import Note
-from cmcgan_core.data.synthetic.timbre import Timbre, body_levels, harmonic_levels, of_player
+from cmcgan_core.data.synthetic.timbre import Timbre, body_levels, harmonic_levels, sample_timbre
 
 Samples = NDArray[np.float32]
 Spectrum = NDArray[np.complexfloating]
 
-#: Samples of one period of a wavetable: reading the nearest is as good as 75 dB.
+#: Samples of a wavetable, which holds one period. Reading the nearest sample gives a signal-to-noise ratio of 75 dB.
 TABLE_SIZE = 16_384
 
-#: Harmonics of a wavetable; those above 18 kHz are left out.
+#: The largest number of harmonics of a wavetable. Harmonics above 18 kHz are left out.
 HARMONICS = 64
 
-#: Frequencies at which responses are designed before they are spread over a spectrum, Hz.
+#: Frequencies at which filter responses are defined, Hz. They are interpolated to the frequencies of a spectrum.
 GRID = np.geomspace(20, 24_000, 400)
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One player's sound.
+    """The sound of one player.
 
     Attributes:
         timbre: spectrum and articulation.
-        resonances: the player's own ripple on the body's response, dB at `GRID`.
-        concert_pitch: the A that the player tunes to, Hz.
-        vibrato_hz: rate of the vibrato.
+        resonances: the player's own deviation from the response of the instrument's body, dB at `GRID`.
+        concert_pitch: the A4 that the player tunes to, Hz.
+        vibrato_hz: rate of the vibrato, Hz.
     """
 
     timbre: Timbre
@@ -44,14 +44,14 @@ class Voice:
 
 
 class Acoustics(NamedTuple):
-    """Where a performance is recorded and with what.
+    """The room and the microphone of a recording.
 
     Attributes:
-        reverberation: seconds in which the room's sound falls by 60 dB.
-        wet: energy of the room's sound beside the direct sound, dB.
-        response: of microphone and room, dB at `GRID`.
-        level: peak of the performance, dB below full scale.
-        noise: background noise beside the performance, dB.
+        reverberation: reverberation time of the room, seconds for a decay of 60 dB.
+        wet: energy of the reverberation relative to the direct sound, dB.
+        response: frequency response of microphone and room, dB at `GRID`.
+        level: peak of the recording relative to full scale, dB (negative).
+        noise: background noise relative to the peak of the performance, dB (negative).
     """
 
     reverberation: float
@@ -62,13 +62,18 @@ class Acoustics(NamedTuple):
 
 
 def sample_voice(label: str, rng: np.random.Generator) -> Voice:
-    """A player of the instrument."""
-    timbre = of_player(label, rng)
+    """Return a random player of the instrument `label`."""
+    timbre = sample_timbre(label, rng)
     return Voice(timbre, _ripple(rng, timbre.ripple, 1 / 8), rng.uniform(436, 446), rng.uniform(4.6, 6.6))
 
 
 def sample_acoustics(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
-    """A room, and a microphone and its distance that differ from take to take."""
+    """Return random acoustics.
+
+    Args:
+        room: draws what is the same in all recordings of a room.
+        take: draws what differs between recordings: the microphone and its distance.
+    """
     response = _ripple(room, 1, 1 / 2) + _ripple(take, 0.8, 1) + take.normal(0, 0.5) * np.log2(GRID / 1000)
     response -= 6 * np.log2(1 + (take.uniform(30, 90) / GRID) ** 2)
     response -= 9 * np.log2(1 + (GRID / take.uniform(8_000, 22_000)) ** 4)
@@ -79,20 +84,32 @@ def sample_acoustics(room: np.random.Generator, take: np.random.Generator) -> Ac
 def render(
     notes: list[Note], voice: Voice, acoustics: Acoustics, *, samples: int, rate: int, rng: np.random.Generator
 ) -> Samples:
-    """A performance, mono, (samples,) within [-1, 1]."""
+    """Return the sound of a performance, mono, (samples,) in [-1, 1].
+
+    Args:
+        notes: the notes of the performance.
+        voice: the player.
+        acoustics: room and microphone.
+        samples: length of the sound.
+        rate: sample rate, Hz.
+        rng: draws everything that is random.
+    """
     tone, noise = _excitation(notes, voice, samples, rate, rng)
     body = voice.resonances + body_levels(voice.timbre, GRID)
-    spectrum = _filtered(tone, body, rate) + _filtered(noise, _band(voice.timbre.noise_band), rate)
-    return _recorded(spectrum, acoustics, samples, rate, rng)
+    spectrum = _filter(tone, body, rate) + _filter(noise, _noise_response(voice.timbre.noise_band), rate)
+    return _record_spectrum(spectrum, acoustics, samples, rate, rng)
 
 
 def record(sound: Samples, acoustics: Acoustics, rate: int, rng: np.random.Generator) -> Samples:
-    """A dry sound (L,) as a microphone in the room takes it, (L,) within [-1, 1]."""
+    """Return the recording (L,), in [-1, 1], of a sound without reverberation (L,); `rate` is in Hz."""
     spectrum = np.fft.rfft(sound, spectrum_length(len(sound), rate))
-    return _recorded(spectrum, acoustics, len(sound), rate, rng)
+    return _record_spectrum(spectrum, acoustics, len(sound), rate, rng)
 
 
-def _recorded(spectrum: Spectrum, acoustics: Acoustics, samples: int, rate: int, rng: np.random.Generator) -> Samples:
+def _record_spectrum(
+    spectrum: Spectrum, acoustics: Acoustics, samples: int, rate: int, rng: np.random.Generator
+) -> Samples:
+    """Return the recording (samples,) of a sound with the spectrum (F,): response, reverberation, noise and level."""
     length = 2 * (len(spectrum) - 1)
     spectrum = spectrum * _gains(acoustics.response, length, rate)
     spectrum = spectrum * np.fft.rfft(_impulse_response(acoustics, rate, rng), length)
@@ -104,32 +121,35 @@ def _recorded(spectrum: Spectrum, acoustics: Acoustics, samples: int, rate: int,
 
 
 def spectrum_length(samples: int, rate: int) -> int:
-    """Length of the transforms: a power of two that leaves a second for the room's sound to die away."""
+    """Return the length of the transform of a sound: a power of two, with a second for the reverberation to decay."""
     return 1 << (samples + rate - 1).bit_length()
 
 
 def _excitation(
     notes: list[Note], voice: Voice, samples: int, rate: int, rng: np.random.Generator
 ) -> tuple[Samples, Samples]:
-    """Tone and noise (L,) before body and room, L as `spectrum_length` says."""
+    """Return the tone and the noise of a performance before the filters of body and room.
+
+    Both have the length `spectrum_length(samples, rate)`.
+    """
     length = spectrum_length(samples, rate)
     tone, envelope = np.zeros(length, np.float32), np.zeros(samples, np.float32)
     for note in notes:
         first = round(note.start * rate)
-        played, hiss = _play(note, voice, rate, rng)
-        end = min(first + len(played), samples)
-        tone[first:end] += played[: end - first]
-        envelope[first:end] += hiss[: end - first]
+        note_tone, note_noise = _play(note, voice, rate, rng)
+        end = min(first + len(note_tone), samples)
+        tone[first:end] += note_tone[: end - first]
+        envelope[first:end] += note_noise[: end - first]
     noise = np.zeros(length, np.float32)
     noise[:samples] = envelope * rng.standard_normal(samples, np.float32)
     return tone, noise
 
 
 def _play(note: Note, voice: Voice, rate: int, rng: np.random.Generator) -> tuple[Samples, Samples]:
-    """Tone and envelope of the noise of one note, (N,) each."""
+    """Return the tone of a note (N,) and the envelope of its noise (N,)."""
     timbre = voice.timbre
     hz = voice.concert_pitch * 2 ** ((note.pitch - 69) / 12)
-    envelope = _plucked(note, hz, rate) if note.plucked else _held(note, timbre, rate, rng)
+    envelope = _plucked_envelope(note, hz, rate) if note.plucked else _held_envelope(note, timbre, rate, rng)
     time = _seconds(len(envelope), rate)
     swing = np.sin(2 * np.pi * voice.vibrato_hz * time + rng.uniform(0, 6)) * np.minimum(time / 0.4, 1)
     swing *= 0 if note.plucked else rng.uniform(0.5, 1)
@@ -139,12 +159,12 @@ def _play(note: Note, voice: Voice, rate: int, rng: np.random.Generator) -> tupl
     tone = _read_tables(_wavetables(hz, note.loudness, voice, rng), cycles, envelope)
     tone *= level * (1 + np.float32(timbre.tremolo) * swing)
     burst = np.float32(10 ** (timbre.onset / 20)) * np.exp(-time / np.float32(0.04))
-    hiss = level * np.float32(10 ** (timbre.noise / 20)) * envelope * (1 + burst)
-    return tone * envelope, hiss
+    noise = level * np.float32(10 ** (timbre.noise / 20)) * envelope * (1 + burst)
+    return tone * envelope, noise
 
 
-def _held(note: Note, timbre: Timbre, rate: int, rng: np.random.Generator) -> Samples:
-    """Envelope of a blown or bowed note, 0 to 1."""
+def _held_envelope(note: Note, timbre: Timbre, rate: int, rng: np.random.Generator) -> Samples:
+    """Return the envelope of a blown or bowed note, about 0 to 1."""
     held = note.seconds * note.sounding
     time = _seconds(int((held + 1.5 * timbre.release) * rate), rate)
     attack = min(timbre.attack * 2 ** rng.normal(0, 0.3), held / 2)
@@ -153,8 +173,8 @@ def _held(note: Note, timbre: Timbre, rate: int, rng: np.random.Generator) -> Sa
     return np.asarray(shape * np.exp(-4 / timbre.release * np.maximum(time - held, 0)), np.float32)
 
 
-def _plucked(note: Note, hz: float, rate: int) -> Samples:
-    """Envelope of a plucked string: low ones ring longer, and it is damped when the next note is due."""
+def _plucked_envelope(note: Note, hz: float, rate: int) -> Samples:
+    """Return the envelope of a plucked note: low notes ring longer, and the next note damps it."""
     time = _seconds(int((note.seconds + 0.1) * rate), rate)
     ringing = 0.5 * (110 / hz) ** 0.5
     shape = (1 - np.exp(-time / np.float32(0.003))) * np.exp(-time / ringing)
@@ -162,69 +182,90 @@ def _plucked(note: Note, hz: float, rate: int) -> Samples:
 
 
 def _seconds(samples: int, rate: int) -> Samples:
+    """Return the time of each sample in seconds, (samples,)."""
     return np.arange(samples, dtype=np.float32) / np.float32(rate)
 
 
 def _cycles(hz: float, time: Samples, swing: Samples, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Periods that have passed at each time, with the vibrato's swing (seconds) and an unsteadiness of two cents."""
+    """Return how many periods of a tone have passed at each time (N,).
+
+    Args:
+        hz: frequency of the tone.
+        time: times (N,), seconds.
+        swing: displacement in time by the vibrato (N,), seconds.
+        rng: draws a random drift of about two cents.
+    """
     grid = np.arange(0, time[-1] + 0.06, 0.05)
     wander = np.cumsum(rng.normal(0, 0.0012 * 0.05, len(grid)))
     return np.asarray(hz * (time + swing + np.interp(time, grid, wander)))
 
 
 def _wavetables(hz: float, loudness: float, voice: Voice, rng: np.random.Generator) -> tuple[Samples, Samples]:
-    """One period (TABLE_SIZE,) as at a note's edge and as at its height; the latter has unit RMS behind the body."""
+    """Return two wavetables of a note, (TABLE_SIZE,) each: one at full level, and one at the start and the end.
+
+    The first one has unit RMS after the filter of the body.
+    """
     harmonics = int(min(HARMONICS, 18_000 // hz))
     body = np.interp(np.arange(1, harmonics + 1) * hz, GRID, voice.resonances + body_levels(voice.timbre, GRID))
     phases = np.exp(1j * rng.uniform(0, 2 * np.pi, harmonics))
-    height = harmonic_levels(voice.timbre, hz, loudness, harmonics) + rng.normal(0, 1.2, harmonics)
+    full = harmonic_levels(voice.timbre, hz, loudness, harmonics) + rng.normal(0, 1.2, harmonics)
     edge = harmonic_levels(voice.timbre, hz, loudness / 3, harmonics)
-    scale = 1 / np.sqrt((10 ** ((height + body) / 10)).sum() / 2)
-    return _table(height, scale * phases), _table(edge + height[0] - edge[0], scale * phases)
+    scale = 1 / np.sqrt((10 ** ((full + body) / 10)).sum() / 2)
+    return _table(full, scale * phases), _table(edge + full[0] - edge[0], scale * phases)
 
 
 def _table(levels: NDArray[np.float64], phases: NDArray[np.complex128]) -> Samples:
+    """Return one period (TABLE_SIZE,) of a tone, from its harmonics' levels in dB and their complex phase factors."""
     spectrum = np.zeros(TABLE_SIZE // 2 + 1, np.complex64)
     spectrum[1 : len(levels) + 1] = 10 ** (levels / 20) * phases
     return np.fft.irfft(spectrum, TABLE_SIZE).astype(np.float32) * (TABLE_SIZE / 2)
 
 
 def _read_tables(tables: tuple[Samples, Samples], cycles: NDArray[np.float64], envelope: Samples) -> Samples:
-    """The period repeated; high harmonics come later than low ones and go earlier, as with every blown instrument."""
+    """Return a tone (N,) read from the two tables of `_wavetables`, blended by the envelope.
+
+    So high harmonics start later and end earlier than low ones, as in wind instruments.
+    """
     place = (cycles * TABLE_SIZE).astype(np.int64) & (TABLE_SIZE - 1)
-    height, edge = tables
-    low = edge[place]
-    return np.asarray(low + np.minimum(envelope, 1) * (height[place] - low))
+    full, edge = tables
+    soft = edge[place]
+    return np.asarray(soft + np.minimum(envelope, 1) * (full[place] - soft))
 
 
-def _filtered(sound: Samples, levels: NDArray[np.float64], rate: int) -> Spectrum:
-    """Spectrum (F,) of the sound (L,) behind a response in dB at `GRID`."""
+def _filter(sound: Samples, levels: NDArray[np.float64], rate: int) -> Spectrum:
+    """Return the spectrum (F,) of a sound (L,) after a filter with the response `levels`, dB at `GRID`."""
     return np.asarray(np.fft.rfft(sound) * _gains(levels, len(sound), rate))
 
 
 def _gains(levels: NDArray[np.float64], length: int, rate: int) -> Samples:
-    """A response in dB at `GRID` as factors of the frequencies (F,) of a transform of that length."""
+    """Return the factors (F,) of a response, dB at `GRID`, for the frequencies of a transform of `length` samples."""
     hz = np.linspace(0, rate / 2, length // 2 + 1)
     return np.interp(hz, GRID, 10 ** (levels / 20)).astype(np.float32)
 
 
-def _band(band: tuple[float, float]) -> NDArray[np.float64]:
-    """Response in dB of a band of noise that falls by 9 dB per octave on either side."""
+def _noise_response(band: tuple[float, float]) -> NDArray[np.float64]:
+    """Return the response of a band of noise, dB at `GRID`, which falls by 9 dB per octave outside the band."""
     low, high = band
     return np.asarray(-4.5 * np.log2(1 + (low / GRID) ** 2) - 4.5 * np.log2(1 + (GRID / high) ** 2))
 
 
 def _ripple(rng: np.random.Generator, deviation: float, octaves: float) -> NDArray[np.float64]:
-    """A random response at `GRID`, dB, with an independent value every so many octaves."""
+    """Return a random response, dB at `GRID`.
+
+    Args:
+        rng: draws the values.
+        deviation: standard deviation of a value, dB.
+        octaves: distance of independent values, octaves.
+    """
     knots = np.arange(np.log2(GRID[0]), np.log2(GRID[-1]) + octaves, octaves)
     return np.interp(np.log2(GRID), knots, rng.normal(0, deviation, len(knots)))
 
 
 def _impulse_response(acoustics: Acoustics, rate: int, rng: np.random.Generator) -> Samples:
-    """The direct sound, then a second of exponentially decaying noise, (rate,)."""
+    """Return one second (rate,): the direct sound, then exponentially decaying noise."""
     time = _seconds(rate, rate)
     tail = rng.standard_normal(rate, np.float32) * np.exp(np.float32(-6.9 / acoustics.reverberation) * time)
-    # A one-sample average, as walls swallow the highest frequencies first.
+    # An average of two samples, because walls absorb the highest frequencies first.
     tail[1:] += tail[:-1].copy()
     tail *= np.float32(10 ** (acoustics.wet / 20)) / np.linalg.norm(tail)
     tail[: rate // 200] = 0
@@ -233,7 +274,7 @@ def _impulse_response(acoustics: Acoustics, rate: int, rng: np.random.Generator)
 
 
 def _background(samples: int, rate: int, rng: np.random.Generator) -> Samples:
-    """Noise of a room (samples,), unit RMS, falling by 3 to 9 dB per octave."""
+    """Return the background noise of a room (samples,) with unit RMS, which falls by 3 to 9 dB per octave."""
     length = spectrum_length(samples, rate)
     hz = np.linspace(0, rate / 2, length // 2 + 1)
     noise = rng.standard_normal((2, length // 2 + 1), np.float32)

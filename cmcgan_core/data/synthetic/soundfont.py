@@ -1,4 +1,4 @@
-"""Notes played by a General-MIDI soundfont, by whichever of two optional packages is installed."""
+"""Play notes with a General MIDI soundfont, using one of two optional packages."""
 
 import importlib
 from pathlib import Path
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from cmcgan_core.data.synthetic.score import Note
 from cmcgan_core.errors import ConfigError
 
-#: General-MIDI programs, counted from 0.
+#: General MIDI program of each instrument, counted from 0.
 PROGRAMS = {
     "bassoon": 70,
     "cello": 42,
@@ -29,24 +29,31 @@ PROGRAMS = {
 }
 
 
-def check(path: Path) -> None:
-    """Make sure that the soundfont can be played.
+def require_playable(path: Path) -> None:
+    """Check that a soundfont exists and that a package that plays it is installed.
 
     Raises:
-        ConfigError: there is no such file, or neither package is installed.
+        ConfigError: the file does not exist, or neither package is installed.
     """
     if not path.is_file():
         raise ConfigError(f"there is no soundfont {path}")
-    _package()
+    _import_player()
 
 
 def play(path: Path, label: str, notes: list[Note], samples: int, rate: int) -> NDArray[np.float32]:
-    """The notes, dry and mono, (samples,).
+    """Return the sound of notes, mono and without reverberation, (samples,).
+
+    Args:
+        path: the soundfont, an SF2 file.
+        label: the instrument.
+        notes: the notes.
+        samples: length of the sound.
+        rate: sample rate, Hz.
 
     Raises:
         ConfigError: neither package is installed, or the file is not a soundfont.
     """
-    package = _package()
+    package = _import_player()
     synth = package.Synth(samplerate=rate)
     font = synth.sfload(str(path))
     if font == -1:
@@ -55,17 +62,18 @@ def play(path: Path, label: str, notes: list[Note], samples: int, rate: int) -> 
     sound, done = [], 0
     for time, pitch, velocity in _events(notes):
         until = min(round(time * rate), samples)
-        sound.append(_samples(synth, until - done))
+        sound.append(_next_samples(synth, until - done))
         done = until
         if velocity:
             synth.noteon(0, pitch, velocity)
         else:
             synth.noteoff(0, pitch)
-    sound.append(_samples(synth, samples - done))
+    sound.append(_next_samples(synth, samples - done))
     return np.concatenate(sound)
 
 
-def _package() -> ModuleType:
+def _import_player() -> ModuleType:
+    """Import tinysoundfont or pyfluidsynth; both have the same interface for what is used here."""
     for name in ("tinysoundfont", "fluidsynth"):
         try:
             return importlib.import_module(name)
@@ -78,14 +86,14 @@ def _package() -> ModuleType:
 
 
 def _events(notes: list[Note]) -> list[tuple[float, int, int]]:
-    """(seconds, pitch, velocity) in time order; velocity 0 ends a note."""
+    """Return (seconds, pitch, velocity) of the MIDI events in time order; a velocity of 0 ends a note."""
     starts = [(note.start, note.pitch, 30 + round(97 * note.loudness)) for note in notes]
     ends = [(note.start + note.seconds * note.sounding * 0.98, note.pitch, 0) for note in notes]
     return sorted(starts + ends)
 
 
-def _samples(synth: Any, samples: int) -> NDArray[np.float32]:
-    """The next samples, mono: tinysoundfont generates interleaved float32, FluidSynth interleaved int16."""
+def _next_samples(synth: Any, samples: int) -> NDArray[np.float32]:
+    """Return the next samples, mono. tinysoundfont returns interleaved float32, pyfluidsynth interleaved int16."""
     if samples <= 0:
         return np.zeros(0, np.float32)
     if hasattr(synth, "generate"):

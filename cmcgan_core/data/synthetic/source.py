@@ -1,4 +1,4 @@
-"""Which performances the demonstration set has: pieces, players, rooms and their split."""
+"""The recordings of the demonstration set: their pieces, players, rooms and splits."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,31 +16,35 @@ from cmcgan_core.data.synthetic.seeds import make_rng
 from cmcgan_core.data.synthetic.sound import record, render, sample_acoustics, sample_voice
 from cmcgan_core.errors import ConfigError
 
-#: The classes, alphabetical: the instruments of URMP and Sub-URMP.
+#: The classes in alphabetical order: the instruments of URMP and Sub-URMP.
 DEMO_CLASSES = tuple(sorted(REGISTERS))
 
-#: Most pairs of a recording: ten seconds at the usual hop of half a second.
-LONGEST = 20
+#: The largest number of pairs of a recording: ten seconds at the default hop of half a second.
+MAX_PAIRS = 20
 
-#: Players of a class; rooms that training sees; rooms that only the test split has.
-PLAYERS, SEEN_ROOMS, UNSEEN_ROOMS = 8, 12, 6
+#: The largest number of players of a class.
+PLAYERS = 8
+#: The number of rooms that are used for training.
+SEEN_ROOMS = 12
+#: The number of rooms that only the test split uses.
+UNSEEN_ROOMS = 6
 
 
 @dataclass(frozen=True)
 class DemoSource:
-    """Performances rendered on the spot; a `Source` that reads no files.
+    """A `Source` that renders its recordings and reads no files.
 
     A recording is one piece, played once by one player in one room. Pieces are split 70 : 10 : 20 into train,
-    validation and test (with fewer than ten pairs a class, not quite); players of the other splits play in train too.
-    Of a class's test recordings every other one is in a room that the class was trained in, the rest are in rooms that
-    no class was trained in.
+    validation and test (approximately, with fewer than ten pairs per class). Players in validation and test also play
+    in train. Half of a class's test recordings are in rooms of its training recordings, the others in rooms that no
+    class was trained in.
 
     Attributes:
-        pairs: number of pairs of the whole set, all splits and classes together; at least four a class.
+        pairs: number of pairs of the whole set, all splits and classes together; at least four per class.
         soundfont: an SF2 file that plays the notes instead of the built-in synthesis, or None.
 
     Raises:
-        ConfigError: too few pairs, no such file, or no package that plays one.
+        ConfigError: there are too few pairs, the soundfont does not exist, or no package that plays it is installed.
     """
 
     pairs: int = 5000
@@ -50,85 +54,87 @@ class DemoSource:
         if self.pairs < 4 * len(DEMO_CLASSES):
             raise ConfigError(
                 f"the demonstration set needs at least {4 * len(DEMO_CLASSES)} pairs, not {self.pairs}: "
-                "four a class, for training, validation and two kinds of test rooms"
+                "four per class, for training, validation and two kinds of test rooms"
             )
         if self.soundfont is not None:
-            soundfonts.check(self.soundfont)
+            soundfonts.require_playable(self.soundfont)
 
     @property
     def identity(self) -> str:
-        """Version of what is rendered, and the settings; a soundfont counts by its name and size."""
-        voices = "" if self.soundfont is None else f" {self.soundfont.name} {self.soundfont.stat().st_size}"
-        return f"demo/1 {self.pairs}{voices}"
+        """Version of the renderer, number of pairs, and name and size of the soundfont."""
+        soundfont = "" if self.soundfont is None else f" {self.soundfont.name} {self.soundfont.stat().st_size}"
+        return f"demo/1 {self.pairs}{soundfont}"
 
     def detects(self, root: Path) -> bool:
-        """Never: no folder holds this set."""
+        """Return False, because no folder contains this set."""
         return False
 
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
-        """All performances, by class; `root` is not looked at and nothing is ever skipped."""
-        del root
-        shares = _shares(self.pairs, len(DEMO_CLASSES))
+        """Return all recordings, class by class. `root` is ignored, and no file is skipped."""
+        shares = _split_evenly(self.pairs, len(DEMO_CLASSES))
         return [
             recording
             for label, share in zip(DEMO_CLASSES, shares, strict=True)
-            for recording in _performances(label, share, options.seed)
+            for recording in _class_recordings(label, share, options.seed)
         ], []
 
     def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair]:
-        """Render a performance: its sound as a whole, then chunk by chunk with the picture at the chunk's start.
+        """Render the sound of a recording as a whole, and yield its chunks with the picture at the start of each.
 
-        A function of the recording, the seed and the settings alone.
+        The result depends only on the recording, the seed and the settings.
         """
         settings = options.settings
         assert recording.pairs
         starts = [round(i * options.hop * settings.sample_rate) for i in range(recording.pairs)]
         samples = starts[-1] + settings.samples
-        notes = _notes(recording, samples / settings.sample_rate, options.seed)
-        sound = self._perform(recording, notes, samples, options)
+        notes = _compose_piece(recording, samples / settings.sample_rate, options.seed)
+        sound = self._render_sound(recording, notes, samples, options)
         scene = Scene(options.seed, recording, settings.picture_size)
         for i, start in enumerate(starts):
             chunk = sound[start : start + settings.samples]
             time = i * options.hop
             yield RawPair(time, chunk, scene.frame(notes, time), recording.id, recording.id)
 
-    def _perform(
+    def _render_sound(
         self, recording: Recording, notes: list[Note], samples: int, options: SourceOptions
     ) -> NDArray[np.float32]:
-        """The sound of a whole performance, (samples,)."""
+        """Return the sound of a whole recording, (samples,)."""
         seed, rate = options.seed, options.settings.sample_rate
         rng = make_rng(seed, recording.id, "sound")
-        acoustics = sample_acoustics(make_rng(seed, "room", _number(recording, "room"), "sound"), rng)
+        acoustics = sample_acoustics(make_rng(seed, "room", _int_extra(recording, "room"), "sound"), rng)
         if self.soundfont is None:
             voice = sample_voice(recording.label, make_rng(seed, recording.player, "voice"))
             return render(notes, voice, acoustics, samples=samples, rate=rate, rng=rng)
         return record(soundfonts.play(self.soundfont, recording.label, notes, samples, rate), acoustics, rate, rng)
 
 
-def _performances(label: str, pairs: int, seed: int) -> list[Recording]:
-    """The recordings of one class, in tens where there are pairs enough; every piece is performed once."""
-    lengths = _shares(pairs, min(pairs, 10 * ceil(pairs / (10 * LONGEST))))
+def _class_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
+    """Return the recordings of one class, one for each piece.
+
+    Their number is a multiple of ten if there are enough pairs, so that the split is exact.
+    """
+    lengths = _split_evenly(pairs, min(pairs, 10 * ceil(pairs / (10 * MAX_PAIRS))))
     tested = 2 * max(1, len(lengths) // 10)
     validated = tested // 2
     trained = len(lengths) - tested - validated
     rng = make_rng(seed, label, "rooms")
     seen, unseen = rng.permutation(SEEN_ROOMS), SEEN_ROOMS + rng.permutation(UNSEEN_ROOMS)
     seen = seen[:trained]
-    performances = []
+    recordings = []
     for piece, length in enumerate(lengths):
-        split, turn = _split(piece, trained, validated)
+        split, turn = _split_of_piece(piece, trained, validated)
         rooms = seen
         if split == "test":
-            # Both kinds of rooms get the same players, so that neither the player nor the room explains the other.
+            # Both kinds of rooms get the same players, so that differences between them are not due to the players.
             turn, is_unseen = divmod(turn, 2)
             rooms = unseen if is_unseen else seen
         player, room = f"{label}-p{turn % min(PLAYERS, trained)}", int(rooms[turn % len(rooms)])
-        performances.append(_performance(player, piece, room, split, length))
-    return performances
+        recordings.append(_recording(player, piece, room, split, length))
+    return recordings
 
 
-def _split(piece: int, trained: int, validated: int) -> tuple[str, int]:
-    """The split of a piece, and its place there."""
+def _split_of_piece(piece: int, trained: int, validated: int) -> tuple[str, int]:
+    """Return the split of a piece, and its position within the split."""
     if piece < trained:
         return "train", piece
     if piece < trained + validated:
@@ -136,7 +142,8 @@ def _split(piece: int, trained: int, validated: int) -> tuple[str, int]:
     return "test", piece - trained - validated
 
 
-def _performance(player: str, piece: int, room: int, split: str, pairs: int) -> Recording:
+def _recording(player: str, piece: int, room: int, split: str, pairs: int) -> Recording:
+    """Return one recording; the name of the player starts with the class."""
     label = player.rpartition("-p")[0]
     return Recording(
         id=f"{player}-piece{piece:02d}-room{room}",
@@ -149,17 +156,19 @@ def _performance(player: str, piece: int, room: int, split: str, pairs: int) -> 
     )
 
 
-def _notes(recording: Recording, seconds: float, seed: int) -> list[Note]:
-    piece = _number(recording, "piece")
+def _compose_piece(recording: Recording, seconds: float, seed: int) -> list[Note]:
+    """Return the notes of a recording's piece; they depend on the class, the piece and the seed only."""
+    piece = _int_extra(recording, "piece")
     return compose(recording.label, seconds, make_rng(seed, recording.label, "piece", piece))
 
 
-def _shares(total: int, parts: int) -> list[int]:
-    """The total in whole parts that differ by one at most."""
+def _split_evenly(total: int, parts: int) -> list[int]:
+    """Return whole numbers with the sum `total` that differ by at most one."""
     return [total * (part + 1) // parts - total * part // parts for part in range(parts)]
 
 
-def _number(recording: Recording, name: str) -> int:
+def _int_extra(recording: Recording, name: str) -> int:
+    """Return a whole number from `Recording.extra`."""
     value = recording.extra[name]
     assert isinstance(value, int)
     return value

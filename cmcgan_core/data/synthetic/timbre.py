@@ -1,4 +1,4 @@
-"""How the instruments sound: excitation, formants and articulation, and how one player differs from the next."""
+"""The timbres of the instruments (excitation, formants, articulation), and their variation between players."""
 
 from dataclasses import dataclass, replace
 
@@ -12,19 +12,19 @@ class Timbre:
 
     Attributes:
         tilt: slope of the excitation from the first harmonic on, dB per octave.
-        cutoff: frequency above which the excitation falls by `slope`, Hz, of the softest and of the loudest note.
-        slope: dB per octave beyond the cutoff.
-        even: level of the even harmonics in the low register, dB; a cylinder closed at one end has few.
-        low: frequency below which the body radiates less, Hz (9 dB per octave).
-        formants: resonances as (centre Hz, width in octaves, gain dB).
+        cutoff: frequencies above which the excitation falls by `slope`, for the softest and the loudest note, Hz.
+        slope: fall of the excitation above the cutoff, dB per octave.
+        low: frequency below which the body radiates less (9 dB per octave), Hz.
+        formants: resonances as (centre in Hz, width in octaves, gain in dB).
         ripple: standard deviation of a player's own resonances, dB.
-        attack: seconds until a note has its level.
-        release: seconds in which a note dies away.
-        vibrato: greatest depth, cents.
-        tremolo: greatest relative change of level with the vibrato.
-        noise: breath or bow noise beside the tone, dB.
-        noise_band: where that noise lies, Hz.
-        onset: noise of the attack beside the lasting noise, dB.
+        attack: seconds until a note reaches its level.
+        release: seconds in which a note decays.
+        vibrato: largest depth of the vibrato, cents.
+        tremolo: largest relative change of level by the vibrato.
+        noise: level of breath or bow noise relative to the tone, dB.
+        noise_band: lower and upper limit of that noise, Hz.
+        onset: level of the noise of the attack relative to the noise of the held note, dB.
+        even: level of the even harmonics in the low register, dB; low for a cylinder that is closed at one end.
     """
 
     tilt: float
@@ -43,9 +43,9 @@ class Timbre:
     even: float = 0.0
 
 
-#: Formants, slopes, attacks and noise follow the descriptions in Meyer, "Acoustics and the Performance of Music"
-#: (chapter 3). They are round numbers, adjusted until harmonics lay near the averages of open recordings (those of oboe
-#: and viola could not be compared); they imitate, they do not measure.
+#: The timbre of each instrument. Formants, slopes, attacks and noise follow the descriptions in Meyer, "Acoustics and
+#: the Performance of Music" (chapter 3). They are round numbers, not measurements: they were adjusted until harmonics
+#: were close to the averages of open recordings, which did not include oboe and viola.
 TIMBRES = {
     "bassoon": Timbre(
         0,
@@ -196,8 +196,8 @@ TIMBRES = {
 }
 
 
-def of_player(label: str, rng: np.random.Generator) -> Timbre:
-    """The instrument's timbre as one player and one make of the instrument have it."""
+def sample_timbre(label: str, rng: np.random.Generator) -> Timbre:
+    """Return the timbre of a random player with a random instrument of the kind `label`."""
     timbre = TIMBRES[label]
     brightness = 2 ** rng.normal(0, 0.2)
     return replace(
@@ -219,20 +219,27 @@ def of_player(label: str, rng: np.random.Generator) -> Timbre:
 
 
 def harmonic_levels(timbre: Timbre, hz: float, loudness: float, harmonics: int) -> NDArray[np.float64]:
-    """Levels of the first harmonics of the excitation of a note, dB, (harmonics,)."""
+    """Return the levels of the first harmonics of a note's excitation, dB, (harmonics,).
+
+    Args:
+        timbre: the instrument.
+        hz: fundamental frequency of the note.
+        loudness: 0 to 1.
+        harmonics: number of harmonics.
+    """
     number = np.arange(1, harmonics + 1)
     soft, loud = timbre.cutoff
     cutoff = soft * (loud / soft) ** loudness
     levels: NDArray[np.float64] = timbre.tilt * np.log2(number) - timbre.slope / 2 * np.log2(
         1 + (number * hz / cutoff) ** 2
     )
-    # The closed cylinder loses its hold on the even harmonics above the register key and towards high numbers.
+    # A closed cylinder suppresses the even harmonics less in high registers and for high harmonic numbers.
     levels += timbre.even * (number % 2 == 0) / (1 + (hz / 450) ** 3) / np.sqrt(number / 2)
     return levels
 
 
 def body_levels(timbre: Timbre, hz: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Frequency response of the instrument's body, dB, at the frequencies given (all above 0)."""
+    """Return the frequency response of the instrument's body in dB at the frequencies `hz`, all above 0."""
     levels: NDArray[np.float64] = -4.5 * np.log2(1 + (timbre.low / hz) ** 2)
     for centre, width, gain in timbre.formants:
         levels = levels + gain * np.exp(-0.5 * (np.log2(hz / centre) / width) ** 2)

@@ -12,13 +12,13 @@ from cmcgan_core import NetworkConfig
 
 
 class ResidualEncoder(nn.Module):
-    """Five stages that halve the map, each a convolution with a shortcut; then the mean over the map.
+    """Five stages that halve the map, each a convolution with a shortcut, then the mean over the map.
 
-    Group normalisation keeps no running statistics, so the route that a map came by does not matter here.
+    Group normalisation keeps no running statistics, so the route of the input makes no difference.
 
     Args:
         channels: C of the input.
-        size: (H, W) of the input; any will do.
+        size: not needed: the last map is averaged, so the input may have any size.
         network: width, a factor on the channel counts.
         routes: not needed.
     """
@@ -35,7 +35,7 @@ class ResidualEncoder(nn.Module):
         self.code = nn.Linear(counts[-1], 64)
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
-        """Maps (B, C, H, W) to codes (B, 64, 1, 1)."""
+        """Encode maps (B, C, H, W) as codes (B, 64, 1, 1)."""
         for convolution, shortcut, norm in zip(self.convolutions, self.shortcuts, self.norms, strict=True):
             maps = shortcut(maps) + F.relu(norm(convolution(maps)))
         code: Tensor = self.code(maps.mean(dim=(2, 3)))
@@ -43,5 +43,5 @@ class ResidualEncoder(nn.Module):
 
 
 def smooth_l1_loss(generated: Tensor, target: Tensor) -> Tensor:
-    """L1 that is quadratic below 0.1, so that small errors pull less; a scalar."""
+    """Compute an L1 distance that is quadratic below 0.1, so small errors have small gradients; a scalar."""
     return F.smooth_l1_loss(generated, target, beta=0.1)

@@ -15,11 +15,10 @@ def parameters(
 
       cmcgan parameters small --encoder residual
     """
-    from cmcgan_core import ENCODERS, load_config
+    from cmcgan_core import ENCODERS, Modality, load_config
 
     network = load_config(preset).network
-    make = ENCODERS.get(encoder)
-    sizes = {"picture": (3, (network.picture_size, network.picture_size)), "sound": (1, network.spectrogram_size)}
-    for name, (channels, size) in sizes.items():
-        made = make(channels, size, network, ["real"])
-        typer.echo(f"{name} encoder {encoder!r} of {preset}: {sum(p.numel() for p in made.parameters()):,} parameters")
+    for modality in Modality:
+        module = ENCODERS.get(encoder)(modality.channels, network.size(modality), network, ["real"])
+        count = sum(parameter.numel() for parameter in module.parameters())
+        typer.echo(f"{modality.word} encoder {encoder!r} of {preset}: {count:,} parameters")
