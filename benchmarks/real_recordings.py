@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
-from cmcgan_core.data.prepare.recording import SourceOptions, chunks
+from cmcgan_core.data.prepare.recording import SourceOptions, cut_chunks
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
@@ -32,7 +32,7 @@ def heard(folder: Path, options: SourceOptions) -> torch.Tensor:
     for file in sorted(folder.iterdir()):
         if media_kind(file) == "sound":
             sound = read_sound(file, options.settings.sample_rate)
-            audible = [chunk for _, chunk in chunks(sound, options) if loudness(chunk) > SILENCE]
+            audible = [chunk for _, chunk in cut_chunks(sound, options) if loudness(chunk) > SILENCE]
             levels += [analyse(torch.from_numpy(chunk), options.settings) for chunk in audible]
     return scale_spectrograms(torch.stack(levels), options.settings)[:, None]
 

@@ -25,12 +25,10 @@ from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
 from cmcgan_core.checkpoint import BOX, read_about
+from cmcgan_core.data import prepare as preparation
 from cmcgan_core.data.dataset import open_dataset
-from cmcgan_core.data.prepare import parts
-from cmcgan_core.data.prepare import pipeline as module
-from cmcgan_core.data.prepare import shards as prepared
-from cmcgan_core.data.prepare.pipeline import check, plan, prepare
-from cmcgan_core.data.prepare.sources import RawPair, Recording, SourceOptions
+from cmcgan_core.data.prepare import SourceOptions, check, parts, plan, prepare, shards
+from cmcgan_core.data.prepare.recording import RawPair, Recording
 from cmcgan_core.data.synthetic import DemoSource
 from cmcgan_core.errors import DataError
 from cmcgan_core.features.representations import analyse
@@ -92,12 +90,12 @@ def test_the_dataset_holds_what_its_files_hold(songs, whole):
 
 
 def test_shards_are_filled_in_order_across_recordings(songs, whole, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepared, "SHARD_SIZE", 5)
+    monkeypatch.setattr(shards, "SHARD_SIZE", 5)
     prepare(songs, tmp_path / "a", None, OPTIONS, workers=1)
     names = [f"{i:05d}.pictures.npy" for i in range(4)]
-    shards = [np.load(tmp_path / "a" / "shards" / name) for name in names]
-    assert [len(shard) for shard in shards] == [5, 5, 5, 3]
-    np.testing.assert_array_equal(np.concatenate(shards), np.load(whole / "shards" / names[0]))
+    arrays = [np.load(tmp_path / "a" / "shards" / name) for name in names]
+    assert [len(array) for array in arrays] == [5, 5, 5, 3]
+    np.testing.assert_array_equal(np.concatenate(arrays), np.load(whole / "shards" / names[0]))
     assert not check(tmp_path / "a")
 
 
@@ -272,7 +270,7 @@ def test_workers_make_the_same_and_one_that_dies_is_an_error(tmp_path):
 
 
 def test_a_full_disk_is_named_and_costs_only_what_was_not_finished(songs, whole, tmp_path, monkeypatch):
-    store, stored = parts._store, []
+    store, stored = parts._store_array, []
 
     def full(archive, name, array):
         if len(stored) == 4:
@@ -280,7 +278,7 @@ def test_a_full_disk_is_named_and_costs_only_what_was_not_finished(songs, whole,
         stored.append(name)
         store(archive, name, array)
 
-    monkeypatch.setattr(parts, "_store", full)
+    monkeypatch.setattr(parts, "_store_array", full)
     with pytest.raises(DataError, match=r"no space left on device.*same command"):
         prepare(songs, tmp_path / "out", None, OPTIONS, workers=1)
     assert len(list((tmp_path / "out" / ".parts").iterdir())) == 2
@@ -310,7 +308,7 @@ def test_damaged_files_are_named_and_everything_else_is_made(tmp_path):
     report = prepare(bad_inputs(tmp_path / "videos"), tmp_path / "out", None, OPTIONS, workers=1)
     assert report.pairs == 4
     reasons = dict(report.skipped)
-    assert reasons.pop("harp") == "holds no media"
+    assert reasons.pop("harp") == "contains no media"
     assert {file: reason.split(" (")[0] for file, reason in reasons.items()} == {
         "violin/empty.mp4": "the file is empty",
         "violin/text.mp4": "cannot be decoded",
@@ -389,7 +387,7 @@ def test_pieces_of_urmp_become_pairs_of_all_players(tmp_path):
     report = prepare(tmp_path / "URMP", tmp_path / "out", None, OPTIONS, workers=1)
     assert report.counts == {"train": {"cello": 2, "trumpet": 4, "violin": 2}}
     planned = plan(tmp_path / "URMP", None, OPTIONS)
-    assert (planned.pairs, planned.source) == (report.counts, "urmp")
+    assert (planned.counts, planned.source) == (report.counts, "urmp")
 
 
 def test_a_plan_tells_beforehand_and_writes_nothing(tmp_path):
@@ -398,9 +396,9 @@ def test_a_plan_tells_beforehand_and_writes_nothing(tmp_path):
     planned = plan(root, None, OPTIONS)
     assert sorted(tmp_path.rglob("*")) == before
     report = prepare(root, tmp_path / "out", None, OPTIONS, workers=1)
-    assert planned.pairs == report.counts
+    assert planned.counts == report.counts
     size = sum(path.stat().st_size for path in (tmp_path / "out" / "shards").iterdir())
-    assert planned.size == pytest.approx(size, rel=0.01)
+    assert planned.size_bytes == pytest.approx(size, rel=0.01)
 
 
 def test_check_tells_missing_from_damaged(whole, tmp_path):
@@ -504,10 +502,10 @@ def test_ctrl_c_says_how_to_go_on(songs, tmp_path, monkeypatch):
     def interrupted(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "prepare", interrupted)
+    monkeypatch.setattr(preparation, "prepare", interrupted)
     result = CliRunner().invoke(app, ["prepare", str(songs), "--out", str(tmp_path / "out")])
     assert result.exit_code == 130
-    assert "same command again" in result.stderr
+    assert "finished recordings are kept; the same command resumes" in result.stderr
 
 
 def test_a_wrong_split_is_a_wrong_command_line(songs):

@@ -111,8 +111,8 @@ def test_urmp_names_pieces_and_parts_that_miss_something(tmp_path):
     _, pairs, skipped = read("urmp", tmp_path)
     assert list(pairs) == ["01_Jupiter_vn_vc-1"]
     assert dict(skipped) == {
-        "01_Jupiter_vn_vc/AuSep_2_vc_*.wav": "is not there",
-        "02_Sonata_vn_kazoo": "'kazoo' is no instrument of URMP",
+        "01_Jupiter_vn_vc/AuSep_2_vc_*.wav": "is missing",
+        "02_Sonata_vn_kazoo": "'kazoo' is not an instrument of URMP",
         "03_Dance_fl_cl": "has no video",
     }
 
@@ -154,7 +154,7 @@ def test_folders_named_after_splits_fix_the_splits_of_class_folders(tmp_path, la
     ]
     assert all(p.picture_file.split("/")[0] == name.split("/")[0] for name, found in pairs.items() for p in found)
     assert dict(skipped) == {
-        "stray.wav": "lies in no class folder",
+        "stray.wav": "is not in a class folder",
         "TEST/mute": "the class has sounds but no pictures",
     }
 
@@ -214,7 +214,7 @@ def test_class_folders_name_the_empty_and_the_damaged(tmp_path):
     write_wav(tmp_path / "recordings" / "harp" / "take 0.wav", tone(0.3))
     _, pairs, skipped = read("classes", tmp_path)
     assert dict(skipped) == {
-        "recordings/stray.wav": "lies in no class folder",
+        "recordings/stray.wav": "is not in a class folder",
         "tuba": "the class has neither sounds nor pictures",
         "photos/drum/0.png": dict(skipped)["photos/drum/0.png"],
         "recordings/harp/take 0.wav": "is shorter than one chunk of 0.5 s",
@@ -266,7 +266,7 @@ def test_a_folder_of_videos_by_class(tmp_path):
     assert [p.start for p in pairs.pop("solo cello/Übung 1.mp4")] == [0, 0.5]
     assert not any(pairs.values())
     assert dict(skipped) == {
-        "harp": "holds no media",
+        "harp": "contains no media",
         "flute/deep/mute.mp4": "has no sound",
         "flute/blind.mp4": "has no pictures",
         "flute/short.mp4": "is shorter than one chunk of 0.5 s",
@@ -282,7 +282,7 @@ def test_labels_of_a_flat_folder_of_videos(tmp_path):
     assert {name: r.label for name, r in recordings.items()} == {"a.mp4": "violin", "b.mp4": "flute"}
     assert dict(skipped) == {
         "c.mp4": "has no label in labels.csv",
-        "z.mp4": "has a label, but is no video that is there",
+        "z.mp4": "has a label, but is not a video in the folder",
     }
     assert {file for file, _ in read("videos", tmp_path / "videos")[2]} == {"a.mp4", "b.mp4", "c.mp4"}
 
@@ -315,7 +315,7 @@ def test_labels_are_refused_where_folders_name_the_classes(tmp_path):
         (lambda p: p, "no such file"),
         (lambda p: p.mkdir(), "is empty"),
         (lambda p: p.write_text("x"), "is a file"),
-        (lambda p: write_wav(p / "a.wav", tone(0.1)), "none of the layouts"),
+        (lambda p: write_wav(p / "a.wav", tone(0.1)), "none of the known layouts"),
     ],
 )
 def test_a_root_that_cannot_be_read_is_named(tmp_path, make, fault):

@@ -232,8 +232,8 @@ def read_index(root: Path) -> list[Pair]:
         if tuple(next(rows, ())) != Pair._fields:
             raise ValueError("its first line does not name its columns")
         index = []
-        row: list[Any]
-        for row in rows:
+        for line in rows:
+            row: list[Any] = line
             if len(row) != len(Pair._fields):
                 raise ValueError(f"line {rows.line_num} has {len(row)} columns, not {len(Pair._fields)}")
             row[start] = float(row[start])
