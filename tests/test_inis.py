@@ -1,4 +1,4 @@
-"""Sounds and pictures that belong together by class only, as in INIS, from their folders to what is generated."""
+"""Sounds and pictures that belong together by class only, as in INIS, from their folders to generated samples."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ from cmcgan_core.training.train import train_run
 PITCHES = {"drum": 110, "piano": 880}
 COLOURS = {"drum": (200, 30, 30), "piano": (30, 30, 200)}
 SMALLEST = ["train.epochs=1", "train.batch_size=8"]
-#: Every method, with what makes it small, and the representation that it is trained on.
+#: For every method, the preset, the settings that make it small, and the representation that it is trained on.
 METHODS = {
     "cmcgan": ("tiny", SMALLEST, "lms"),
     "cmcgan on coefficients": ("tiny", SMALLEST, "mfcc"),
@@ -32,7 +32,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five sounds of two seconds and seven pictures for each of two classes, in folders of their own."""
+    """Folders with five sounds of two seconds and seven pictures for each of two classes."""
     root = tmp_path_factory.mktemp("inis")
     rng = np.random.default_rng(0)
     for label, pitch in PITCHES.items():
@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
-    """The folders prepared in a representation, by the command."""
+    """Prepare the folders in a representation, with the command."""
     out = tmp_path_factory.mktemp("prepared")
 
     def make(representation: str) -> Path:
@@ -79,7 +79,7 @@ def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("representation", ["lms", "mfcc"])
-def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) -> None:
+def test_the_sound_and_the_picture_of_a_pair_have_the_same_class(prepare, representation: str) -> None:
     dataset = open_dataset(prepare(representation)).split()
     assert dataset.classes == ("drum", "piano")
     assert dataset.settings.representation == representation

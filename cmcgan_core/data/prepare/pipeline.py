@@ -153,12 +153,12 @@ def plan(
     settings = options.settings
     bytes_per_pair = 3 * settings.picture_size**2 + 2 * settings.bins * settings.frames
     return PreparePlan(
-        scanned.name,
-        tuple(scanned.recordings),
-        tuple(scanned.skipped),
-        _sort_counts(counts),
-        bytes_per_pair * _total(counts),
-        _hash_content(scanned.recordings, scanned.part_names(options, silence)),
+        source=scanned.name,
+        recordings=tuple(scanned.recordings),
+        skipped=tuple(scanned.skipped),
+        counts=_sort_counts(counts),
+        size_bytes=bytes_per_pair * _total(counts),
+        content=_hash_content(scanned.recordings, scanned.part_names(options, silence)),
     )
 
 
@@ -235,8 +235,8 @@ def _scan_source(root: Path, source: Source | str | None, options: SourceOptions
     if not recordings:
         raise DataError(f"{root} gives no recordings as {name}{_first_reasons(skipped)}")
     splits = assign_splits(recordings, split, options.seed)
-    assigned = [replace(recording, split=name) for recording, name in zip(recordings, splits, strict=True)]
-    return _ScannedSource(layout, name, assigned, skipped)
+    recordings = [replace(recording, split=chosen) for recording, chosen in zip(recordings, splits, strict=True)]
+    return _ScannedSource(layout, name, recordings, skipped)
 
 
 def _check_options(options: SourceOptions, split: Ratio) -> None:
@@ -298,18 +298,18 @@ def _report_complete(out: Path, about: dict[str, Any], settings: dict[str, Any])
         )
     shutil.rmtree(out / ".parts", ignore_errors=True)
     return PrepareReport(
-        out,
-        about["source"],
-        existing["recordings"],
-        existing["counts"],
-        existing["dropped_silent"],
-        tuple(shards.read_skipped(out)),
+        out=out,
+        source=about["source"],
+        recordings=existing["recordings"],
+        counts=existing["counts"],
+        dropped_silent=existing["dropped_silent"],
+        skipped=tuple(shards.read_skipped(out)),
         already_complete=True,
     )
 
 
 def _clear_output(out: Path, overwrite: bool) -> None:
-    """Create the output folder, or delete everything in it except finished parts.
+    """Create the output folder, or delete an old dataset and unfinished files from it. Finished parts are kept.
 
     Raises:
         DataError: the path is a file, the folder contains files that `prepare` did not write, or it cannot be written.
