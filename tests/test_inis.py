@@ -1,4 +1,4 @@
-"""Sounds and pictures that belong together by class only, as in INIS: from folders to generated samples."""
+"""Sounds and pictures that belong together by class only, as in INIS, from their folders to generated samples."""
 
 import sys
 from pathlib import Path
@@ -13,7 +13,7 @@ from test_cmav import TINY
 from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset, open_dataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, sound_to_pictures
 from cmcgan_core.training.train import train_run
@@ -21,7 +21,7 @@ from cmcgan_core.training.train import train_run
 PITCHES = {"drum": 110, "piano": 880}
 COLOURS = {"drum": (200, 30, 30), "piano": (30, 30, 200)}
 SMALLEST = ["train.epochs=1", "train.batch_size=8"]
-#: Preset, settings that make it small, and the representation that it is trained on, by name of the method.
+#: For every method, the preset, the settings that make it small, and the representation that it is trained on.
 METHODS = {
     "cmcgan": ("tiny", SMALLEST, "lms"),
     "cmcgan on coefficients": ("tiny", SMALLEST, "mfcc"),
@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
-    """Return a function that prepares the folders in a representation, by the command."""
+    """Prepare the folders in a representation, with the command."""
     out = tmp_path_factory.mktemp("prepared")
 
     def make(representation: str) -> Path:
@@ -79,18 +79,18 @@ def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("representation", ["lms", "mfcc"])
-def test_sound_and_picture_of_a_pair_share_only_the_class(prepare, representation: str) -> None:
-    dataset = PairDataset(prepare(representation))
+def test_the_sound_and_the_picture_of_a_pair_have_the_same_class(prepare, representation: str) -> None:
+    dataset = open_dataset(prepare(representation)).split()
     assert dataset.classes == ("drum", "piano")
     assert dataset.settings.representation == representation
-    assert {split: len(PairDataset(dataset.root, split)) for split in ("train", "validation", "test")} == {
+    assert {split: len(dataset.dataset.split(split)) for split in ("train", "validation", "test")} == {
         "train": 24,
         "validation": 8,
         "test": 8,
     }
     assert all(pair.sound_file.split("/")[-2] == pair.picture_file.split("/")[-2] for pair in dataset.pairs)
     stored = dataset.read([0])
-    assert stored.levels.shape == (1, dataset.settings.bins, 44)
+    assert stored.spectrograms.shape == (1, dataset.settings.bins, 44)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -100,9 +100,9 @@ def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_p
     config = load_config(preset, settings=settings)
     assert train_run(config, open_dataset(data), out).finished
     trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
-    found = evaluate(out, data, latents=1, thorough=False)
+    evaluation = evaluate(out, open_dataset(data), latents=1, thorough=False)
     directions = trained.network.directions
-    assert found.table1.keys() == {{"a2v": "S2I", "v2a": "I2S"}[direction] for direction in directions}
+    assert evaluation.table1.keys() == {{"a2v": "S2I", "v2a": "I2S"}[direction] for direction in directions}
     if "a2v" in directions:
         side = config.network.picture_size
         assert sound_to_pictures(trained, torch.zeros(22_050), SamplingOptions()).shape == (1, side, side, 3)
@@ -110,5 +110,5 @@ def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_p
         waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), SamplingOptions(samples=2))
         assert waveforms.shape == (2, 22_050)
         assert levels.shape == (2, trained.about.settings.bins, 44)
-        decibels = found.quality["I2S"]["1"].log_spectral_distance
+        decibels = evaluation.quality["I2S"]["1"].log_spectral_distance
         assert (decibels is None) == (representation == "mfcc")
