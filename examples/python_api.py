@@ -13,7 +13,8 @@ import cmcgan_core as cmcgan
 
 def main(data: Path, preset: str = "small") -> None:
     out = Path("runs") / f"{data.name}-from-python"
-    cmcgan.train_run(cmcgan.load_config(preset), data, out, resume=True, on_progress=cmcgan.tqdm_progress())
+    dataset = cmcgan.open_dataset(data)
+    cmcgan.train_run(cmcgan.load_config(preset), dataset, out, resume=True, on_progress=cmcgan.tqdm_progress())
     model = cmcgan.load(out)
     time = np.arange(44_100) / 44_100
     sounds = {

@@ -16,6 +16,7 @@ from cmcgan_core.inference.chunks import half_seconds
 from cmcgan_core.inference.classify import classify, classify_all, classify_file, classify_files, load_classifier
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.inference.windows import Windows
+from cmcgan_core.modality import Direction, Modality
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
@@ -59,8 +60,10 @@ def test_what_is_missing_is_filled_in(trained: Trained, classifier: Trained, tmp
 def test_the_filled_in_modality_is_what_the_generator_makes(
     trained: Trained, classifier: Trained, audio: torch.Tensor
 ) -> None:
-    visual = translate(trained, "a2v", to_network(trained, audio), SamplingOptions(seed=4))
-    logits = classifier.network(audio=to_network(classifier, audio), visual=to_network(classifier, visual))
+    visual = translate(trained, Direction.A2V, to_network(trained, audio), SamplingOptions(seed=4))
+    logits = classifier.network(
+        {Modality.AUDIO: to_network(classifier, audio), Modality.VISUAL: to_network(classifier, visual)}
+    )
     expected = (logits / classifier.about.temperatures["GV-A"]).softmax(dim=1)[0]
     said = classify(trained, classifier, audio, None, SamplingOptions(seed=4))
     assert [said.probabilities[name] for name in CLASSES] == pytest.approx(expected.tolist(), abs=1e-5)

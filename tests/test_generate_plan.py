@@ -98,7 +98,7 @@ def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "message"),
+    ("name", "output", "message"),
     [
         ("notes.txt", OutputOptions(), "neither a sound, a picture nor a video"),
         ("broken.mp4", OutputOptions(), "cannot be decoded"),
@@ -124,7 +124,7 @@ def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, output:
 
 
 @pytest.mark.parametrize(
-    ("form", "choices"),
+    ("output", "sampling"),
     [
         (OutputOptions(repair=True, to="audio"), SamplingOptions()),
         (OutputOptions(repair=True), SamplingOptions(samples=2)),

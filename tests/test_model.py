@@ -70,7 +70,7 @@ def test_readme_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_public_names_are_what_they_are_called_even_after_their_modules_are_imported() -> None:
-    evaluation = importlib.import_module("cmcgan_core.evaluate")
+    evaluation = importlib.import_module("cmcgan_core.evaluation.evaluate")
     assert cmcgan_core.evaluate is evaluation.evaluate
     assert cmcgan_core.load is load
 
