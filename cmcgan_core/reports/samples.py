@@ -24,7 +24,7 @@ from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.translate import (
     SamplingOptions,
-    latents,
+    draw_latents,
     make_rngs,
     require_translator,
     to_levels,
@@ -120,7 +120,7 @@ def translated(
     tiles: list[list[Tile]] = [[] for _ in source]
     for hops in sorted(possible, key=lambda hops: hops != own):
         sampling = SamplingOptions(samples=SAMPLES if hops == own else 1, seed=seed, hops=hops)
-        for number, z in enumerate(latents(trained, direction, sampling)):
+        for number, z in enumerate(draw_latents(trained, direction, sampling)):
             caption = f"{HOPS[str(hops)]}, z\N{NO-BREAK SPACE}{seed + number}"
             of_each = _tiles(trained, caption, translate_maps(trained, direction, source, z), seed + number)
             for place, tile in enumerate(of_each):

@@ -13,7 +13,7 @@ from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Group
 from cmcgan_core.evaluation.outputs import TABLE_NAMES
 from cmcgan_core.features import figures
-from cmcgan_core.inference.translate import SamplingOptions, latents, require_translator, translate_maps
+from cmcgan_core.inference.translate import SamplingOptions, draw_latents, require_translator, translate_maps
 from cmcgan_core.reports.samples import HOPS, typical
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import atomic_write
@@ -55,7 +55,7 @@ def _rows(groups: Sequence[Group], data: Path, direction: str, seed: int, device
         if not rows:
             rows = [("given", given), ("real", real)]
         for hops in group.figures["table1"][TABLE_NAMES[direction]]:
-            (z,) = latents(trained, direction, SamplingOptions(seed=seed, hops=int(hops)))
+            (z,) = draw_latents(trained, direction, SamplingOptions(seed=seed, hops=int(hops)))
             name = group.name if hops == "1" else f"{group.name}, {HOPS[hops]}"
             rows.append((name, translate_maps(trained, direction, given, z)))
         if direction[-1] in (network := require_translator(trained)).recovers:
