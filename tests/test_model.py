@@ -143,11 +143,11 @@ def test_a_new_soundtrack_replaces_the_old_one(model: Model, tmp_path: Path) -> 
 def test_a_repair_returns_the_damaged_intervals(model: Model, tmp_path: Path) -> None:
     frames = [noise(i) for i in range(5)] + [plain((0, 0, 0), (96, 64))] * 5 + [noise(i) for i in range(5)]
     damaged = write_video(tmp_path / "damaged.mp4", frames, sound=tone(1.5, 440))
-    (interval,) = model.repair(damaged, tmp_path / "whole.mp4")
+    (interval,) = model.repair(damaged, tmp_path / "repaired.mp4")
     assert (interval.reason, interval.frames) == ("black", 5)
     assert interval.start == pytest.approx(0.5)
-    whole = write_video(tmp_path / "fine.mp4", frames[:5], sound=tone(0.5, 440))
-    assert model.repair(whole, tmp_path / "nothing.mp4") == ()
+    intact = write_video(tmp_path / "fine.mp4", frames[:5], sound=tone(0.5, 440))
+    assert model.repair(intact, tmp_path / "nothing.mp4") == ()
     assert not (tmp_path / "nothing.mp4").exists()
 
 

@@ -82,7 +82,7 @@ def classify_file(
         every: length of a step of the timeline, in seconds; None makes no timeline. A step longer than half a second is
             the mean of the half seconds that begin in it. A shorter step is classified by the half second that begins
             with it.
-        on_progress: called now and then within a long file.
+        on_progress: called several times within a long file.
 
     Raises:
         MediaError: the file is not a media file, cannot be read, or ends before `sampling.at`.

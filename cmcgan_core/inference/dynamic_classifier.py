@@ -133,15 +133,15 @@ class DynamicClassifier:
         probabilities: Tensor = (logits / temperature).softmax(dim=1).cpu()
         return probabilities.reshape(-1, count, probabilities.shape[1]).mean(dim=0)
 
-    def summarise(self, probabilities: Tensor, given: Iterable[Modality]) -> Classified:
+    def summarise(self, probabilities: Tensor, modalities: Iterable[Modality]) -> Classified:
         """Return the mean classification of N half seconds.
 
         Args:
             probabilities: their probabilities (N, classes).
-            given: the modalities of the input.
+            modalities: the modalities of the input.
         """
-        given = set(given)
-        direction = _missing_direction(given)
+        present = set(modalities)
+        direction = _missing_direction(present)
         mean, classes = probabilities.mean(dim=0), self.classifier.about.classes
         ranked = {classes[i]: round(float(mean[i]), 6) for i in mean.argsort(descending=True).tolist()}
         label, confidence = next(iter(ranked.items()))
@@ -150,7 +150,7 @@ class DynamicClassifier:
             confidence=confidence,
             calibrated=_case(direction) in self.classifier.about.temperatures,
             probabilities=ranked,
-            given=tuple(modality for modality in Modality if modality in given),
+            given=tuple(modality for modality in Modality if modality in present),
             generated=None if direction is None else direction.target,
             chunks=len(probabilities),
         )
@@ -161,16 +161,16 @@ class DynamicClassifier:
         return {direction.source: source.repeat(self.sampling.samples, 1, 1, 1), direction.target: target}
 
 
-def _missing_direction(given: Iterable[Modality]) -> Direction | None:
-    """Return the direction that generates the missing modality, or None if both are given.
+def _missing_direction(modalities: Iterable[Modality]) -> Direction | None:
+    """Return the direction that generates the missing modality, or None if both are present.
 
     Raises:
-        ConfigError: none is given.
+        ConfigError: none is present.
     """
-    given = set(given)
-    if not given:
+    present = set(modalities)
+    if not present:
         raise ConfigError("there is nothing to classify; give a sound, a picture, both, or a video")
-    return next((direction for direction in Direction if direction.target not in given), None)
+    return next((direction for direction in Direction if direction.target not in present), None)
 
 
 def _case(direction: Direction | None) -> str:
