@@ -150,6 +150,22 @@ def test_a_classifier_is_scored_by_its_accuracy(dataset: PreparedDataset, cmcgan
     assert "Table" not in out
 
 
+def test_a_dataset_without_training_pairs_is_classified(dataset: PreparedDataset, tmp_path: Path, cmcgan: Run) -> None:
+    judge = train_judge(dataset, [Modality.VISUAL], "judge-tiny")
+    other = write_dataset(tmp_path / "other")
+    (other / "index.csv").write_text((other / "index.csv").read_text().replace(",train,", ",validation,"))
+    code, out, err = cmcgan("evaluate", other, "-c", judge)
+    assert code == 0
+    assert "pictures" in out
+    assert "0 training pairs" in err
+
+
+def test_recordings_of_one_a_class_leave_nothing_to_retrieve(saved: Saved, tmp_path: Path, cmcgan: Run) -> None:
+    code, out, err = cmcgan("evaluate", write_dataset(tmp_path / "other"), "-c", saved(ClassEmbedder))
+    assert (code, out) == (0, "")
+    assert "no class of this split has two recordings" in err
+
+
 def test_a_classifier_of_one_modality_is_not_scored_by_retrieval(dataset: PreparedDataset) -> None:
     evaluation = evaluate(train_judge(dataset, [Modality.VISUAL], "judge-tiny"), dataset)
     assert evaluation.classification is not None

@@ -31,7 +31,7 @@ def test_a_run_trains_on_cuda_and_resumes_there(prepared: Path, tmp_path: Path, 
     assert result.finished
     assert result.losses["class"] < 1.0
     assert train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda", resume=True).finished
-    assert evaluate(tmp_path / "run", prepared, device="cuda").pairs["test"] == 12
+    assert evaluate(tmp_path / "run", open_dataset(prepared), device="cuda").pairs["test"] == 12
 
 
 def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_checkpoint_of_cuda_is_read_on_the_cpu(prepared: Path, tmp_path: Path)
 def test_a_study_is_planned_and_judged_on_cuda(prepared: Path, tmp_path: Path) -> None:
     file = tmp_path / "tiny.toml"
     file.write_text('title = "Tiny"\nseconds = 0.5\nseeds = [0]\n[rows.tiny]\npreset = "tiny"\n')
-    found = run_study(load_study(file), prepared, tmp_path / "out", latents=1, device="cuda")
+    found = run_study(load_study(file), open_dataset(prepared), tmp_path / "out", latents=1, device="cuda")
     (group,) = found.compared.groups
     assert group.steps == found.steps["tiny"]
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"S2I.png", "I2S.png"}

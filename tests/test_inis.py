@@ -98,11 +98,11 @@ def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_p
     preset, settings, representation = METHODS[name]
     data, out = prepare(representation), tmp_path / "run"
     config = load_config(preset, settings=settings)
-    assert train_run(config, open_dataset(data), out).finished
+    train_run(config, open_dataset(data), out)
     trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
     evaluation = evaluate(out, open_dataset(data), latents=1, thorough=False)
     directions = trained.network.directions
-    assert evaluation.table1.keys() == {{"a2v": "S2I", "v2a": "I2S"}[direction] for direction in directions}
+    assert evaluation.table1.keys() == set(directions)
     if "a2v" in directions:
         side = config.network.picture_size
         assert sound_to_pictures(trained, torch.zeros(22_050), SamplingOptions()).shape == (1, side, side, 3)
@@ -110,5 +110,5 @@ def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_p
         waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), SamplingOptions(samples=2))
         assert waveforms.shape == (2, 22_050)
         assert levels.shape == (2, trained.about.settings.bins, 44)
-        decibels = evaluation.quality["I2S"]["1"].log_spectral_distance
+        decibels = evaluation.quality["v2a"]["1"].log_spectral_distance
         assert (decibels is None) == (representation == "mfcc")

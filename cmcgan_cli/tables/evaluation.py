@@ -34,6 +34,8 @@ def summary(evaluation: "Evaluation") -> str:
     text = f"{', '.join(parts)}; {pairs['train']} training pairs. Brackets: 95 % over recordings."
     if evaluation.table1 and not _has_pose(evaluation):
         return f"{text} No poses: only the demonstration set has a score."
+    if not evaluation.table1 and evaluation.retrieval is None and evaluation.classification is None:
+        return f"{text} No retrieval: no class of this split has two recordings."
     return text
 
 
@@ -165,8 +167,9 @@ def _confusion(title: str, classes: "Sequence[str]", matrix: "Sequence[Sequence[
 
 
 def _cells(parts: "dict[str, Accuracy]", split: str) -> tuple[str, str, str]:
-    """Return the accuracy on training pairs, on the split, and balanced on the split."""
-    return f"{parts['train'].micro:.3f}", accuracy_text(parts[split]), accuracy_text(parts[split], balanced=True)
+    """Return the accuracy on training pairs, if there are any, on the split, and balanced on the split."""
+    train = f"{parts['train'].micro:.3f}" if "train" in parts else NONE
+    return train, accuracy_text(parts[split]), accuracy_text(parts[split], balanced=True)
 
 
 def _has_pose(evaluation: "Evaluation") -> bool:

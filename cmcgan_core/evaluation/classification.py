@@ -39,7 +39,7 @@ class Classification:
 def evaluate_classifier(
     trained: Trained, split: PairDataset, *, seed: int, on_progress: OnProgress = silent
 ) -> Classification:
-    """Classify all pairs of a split, and as many training pairs, spread evenly.
+    """Classify all pairs of a split, and as many training pairs, spread evenly, if the dataset has any.
 
     Args:
         trained: a classifier.
@@ -52,7 +52,8 @@ def evaluate_classifier(
     """
     training = split.dataset.split("train")
     splits = {str(split.split): spread_evenly(len(split), len(split))}
-    splits.setdefault("train", spread_evenly(len(training), len(split)))
+    if len(training):
+        splits.setdefault("train", spread_evenly(len(training), len(split)))
     accuracy, confusion = {}, torch.zeros(0)
     for name, items in splits.items():
         part = split.dataset.split(name)

@@ -160,11 +160,11 @@ def _code() -> str:
 
 
 def _metric_code(name: str) -> str:
-    """Return the hash of the file that defines a metric, which may be that of a plugin."""
+    """Return the hash of the file that defines a metric, which may be that of a plugin; "" if there is no such file."""
     metric = METRICS.get(name)
-    if not isinstance(metric, MapMetric | SetMetric):
-        return ""
-    return fingerprint(Path(inspect.getfile(metric.compute)))
+    if isinstance(metric, MapMetric | SetMetric) and inspect.isfunction(metric.compute):
+        return fingerprint(Path(inspect.getfile(metric.compute)))
+    return ""
 
 
 def _read(file: Path) -> Evaluation | None:
