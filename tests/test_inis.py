@@ -110,5 +110,5 @@ def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_p
         waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), SamplingOptions(samples=2))
         assert waveforms.shape == (2, 22_050)
         assert levels.shape == (2, trained.about.settings.bins, 44)
-        decibels = evaluation.quality["v2a"]["1"].log_spectral_distance
+        decibels = evaluation.quality["v2a"]["1"]["log_spectral_distance"]
         assert (decibels is None) == (representation == "mfcc")
