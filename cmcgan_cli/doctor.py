@@ -1,4 +1,6 @@
-"""`cmcgan doctor`."""
+"""The command `cmcgan doctor`: check the installation."""
+
+from dataclasses import asdict
 
 import typer
 
@@ -6,7 +8,7 @@ from cmcgan_cli.console import Json, emit_json, out
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, devices and codecs, what is wrong, and how to mend it; the exit code is 1 if anything is.
+    """Show versions, devices and codecs, and for each fault how to fix it. The exit code is 1 if there is a fault.
 
     Examples:
 
@@ -18,11 +20,11 @@ def doctor(as_json: Json = False) -> None:
 
     findings = run_checks()
     if as_json:
-        emit_json([finding.__dict__ for finding in findings])
+        emit_json([asdict(finding) for finding in findings])
     else:
         from rich.table import Table
 
-        table = Table("what", "found", "wrong", "mend it")
+        table = Table("check", "result", "fault", "fix")
         for finding in findings:
             row = (finding.name, finding.value, finding.fault or "", finding.mend or "")
             table.add_row(*row, style="red" if finding.fault else None)

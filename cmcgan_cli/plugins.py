@@ -1,4 +1,6 @@
-"""`cmcgan plugins`."""
+"""The command `cmcgan plugins`: list the installed plugins."""
+
+from dataclasses import asdict
 
 import typer
 
@@ -6,7 +8,7 @@ from cmcgan_cli.console import Json, emit_json, note, out
 
 
 def plugins(as_json: Json = False) -> None:
-    """List what installed plugins add, from which package, and what failed to load and why.
+    """List the parts that installed plugins add, with their packages. The exit code is 1 if a plugin does not load.
 
     Example:
 
@@ -14,22 +16,21 @@ def plugins(as_json: Json = False) -> None:
     """
     from cmcgan_core.registry import GROUPS, installed_plugins
 
-    found = installed_plugins()
+    installed = installed_plugins()
     if as_json:
-        emit_json([plugin.__dict__ for plugin in found])
-    elif found:
+        emit_json([asdict(plugin) for plugin in installed])
+    elif installed:
         from rich.table import Table
 
         table = Table("kind", "name", "package", "state")
-        for plugin in found:
-            kind = plugin.group.removeprefix("cmcgan.")[:-1]
-            table.add_row(
-                kind, plugin.name, plugin.package, plugin.fault or "ok", style="red" if plugin.fault else None
-            )
+        for plugin in installed:
+            kind = plugin.group.removeprefix("cmcgan.").removesuffix("s")
+            state, style = plugin.fault or "ok", "red" if plugin.fault else None
+            table.add_row(kind, plugin.name, plugin.package, state, style=style)
         out().print(table)
     else:
         note("no plugins are installed; docs/plugins.md shows how to write one. They can add:")
-        for what in GROUPS.values():
-            note(f"  {what}")
-    if any(plugin.fault for plugin in found):
+        for description in GROUPS.values():
+            note(f"  {description}")
+    if any(plugin.fault for plugin in installed):
         raise typer.Exit(1)

@@ -1,37 +1,57 @@
-"""`cmcgan prepare`: real media in, prepared pairs out."""
+"""The command `cmcgan prepare`: turn recordings into a prepared dataset, or verify one."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Json, Quiet, Seed, emit_json, err, note, out, progress_bar
+from cmcgan_cli.console import Json, Quiet, Seed, emit_json, err, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
-    from cmcgan_core.data.prepare.pipeline import Counts, Plan, PrepareReport
+    from cmcgan_core.data.prepare import PreparePlan, PrepareReport
     from cmcgan_core.data.prepare.recording import Skipped
 
-#: Skipped files that are listed; the others stand in skipped.csv.
+#: The number of skipped files that are printed; skipped.csv lists all.
 LISTED = 20
 
 
 Source = Annotated[
-    Path, typer.Argument(help="Folder of the recordings; demo, to render a set; with --check, a prepared dataset.")
+    Path,
+    typer.Argument(
+        help="Folder of the recordings; demo for the synthetic demonstration set; with --check, a prepared dataset."
+    ),
 ]
-Out = Annotated[Path | None, typer.Option("--out", "-o", help="Folder to make; prepared/<name of SOURCE> by default.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", "-o", help="Folder of the dataset. Default: prepared/<name of SOURCE>.")
+]
 Layout = Annotated[
-    str | None, typer.Option("--source", help="sub-urmp, urmp, classes, videos or a plugin's; found by looking.")
+    str | None,
+    typer.Option(
+        "--source",
+        help="Layout of the folder: sub-urmp, urmp, classes, videos, or one of a plugin. Default: detected.",
+    ),
 ]
-Representation = Annotated[str, typer.Option(help="Picture of the sound: lms, ms, cqt, mfcc, stft or a plugin's.")]
-Labels = Annotated[Path | None, typer.Option(help="CSV of file,label, for a folder of videos.")]
+Representation = Annotated[
+    str, typer.Option(help="Representation of the sound: lms, ms, cqt, mfcc, stft, or one of a plugin.")
+]
+Labels = Annotated[
+    Path | None,
+    typer.Option(help="CSV file with the columns file,label, for videos without class folders."),
+]
 Hop = Annotated[float, typer.Option(help="Seconds between the starts of two pairs.")]
-Split = Annotated[str, typer.Option(help="Shares of train, validation and test, where the source fixes no split.")]
+Split = Annotated[
+    str, typer.Option(help="Shares of train, validation and test, for recordings whose split is not fixed.")
+]
 Silence = Annotated[float, typer.Option(help="Leave out chunks whose level is below this, in dBFS.")]
 KeepSilence = Annotated[bool, typer.Option("--keep-silence", help="Keep silent chunks too.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="Processes; by default one a core, fewer for little work.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace a dataset that was made otherwise.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be made; write nothing.")]
-Verify = Annotated[bool, typer.Option("--check", help="Verify a prepared dataset, every checksum.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Number of processes. Default: one per core, fewer for little work.")
+]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace a dataset that has other settings or was made from other files.")
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the dataset that would be made; write nothing.")]
+Verify = Annotated[bool, typer.Option("--check", help="Verify every file and every checksum of a prepared dataset.")]
 
 
 def prepare(
@@ -52,10 +72,10 @@ def prepare(
     json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Cut recordings into pairs: half a second of sound, and the picture at its start.
+    """Cut recordings into pairs of half a second of sound and the picture at its start.
 
-    An interrupted run goes on where it was: give the same command again. Damaged files are named and left out, and the
-    exit code is then 1. docs/data.md describes the layouts and the format.
+    To resume an interrupted run, give the same command again. Damaged files are listed and left out, and the exit code
+    is then 1. docs/data.md describes the layouts and the format.
 
     Examples:
 
@@ -72,104 +92,87 @@ def prepare(
     if verify:
         _check(source, json=json)
         return
-    from cmcgan_core.data.prepare import pipeline as core
-    from cmcgan_core.data.prepare.sources import SourceOptions
+    from cmcgan_core.data import prepare as preparation
     from cmcgan_core.data.synthetic import DemoSource
     from cmcgan_core.features.representations import default_settings
 
-    options = SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
-    render = str(source) == "demo" and layout is None and labels is None and not source.exists()
-    given = DemoSource() if render else layout
+    options = preparation.SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
+    is_demo = str(source) == "demo" and layout is None and labels is None and not source.exists()
+    chosen = DemoSource() if is_demo else layout
+    ratio = _parse_ratio(split)
     if dry_run:
-        _show_plan(core.plan(source, given, options, split=_ratio(split)), json=json)
+        _show_plan(preparation.plan(source, chosen, options, split=ratio), json=json)
         return
-    target = out_folder or Path("prepared") / source.resolve().name
-    level = None if keep_silence else silence
-    try:
-        with progress_bar(quiet=quiet) as on_progress:
-            report = core.prepare(
-                source,
-                target,
-                given,
-                options,
-                split=_ratio(split),
-                silence=level,
-                workers=workers,
-                overwrite=overwrite,
-                on_progress=on_progress,
-            )
-    except KeyboardInterrupt:
-        err().print("stopped; what is finished is kept: give the same command again to go on")
-        raise typer.Exit(130) from None
+    with (
+        resumable("finished recordings are kept; the same command resumes"),
+        progress_bar(quiet=quiet) as on_progress,
+    ):
+        report = preparation.prepare(
+            source,
+            out_folder or Path("prepared") / source.resolve().name,
+            chosen,
+            options,
+            split=ratio,
+            silence=None if keep_silence else silence,
+            workers=workers,
+            overwrite=overwrite,
+            on_progress=on_progress,
+        )
     _show_report(report, json=json, quiet=quiet)
 
 
-def _ratio(text: str) -> tuple[float, float, float]:
+def _parse_ratio(text: str) -> tuple[float, float, float]:
+    """Parse the value of --split."""
     try:
         train, validation, test = (float(share) for share in text.split(","))
     except ValueError:
-        raise typer.BadParameter("give three shares, as in 0.7,0.1,0.2", param_hint="--split") from None
+        raise typer.BadParameter("give three shares, for example 0.7,0.1,0.2", param_hint="--split") from None
     return train, validation, test
 
 
 def _check(folder: Path, *, json: bool) -> None:
-    from cmcgan_core.data.prepare.pipeline import check
+    """Verify a dataset and print its faults; exit with code 1 if it has any."""
+    from cmcgan_core.data.prepare import check
 
     faults = check(folder)
     if json:
         emit_json({"dataset": str(folder), "ok": not faults, "faults": faults})
     else:
-        for fault in faults or ["every file is there, and every pair has its checksum"]:
+        for fault in faults or ["all files are complete, and all checksums match"]:
             out().print(f"{folder}: {fault}", markup=False, soft_wrap=True)
     if faults:
         raise typer.Exit(1)
 
 
-def _show_plan(plan: "Plan", *, json: bool) -> None:
-    pairs = sum(sum(classes.values()) for classes in plan.pairs.values())
+def _show_plan(plan: "PreparePlan", *, json: bool) -> None:
+    """Print what would be made."""
     if json:
-        emit_json(
-            {
-                "source": plan.source,
-                "recordings": len(plan.recordings),
-                "pairs": pairs,
-                "bytes": plan.size,
-                "counts": plan.pairs,
-                "skipped": [skip._asdict() for skip in plan.skipped],
-            }
-        )
+        emit_json(plan.to_dict())
     else:
-        title = f"{plan.source}: {len(plan.recordings)} recordings, about {pairs} pairs, {plan.size / 1e6:.0f} MB"
-        _table(title, plan.pairs)
+        recordings, megabytes = len(plan.recordings), plan.size_bytes / 1e6
+        _print_counts(
+            f"{plan.source}: {recordings} recordings, about {plan.pairs} pairs, {megabytes:.0f} MB", plan.counts
+        )
     _list_skipped(plan.skipped)
 
 
 def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
+    """Print what was made; exit with code 1 if files were skipped."""
     if json:
-        emit_json(
-            {
-                "out": str(report.out),
-                "source": report.source,
-                "recordings": report.recordings,
-                "pairs": report.pairs,
-                "counts": report.counts,
-                "dropped_silent": report.dropped_silent,
-                "already_complete": report.already_complete,
-                "skipped": [skip._asdict() for skip in report.skipped],
-            }
-        )
+        emit_json(report.to_dict())
     else:
-        silent = f", {report.dropped_silent} silent ones left out" if report.dropped_silent else ""
-        _table(f"{report.out}: {report.pairs} pairs of {report.recordings} recordings{silent}", report.counts)
+        silent = f", {report.dropped_silent} silent chunks left out" if report.dropped_silent else ""
+        _print_counts(f"{report.out}: {report.pairs} pairs of {report.recordings} recordings{silent}", report.counts)
     if report.already_complete:
-        note(f"{report.out} was complete already; nothing was done", quiet=quiet)
+        note(f"{report.out} was already complete; nothing was done", quiet=quiet)
     _list_skipped(report.skipped)
     note(f"next: cmcgan train {report.out}", quiet=quiet)
     if report.skipped:
         raise typer.Exit(1)
 
 
-def _table(title: str, counts: "Counts") -> None:
+def _print_counts(title: str, counts: dict[str, dict[str, int]]) -> None:
+    """Print a table of the number of pairs by class and split."""
     from rich.table import Table
     from rich.text import Text
 
@@ -183,6 +186,7 @@ def _table(title: str, counts: "Counts") -> None:
 
 
 def _list_skipped(skipped: "tuple[Skipped, ...]") -> None:
+    """Print the first skipped files on standard error."""
     for file, reason in skipped[:LISTED]:
         err().print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
     if len(skipped) > LISTED:

@@ -1,3 +1,5 @@
+"""Prepared datasets are read as they are stored, and batches are reproducible."""
+
 import functools
 import operator
 import re
@@ -54,7 +56,7 @@ def test_the_order_depends_on_seed_and_epoch_alone(prepared: Path) -> None:
     assert sorted(functools.reduce(operator.iadd, order(0, 1), [])) == list(range(48))
 
 
-def test_an_epoch_can_begin_in_its_middle(prepared: Path) -> None:
+def test_an_epoch_can_start_in_the_middle(prepared: Path) -> None:
     loader = Loader(open_dataset(prepared).split("train"), NETWORK, 8, 0, CPU)
     whole, rest = list(loader.epoch(3)), list(loader.epoch(3, skip=4))
     assert [b.label.tolist() for b in whole[4:]] == [b.label.tolist() for b in rest]
@@ -65,7 +67,7 @@ def test_every_batch_has_two_classes(prepared: Path) -> None:
     assert all(len(set(batch.label.tolist())) == 2 for epoch in range(3) for batch in loader.epoch(epoch))
 
 
-def test_wrong_partners_are_of_another_class_and_of_all_of_them() -> None:
+def test_wrong_partners_come_from_all_other_classes() -> None:
     label = torch.tensor([0, 0, 0, 1, 2, 2])
     rng = torch.Generator().manual_seed(0)
     drawn = torch.stack([wrong_partners(label, rng) for _ in range(200)])
@@ -79,7 +81,7 @@ def test_one_class_has_no_wrong_partners() -> None:
         wrong_partners(torch.tensor([1, 1]), torch.Generator())
 
 
-def test_a_folder_that_is_no_dataset_says_how_to_make_one(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_dataset_is_an_error_with_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cmcgan prepare SOURCE --out"):
         open_dataset(tmp_path).split()
 
@@ -105,7 +107,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         ("index.csv", "checksum", "sum"),
     ],
 )
-def test_a_damaged_table_is_named_with_the_next_command(
+def test_a_damaged_table_is_reported_with_the_next_command(
     prepared: Path, tmp_path: Path, name: str, old: str, new: str
 ) -> None:
     for file in ("dataset.toml", "index.csv"):
@@ -118,7 +120,7 @@ def test_a_damaged_table_is_named_with_the_next_command(
 
 
 @pytest.mark.parametrize("data", [None, b"", b"no array", "short"])
-def test_a_damaged_shard_is_named_with_the_next_command(
+def test_a_damaged_shard_is_reported_with_the_next_command(
     prepared: Path, tmp_path: Path, data: bytes | str | None
 ) -> None:
     shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
@@ -131,6 +133,6 @@ def test_a_damaged_shard_is_named_with_the_next_command(
         open_dataset(tmp_path).split().read([0])
 
 
-def test_too_little_to_train_on_is_said(prepared: Path) -> None:
+def test_too_few_pairs_to_train_on_are_an_error(prepared: Path) -> None:
     with pytest.raises(DataError, match="has 0 pairs"):
         Loader(open_dataset(prepared).split("nonsense"), NETWORK, 8, 0, CPU)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from cmcgan_core.data.prepare.pipeline import plan
+from cmcgan_core.data.prepare import plan
 from cmcgan_core.data.prepare.sources import Recording, SourceOptions
 from cmcgan_core.data.synthetic import DEMO_CLASSES, DemoSource, soundfont
 from cmcgan_core.data.synthetic.picture import Scene
@@ -101,7 +101,7 @@ def test_a_class_has_several_players_and_rooms():
 
 
 def test_a_plan_knows_the_pairs_without_rendering_them():
-    counts = plan(NO_FOLDER, DemoSource(130), OPTIONS).pairs
+    counts = plan(NO_FOLDER, DemoSource(130), OPTIONS).counts
     assert sum(sum(classes.values()) for classes in counts.values()) == 130
     assert counts["train"].keys() == counts["test"].keys() == set(DEMO_CLASSES)
 

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
+from cmcgan_core.data import dataset
+
 
 @pytest.fixture
 def run(cmcgan: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
@@ -55,3 +57,19 @@ def test_wrong_command_lines_are_refused(cmcgan: Run, prepared: Path, command: l
     code, _, err = cmcgan(name, prepared, *arguments)
     assert code == 2
     assert fault in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "compare"])
+def test_a_command_parses_the_index_of_its_dataset_once(
+    prepared: Path, tiny_run: Path, tmp_path: Path, cmcgan: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    arguments = {
+        "evaluate": ["--checkpoint", tiny_run, "--latents", 2],
+        "train": ["--preset", "tiny", "--set", "train.epochs=1", "--out", tmp_path / "run"],
+        "compare": [tiny_run, "--latents", 2],
+    }
+    parsed = []
+    read_index = dataset.read_index
+    monkeypatch.setattr(dataset, "read_index", lambda root: (parsed.append(root), read_index(root))[1])
+    assert cmcgan(command, prepared, *arguments[command], "--quiet")[0] == 0
+    assert parsed == [prepared]

@@ -1,4 +1,4 @@
-"""Sounds and pictures that belong together by class only, as in INIS, from their folders to what is generated."""
+"""Sounds and pictures that belong together by class only, as in INIS, from their folders to generated samples."""
 
 import sys
 from pathlib import Path
@@ -8,12 +8,12 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-from test_conditional import TINY
+from test_cmav import TINY
 
 from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset, open_dataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, sound_to_pictures
 from cmcgan_core.training.train import train_run
@@ -21,7 +21,7 @@ from cmcgan_core.training.train import train_run
 PITCHES = {"drum": 110, "piano": 880}
 COLOURS = {"drum": (200, 30, 30), "piano": (30, 30, 200)}
 SMALLEST = ["train.epochs=1", "train.batch_size=8"]
-#: Every method, with what makes it small, and the representation that it is trained on.
+#: For every method, the preset, the settings that make it small, and the representation that it is trained on.
 METHODS = {
     "cmcgan": ("tiny", SMALLEST, "lms"),
     "cmcgan on coefficients": ("tiny", SMALLEST, "mfcc"),
@@ -32,7 +32,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Five sounds of two seconds and seven pictures for each of two classes, in folders of their own."""
+    """Folders with five sounds of two seconds and seven pictures for each of two classes."""
     root = tmp_path_factory.mktemp("inis")
     rng = np.random.default_rng(0)
     for label, pitch in PITCHES.items():
@@ -50,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
-    """The folders prepared in a representation, by the command."""
+    """Prepare the folders in a representation, with the command."""
     out = tmp_path_factory.mktemp("prepared")
 
     def make(representation: str) -> Path:
@@ -79,30 +79,30 @@ def prepare(folders: Path, tmp_path_factory: pytest.TempPathFactory):
 
 
 @pytest.mark.parametrize("representation", ["lms", "mfcc"])
-def test_a_class_is_all_that_a_pair_has_in_common(prepare, representation: str) -> None:
-    dataset = PairDataset(prepare(representation))
+def test_the_sound_and_the_picture_of_a_pair_have_the_same_class(prepare, representation: str) -> None:
+    dataset = open_dataset(prepare(representation)).split()
     assert dataset.classes == ("drum", "piano")
     assert dataset.settings.representation == representation
-    assert {split: len(PairDataset(dataset.root, split)) for split in ("train", "validation", "test")} == {
+    assert {split: len(dataset.dataset.split(split)) for split in ("train", "validation", "test")} == {
         "train": 24,
         "validation": 8,
         "test": 8,
     }
     assert all(pair.sound_file.split("/")[-2] == pair.picture_file.split("/")[-2] for pair in dataset.pairs)
     stored = dataset.read([0])
-    assert stored.levels.shape == (1, dataset.settings.bins, 44)
+    assert stored.spectrograms.shape == (1, dataset.settings.bins, 44)
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name: str) -> None:
+def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_path: Path, name: str) -> None:
     preset, settings, representation = METHODS[name]
     data, out = prepare(representation), tmp_path / "run"
     config = load_config(preset, settings=settings)
-    assert train_run(config, open_dataset(data), out).finished
+    train_run(config, open_dataset(data), out)
     trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
-    found = evaluate(out, open_dataset(data), latents=1, thorough=False)
+    evaluation = evaluate(out, open_dataset(data), latents=1, thorough=False)
     directions = trained.network.directions
-    assert found.table1.keys() == set(directions)
+    assert evaluation.table1.keys() == set(directions)
     if "a2v" in directions:
         side = config.network.picture_size
         assert sound_to_pictures(trained, torch.zeros(22_050), SamplingOptions()).shape == (1, side, side, 3)
@@ -110,5 +110,5 @@ def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name
         waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), SamplingOptions(samples=2))
         assert waveforms.shape == (2, 22_050)
         assert levels.shape == (2, trained.about.settings.bins, 44)
-        decibels = found.quality["I2S"]["1"].log_spectral_distance
+        decibels = evaluation.quality["v2a"]["1"]["log_spectral_distance"]
         assert (decibels is None) == (representation == "mfcc")

@@ -1,4 +1,4 @@
-"""Layouts are recognised, read as they are published, and split without a leak."""
+"""Layouts are detected, read as they are published, and split without leaks."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -29,14 +29,14 @@ PIECES = """\
 
 
 def read(name, root, options=OPTIONS):
-    """Recordings by id, their pairs by id, and all skipped files."""
+    """Return the recordings by id, their pairs by id, and all skipped files."""
     source = SOURCES.get(name)
     recordings, skipped = source.recordings(root, options)
     pairs = {}
     for recording in recordings:
-        found = list(source.read_pairs(recording, options))
-        pairs[recording.id] = [pair for pair in found if isinstance(pair, RawPair)]
-        skipped += [entry for entry in found if isinstance(entry, Skipped)]
+        entries = list(source.read_pairs(recording, options))
+        pairs[recording.id] = [pair for pair in entries if isinstance(pair, RawPair)]
+        skipped += [entry for entry in entries if isinstance(entry, Skipped)]
     return {recording.id: recording for recording in recordings}, pairs, skipped
 
 
@@ -64,7 +64,7 @@ def test_sub_urmp_keeps_the_chunks_on_the_grid_of_the_hop(tmp_path):
     assert len(read("sub-urmp", tmp_path, SourceOptions(hop=0.1))[1]["tuba01"]) == 12
 
 
-def test_sub_urmp_names_what_does_not_fit_and_loses_nothing_else(tmp_path):
+def test_sub_urmp_lists_unusable_files_and_loses_nothing_else(tmp_path):
     sub_urmp(tmp_path, {"train/oboe/oboe00": [500, 1000, 1500, 2000, 2500], "validation/oboe/oboe00": [500]})
     chunk, img = tmp_path / "chunk/train/oboe", tmp_path / "img/train/oboe"
     (chunk / "oboe00_500.wav").unlink()
@@ -85,7 +85,7 @@ def test_sub_urmp_names_what_does_not_fit_and_loses_nothing_else(tmp_path):
     assert len(skipped) == 6
 
 
-def test_urmp_gives_each_player_the_own_sound_and_strip(tmp_path):
+def test_urmp_gives_each_player_their_own_sound_and_strip(tmp_path):
     urmp_piece(tmp_path, "15_Surprise_tpt_tpt_tbn", ["tpt", "tpt", "tpt"])
     urmp_piece(tmp_path, "16_Surprise_tpt_tpt_sax", ["tpt", "tpt", "sax"])
     assert find_source(tmp_path) == "urmp"
@@ -102,7 +102,7 @@ def test_urmp_gives_each_player_the_own_sound_and_strip(tmp_path):
         assert second.picture_file == "15_Surprise_tpt_tpt_tbn/Vid_15_Surprise_tpt_tpt_tbn.mp4"
 
 
-def test_urmp_names_pieces_and_parts_that_miss_something(tmp_path):
+def test_urmp_lists_pieces_and_parts_with_missing_files(tmp_path):
     urmp_piece(tmp_path, "01_Jupiter_vn_vc", ["vn", "vc"])
     urmp_piece(tmp_path, "02_Sonata_vn_kazoo", ["vn", "kazoo"])
     next(urmp_piece(tmp_path, "03_Dance_fl_cl", ["fl", "cl"]).glob("*.mp4")).unlink()
@@ -111,8 +111,8 @@ def test_urmp_names_pieces_and_parts_that_miss_something(tmp_path):
     _, pairs, skipped = read("urmp", tmp_path)
     assert list(pairs) == ["01_Jupiter_vn_vc-1"]
     assert dict(skipped) == {
-        "01_Jupiter_vn_vc/AuSep_2_vc_*.wav": "is not there",
-        "02_Sonata_vn_kazoo": "'kazoo' is no instrument of URMP",
+        "01_Jupiter_vn_vc/AuSep_2_vc_*.wav": "is missing",
+        "02_Sonata_vn_kazoo": "'kazoo' is not an instrument of URMP",
         "03_Dance_fl_cl": "has no video",
     }
 
@@ -130,7 +130,7 @@ def test_class_folders_in_both_layouts(tmp_path):
     assert sorted(r.label for r in recordings.values()) == ["drum"] * 4 + ["violin"] * 4
     assert [len(p) for p in pairs.values()] == [2] * 8
     assert all(p.picture_file.startswith(recordings[name].label) for name in pairs for p in pairs[name])
-    # The photos have moved away from here.
+    # The photos were moved out of this folder.
     assert find_source(class_folders(inis, ["drum"])) == "classes"
     recordings, _, skipped = read("classes", inis)
     assert {r.label for r in recordings.values()} == {"drum"}
@@ -152,9 +152,9 @@ def test_folders_named_after_splits_fix_the_splits_of_class_folders(tmp_path, la
     assert sorted((r.label, r.split) for r in recordings.values()) == [
         (label, split) for label in ("drum", "violin") for split in ("test", "train", "validation")
     ]
-    assert all(p.picture_file.split("/")[0] == name.split("/")[0] for name, found in pairs.items() for p in found)
+    assert all(p.picture_file.split("/")[0] == name.split("/")[0] for name, entries in pairs.items() for p in entries)
     assert dict(skipped) == {
-        "stray.wav": "lies in no class folder",
+        "stray.wav": "is not in a class folder",
         "TEST/mute": "the class has sounds but no pictures",
     }
 
@@ -163,30 +163,30 @@ def test_folders_named_after_splits_fix_the_splits_of_videos(tmp_path):
     for name in ("train/violin/a.mp4", "train/tuba/b.mp4", "test/violin/c.mp4", "test/d.mp4"):
         write_video(tmp_path / name, [plain((50, 50, 50))])
     (tmp_path / "test" / "tuba").mkdir()
-    found, faults = SOURCES.get("videos").recordings(tmp_path, OPTIONS)
-    assert [(r.label, r.split) for r in found] == [("violin", "test"), ("tuba", "train"), ("violin", "train")]
+    recordings, faults = SOURCES.get("videos").recordings(tmp_path, OPTIONS)
+    assert [(r.label, r.split) for r in recordings] == [("violin", "test"), ("tuba", "train"), ("violin", "train")]
     assert [skip.file for skip in faults] == ["test/d.mp4", "test/tuba"]
     labels = tmp_path / "labels.csv"
     labels.write_text("file,label\ntest/d.mp4,viola\ntrain/violin/a.mp4,viola\n")
-    found, _ = SOURCES.get("videos").recordings(tmp_path, SourceOptions(labels=labels))
-    assert [(r.label, r.split) for r in found] == [("viola", "test"), ("viola", "train")]
+    recordings, _ = SOURCES.get("videos").recordings(tmp_path, SourceOptions(labels=labels))
+    assert [(r.label, r.split) for r in recordings] == [("viola", "test"), ("viola", "train")]
 
 
-def test_a_class_may_be_named_like_a_split_beside_others(tmp_path):
+def test_a_class_can_be_named_like_a_split_if_other_classes_are_not(tmp_path):
     for label in ("train", "plane"):
         write_video(tmp_path / label / "a.mp4", [plain((50, 50, 50))])
-    found, _ = SOURCES.get("videos").recordings(tmp_path, OPTIONS)
-    assert {(r.label, r.split) for r in found} == {("train", None), ("plane", None)}
+    recordings, _ = SOURCES.get("videos").recordings(tmp_path, OPTIONS)
+    assert {(r.label, r.split) for r in recordings} == {("train", None), ("plane", None)}
 
 
 @pytest.mark.parametrize(("sounds", "pictures"), [(3, 9), (7, 4), (4, 4), (1, 3), (5, 1)])
-def test_no_picture_serves_two_splits(tmp_path, sounds, pictures):
+def test_no_picture_is_in_two_splits(tmp_path, sounds, pictures):
     class_folders(tmp_path, ["violin", "drum"], sounds, pictures, seconds=2.6)
     recordings, pairs, _ = read("classes", tmp_path)
     splits = dict(zip(recordings, assign_splits(list(recordings.values()), RATIO, seed=3), strict=True))
     served = defaultdict(set)
-    for name, found in pairs.items():
-        for pair in found:
+    for name, entries in pairs.items():
+        for pair in entries:
             served[pair.picture_file].add(splits[name])
     assert all(len(s) == 1 for s in served.values())
     assert {r.label for r in recordings.values() if splits[r.id] == "train"} == {"violin", "drum"}
@@ -206,7 +206,7 @@ def test_pairing_by_class_is_drawn_by_the_seed_and_uses_every_picture(tmp_path):
     assert len(set(names(0)[:5])) == 5
 
 
-def test_class_folders_name_the_empty_and_the_damaged(tmp_path):
+def test_class_folders_list_empty_folders_and_damaged_files(tmp_path):
     class_folders(tmp_path, ["drum", "harp"], sounds=2, pictures=2)
     (tmp_path / "photos" / "tuba").mkdir()
     (tmp_path / "recordings" / "stray.wav").write_bytes(b"")
@@ -214,12 +214,12 @@ def test_class_folders_name_the_empty_and_the_damaged(tmp_path):
     write_wav(tmp_path / "recordings" / "harp" / "take 0.wav", tone(0.3))
     _, pairs, skipped = read("classes", tmp_path)
     assert dict(skipped) == {
-        "recordings/stray.wav": "lies in no class folder",
+        "recordings/stray.wav": "is not in a class folder",
         "tuba": "the class has neither sounds nor pictures",
         "photos/drum/0.png": dict(skipped)["photos/drum/0.png"],
         "recordings/harp/take 0.wav": "is shorter than one chunk of 0.5 s",
     }
-    # Both drum takes, two pairs each, share the picture that is left; of the harp one take is too short.
+    # Both drum takes have two pairs each and share the readable picture. One of the harp takes is too short.
     assert sum(map(len, pairs.values())) == 6
 
 
@@ -229,12 +229,12 @@ def test_no_sound_is_lost_with_damaged_pictures(tmp_path):
         (tmp_path / "photos" / "drum" / f"{number}.png").write_bytes(b"no picture")
     _, pairs, skipped = read("classes", tmp_path)
     assert len(skipped) == 5
-    assert {name: len(found) for name, found in pairs.items()} == {
+    assert {name: len(entries) for name, entries in pairs.items()} == {
         f"recordings/drum/take {number}.wav": 2 for number in range(6)
     }
 
 
-def test_a_class_without_a_readable_picture_is_named(tmp_path):
+def test_a_class_without_a_readable_picture_is_listed(tmp_path):
     class_folders(tmp_path, ["drum", "harp"], pictures=1)
     (tmp_path / "photos" / "drum" / "0.png").write_bytes(b"no picture")
     _, pairs, skipped = read("classes", tmp_path)
@@ -242,13 +242,13 @@ def test_a_class_without_a_readable_picture_is_named(tmp_path):
     assert all("harp" in name for name in pairs)
 
 
-def test_two_classes_with_almost_one_name_are_refused(tmp_path):
+def test_two_classes_with_almost_the_same_name_are_refused(tmp_path):
     class_folders(tmp_path, ["violin", "Violin "])
     with pytest.raises(DataError, match=r"'Violin ' and 'violin'"):
         read("classes", tmp_path)
 
 
-def test_folders_that_lead_back_to_themselves_are_read_once(tmp_path):
+def test_folders_with_links_to_themselves_are_read_once(tmp_path):
     class_folders(tmp_path, ["drum"])
     (tmp_path / "photos" / "drum" / "again").symlink_to(tmp_path / "photos", target_is_directory=True)
     assert len(read("classes", tmp_path)[0]) == 4
@@ -266,7 +266,7 @@ def test_a_folder_of_videos_by_class(tmp_path):
     assert [p.start for p in pairs.pop("solo cello/Übung 1.mp4")] == [0, 0.5]
     assert not any(pairs.values())
     assert dict(skipped) == {
-        "harp": "holds no media",
+        "harp": "contains no media",
         "flute/deep/mute.mp4": "has no sound",
         "flute/blind.mp4": "has no pictures",
         "flute/short.mp4": "is shorter than one chunk of 0.5 s",
@@ -282,7 +282,7 @@ def test_labels_of_a_flat_folder_of_videos(tmp_path):
     assert {name: r.label for name, r in recordings.items()} == {"a.mp4": "violin", "b.mp4": "flute"}
     assert dict(skipped) == {
         "c.mp4": "has no label in labels.csv",
-        "z.mp4": "has a label, but is no video that is there",
+        "z.mp4": "has a label, but is not a video in the folder",
     }
     assert {file for file, _ in read("videos", tmp_path / "videos")[2]} == {"a.mp4", "b.mp4", "c.mp4"}
 
@@ -296,7 +296,7 @@ def test_labels_of_a_flat_folder_of_videos(tmp_path):
         ("file,label\na\xff", "cannot be read as CSV"),
     ],
 )
-def test_a_wrong_table_of_labels_is_refused(tmp_path, text, fault):
+def test_an_invalid_table_of_labels_is_refused(tmp_path, text, fault):
     write_video(tmp_path / "a.mp4", [plain((5, 5, 5))])
     (tmp_path / "labels.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=fault):
@@ -315,16 +315,16 @@ def test_labels_are_refused_where_folders_name_the_classes(tmp_path):
         (lambda p: p, "no such file"),
         (lambda p: p.mkdir(), "is empty"),
         (lambda p: p.write_text("x"), "is a file"),
-        (lambda p: write_wav(p / "a.wav", tone(0.1)), "none of the layouts"),
+        (lambda p: write_wav(p / "a.wav", tone(0.1)), "none of the known layouts"),
     ],
 )
-def test_a_root_that_cannot_be_read_is_named(tmp_path, make, fault):
+def test_a_root_that_cannot_be_read_is_an_error(tmp_path, make, fault):
     make(tmp_path / "root")
     with pytest.raises(DataError, match=f"root.*{fault}"):
         find_source(tmp_path / "root")
 
 
-def test_splits_are_exact_where_a_group_has_one_class():
+def test_splits_are_exact_if_every_group_has_one_class():
     recordings = [Recording(f"{label}{n}", label) for label in ("cello", "flute") for n in range(20)]
     recordings += [
         Recording("tuba0", "tuba"),
@@ -350,7 +350,7 @@ def test_splits_are_exact_where_a_group_has_one_class():
     }
 
 
-def test_splits_are_drawn_by_the_seed_and_leave_fixed_ones_alone():
+def test_splits_depend_on_the_seed_and_keep_fixed_splits():
     recordings = [Recording(str(n), "cello") for n in range(30)]
     assert assign_splits(recordings, RATIO, 0) == assign_splits(recordings, RATIO, 0)
     assert assign_splits(recordings, RATIO, 0) != assign_splits(recordings, RATIO, 1)
@@ -370,13 +370,13 @@ def test_urmp_has_every_instrument_in_train_and_test_and_no_tune_in_two_splits(t
     for recording, split in zip(recordings, splits, strict=True):
         by_tune[recording.group].add(split)
         by_label[recording.label].add(split)
-    assert all(len(found) == 1 for found in by_tune.values())
+    assert all(len(splits) == 1 for splits in by_tune.values())
     assert len(by_label) == 13
-    assert all({"train", "test"} <= found for found in by_label.values())
+    assert all({"train", "test"} <= splits for splits in by_label.values())
     assert 0.5 < splits.count("train") / len(splits) < 0.8
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not available")
 def test_the_real_sub_urmp_sample():
     recordings, pairs, skipped = read("sub-urmp", REAL / "sub_urmp_sample")
     assert not skipped
@@ -384,11 +384,11 @@ def test_the_real_sub_urmp_sample():
     assert sum(map(len, pairs.values())) == 118
 
 
-@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not here")
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real data are not available")
 def test_a_real_video(tmp_path):
     (tmp_path / "space").symlink_to(REAL / "video", target_is_directory=True)
     _, pairs, skipped = read("videos", tmp_path)
     assert not skipped
-    (found,) = pairs.values()
-    assert [p.start for p in found] == [n / 2 for n in range(26)]
-    assert all(p.sound.shape == (RATE // 2,) for p in found)
+    (entries,) = pairs.values()
+    assert [p.start for p in entries] == [n / 2 for n in range(26)]
+    assert all(p.sound.shape == (RATE // 2,) for p in entries)

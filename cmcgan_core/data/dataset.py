@@ -3,7 +3,6 @@
 import csv
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,19 +15,20 @@ from torch import Tensor
 from cmcgan_core.data.mismatch import timestamps_ms
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.utils.files import error_reason
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import read_toml
 
-#: Version of the format that this code reads and writes.
+#: The version of the format that this code reads and writes.
 FORMAT = 2
-#: Keys of dataset.toml that every reader needs, with their types.
-NEEDED = {"name": str, "pairs": int, "shard_size": int, "classes": list, "features": dict}
-#: Errors that reading a missing or damaged file of a prepared dataset may raise.
-DAMAGE = (ConfigError, EOFError, OSError, ValueError, csv.Error)
+#: The keys of dataset.toml that every reader needs, with their types.
+REQUIRED_KEYS = {"name": str, "pairs": int, "shard_size": int, "classes": list, "features": dict}
+#: The errors that reading a missing or damaged file of a prepared dataset can raise.
+READ_ERRORS = (ConfigError, EOFError, OSError, ValueError, csv.Error)
 
 
 class StoredPairs(NamedTuple):
-    """Pairs as they are stored."""
+    """Pairs as they are stored in the shards."""
 
     spectrograms: Tensor  #: (B, M, T) float16; the unit is that of the representation, mostly decibels
     pictures: Tensor  #: (B, S, S, 3) uint8
@@ -36,36 +36,31 @@ class StoredPairs(NamedTuple):
     timestamp_ms: Tensor  #: (B,) see `mismatch.timestamps_ms`
 
 
-@dataclass(frozen=True)
-class Pair:
-    """A row of the index."""
+class Pair(NamedTuple):
+    """A row of the index. The fields are the columns of index.csv, in their order."""
 
-    id: str
-    split: str
-    label: str
-    recording: str
-    player: str
-    start: float
-    sound_file: str
-    picture_file: str
-    checksum: str
-
-
-#: Columns of index.csv.
-COLUMNS = tuple(column.name for column in fields(Pair))
+    id: str  #: recording and start; unique in the dataset
+    split: str  #: "train", "validation" or "test"
+    label: str  #: class name
+    recording: str  #: id of the recording, unique in the dataset
+    player: str  #: "" if the source does not name players
+    start: float  #: seconds from the start of the recording
+    sound_file: str  #: relative to the folder of the source
+    picture_file: str  #: relative to the folder of the source
+    checksum: str  #: see `data.prepare.parts.checksum`
 
 
 class PreparedDataset:
     """A prepared dataset. Its index is parsed once, when it is opened. Its shards are memory-mapped.
 
     Attributes:
-        root: folder made by `cmcgan prepare`.
-        about: content of its `dataset.toml`.
-        name: name of the dataset.
-        content: hash that identifies its content, "" if it has none.
-        settings: feature settings of the pairs.
-        classes: names of the classes, by index.
-        pairs: the index.
+        root: the folder that `cmcgan prepare` wrote.
+        about: the content of its `dataset.toml`.
+        name: the name of the dataset.
+        content: a hash that identifies the content of the dataset; "" if `dataset.toml` has none.
+        settings: the feature settings of the pairs.
+        classes: the names of the classes, by class index.
+        pairs: the index, one row for each pair.
     """
 
     def __init__(self, root: Path) -> None:
@@ -85,13 +80,17 @@ class PreparedDataset:
                 raise ValueError(f"{min(unknown)!r} is not a class of dataset.toml")
 
     def split(self, name: str | None = None) -> "PairDataset":
-        """Return the pairs of a split ("train", "validation" or "test"), possibly none; None for all pairs."""
+        """Return the pairs of a split, which may be empty.
+
+        Args:
+            name: "train", "validation" or "test"; None for all pairs.
+        """
         if name not in self._splits:
             self._splits[name] = PairDataset(self, name)
         return self._splits[name]
 
     def nonempty_split(self, name: str) -> "PairDataset":
-        """Return the pairs of a split.
+        """Return the pairs of a split that must not be empty.
 
         Raises:
             DataError: the split is empty.
@@ -102,14 +101,15 @@ class PreparedDataset:
         return split
 
     def read(self, rows: list[int]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
-        """Read pictures (B, S, S, 3) and spectrograms (B, M, T) of rows of the index.
+        """Read the pictures (B, S, S, 3) and the spectrograms (B, M, T) of these rows of the index.
 
         Raises:
             DataError: a shard is missing or damaged.
         """
         places = [divmod(row, int(self.about["shard_size"])) for row in rows]
-        pictures = np.stack([self._shards[shard][0][row] for shard, row in places])
-        return pictures, np.stack([self._shards[shard][1][row] for shard, row in places])
+        pictures = np.stack([self._shards[shard][0][position] for shard, position in places])
+        spectrograms = np.stack([self._shards[shard][1][position] for shard, position in places])
+        return pictures, spectrograms
 
     @cached_property
     def _shards(self) -> list[tuple[NDArray[np.uint8], NDArray[np.float16]]]:
@@ -120,31 +120,31 @@ class PreparedDataset:
         lengths = [min(size, pairs - first) for first in range(0, pairs, size)]
         return [
             (
-                _map(self.root, f"shards/{shard:05d}.pictures.npy", (length, *picture)),
-                _map(self.root, f"shards/{shard:05d}.spectrograms.npy", (length, *spectrogram)),
+                _map_array(self.root, f"shards/{shard:05d}.pictures.npy", (length, *picture)),
+                _map_array(self.root, f"shards/{shard:05d}.spectrograms.npy", (length, *spectrogram)),
             )
             for shard, length in enumerate(lengths)
         ]
 
 
 class PairDataset:
-    """The pairs of one split; made by `PreparedDataset.split`.
+    """The N pairs of one split. `PreparedDataset.split` returns it.
 
     Args:
         dataset: the whole dataset.
-        split: name of the split, or None for all pairs.
+        split: the name of the split; None for all pairs.
 
     Attributes:
-        rows: row of each of N pairs in the index of the whole dataset.
-        pairs: rows of the index.
+        rows: the position of each pair in the index of the whole dataset.
+        pairs: the rows of the index.
         labels: class indices (N,).
-        timestamps_ms: (N,), see `mismatch.timestamps_ms`.
+        timestamps_ms: timestamps (N,), see `mismatch.timestamps_ms`.
     """
 
     def __init__(self, dataset: PreparedDataset, split: str | None) -> None:
         self.dataset = dataset
         self.split = split
-        self.rows = [row for row, pair in enumerate(dataset.pairs) if split in (None, pair.split)]
+        self.rows = [row for row, pair in enumerate(dataset.pairs) if split is None or pair.split == split]
         self.pairs = [dataset.pairs[row] for row in self.rows]
         index = {name: i for i, name in enumerate(dataset.classes)}
         self.labels = torch.tensor([index[pair.label] for pair in self.pairs], dtype=torch.long)
@@ -155,22 +155,22 @@ class PairDataset:
 
     @property
     def root(self) -> Path:
-        """Folder of the dataset."""
+        """The folder of the dataset."""
         return self.dataset.root
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes of the dataset, by index."""
+        """The names of the classes of the dataset, by class index."""
         return self.dataset.classes
 
     @property
     def settings(self) -> FeatureSettings:
-        """Feature settings of the dataset."""
+        """The feature settings of the dataset."""
         return self.dataset.settings
 
     @cached_property
     def recordings(self) -> Tensor:
-        """The number of each pair's recording (N,)."""
+        """The recording of each pair (N,), as a number that counts the recordings of the split from 0."""
         number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in self.pairs))}
         return torch.tensor([number[pair.recording] for pair in self.pairs], dtype=torch.long)
 
@@ -181,27 +181,28 @@ class PairDataset:
             DataError: a shard is missing or damaged.
         """
         pictures, spectrograms = self.dataset.read([self.rows[item] for item in items])
-        stored = torch.from_numpy(spectrograms), torch.from_numpy(pictures)
-        return StoredPairs(*stored, self.labels[items], self.timestamps_ms[items])
+        return StoredPairs(
+            torch.from_numpy(spectrograms), torch.from_numpy(pictures), self.labels[items], self.timestamps_ms[items]
+        )
 
 
 def open_dataset(root: Path | str) -> PreparedDataset:
-    """Open a prepared dataset: parse its `dataset.toml` and its index.
+    """Open a prepared dataset: parse its `dataset.toml` and its `index.csv`.
 
     Raises:
-        DataError: the folder is not a prepared dataset, is of another version, or is incomplete or damaged. Damaged
-            shards are found when they are read.
+        DataError: the folder is not a prepared dataset, or the dataset has another format version, is incomplete or is
+            damaged. Damaged shards are found only when they are read.
     """
     return PreparedDataset(Path(root))
 
 
 def read_about(root: Path) -> dict[str, Any]:
-    """Read `dataset.toml` of a prepared dataset.
+    """Read the `dataset.toml` of a prepared dataset.
 
     Raises:
-        DataError: the file is missing, or is of another version.
-        ConfigError: it is not TOML.
-        ValueError: it lacks keys that every reader needs.
+        DataError: the file is missing, or has another format version.
+        ConfigError: the file is not TOML.
+        ValueError: the file lacks keys that every reader needs.
     """
     file = root / "dataset.toml"
     if not file.is_file():
@@ -211,7 +212,7 @@ def read_about(root: Path) -> dict[str, Any]:
     about = read_toml(file)
     if about.get("format") != FORMAT:
         raise DataError(f"{file} has format {about.get('format')}, this cmcgan reads {FORMAT}; prepare it again")
-    if lacking := [key for key, kind in NEEDED.items() if not isinstance(about.get(key), kind)]:
+    if lacking := [key for key, kind in REQUIRED_KEYS.items() if not isinstance(about.get(key), kind)]:
         raise ValueError(f"it lacks {', '.join(lacking)}")
     if about["shard_size"] < 1:
         raise ValueError(f"its shard_size is {about['shard_size']}")
@@ -219,26 +220,29 @@ def read_about(root: Path) -> dict[str, Any]:
 
 
 def read_index(root: Path) -> list[Pair]:
-    """Read `index.csv` of a prepared dataset.
+    """Read the `index.csv` of a prepared dataset.
 
     Raises:
         OSError: the file cannot be read.
-        csv.Error, ValueError: it has other columns, or a line is incomplete, or it is not text.
+        csv.Error, ValueError: the file has other columns, has a line that is incomplete, or is not UTF-8 text.
     """
+    start = Pair._fields.index("start")
     with (root / "index.csv").open(encoding="utf-8", newline="") as lines:
         rows = csv.reader(lines, strict=True)
-        if tuple(next(rows, ())) != COLUMNS:
+        if tuple(next(rows, ())) != Pair._fields:
             raise ValueError("its first line does not name its columns")
         index = []
-        for row in rows:
-            if len(row) != len(COLUMNS):
-                raise ValueError(f"line {rows.line_num} has {len(row)} columns, not {len(COLUMNS)}")
-            values: dict[str, Any] = dict(zip(COLUMNS, row, strict=True))
-            index.append(Pair(**{**values, "start": float(values["start"])}))
+        for line in rows:
+            row: list[Any] = line
+            if len(row) != len(Pair._fields):
+                raise ValueError(f"line {rows.line_num} has {len(row)} columns, not {len(Pair._fields)}")
+            row[start] = float(row[start])
+            index.append(Pair._make(row))
     return index
 
 
-def _map(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+def _map_array(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Memory-map an array of a dataset, and check its shape."""
     with explain_read_errors(root, name):
         array: NDArray[Any] = np.load(root / name, mmap_mode="r", allow_pickle=False)
         if array.shape != shape:
@@ -251,6 +255,7 @@ def explain_read_errors(root: Path, name: str) -> Iterator[None]:
     """Turn the errors of a missing or damaged file into a `DataError` that names the file and the next command."""
     try:
         yield
-    except DAMAGE as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise DataError(f"{root / name} cannot be read ({reason}); see: cmcgan prepare --check {root}") from error
+    except READ_ERRORS as error:
+        raise DataError(
+            f"{root / name} cannot be read ({error_reason(error)}); see: cmcgan prepare --check {root}"
+        ) from error

@@ -1,4 +1,4 @@
-"""Batches for networks, from the pairs of a split."""
+"""Batches for networks, made from the pairs of a split."""
 
 import itertools
 from collections.abc import Iterator
@@ -31,22 +31,23 @@ class Batch(NamedTuple):
 
 
 class Loader:
-    """Batches of a split, on a device, in an order that depends on the seed and the epoch only.
+    """The batches of a split, in an order that depends on the seed and the epoch only.
 
     An incomplete last batch is left out, because its batch statistics would differ. Wrong pairs can be drawn from every
-    batch. By class: every batch has at least two classes. By pose: the second half of a batch are partners of the first
-    half, and pairs without a partner (see `mismatch.PosePartners`) are left out.
+    batch. With wrong pairs by class, every batch has at least two classes. With wrong pairs by pose, the second half of
+    a batch consists of partners of the first half, and pairs without a partner (see `mismatch.PosePartners`) are left
+    out.
 
     Args:
-        dataset: a split.
-        network: the sizes that the maps are resized to.
-        batch_size: pairs per batch; all pairs, if the split has fewer.
-        seed: of the order.
-        device: of the batches.
-        by: what makes a pair wrong, see `TrainConfig.wrong_pairs`.
+        dataset: the split.
+        network: the configuration with the sizes that the maps are resized to.
+        batch_size: pairs per batch; if the split has fewer pairs, a batch has all of them.
+        seed: the seed of the order.
+        device: the device of the batches.
+        by: what a wrong pair mismatches, see `TrainConfig.wrong_pairs`.
 
     Attributes:
-        items: positions of the pairs that the batches are drawn from.
+        items: positions in the split of the pairs that the batches are drawn from.
 
     Raises:
         DataError: the split is too small, or has no wrong pairs.
@@ -80,7 +81,7 @@ class Loader:
             yield to_batch(self.dataset.read(items), self.network, self.dataset.settings, self.device)
 
     def order(self, number: int) -> Iterator[list[int]]:
-        """Yield the positions of the pairs of each batch of one epoch."""
+        """Yield, for each batch of one epoch, the positions of its pairs in the split."""
         rng = torch.Generator().manual_seed(derive_seed(self.seed, number))
         shuffled = torch.randperm(len(self.items), generator=rng).tolist()
         for first in range(0, len(self) * self.batch_size, self.batch_size):
@@ -88,7 +89,7 @@ class Loader:
             yield self._with_poses(items, rng) if self.partners else self._with_classes(items, rng)
 
     def _with_classes(self, items: list[int], rng: torch.Generator) -> list[int]:
-        """Replace the last item if all items are of one class."""
+        """Replace the last item with one of another class, if all items are of one class."""
         labels = self.dataset.labels
         if bool((labels[items] == labels[items[0]]).all()):
             others = (labels != labels[items[0]]).nonzero().flatten()
@@ -102,6 +103,7 @@ class Loader:
         return first + [self.partners.draw(item, rng) for item in first]
 
     def _require_wrong_pairs(self) -> None:
+        """Raise a `DataError` if no wrong pairs can be drawn."""
         dataset = self.dataset
         if self.partners and not self.items and len(dataset):
             raise DataError(
@@ -110,8 +112,8 @@ class Loader:
             )
         if len(dataset) < 2 or (not self.partners and len(set(dataset.labels.tolist())) < 2):
             raise DataError(
-                f"{dataset.root} has too little to train on: its {dataset.split} split has {len(dataset)} "
-                "pairs; at least two, of two classes, are needed"
+                f"{dataset.root} has too few pairs to train on: its {dataset.split} split has {len(dataset)} pairs; "
+                "at least two pairs, of two classes, are needed"
             )
 
 
@@ -135,7 +137,19 @@ def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSetti
 
 
 def wrong_pairs(batch: Batch, by: By, rng: torch.Generator) -> Tensor:
-    """Draw, for every pair of a batch, the position (B,) of another pair whose picture or sound is wrong for it."""
+    """Draw, for each pair of a batch, another pair whose picture or sound is wrong for it.
+
+    Args:
+        batch: B pairs.
+        by: what a wrong pair mismatches, see `TrainConfig.wrong_pairs`.
+        rng: the random numbers of the draw.
+
+    Returns:
+        Positions (B,) in the batch.
+
+    Raises:
+        DataError: a pair has no such partner.
+    """
     if by == "class":
         return wrong_partners(batch.label, rng)
     return wrong_poses(batch.label, batch.timestamp_ms, rng)

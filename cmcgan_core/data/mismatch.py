@@ -13,7 +13,7 @@ from torch import Tensor
 
 from cmcgan_core.errors import DataError
 
-#: What makes a pair wrong, see `config.TrainConfig.wrong_pairs`.
+#: What a wrong pair mismatches, see `config.TrainConfig.wrong_pairs`.
 By = Literal["class", "pose"]
 
 #: Seconds between two frames of one recording that count as different poses. CMAV draws from other recordings and gives
@@ -27,8 +27,8 @@ def timestamps_ms(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
     """Place pairs on one time axis, on which the recordings follow one another far apart.
 
     Args:
-        recordings: name of the recording of each of N pairs.
-        starts: start of each pair in its recording, in seconds.
+        recordings: the name of the recording of each of N pairs.
+        starts: the start of each pair in its recording, in seconds.
 
     Returns:
         Timestamps (N,) in milliseconds.
@@ -46,25 +46,25 @@ def timestamps_ms(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
 def wrong_partners(label: Tensor, rng: torch.Generator, among: Tensor | None = None) -> Tensor:
     """Draw a partner of another class for each item of a batch, uniformly.
 
-    In training, partners come from the batch itself, so that the discriminator's features of wrong pictures and sounds
+    In training, partners come from the batch itself, because the discriminator's features of its pictures and sounds
     are computed already. The batch is a uniform sample of the dataset.
 
     Args:
         label: class indices (B,).
-        rng: of the draw.
+        rng: the random numbers of the draw.
         among: class indices (N,) of the items to draw from; None for the batch itself.
 
     Returns:
         Positions (B,) in `among`.
 
     Raises:
-        DataError: all items are of one class.
+        DataError: an item has no possible partner, because all items are of one class.
     """
     other = label[:, None] != (label if among is None else among)[None, :]
     return _draw(
         other,
         rng,
-        "there are pairs of one class only, so there are no wrong pairs by class; add classes, or take wrong pairs by "
+        "there are pairs of one class only, so there are no wrong pairs by class; add classes, or use wrong pairs by "
         "pose: --set train.wrong_pairs=pose",
     )
 
@@ -77,7 +77,7 @@ def wrong_poses(label: Tensor, timestamp_ms: Tensor, rng: torch.Generator) -> Te
     Args:
         label: class indices (B,).
         timestamp_ms: timestamps (B,), see `timestamps_ms`.
-        rng: of the draw.
+        rng: the random numbers of the draw.
 
     Returns:
         Positions (B,) in the batch.
@@ -103,32 +103,36 @@ class PosePartners:
     def __init__(self, label: Tensor, timestamp_ms: Tensor) -> None:
         self.label, self.timestamp_ms = label.tolist(), timestamp_ms
         order = timestamp_ms.argsort()
+        # The positions and the timestamps of the pairs of each class, in order of time.
         self._of_class = {c: order[label[order] == c] for c in set(self.label)}
         self._times = {c: timestamp_ms[items] for c, items in self._of_class.items()}
-        self.items = [i for i in range(len(label)) if self._possible(i)]
+        self.items = [i for i in range(len(label)) if self._count_partners(i)]
 
     def draw(self, item: int, rng: torch.Generator) -> int:
-        """Draw a partner of one of `items`, uniformly; returns its position in the split."""
-        near, beyond = self._near(item)
-        drawn = int(torch.randint(self._possible(item), (), generator=rng))
-        return int(self._of_class[self.label[item]][drawn if drawn < near else drawn + beyond - near])
+        """Draw a partner of one of `items`, uniformly, and return its position in the split."""
+        first, end = self._find_too_near(item)
+        drawn = int(torch.randint(self._count_partners(item), (), generator=rng))
+        return int(self._of_class[self.label[item]][drawn if drawn < first else drawn + end - first])
 
-    def _possible(self, item: int) -> int:
+    def _count_partners(self, item: int) -> int:
         """Count the possible partners of an item."""
-        near, beyond = self._near(item)
-        return len(self._of_class[self.label[item]]) - (beyond - near)
+        first, end = self._find_too_near(item)
+        return len(self._of_class[self.label[item]]) - (end - first)
 
-    def _near(self, item: int) -> tuple[int, int]:
-        """Return first and end of the range of pairs that are too near, among the class's pairs in order of time."""
+    def _find_too_near(self, item: int) -> tuple[int, int]:
+        """Find the pairs that are too near to be partners, as a range of the class's pairs in order of time."""
         timestamp_ms, far = self.timestamp_ms[item], round(1000 * MIN_POSE_GAP_S)
-        near = torch.searchsorted(
-            self._times[self.label[item]], torch.stack([timestamp_ms - far + 1, timestamp_ms + far])
-        )
-        return int(near[0]), int(near[1])
+        bounds = torch.stack([timestamp_ms - far + 1, timestamp_ms + far])
+        first, end = torch.searchsorted(self._times[self.label[item]], bounds).tolist()
+        return first, end
 
 
-def _draw(possible: Tensor, rng: torch.Generator, otherwise: str) -> Tensor:
-    """Draw a true column (B,) of each row of a Boolean matrix (B, N); raise a `DataError` if a row has none."""
+def _draw(possible: Tensor, rng: torch.Generator, message: str) -> Tensor:
+    """Draw a true column (B,) of each row of a Boolean matrix (B, N), uniformly.
+
+    Raises:
+        DataError: a row has no true column; the error has this message.
+    """
     if not bool(possible.any(dim=1).all()):
-        raise DataError(otherwise)
+        raise DataError(message)
     return torch.multinomial(possible.float().cpu(), 1, generator=rng).flatten().to(possible.device)

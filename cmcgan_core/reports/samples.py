@@ -24,7 +24,7 @@ from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.translate import (
     SamplingOptions,
-    latents,
+    draw_latents,
     make_rngs,
     require_translator,
     to_levels,
@@ -128,7 +128,7 @@ def generated_tiles(
     tiles: list[list[Tile]] = [[] for _ in source]
     for hops in sorted(possible_hops, key=lambda hops: hops != own):
         sampling = SamplingOptions(samples=SAMPLES if hops == own else 1, seed=seed, hops=hops)
-        for number, z in enumerate(latents(trained, direction, sampling)):
+        for number, z in enumerate(draw_latents(trained, direction, sampling)):
             caption = f"{kind_label(str(hops))}, z\N{NO-BREAK SPACE}{seed + number}"
             maps = translate_maps(trained, direction, source, z)
             for place, tile in enumerate(_tiles(trained, direction.target, caption, maps, seed + number)):

@@ -13,7 +13,7 @@ from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Group
 from cmcgan_core.evaluation.labels import kind_label
 from cmcgan_core.features import figures
-from cmcgan_core.inference.translate import SamplingOptions, latents, require_translator, translate_maps
+from cmcgan_core.inference.translate import SamplingOptions, draw_latents, require_translator, translate_maps
 from cmcgan_core.modality import Direction
 from cmcgan_core.reports.samples import typical_items
 from cmcgan_core.utils.device import choose_device
@@ -61,7 +61,7 @@ def _rows(
         if not rows:
             rows = [("given", source), ("real", real)]
         for hops in group.figures.table1[direction]:
-            (z,) = latents(trained, direction, SamplingOptions(seed=seed, hops=int(hops)))
+            (z,) = draw_latents(trained, direction, SamplingOptions(seed=seed, hops=int(hops)))
             name = group.name if hops == "1" else f"{group.name}, {kind_label(hops)}"
             rows.append((name, translate_maps(trained, direction, source, z)))
         if direction.target in (network := require_translator(trained)).recovers:

@@ -1,4 +1,4 @@
-"""Parts: the pairs of one recording in one file, so that an interrupted `prepare` need not read the recording again."""
+"""Parts: files with the pairs of one recording each, which an interrupted `prepare` reuses when it resumes."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -21,43 +21,47 @@ from cmcgan_core.media.files import loudness
 from cmcgan_core.utils.batches import in_batches
 from cmcgan_core.utils.files import atomic_write, explain_write_errors
 
-#: Pairs analysed at once: enough to be quick, little enough to stay in the processor's cache.
+#: The number of pairs analysed at once: large enough to be fast, small enough for the processor's cache.
 BATCH = 32
-#: What to do after a dataset could not be written.
+#: What to do after a dataset could not be written, for error messages.
 NEXT_STEP = "run the same command again"
 
 
 @dataclass
-class Log:
-    """What a part tells besides its arrays.
+class PartLog:
+    """The content of a part except its arrays.
 
     Attributes:
-        rows: start, sound file, picture file and checksum of each pair.
-        skipped: files that gave no pairs.
-        silent: chunks left out as silent.
+        rows: the start, sound file, picture file and checksum of each pair.
+        skipped: the files that gave no pairs.
+        silent: the number of chunks left out because they are silent.
     """
 
     rows: list[tuple[float, str, str, str]] = field(default_factory=list)
     skipped: list[Skipped] = field(default_factory=list)
     silent: int = 0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name, for JSON."""
+        return {"rows": self.rows, "skipped": self.skipped, "silent": self.silent}
+
 
 class PartBatch(NamedTuple):
-    """Some pairs of a part, in order."""
+    """Consecutive pairs of a part."""
 
     pictures: NDArray[Any]  #: uint8 (B, S, S, 3)
-    spectrograms: NDArray[Any]  #: float16 (B, M, T), decibels
+    spectrograms: NDArray[Any]  #: float16 (B, M, T), in the representation's unit, mostly decibels
 
 
 def part_name(source: Source, recording: Recording, options: SourceOptions, silence: float | None) -> str:
-    """The name of a recording's part: a hash of everything that decides its content.
+    """Return the name of a recording's part: a hash of everything that determines its content.
 
-    Feature settings count by name, and only where they differ from their default. So neither a move of the code nor a
-    new setting with a default changes the identity of a dataset. `Source.identity` stands for the code of the source.
+    Feature settings are hashed by name, and only if they differ from their defaults. Therefore neither moved code nor a
+    new setting with a default changes the identity of a dataset. `Source.identity` represents the code of the source.
     """
     defaults = FeatureSettings()
     features = {name: value for name, value in asdict(options.settings).items() if value != getattr(defaults, name)}
-    decisive = {
+    inputs = {
         "source": source.identity,
         "id": recording.id,
         "label": recording.label,
@@ -70,59 +74,74 @@ def part_name(source: Source, recording: Recording, options: SourceOptions, sile
         "seed": options.seed,
         "silence": silence,
     }
-    return blake2b(json.dumps(decisive, sort_keys=True).encode(), digest_size=16).hexdigest() + ".zip"
+    return blake2b(json.dumps(inputs, sort_keys=True).encode(), digest_size=16).hexdigest() + ".zip"
 
 
 def write_parts(
     source: Source, jobs: Sequence[tuple[Recording, Path]], options: SourceOptions, silence: float | None
 ) -> int:
-    """Make the parts of some recordings, each whole or not at all; returns the number of pairs.
+    """Write the parts of some recordings, each atomically, and return the number of pairs.
+
+    Args:
+        source: the source of the recordings.
+        jobs: the recordings and the paths of their parts.
+        options: how the source is read.
+        silence: chunks below this level, in dBFS, are left out; None keeps all.
 
     Raises:
         DataError: a part cannot be written.
     """
-    pairs = 0
+    count = 0
     for recording, path in jobs:
-        log = Log()
+        log = PartLog()
         with (
             explain_write_errors(path.parent.parent, DataError, NEXT_STEP),
             atomic_write(path) as temporary,
             ZipFile(temporary, "w") as archive,
         ):
-            for number, batch in enumerate(in_batches(_audible(source, recording, options, silence, log), BATCH)):
-                made = _made(batch, options.settings, log)
-                _store(archive, f"{number:06d}.pictures.npy", made.pictures)
-                _store(archive, f"{number:06d}.spectrograms.npy", made.spectrograms)
-            archive.writestr("log.json", json.dumps(vars(log)))
-        pairs += len(log.rows)
-    return pairs
+            audible = _read_audible(source, recording, options, silence, log)
+            for number, pairs in enumerate(in_batches(audible, BATCH)):
+                batch = _extract_features(pairs, options.settings, log)
+                _store_array(archive, f"{number:06d}.pictures.npy", batch.pictures)
+                _store_array(archive, f"{number:06d}.spectrograms.npy", batch.spectrograms)
+            archive.writestr("log.json", json.dumps(log.to_dict()))
+        count += len(log.rows)
+    return count
 
 
-def read_log(path: Path) -> Log:
-    """What a part tells besides its arrays."""
-    with _reading(path) as archive:
+def read_part_log(path: Path) -> PartLog:
+    """Read the log of a part.
+
+    Raises:
+        DataError: the part is damaged.
+    """
+    with _open_part(path) as archive:
         log = json.loads(archive.read("log.json"))
-    return Log([tuple(row) for row in log["rows"]], [Skipped(*entry) for entry in log["skipped"]], log["silent"])
+    return PartLog([tuple(row) for row in log["rows"]], [Skipped(*entry) for entry in log["skipped"]], log["silent"])
 
 
 def read_part(path: Path) -> Iterator[PartBatch]:
-    """The arrays of a part, some pairs at a time."""
-    with _reading(path) as archive:
+    """Yield the pairs of a part in order, a batch at a time.
+
+    Raises:
+        DataError: the part is damaged.
+    """
+    with _open_part(path) as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(".pictures.npy"):
                 spectrograms = name.replace("pictures", "spectrograms")
-                yield PartBatch(_load(archive, name), _load(archive, spectrograms))
+                yield PartBatch(_load_array(archive, name), _load_array(archive, spectrograms))
 
 
-def checksum(picture: NDArray[np.uint8], spectrograms: NDArray[np.float16]) -> str:
-    """16 hexadecimal digits of BLAKE2b over the bytes of a pair: its spectrograms, then its picture."""
-    return blake2b(spectrograms.tobytes() + picture.tobytes(), digest_size=8).hexdigest()
+def checksum(picture: NDArray[np.uint8], spectrogram: NDArray[np.float16]) -> str:
+    """Return 16 hexadecimal digits of BLAKE2b over the bytes of a pair: its spectrogram, then its picture."""
+    return blake2b(spectrogram.tobytes() + picture.tobytes(), digest_size=8).hexdigest()
 
 
-def _audible(
-    source: Source, recording: Recording, options: SourceOptions, silence: float | None, log: Log
+def _read_audible(
+    source: Source, recording: Recording, options: SourceOptions, silence: float | None, log: PartLog
 ) -> Iterator[RawPair]:
-    """The pairs that are kept; the others go into the log."""
+    """Yield the pairs that are not silent; count the silent ones and the skipped files in the log."""
     try:
         for pair in source.read_pairs(recording, options):
             if isinstance(pair, Skipped):
@@ -135,28 +154,30 @@ def _audible(
         log.skipped.append(Skipped(recording.id, str(error)))
 
 
-def _made(batch: list[RawPair], settings: FeatureSettings, log: Log) -> PartBatch:
-    sounds = torch.from_numpy(np.stack([pair.sound for pair in batch]))
+def _extract_features(pairs: list[RawPair], settings: FeatureSettings, log: PartLog) -> PartBatch:
+    """Return the pictures and the spectrograms of some pairs, and add the pairs to the log."""
+    sounds = torch.from_numpy(np.stack([pair.sound for pair in pairs]))
     spectrograms = analyse(sounds, settings).to(torch.float16).numpy()
-    pictures = np.stack([pair.picture for pair in batch])
-    sums = [checksum(picture, spectrogram) for picture, spectrogram in zip(pictures, spectrograms, strict=True)]
-    log.rows += [(p.start, p.sound_file, p.picture_file, s) for p, s in zip(batch, sums, strict=True)]
+    pictures = np.stack([pair.picture for pair in pairs])
+    for pair, picture, spectrogram in zip(pairs, pictures, spectrograms, strict=True):
+        log.rows.append((pair.start, pair.sound_file, pair.picture_file, checksum(picture, spectrogram)))
     return PartBatch(pictures, spectrograms)
 
 
-def _store(archive: ZipFile, name: str, array: NDArray[Any]) -> None:
+def _store_array(archive: ZipFile, name: str, array: NDArray[Any]) -> None:
     with archive.open(name, "w") as entry:
         np.save(entry, array)
 
 
-def _load(archive: ZipFile, name: str) -> NDArray[Any]:
+def _load_array(archive: ZipFile, name: str) -> NDArray[Any]:
     with archive.open(name) as entry:
         array: NDArray[Any] = np.load(entry)
     return array
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[ZipFile]:
+def _open_part(path: Path) -> Iterator[ZipFile]:
+    """Open the archive of a part; raise a `DataError` if it is damaged."""
     try:
         with ZipFile(path) as archive:
             yield archive
@@ -165,6 +186,7 @@ def _reading(path: Path) -> Iterator[ZipFile]:
 
 
 def _size_and_time(path: Path) -> tuple[int, int]:
+    """Return the size in bytes and the time of the last change in ns; -1 and -1 if the file cannot be read."""
     try:
         status = path.stat()
     except OSError:

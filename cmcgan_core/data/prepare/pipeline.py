@@ -1,22 +1,21 @@
-"""Recordings to prepared pairs: parallel over recordings, resumable, the same for the same seed.
+"""Turn recordings into a prepared dataset: parallel over recordings, resumable, and reproducible by the seed.
 
-Each recording becomes a part below `<out>/.parts`; when all are there they are copied into shards, then the index is
-written, and `dataset.toml` last: its presence means that the dataset is complete.
+Each recording becomes a part in `<out>/.parts`. When all parts are written, they are copied into shards. Then the index
+is written, and `dataset.toml` last: if it exists, the dataset is complete.
 """
 
 import itertools
 import math
 import shutil
-from collections import Counter
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from os import cpu_count
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from cmcgan_core.data.dataset import FORMAT, explain_read_errors, read_about
-from cmcgan_core.data.prepare import shards as prepared
-from cmcgan_core.data.prepare.parts import NEXT_STEP, part_name, read_log, write_parts
+from cmcgan_core.data.prepare import shards
+from cmcgan_core.data.prepare.parts import NEXT_STEP, part_name, read_part_log, write_parts
 from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, SourceOptions, require_distinct
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folder
@@ -28,50 +27,69 @@ from cmcgan_core.utils.files import explain_write_errors, write_text
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes
 
-__all__ = ["Plan", "PrepareReport", "check", "plan", "prepare"]
+__all__ = ["PreparePlan", "PrepareReport", "check", "plan", "prepare"]
 
-#: Starting a process takes as long as making about this many pairs.
+#: Starting a process takes about as long as preparing this many pairs.
 PAIRS_WORTH_A_PROCESS = 300
-#: Seconds; what is meant to be longer is most likely a slip.
+#: The shortest and the longest hop in seconds; a hop outside this range is most likely a mistake.
+SHORTEST_HOP = 0.001
 LONGEST_HOP = 3600
 
+#: Shares of train, validation and test.
 Ratio = tuple[float, float, float]
+#: Numbers of pairs by split, then by class.
 Counts = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What `prepare` would make.
+class PreparePlan:
+    """The dataset that `prepare` would write.
 
     Attributes:
-        source: name of the layout.
-        recordings: all that would be read, each with its split.
-        skipped: files that would give no pairs, as far as their names tell.
-        pairs: by split and class, an upper bound from what file names and headers tell.
-        size: bytes of the dataset; while it is made it takes twice as much.
-        content: hash that identifies the dataset, as in its `dataset.toml`.
+        source: the name of the layout.
+        recordings: the recordings that would be read, each with its split.
+        skipped: files that would give no pairs, judged by their names only.
+        counts: an upper bound of the number of pairs by split and class, from file names and headers.
+        size_bytes: the size of the dataset. While it is written it takes twice as much.
+        content: the hash that identifies the dataset, as in its `dataset.toml`.
     """
 
     source: str
     recordings: tuple[Recording, ...]
     skipped: tuple[Skipped, ...]
-    pairs: Counts
-    size: int
+    counts: Counts
+    size_bytes: int
     content: str
+
+    @property
+    def pairs(self) -> int:
+        """An upper bound of the number of pairs in all splits."""
+        return _total(self.counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of `cmcgan prepare --dry-run`."""
+        return {
+            "source": self.source,
+            "recordings": len(self.recordings),
+            "pairs": self.pairs,
+            "bytes": self.size_bytes,
+            "counts": self.counts,
+            "skipped": _skipped_to_dicts(self.skipped),
+        }
 
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What `prepare` made.
+    """The dataset that `prepare` wrote.
 
     Attributes:
-        out: folder of the dataset.
-        source: name of the layout.
-        recordings: how many were read.
-        counts: pairs by split and class.
-        dropped_silent: chunks left out as silent.
-        skipped: files that gave no pairs, and why.
-        already_complete: nothing was done, as the same dataset was there.
+        out: the folder of the dataset.
+        source: the name of the layout.
+        recordings: the number of recordings that were read.
+        counts: the number of pairs by split and class.
+        dropped_silent: the number of chunks left out because they are silent.
+        skipped: the files that gave no pairs, and why.
+        already_complete: whether the same dataset existed already, so that nothing was done.
     """
 
     out: Path
@@ -84,8 +102,34 @@ class PrepareReport:
 
     @property
     def pairs(self) -> int:
-        """Pairs in all splits."""
-        return sum(sum(classes.values()) for classes in self.counts.values())
+        """The number of pairs in all splits."""
+        return _total(self.counts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON document of `cmcgan prepare`."""
+        return {
+            "out": str(self.out),
+            "source": self.source,
+            "recordings": self.recordings,
+            "pairs": self.pairs,
+            "counts": self.counts,
+            "dropped_silent": self.dropped_silent,
+            "already_complete": self.already_complete,
+            "skipped": _skipped_to_dicts(self.skipped),
+        }
+
+
+class _ScannedSource(NamedTuple):
+    """A source and its recordings."""
+
+    layout: Source
+    name: str  #: of the layout
+    recordings: list[Recording]  #: each with its split
+    skipped: list[Skipped]  #: files that are not part of a recording
+
+    def part_names(self, options: SourceOptions, silence: float | None) -> list[str]:
+        """Return the name of the part of each recording."""
+        return [part_name(self.layout, recording, options, silence) for recording in self.recordings]
 
 
 def plan(
@@ -95,22 +139,27 @@ def plan(
     *,
     split: Ratio = (0.7, 0.1, 0.2),
     silence: float | None = -60.0,
-) -> Plan:
-    """What `prepare` with the same arguments would make; reads names and headers only.
+) -> PreparePlan:
+    """Return what `prepare` would write with the same arguments. Only file names and headers are read.
 
     Raises:
-        DataError: as `prepare`.
+        DataError: for the same reasons as `prepare`.
     """
-    layout, name, recordings, skipped = _survey(root, source, options, split)
+    scanned = _scan_source(root, source, options, split)
     counts: Counts = {}
-    for recording in recordings:
+    for recording in scanned.recordings:
         classes = counts.setdefault(recording.split or "", {})
-        classes[recording.label] = classes.get(recording.label, 0) + _expected_pairs(recording, options)
+        classes[recording.label] = classes.get(recording.label, 0) + _estimate_pairs(recording, options)
     settings = options.settings
-    pair = 3 * settings.picture_size**2 + 2 * settings.bins * settings.frames
-    pairs = sum(sum(classes.values()) for classes in counts.values())
-    parts = [part_name(layout, recording, options, silence) for recording in recordings]
-    return Plan(name, tuple(recordings), tuple(skipped), _ordered(counts), pair * pairs, _content(recordings, parts))
+    bytes_per_pair = 3 * settings.picture_size**2 + 2 * settings.bins * settings.frames
+    return PreparePlan(
+        source=scanned.name,
+        recordings=tuple(scanned.recordings),
+        skipped=tuple(scanned.skipped),
+        counts=_sort_counts(counts),
+        size_bytes=bytes_per_pair * _total(counts),
+        content=_hash_content(scanned.recordings, scanned.part_names(options, silence)),
+    )
 
 
 def prepare(
@@ -125,52 +174,55 @@ def prepare(
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> PrepareReport:
-    """Cut recordings into pairs and write them as a dataset; what an interrupted run finished is used again.
+    """Cut recordings into pairs and write them as a dataset. The finished parts of an interrupted run are reused.
 
     Args:
-        root: folder of the source; a source that makes its own data ignores it.
-        out: folder of the dataset.
-        source: a layout, its name, or None to find out by looking.
+        root: the folder of the source. A source that renders its own data ignores it.
+        out: the folder of the dataset.
+        source: a layout or the name of a layout; None to detect the layout.
         options: how the source is read.
-        split: shares of train, validation and test where the source fixes no split.
+        split: the shares of train, validation and test, for recordings whose split the source does not fix.
         silence: chunks below this level, in dBFS, are left out; None keeps all.
-        workers: processes; by default one a core, fewer for little work.
-        overwrite: replace a dataset that was made otherwise.
-        on_progress: told of each recording and each shard.
+        workers: the number of processes; None for one process per core, or fewer if there is little work.
+        overwrite: replace an existing dataset that has other settings or was made from other files.
+        on_progress: called after each recording and each shard.
 
     Raises:
-        DataError: the folder has no known layout, nothing can be made of it, `out` holds something else, or cannot be
-            written; or a worker process died.
+        DataError: an option is not possible, the layout is not known, the source gives no pairs, `out` contains other
+            files or cannot be written, or a worker process died.
     """
     if silence is not None and math.isnan(silence):
         raise DataError("a silence of nan dBFS is not possible: give a level, or keep silent chunks")
-    layout, name, recordings, skipped = _survey(root, source, options, split)
-    names = [part_name(layout, recording, options, silence) for recording in recordings]
+    scanned = _scan_source(root, source, options, split)
+    names = scanned.part_names(options, silence)
     parts = [out / ".parts" / name for name in names]
     about = {
         "format": FORMAT,
         "name": out.resolve().name,
-        "source": name,
+        "source": scanned.name,
         "root": root.resolve().name,
         "seed": options.seed,
         "hop": options.hop,
         "split": list(split),
         "silence": silence,
-        "content": _content(recordings, names),
+        "content": _hash_content(scanned.recordings, names),
     }
     if (out / "dataset.toml").exists() and not overwrite:
-        return _already_complete(out, about, asdict(options.settings))
-    _claim(out, overwrite)
-    _make_parts(layout, list(zip(recordings, parts, strict=True)), options, silence, workers, on_progress)
+        return _report_complete(out, about, asdict(options.settings))
+    _clear_output(out, overwrite)
+    jobs = list(zip(scanned.recordings, parts, strict=True))
+    _make_parts(scanned.layout, jobs, options, silence, workers, on_progress)
     with explain_write_errors(out, DataError, NEXT_STEP):
-        return _assemble(out, about, recordings, parts, skipped, options, on_progress)
+        return _assemble(out, about, scanned.recordings, parts, scanned.skipped, options, on_progress)
 
 
-def _survey(
-    root: Path, source: Source | str | None, options: SourceOptions, split: Ratio
-) -> tuple[Source, str, list[Recording], list[Skipped]]:
-    """The layout, its name, its recordings with their splits, and the files that belong to none."""
-    _require_possible(options, split)
+def _scan_source(root: Path, source: Source | str | None, options: SourceOptions, split: Ratio) -> _ScannedSource:
+    """Find the layout and its recordings, and assign the recordings to splits.
+
+    Raises:
+        DataError: an option is not possible, the layout is not known, or there are no recordings.
+    """
+    _check_options(options, split)
     if source is None:
         source = find_source(root) if options.labels is None else "videos"
     if isinstance(source, str):
@@ -181,26 +233,32 @@ def _survey(
     recordings, skipped = layout.recordings(root, options)
     require_distinct(sorted({recording.label for recording in recordings}))
     if not recordings:
-        raise DataError(f"{root} gives no recordings as {name}{_reasons(skipped)}")
+        raise DataError(f"{root} gives no recordings as {name}{_first_reasons(skipped)}")
     splits = assign_splits(recordings, split, options.seed)
-    return layout, name, [replace(r, split=s) for r, s in zip(recordings, splits, strict=True)], skipped
+    recordings = [replace(recording, split=chosen) for recording, chosen in zip(recordings, splits, strict=True)]
+    return _ScannedSource(layout, name, recordings, skipped)
 
 
-def _require_possible(options: SourceOptions, split: Ratio) -> None:
-    if not 0.001 <= options.hop <= LONGEST_HOP:
-        raise DataError(f"a hop of {options.hop} s is not possible: from 0.001 s to {LONGEST_HOP} s")
+def _check_options(options: SourceOptions, split: Ratio) -> None:
+    """Raise a `DataError` if an option is not possible."""
+    if not SHORTEST_HOP <= options.hop <= LONGEST_HOP:
+        raise DataError(
+            f"a hop of {options.hop} s is not possible: give a hop from {SHORTEST_HOP} s to {LONGEST_HOP} s"
+        )
     if not all(0 <= share < math.inf for share in split) or not split[0]:
-        raise DataError(f"a split of {split} is not possible: no share below 0, and some of everything for training")
+        raise DataError(f"a split of {split} is not possible: give shares of at least 0, and more than 0 for train")
     if not -(2**63) <= options.seed < 2**63:
-        raise DataError(f"a seed of {options.seed} is not possible: dataset.toml holds integers of 64 bits")
+        raise DataError(f"a seed of {options.seed} is not possible: give an integer of 64 bits")
 
 
-def _reasons(skipped: list[Skipped]) -> str:
+def _first_reasons(skipped: list[Skipped]) -> str:
+    """Return ": " and the first three skipped files with their reasons; "" if nothing is skipped."""
     more = f", and {len(skipped) - 3} more" if len(skipped) > 3 else ""
     return ": " + "; ".join(f"{file}: {reason}" for file, reason in skipped[:3]) + more if skipped else ""
 
 
-def _expected_pairs(recording: Recording, options: SourceOptions) -> int:
+def _estimate_pairs(recording: Recording, options: SourceOptions) -> int:
+    """Return an upper bound of a recording's number of pairs; 0 if its file cannot be read."""
     if recording.pairs is not None:
         return recording.pairs
     try:
@@ -210,49 +268,62 @@ def _expected_pairs(recording: Recording, options: SourceOptions) -> int:
     return max(0, int((seconds - options.settings.seconds) / options.hop + 1 + 1e-6))
 
 
-def _content(recordings: list[Recording], parts: list[str]) -> str:
-    """A hash of everything that decides what is in the dataset: the names of its parts, and their splits."""
+def _hash_content(recordings: list[Recording], parts: list[str]) -> str:
+    """Return a hash of everything that determines a dataset's content: the names of its parts, and their splits."""
     lines = [f"{part} {recording.split}\n" for recording, part in zip(recordings, parts, strict=True)]
     return blake2b("".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def _already_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]) -> PrepareReport:
-    """The report of a dataset that is there and was made with the same settings from the same files."""
+def _report_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]) -> PrepareReport:
+    """Return the report of an existing dataset.
+
+    Args:
+        out: the folder of the dataset.
+        about: the content that its `dataset.toml` should have.
+        settings: the feature settings that it should have.
+
+    Raises:
+        DataError: the dataset has other settings, or was made from other files.
+    """
     with explain_read_errors(out, "dataset.toml"):
-        there = read_about(out)
-    wanted = {key: value for key, value in about.items() if key != "name"}
-    changed = [key for key, value in wanted.items() if there.get(key) != value]
-    changed += {"recordings", "counts", "dropped_silent"} - there.keys()
-    if changed or there["features"] != settings:
-        named = [f"{key} {there.get(key)}" for key in changed if key != "content"]
-        how = f"otherwise ({', '.join(named)})" if named else "from other files, or with other features"
+        existing = read_about(out)
+    expected = {key: value for key, value in about.items() if key != "name"}
+    changed = [key for key, value in expected.items() if existing.get(key) != value]
+    changed += {"recordings", "counts", "dropped_silent"} - existing.keys()
+    if changed or existing["features"] != settings:
+        differences = [f"{key} {existing.get(key)}" for key in changed if key != "content"]
+        how = f"with other settings ({', '.join(differences)})" if differences else "from other files or other features"
         raise DataError(
-            f"{out} holds a dataset that was made {how}; replace it with --overwrite, or choose another --out"
+            f"{out} contains a dataset that was made {how}; replace it with --overwrite, or choose another --out"
         )
     shutil.rmtree(out / ".parts", ignore_errors=True)
     return PrepareReport(
-        out,
-        about["source"],
-        there["recordings"],
-        there["counts"],
-        there["dropped_silent"],
-        tuple(prepared.read_skipped(out)),
+        out=out,
+        source=about["source"],
+        recordings=existing["recordings"],
+        counts=existing["counts"],
+        dropped_silent=existing["dropped_silent"],
+        skipped=tuple(shards.read_skipped(out)),
         already_complete=True,
     )
 
 
-def _claim(out: Path, overwrite: bool) -> None:
-    """Make sure that the folder is ours to write to, and rid it of a dataset that is to be replaced."""
+def _clear_output(out: Path, overwrite: bool) -> None:
+    """Create the output folder, or delete an old dataset and unfinished files from it. Finished parts are kept.
+
+    Raises:
+        DataError: the path is a file, the folder contains files that `prepare` did not write, or it cannot be written.
+    """
     with explain_write_errors(out, DataError, NEXT_STEP):
         if out.exists() and not out.is_dir():
             raise DataError(f"{out} is a file; choose another --out")
         ours = (out / ".parts").is_dir() or (overwrite and (out / "dataset.toml").exists())
         if not ours and (foreign := sorted(out.glob("*"))):
-            raise DataError(f"{out} holds other files ({foreign[0].name}); choose another --out")
+            raise DataError(f"{out} contains other files ({foreign[0].name}); choose another --out")
         (out / ".parts").mkdir(parents=True, exist_ok=True)
         for name in ("dataset.toml", "index.csv", "skipped.csv"):
             (out / name).unlink(missing_ok=True)
-        # The judges were trained on pairs that may now be in the test split.
+        # The judges were trained on pairs that may be in the new test split.
         for folder in ("shards", "judges"):
             if (out / folder).exists():
                 shutil.rmtree(out / folder)
@@ -268,22 +339,22 @@ def _make_parts(
     workers: int | None,
     on_progress: OnProgress,
 ) -> None:
-    """Make the parts that are not there yet, recordings of one file in one go."""
+    """Write the missing parts. The recordings of one file are one task, so that the file is decoded once."""
     waiting = [job for job in jobs if not job[1].exists()]
     by_file = itertools.groupby(waiting, key=lambda job: job[0].files[0] if job[0].files else job[0].id)
     tasks = [(source, list(group), options, silence) for _, group in by_file]
     done, pairs = len(jobs) - len(waiting), 0
     on_progress(Progress("preparing", done, len(jobs), "recordings"))
-    for task, made in run_in_processes(write_parts, tasks, workers or _useful_workers(waiting, options)):
-        done, pairs = done + len(tasks[task][1]), pairs + made
+    for task, count in run_in_processes(write_parts, tasks, workers or _count_useful_workers(waiting, options)):
+        done, pairs = done + len(tasks[task][1]), pairs + count
         on_progress(Progress("preparing", done, len(jobs), "recordings", {"pairs": pairs}))
 
 
-def _useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) -> int:
-    """As many processes as there are cores, but fewer for little work: a process takes seconds to start."""
+def _count_useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) -> int:
+    """Return the number of cores, or fewer processes for little work, because a process takes seconds to start."""
     cores, pairs = cpu_count() or 1, 0
     for recording, _ in jobs:
-        pairs += _expected_pairs(recording, options)
+        pairs += _estimate_pairs(recording, options)
         unknown = recording.pairs is None and not recording.files
         if unknown or pairs > PAIRS_WORTH_A_PROCESS * cores:
             return cores
@@ -299,27 +370,28 @@ def _assemble(
     options: SourceOptions,
     on_progress: OnProgress,
 ) -> PrepareReport:
-    """Turn parts into the dataset; `dataset.toml` comes last."""
-    logs = [read_log(part) for part in parts]
-    # A picture that several recordings share is reported by each.
+    """Write the dataset from its parts, `dataset.toml` last, and delete the parts.
+
+    Raises:
+        DataError: the parts contain no pairs.
+    """
+    logs = [read_part_log(part) for part in parts]
+    # Several recordings that share a picture all report it.
     skipped = list(dict.fromkeys(itertools.chain(skipped, *(log.skipped for log in logs))))
     dropped = sum(log.silent for log in logs)
     pairs = sum(len(log.rows) for log in logs)
     if not pairs:
         silent_chunks = f"{dropped} silent chunks; " if dropped else ""
-        raise DataError(f"no pairs could be made: {silent_chunks}{len(skipped)} files skipped{_reasons(skipped)}")
-    for done in prepared.write_shards(out, parts):
+        raise DataError(f"no pairs could be made: {silent_chunks}{len(skipped)} files skipped{_first_reasons(skipped)}")
+    for done in shards.write_shards(out, parts):
         on_progress(Progress("assembling", done, pairs, "pairs"))
-    index = prepared.write_index(out, recordings, parts)
-    prepared.write_skipped(out, skipped)
-    counts: Counts = {}
-    for (split, label), count in Counter((row.split, row.label) for row in index).items():
-        counts.setdefault(split, {})[label] = count
-    counts = _ordered(counts)
+    index = shards.write_index(out, recordings, parts)
+    shards.write_skipped(out, skipped)
+    counts = _sort_counts(shards.count_pairs(index))
     report = PrepareReport(out, about["source"], len(recordings), counts, dropped, tuple(skipped))
     table = {
         **about,
-        "shard_size": prepared.SHARD_SIZE,
+        "shard_size": shards.SHARD_SIZE,
         "pairs": pairs,
         "recordings": len(recordings),
         "dropped_silent": dropped,
@@ -333,5 +405,16 @@ def _assemble(
     return report
 
 
-def _ordered(counts: Counts) -> Counts:
+def _sort_counts(counts: Counts) -> Counts:
+    """Return the counts with splits in their usual order and classes in alphabetical order."""
     return {split: dict(sorted(counts[split].items())) for split in SPLITS if split in counts}
+
+
+def _total(counts: Counts) -> int:
+    """Return the sum of the counts of all splits and classes."""
+    return sum(sum(classes.values()) for classes in counts.values())
+
+
+def _skipped_to_dicts(skipped: tuple[Skipped, ...]) -> list[dict[str, str]]:
+    """Return skipped files for JSON."""
+    return [{"file": file, "reason": reason} for file, reason in skipped]

@@ -1,4 +1,4 @@
-"""What a source of data promises: recordings, each of which gives pairs in time order."""
+"""The interface of a source of recordings: each recording yields pairs in time order."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -14,13 +14,14 @@ from cmcgan_core.features.settings import FeatureSettings
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a user may choose of how a source is read.
+    """The options for reading a source.
 
     Attributes:
-        settings: sample rate, chunk length and picture size to deliver.
+        settings: the feature settings; they fix the sample rate, the chunk length and the picture size of each pair.
         hop: seconds between the starts of two chunks.
-        seed: of whatever the source draws at random.
-        labels: a CSV file of `file,label` that overrides the folders' names, where the source knows it.
+        seed: the seed of everything that the source draws at random.
+        labels: a CSV file with the columns file,label that replaces the classes of the folders' names; only some
+            sources accept it.
     """
 
     settings: FeatureSettings = field(default_factory=FeatureSettings)
@@ -31,18 +32,19 @@ class SourceOptions:
 
 @dataclass(frozen=True)
 class Recording:
-    """One continuous take of one player; its pairs never straddle the splits.
+    """One continuous take of one player. All its pairs are in the same split.
 
     Attributes:
-        id: unique within the source, and stable: the same files give the same id on every machine.
-        label: class name (the instrument).
-        player: who plays, as far as the source tells; "" where it does not.
-        split: "train", "validation" or "test" where the source fixes it, None where `prepare` is to draw it.
-        group: recordings of one group get one split (a re-used take, the parts of a piece); the id by default.
-        files: what the recording is read from; their sizes and times tell whether a resumed run may reuse its part.
+        id: an id that is unique in the source. The same files get the same id on every machine.
+        label: the class name (the instrument).
+        player: the name of the player; "" if the source does not name players.
+        split: "train", "validation" or "test" if the source fixes the split; None if `prepare` draws it.
+        group: the name of a group of recordings that share a split (a re-used take, the parts of a piece); "" for a
+            group of its own.
+        files: the files of the recording. A resumed run reuses its part only if their sizes and times are unchanged.
             Recordings with the same first file are read by one process, one after the other.
-        extra: what else `Source.read_pairs` needs to know, by name; plain values, as JSON takes them.
-        pairs: how many pairs it will give, silent ones included, where that is known without reading the files.
+        extra: further values that `Source.read_pairs` needs, by name; they must be JSON values.
+        pairs: the number of its pairs, silent ones included, if it is known without reading the files; else None.
     """
 
     id: str
@@ -56,47 +58,45 @@ class Recording:
 
 
 class RawPair(NamedTuple):
-    """A chunk of sound and the frame at its start, before features."""
+    """A chunk of sound and the frame at its start, before features are extracted."""
 
-    start: float  #: seconds since the start of the recording
+    start: float  #: seconds from the start of the recording
     sound: NDArray[np.float32]  #: (L,) mono in [-1, 1] at the sample rate of the settings
     picture: NDArray[np.uint8]  #: (S, S, 3) RGB, the whole frame resized
     sound_file: str  #: relative to the source's root, POSIX separators
-    picture_file: str
+    picture_file: str  #: relative to the source's root, POSIX separators
 
 
 class Skipped(NamedTuple):
-    """A file, or a part of one, that gave no pairs, and why."""
+    """A file, or a part of a file, that gave no pairs."""
 
-    file: str
-    reason: str
+    file: str  #: relative to the source's root, POSIX separators
+    reason: str  #: completes a sentence that starts with the file, for example "is empty"
 
 
 class Source(Protocol):
-    """A layout of recordings.
-
-    Attributes:
-        identity: name of the source, version of what it makes, and its own settings, as in "urmp/1". Its author raises
-            the version when the same files give other pairs. It is part of the identity of every dataset, see
-            `parts.part_name`.
-    """
+    """A layout of recordings."""
 
     @property
     def identity(self) -> str:
-        """See above."""
+        """The name of the source, the version of its output, and its own settings, as in "urmp/1".
+
+        It is part of the identity of every dataset, see `parts.part_name`. The author of a source raises the version
+        when the same files give other pairs than before.
+        """
 
     def detects(self, root: Path) -> bool:
-        """Whether the folder looks like this layout; cheap, never raises."""
+        """Return whether the folder looks like this layout. It must be cheap and must not raise."""
 
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
-        """All recordings in a stable order, and the files that cannot become part of one."""
+        """Return all recordings in a stable order, and the files that cannot be part of a recording."""
 
     def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
-        """The chunks of one recording in time order; runs in a worker process."""
+        """Yield the pairs of a recording in time order. It may be called in a worker process."""
 
 
-def chunks(waveform: NDArray[np.float32], options: SourceOptions) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """Start times, in seconds, and chunks of a waveform (L,); only whole chunks."""
+def cut_chunks(waveform: NDArray[np.float32], options: SourceOptions) -> Iterator[tuple[float, NDArray[np.float32]]]:
+    """Yield the start in seconds and the samples of each whole chunk of a waveform (L,)."""
     settings = options.settings
     number = 0
     while (first := round(number * options.hop * settings.sample_rate)) + settings.samples <= len(waveform):
@@ -104,27 +104,33 @@ def chunks(waveform: NDArray[np.float32], options: SourceOptions) -> Iterator[tu
         number += 1
 
 
-def skipped(name: str, path: Path, error: MediaError) -> Skipped:
-    """The reason of an error about `path`, under the name that the file has within its source."""
+def skip_unreadable(name: str, path: Path, error: MediaError) -> Skipped:
+    """Return the entry for a file that cannot be read.
+
+    Args:
+        name: the name of the file in its source.
+        path: the file; it is cut out of the error's message.
+        error: the error that was raised when the file was read.
+    """
     return Skipped(name, str(error).removeprefix(f"{path}: "))
 
 
-def too_short(name: str, options: SourceOptions) -> Skipped:
-    """A recording that does not fill one chunk."""
+def skip_too_short(name: str, options: SourceOptions) -> Skipped:
+    """Return the entry for a recording that does not fill one chunk."""
     return Skipped(name, f"is shorter than one chunk of {options.settings.seconds:g} s")
 
 
 def refuse_labels(options: SourceOptions, layout: str) -> None:
-    """Raise a `DataError` where labels are given to a layout whose folders name the classes."""
+    """Raise a `DataError` if labels are passed to a layout whose folders name the classes."""
     if options.labels is not None:
         raise DataError(f"{layout}: the folders name the classes; --labels is for --source videos")
 
 
 def require_distinct(labels: Iterable[str]) -> None:
-    """Raise a `DataError` where two classes differ only by case, spaces, underscores or hyphens."""
-    seen: dict[str, str] = {}
+    """Raise a `DataError` if two classes differ only by case, spaces, underscores or hyphens."""
+    first_spelling: dict[str, str] = {}
     for label in labels:
-        other = seen.setdefault("".join(c for c in label.casefold() if c not in " _-"), label)
+        other = first_spelling.setdefault("".join(c for c in label.casefold() if c not in " _-"), label)
         if other != label:
             raise DataError(
                 f"two classes with almost the same name, {other!r} and {label!r}: rename one of the folders"

@@ -1,4 +1,4 @@
-"""Where recordings come from: the layouts that `cmcgan prepare` reads, each a `Source`."""
+"""The layouts of recordings that `cmcgan prepare` reads. Each layout is a `Source`."""
 
 from pathlib import Path
 
@@ -10,17 +10,17 @@ from cmcgan_core.registry import Registry
 
 __all__ = ["SOURCES", "RawPair", "Recording", "Skipped", "Source", "SourceOptions", "find_source"]
 
-#: Layouts by name, in the order in which they are tried; plugins add to them.
+#: The layouts by name, in the order in which they are tried. Plugins add more.
 SOURCES: Registry[Source] = Registry(
     "cmcgan.sources", {"sub-urmp": SubUrmp(), "urmp": Urmp(), "classes": ClassFolders(), "videos": VideoFolders()}
 )
 
 
 def find_source(root: Path) -> str:
-    """The name of the first layout that the folder looks like.
+    """Return the name of the first layout that the folder looks like.
 
     Raises:
-        DataError: it is no folder, is empty, or looks like none of them.
+        DataError: the path is not a folder, the folder is empty, or it looks like none of the layouts.
     """
     require_folder(root)
     for name in SOURCES.names():
@@ -28,17 +28,17 @@ def find_source(root: Path) -> str:
             return name
     known = ", ".join(SOURCES.names())
     raise DataError(
-        f"{root} has none of the layouts that are known ({known}): put sounds and pictures, or videos, "
-        "into one folder a class, or name the layout with --source"
+        f"{root} has none of the known layouts ({known}): put sounds and pictures, or videos, into one folder for "
+        "each class, or name the layout with --source"
     )
 
 
 def require_folder(root: Path) -> None:
-    """Raise a `DataError` that says what is wrong with a source's folder, if anything."""
+    """Raise a `DataError` if a path is not a folder, cannot be read, or is empty."""
     try:
         empty = not any(root.iterdir())
     except NotADirectoryError as error:
-        raise DataError(f"{root} is a file; give the folder that it lies in") from error
+        raise DataError(f"{root} is a file; give the folder that contains it") from error
     except OSError as error:
         raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from error
     if empty:

@@ -1,3 +1,5 @@
+"""Wrong pairs have another class, or the same class in another pose."""
+
 import json
 import sys
 import tomllib
@@ -19,20 +21,20 @@ from cmcgan_core.utils.toml import dump_toml
 
 NETWORK = NetworkConfig(picture_size=32, frames=16)
 CPU = torch.device("cpu")
-#: Two cellists, of whom one is heard again much later, and a flute.
+#: Two cello recordings, one of which has pairs far apart in time, and a flute recording.
 RECORDINGS = ["cello-1", "cello-1", "cello-1", "cello-2", "flute", "flute"]
 STARTS = [0.0, 4.5, 9.5, 0.0, 0.0, 4.999]
 LABEL = torch.tensor([0, 0, 0, 0, 1, 1])
 
 
-def test_a_wrong_pose_is_of_the_class_and_of_another_recording_or_time() -> None:
+def test_a_wrong_pose_has_the_same_class_and_another_recording_or_time() -> None:
     timestamp_ms, rng = timestamps_ms(RECORDINGS, STARTS), torch.Generator().manual_seed(0)
     cellos = [wrong_poses(LABEL[:4], timestamp_ms[:4], rng) for _ in range(100)]
     drawn = [sorted(set(column.tolist())) for column in torch.stack(cellos, dim=1)]
     assert drawn == [[2, 3], [2, 3], [0, 1, 3], [0, 1, 2]]
 
 
-def test_a_pair_without_another_pose_is_said() -> None:
+def test_a_pair_without_another_pose_is_an_error() -> None:
     with pytest.raises(DataError, match="another pose"):
         wrong_poses(LABEL, timestamps_ms(RECORDINGS, STARTS), torch.Generator())
 
@@ -54,13 +56,13 @@ def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> No
 
 
 def test_recordings_that_are_too_short_have_no_wrong_poses(prepared: Path) -> None:
-    # A class has one recording of 1.5 s in this split.
+    # Each class has one recording of 1.5 s in this split.
     with pytest.raises(DataError, match=r"no wrong pairs by pose.*train.wrong_pairs=class"):
         Loader(open_dataset(prepared).split("validation"), NETWORK, 8, 0, CPU, by="pose")
 
 
 def one_class(out: Path) -> Path:
-    """The dataset, of which only the cellos are left."""
+    """Write the test dataset with its cello pairs only."""
     data = write_dataset(out)
     head, *lines = (data / "index.csv").read_text().splitlines()
     kept = [line for line in lines if ",cello," in line]
@@ -77,7 +79,9 @@ def test_one_instrument_trains_by_pose_and_not_by_class(tmp_path: Path) -> None:
     by_class, by_pose = (tiny_config("train.epochs=1", f"train.wrong_pairs={by}") for by in ("class", "pose"))
     with pytest.raises(DataError, match="of two classes"):
         plan_run(by_class, open_dataset(data))
-    assert plan_run(by_pose, open_dataset(data))["pairs"] == 12  # the four in the middle are nowhere 5 s away
+    assert (
+        plan_run(by_pose, open_dataset(data))["pairs"] == 12
+    )  # the four in the middle are less than 5 s from all others
     train_run(by_pose, open_dataset(data), tmp_path / "run")
     assert not (tmp_path / "run" / "classifier.safetensors").exists()
 
@@ -90,10 +94,12 @@ def test_the_command_names_the_setting(
         monkeypatch.setattr(sys, "argv", [*command, f"train.wrong_pairs={by}"])
         with pytest.raises(SystemExit, match=code):
             app.main()
-        said = capsys.readouterr()
+        printed = capsys.readouterr()
         if code == "0":
-            planned = json.loads(said.out)
+            planned = json.loads(printed.out)
             assert planned["config"]["train"]["wrong_pairs"] == "pose"
-            assert planned["pairs"] == 36  # of 48; the four in the middle of each class are nowhere 5 s away
+            assert (
+                planned["pairs"] == 36
+            )  # of 48: the four in the middle of each class are less than 5 s from all others
         else:
-            assert "train.wrong_pairs: should be one of 'class', 'pose', not 'colour'" in said.err
+            assert "train.wrong_pairs: should be one of 'class', 'pose', not 'colour'" in printed.err
