@@ -1,4 +1,6 @@
-"""Put a finished run into the package as the model in the box: generators and classifier, weights in half precision.
+"""Put a finished run into the package as the model in the box: network and classifier, weights in half precision.
+
+The model card is written by hand.
 
 usage: python benchmarks/box.py RUN
 """
@@ -11,29 +13,33 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import BOX, load_checkpoint, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import BOX, RunFolder, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.inference.completion import fingerprint
 
-#: What a file in the box may weigh, bytes.
+#: Largest size of a file in the box, in bytes.
 LIMIT = 10_000_000
 
 
 def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Convert weights to float16, which halves a file. Running statistics, whose range is wider, stay as they are."""
+    """Convert weights to float16, which halves a file.
+
+    Running statistics stay as they are, because their range is wider.
+    """
     return {name: t if "running" in name or not t.is_floating_point() else t.half() for name, t in tensors.items()}
 
 
 def main(run: str) -> None:
-    """Write `last.safetensors` and `classifier.safetensors` of a run to the box; the model card is written by hand."""
-    for name in ("last.safetensors", "classifier.safetensors"):
-        trained = load_checkpoint(Path(run) / name, torch.device("cpu"))
+    """Write `last.safetensors` and `classifier.safetensors` of a run to the box, and print their sizes."""
+    folder, box = RunFolder(Path(run)), RunFolder(BOX)
+    for source, target in ((folder.last, box.last), (folder.classifier, box.classifier)):
+        trained = load_checkpoint(source, torch.device("cpu"))
         about = replace(trained.about, best=None)
         if about.completed_by:
-            about = replace(about, completed_by=fingerprint(BOX / "last.safetensors"))
-        save_checkpoint(BOX / name, about, half_precision(network_tensors(trained.network)))
-        weight = (BOX / name).stat().st_size
-        assert weight <= LIMIT, f"{weight:,} bytes are more than the {LIMIT:,} that a file in the box may weigh"
-        print(BOX / name, f"{weight:,} bytes")
+            about = replace(about, completed_by=fingerprint(box.last))
+        save_checkpoint(target, about, half_precision(network_tensors(trained.network)))
+        size = target.stat().st_size
+        assert size <= LIMIT, f"{target} has {size:,} bytes; a file in the box may have {LIMIT:,}"
+        print(target, f"{size:,} bytes")
 
 
 if __name__ == "__main__":

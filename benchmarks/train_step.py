@@ -1,20 +1,22 @@
-"""One CMCGAN step with every shared feature computed once, against the step as the paper's figure draws it.
+"""Measure one CMCGAN step that computes every shared feature once, against the step as the paper's figure draws it.
 
-Prints seconds a step of both, in turns, and their ratio; on the CPU these are CPU-seconds of one thread.
+Prints the seconds per step of both, measured in alternation, and their ratio. On the CPU these are CPU-seconds of one
+thread.
 
-Whatever the preset says otherwise, all paths are taken and the losses that the paper does not have are left out, but
-for those on codes and on direct outputs.
+The preset's sizes and weights are used, except that all paths are run, and that of the losses that the paper does not
+have, only the class loss on the codes of the inputs and the loss on direct outputs remain.
 
-usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE]
+usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE]      (small, 32 and cpu by default)
 """
 
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.optim import Optimizer
 
 from cmcgan_core.config import load_config
 from cmcgan_core.data.loader import Batch
@@ -22,9 +24,13 @@ from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import update, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, FAKES, PATHS, SUBNETWORKS, Outputs
+from cmcgan_core.modality import Modality, source_of, target_of
 from cmcgan_core.nn.losses import joint_discriminator_loss, joint_generator_loss
 
 CLASSES = tuple("abcdefghijklm")
+#: Alternations of the two steps that are measured, after one to warm up.
+ROUNDS = 7
+#: Settings that run all paths and leave out most losses that the paper does not have.
 ALL_PATHS = (
     "options.draw_paths=false",
     "options.augment=false",
@@ -35,87 +41,103 @@ ALL_PATHS = (
 
 
 def naive_forward(method: CMCGAN, batch: Batch, rng: torch.Generator) -> Outputs:
-    """Every path from its input to its output, nothing shared."""
-    g, real = method.generators, {"a": batch.audio, "v": batch.visual}
-    z = {route: g.draw(len(batch.audio), rng, 1)[0].to(batch.audio.device) for route in (*SUBNETWORKS, *PATHS)}
-    maps, codes = {}, {}
+    """Run every path from its input to its output, and share nothing between paths."""
+    generators, real = method.network, batch.maps()
+    z = {route: generators.draw(len(batch.label), rng, 1)[0].to(batch.audio.device) for route in (*SUBNETWORKS, *PATHS)}
+    maps: dict[str, Tensor] = {}
+    codes: dict[str, Tensor] = {}
     for path, (first, second) in PATHS.items():
-        codes[first[0]] = g.encoders[first[0]](real[first[0]], "real")
-        maps[first] = g.decoders[first[-1]](codes[first[0]], z[first], first)
-        maps[path] = g.decoders[second[-1]](g.encoders[second[0]](maps[first], first), z[path], path)
+        source, middle, target = source_of(first), target_of(first), target_of(second)
+        codes[source] = generators.encoders[source](real[source], "real")
+        maps[first] = generators.decoders[middle](codes[source], z[first], first)
+        maps[path] = generators.decoders[target](generators.encoders[middle](maps[first], first), z[path], path)
     return Outputs(maps, codes)
 
 
 def naive_step(
-    method: CMCGAN, batch: Batch, optimizers: dict[str, torch.optim.Optimizer], rng: torch.Generator
-) -> None:
-    """Forward pass, discriminator pair by pair, update; then all of it again for the generators."""
-    d, v, a = method.discriminator, batch.visual, batch.audio
-
-    def score(visual: Tensor, audio: Tensor) -> Tensor:
-        return d(d.visual(visual), d.audio(audio))
-
-    def fakes(outputs: Outputs, modality: str) -> list[Tensor]:
-        return [outputs.maps[route] for kind in method.options.fakes for route in FAKES[kind][modality]]
-
+    method: CMCGAN, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator
+) -> dict[str, Tensor]:
+    """Update the discriminator, scoring each pair by itself; run all paths again, and update the generators."""
+    visual, audio = batch.visual, batch.audio
     with torch.no_grad():
         outputs = naive_forward(method, batch, rng)
     wrong_audio, wrong_visual = (wrong_partners(batch.label, rng) for _ in range(2))
     loss = joint_discriminator_loss(
-        rvra=score(v, a),
-        rvwa=score(v, a[wrong_audio]),
-        wvra=score(v[wrong_visual], a),
-        rvfa=torch.cat([score(v, fake) for fake in fakes(outputs, "a")]),
-        fvra=torch.cat([score(fake, a) for fake in fakes(outputs, "v")]),
+        rvra=score(method, visual, audio),
+        rvwa=score(method, visual, audio[wrong_audio]),
+        wvra=score(method, visual[wrong_visual], audio),
+        rvfa=torch.cat([score(method, visual, fake) for fake in fakes(method, outputs, Modality.AUDIO)]),
+        fvra=torch.cat([score(method, fake, audio) for fake in fakes(method, outputs, Modality.VISUAL)]),
     )
     update(optimizers["discriminator"], loss)
     outputs = naive_forward(method, batch, rng)
     losses = {
         "adversarial": joint_generator_loss(
-            rvfa=torch.cat([score(v, fake) for fake in fakes(outputs, "a")]),
-            fvra=torch.cat([score(fake, a) for fake in fakes(outputs, "v")]),
+            rvfa=torch.cat([score(method, visual, fake) for fake in fakes(method, outputs, Modality.AUDIO)]),
+            fvra=torch.cat([score(method, fake, audio) for fake in fakes(method, outputs, Modality.VISUAL)]),
         ),
-        "consistency": method._distances(outputs, batch, tuple(PATHS)),
-        "direct": method._distances(outputs, batch, SUBNETWORKS),
-        "class": method.class_loss(outputs, batch),
+        "consistency": method.consistency_loss(outputs, batch, rng),
+        "direct": method.direct_loss(outputs, batch, rng),
+        "class": method.class_loss(outputs, batch, rng),
     }
-    update(optimizers["generator"], weighted_sum(losses, method.config.loss_weights))
+    update(optimizers["generator"], weighted_sum(losses, method.loss_weights))
+    return losses
 
 
-def seconds(work: Callable[[], object], device: torch.device) -> float:
+def score(method: CMCGAN, visual: Tensor, audio: Tensor) -> Tensor:
+    """Score pairs of maps (B, C, H, W): logits (B,)."""
+    discriminator = method.discriminator
+    logits: Tensor = discriminator(
+        discriminator.features(Modality.VISUAL, visual), discriminator.features(Modality.AUDIO, audio)
+    )
+    return logits
+
+
+def fakes(method: CMCGAN, outputs: Outputs, modality: Modality) -> list[Tensor]:
+    """Return the outputs of a modality that the discriminator gets as fakes."""
+    routes = [route for kind in method.options.fakes for route in FAKES[kind] if target_of(route) is modality]
+    return [outputs.maps[route] for route in routes]
+
+
+def measure_seconds(step: Callable[[], object], device: torch.device) -> float:
+    """Run a step, and return its seconds: CPU-seconds on the CPU, seconds by the clock on other devices."""
     clock = time.process_time if device.type == "cpu" else time.perf_counter
     started = clock()
-    work()
+    step()
     if device.type == "cuda":
         torch.cuda.synchronize()
     return clock() - started
 
 
-def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu", rounds: int = 7) -> None:
+def make_method_and_batch(preset: str, batch_size: int, device: torch.device) -> tuple[CMCGAN, Batch]:
+    """Make CMCGAN with fresh weights, and a batch of noise."""
+    method = CMCGAN(load_config(preset, settings=ALL_PATHS), CLASSES, FeatureSettings()).to(device)
+    method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    label = torch.arange(batch_size, device=device) % len(CLASSES)
+    audio, visual = (
+        torch.rand(batch_size, m.channels, *method.config.network.size(m), device=device) * 2 - 1 for m in Modality
+    )
+    return method, Batch(audio, visual.contiguous(memory_format=torch.channels_last), label, torch.zeros(batch_size))
+
+
+def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu") -> None:
+    """Print the seconds per step of both kinds, and their ratio."""
     torch.set_num_threads(1)
     device = torch.device(device_name)
-    method = (
-        CMCGAN(load_config(preset, settings=ALL_PATHS), CLASSES, FeatureSettings())
-        .to(device)
-        .to(memory_format=torch.channels_last)
-    )
-    sizes, n = method.sizes(), int(batch_size)
-    label = torch.arange(n, device=device) % len(CLASSES)
-    audio, visual = (torch.rand(n, c, *sizes[m], device=device) * 2 - 1 for m, c in (("a", 1), ("v", 3)))
-    batch = Batch(audio, visual.contiguous(memory_format=torch.channels_last), label, torch.zeros(n))
+    method, batch = make_method_and_batch(preset, int(batch_size), device)
     optimizers = method.optimizers()
     steps = {
         "shared": lambda: method.train_step(batch, optimizers, torch.Generator().manual_seed(0)),
         "naive": lambda: naive_step(method, batch, optimizers, torch.Generator().manual_seed(0)),
     }
     times: dict[str, list[float]] = {name: [] for name in steps}
-    for turn in range(rounds + 1):
+    for number in range(ROUNDS + 1):
         for name, step in steps.items():
-            spent = seconds(step, device)
-            if turn:  # the first turn warms up
+            spent = measure_seconds(step, device)
+            if number:
                 times[name].append(spent)
     ratios = [naive / shared for naive, shared in zip(times["naive"], times["shared"], strict=True)]
-    print(f"{preset}, batch {n}, {device}, torch {torch.__version__}, {rounds} turns (median, min-max)")
+    print(f"{preset}, batch {batch_size}, {device}, torch {torch.__version__}, {ROUNDS} rounds (median, min-max)")
     for name, values in {**times, "naive / shared": ratios}.items():
         print(f"  {name:15} {statistics.median(values):.3f}  {min(values):.3f}-{max(values):.3f}")
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from cmcgan_cli.classify import classify
+from cmcgan_cli.compare import compare
 from cmcgan_cli.console import err
 from cmcgan_cli.demo import demo
 from cmcgan_cli.doctor import doctor
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "generate": generate,
     "classify": classify,
     "evaluate": evaluate,
+    "compare": compare,
     "study": study,
     "export": export,
     "plugins": plugins,

@@ -4,62 +4,71 @@ import csv
 import itertools
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Checkpoint, Device, Json, Quiet, Seed, emit_json, err, find_run, note, out, progress_bar
+from cmcgan_cli.console import (
+    Checkpoint,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    Sources,
+    emit_json,
+    err,
+    find_run,
+    note,
+    out,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from cmcgan_core.errors import MediaError
-    from cmcgan_core.inference.classify import Classified
+    from cmcgan_core.inference.dynamic_classifier import Classified
 
-#: What the terminal calls the modalities.
-WORDS = {"audio": "sound", "visual": "picture"}
-#: Classes that the terminal shows of a single input.
-SHOWN = 3
+#: Number of classes that the terminal shows for a single input.
+CLASSES_SHOWN = 3
 #: Columns of --csv.
 COLUMNS = ("input", "start", "end", "label", "confidence", "given", "generated", "error")
 
 
 def classify(
-    sources: Annotated[
-        list[str],
-        typer.Option(
-            "--from",
-            "-f",
-            help="A sound, a picture, a video, a folder of them, a pattern, or - for a list of files on standard "
-            "input; may be repeated.",
-            show_default=False,
-        ),
-    ],
+    sources: Sources,
     checkpoint: Checkpoint = None,
     every: Annotated[
         float | None,
-        typer.Option(help="Seconds of a step of a timeline of each sound and video; by default none is made."),
+        typer.Option(
+            help="Length of a step of the timeline of each sound and video, in seconds. Default: no timeline."
+        ),
     ] = None,
     seed: Seed = 0,
-    samples: Annotated[int, typer.Option(min=1, help="How often to fill in the missing modality; averaged.")] = 1,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Number of generated samples of the missing modality, which are averaged.")
+    ] = 1,
     at: Annotated[
         float | None,
-        typer.Option(help="Second to attend to; by default a sound's loudest half second, and all of a video."),
+        typer.Option(
+            help="Time of the one half second to use, in seconds. Default: the loudest one of a sound, all of a video."
+        ),
     ] = None,
     device: Device = "auto",
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table as CSV on standard output.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say which instrument is played, in sounds, pictures and videos, or in a sound and a picture together.
+    """Recognise the instrument in sounds, pictures and videos, or in a sound and a picture together.
 
-    The dynamic multimodal classification network: a missing modality is generated first. A sound is judged by its
-    loudest half second; of a video, and with --every also of a sound, half seconds are judged and averaged. Each input
-    is judged by itself, but for one sound and one picture, named alone and one by one: they are taken for one
-    performance (to have them apart, give the folder, or two commands). Folders are searched with all that is below
-    them. A bad input is named and the others are done; the exit code is then 1.
+    This is the dynamic multimodal classification network: it generates a missing modality first. A sound is classified
+    by its loudest half second. A video, and with --every also a sound, is classified by the mean over its half seconds.
+    Each input is classified separately. Exception: exactly one sound and one picture, both named as files, are one
+    performance (to separate them, name their folder, or use two commands). Folders are searched recursively. A bad
+    input is named and does not stop the others; the exit code is then 1.
 
-    --json prints one line a result, with all classes and whether the probabilities were calibrated on held-out
-    recordings; --csv one row a result, and with --every one row a step. Steps in which nothing is heard have no label.
+    --json prints one line for each input, with all classes and whether the probabilities are calibrated on held-out
+    recordings. --csv prints one row for each input, or with --every for each step. Silent steps have no label.
 
     Examples:
 
@@ -72,7 +81,8 @@ def classify(
       cmcgan classify --from archive/ --every 0.5 --csv > archive.csv
     """
     from cmcgan_core.checkpoint import load_checkpoint
-    from cmcgan_core.inference.classify import classify_all, load_classifier
+    from cmcgan_core.inference.classify import classify_all
+    from cmcgan_core.inference.dynamic_classifier import load_classifier
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.translate import SamplingOptions
     from cmcgan_core.utils.device import choose_device
@@ -80,114 +90,120 @@ def classify(
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
     if every is not None and at is not None:
-        raise typer.BadParameter("attends to a single half second; leave out --every", param_hint="--at")
-    paths = [one.path for one in expand(sources, listed=sys.stdin.read() if "-" in sources else "")]
-    performances = _performances(sources, paths)
+        raise typer.BadParameter("uses a single half second; leave out --every", param_hint="--at")
+    inputs = expand(sources, listed=sys.stdin.read() if "-" in sources else "")
+    performances = _group_into_performances(sources, [item.path for item in inputs])
     if every is not None and len(performances[0]) > 1:
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
-    on = choose_device(device)
-    generating = load_checkpoint(find_run(checkpoint), on)
-    classifier = load_classifier(generating.path, on)
+    generating = load_checkpoint(find_run(checkpoint), choose_device(device))
+    classifier = load_classifier(generating.path, generating.device)
     note(f"model: {generating.path}", quiet=quiet)
-    about = {"seed": seed, "checkpoint": str(generating.path)}
-    say = _json(about) if as_json else _csv() if as_csv else _plain(len(performances), quiet=quiet)
+    if as_json:
+        print_result = _json_printer({"seed": seed, "checkpoint": str(generating.path)})
+    else:
+        print_result = _csv_printer() if as_csv else _text_printer(len(performances), quiet=quiet)
     failed = False
     with progress_bar(quiet=quiet) as on_progress:
         sampling = SamplingOptions(samples=samples, seed=seed, at=at)
         results = classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
-        for inputs, said in zip(performances, results, strict=True):
-            if isinstance(said, Exception):
+        for paths, result in zip(performances, results, strict=True):
+            if isinstance(result, Exception):
                 failed = True
-                err().print(f"error: {said}", style="red", soft_wrap=True)
-            say(inputs, said)
+                err().print(f"error: {result}", style="red", soft_wrap=True)
+            print_result(paths, result)
     if failed:
         raise typer.Exit(1)
 
 
-#: Prints what became of one sound, picture or video, or of a sound and a picture together.
-Say = Callable[[Sequence[Path], "Classified | MediaError"], None]
+#: Prints the result of one file, or of a sound and a picture together, on standard output.
+Printer = Callable[[Sequence[Path], "Classified | MediaError"], None]
 
 
-def _performances(sources: Sequence[str], paths: list[Path]) -> list[tuple[Path, ...]]:
-    """What is to be judged: each file by itself, but one sound and one picture, if nothing else is named, together."""
+def _group_into_performances(sources: Sequence[str], paths: list[Path]) -> list[tuple[Path, ...]]:
+    """Return each file as its own performance, or one sound and one picture together if nothing else is named."""
     from cmcgan_core.media.files import media_kind
 
     kinds = sorted(str(media_kind(path)) for path in paths)
-    # Files that a folder or a pattern held have other names than what was typed.
+    # Files from a folder or a pattern have other names than the user typed.
     if kinds == ["picture", "sound"] and paths == [Path(source) for source in sources]:
         return [tuple(paths)]
     return [(path,) for path in paths]
 
 
-def _json(about: dict[str, object]) -> Say:
-    """One document a result."""
+def _json_printer(common: dict[str, object]) -> Printer:
+    """Return a printer of one JSON document per result, each with the fields in `common`."""
 
-    def say(inputs: Sequence[Path], said: "Classified | MediaError") -> None:
-        document: dict[str, object] = {"input": [str(path) for path in inputs]}
-        if isinstance(said, Exception):
-            emit_json({**document, "error": str(said), **about})
+    def print_result(paths: Sequence[Path], result: "Classified | MediaError") -> None:
+        inputs = [str(path) for path in paths]
+        if isinstance(result, Exception):
+            emit_json({"input": inputs, "error": str(result), **common})
         else:
-            timeline = [moment._asdict() for moment in said.timeline]
-            emit_json({**document, **said.__dict__, "timeline": timeline, "error": None, **about})
+            emit_json({"input": inputs, **asdict(result), "error": None, **common})
 
-    return say
+    return print_result
 
 
-def _csv() -> Say:
-    """A row for a result, or for each step of its timeline."""
+def _csv_printer() -> Printer:
+    """Return a printer of one row per result, or per step of its timeline."""
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(COLUMNS)
 
-    def say(inputs: Sequence[Path], said: "Classified | MediaError") -> None:
-        name = " + ".join(map(str, inputs))
-        if isinstance(said, Exception):
-            table.writerow([name, None, None, None, None, None, None, said])
+    def print_result(paths: Sequence[Path], result: "Classified | MediaError") -> None:
+        name = " + ".join(map(str, paths))
+        if isinstance(result, Exception):
+            table.writerow([name, None, None, None, None, None, None, result])
         else:
-            known = ["+".join(said.given), said.generated, None]
-            rows = said.timeline or [(None, None, said.label, said.confidence)]
-            table.writerows([name, *row, *known] for row in rows)
+            shared = ["+".join(result.given), result.generated, None]
+            rows: list[tuple[object, ...]] = [
+                (step.start, step.end, step.label, step.confidence) for step in result.timeline
+            ]
+            rows = rows or [(None, None, result.label, result.confidence)]
+            table.writerows([name, *row, *shared] for row in rows)
         sys.stdout.flush()
 
-    return say
+    return print_result
 
 
-def _plain(count: int, *, quiet: bool) -> Say:
-    """What people read: of a single input the likeliest classes, of several a line each, and timelines."""
+def _text_printer(count: int, *, quiet: bool) -> Printer:
+    """Return a printer of the most probable classes of a single input, or of a line per input, and of timelines."""
 
-    def say(inputs: Sequence[Path], said: "Classified | MediaError") -> None:
-        if isinstance(said, Exception):
+    def print_result(paths: Sequence[Path], result: "Classified | MediaError") -> None:
+        if isinstance(result, Exception):
             return
-        if count > 1 or said.timeline:
-            out().print(f"{inputs[0]}: {said.label} {said.confidence:.3f} ({_given(said)})", soft_wrap=True)
-            _print_timeline(said)
+        if count > 1 or result.timeline:
+            text = f"{paths[0]}: {result.label} {result.confidence:.3f} ({_describe_modalities(result)})"
+            out().print(text, soft_wrap=True)
+            _print_timeline(result)
         else:
-            _print_classes(said, quiet=quiet)
+            _print_classes(result, quiet=quiet)
 
-    return say
-
-
-def _given(said: "Classified") -> str:
-    filled = f"; {WORDS[said.generated]} filled in by the generator" if said.generated else ""
-    return f"{' and '.join(WORDS[modality] for modality in said.given)} given{filled}"
+    return print_result
 
 
-def _print_classes(said: "Classified", *, quiet: bool) -> None:
+def _describe_modalities(result: "Classified") -> str:
+    """Return which modalities were given and which one was generated."""
+    generated = f"; {result.generated.word} filled in by the generator" if result.generated else ""
+    return f"{' and '.join(modality.word for modality in result.given)} given{generated}"
+
+
+def _print_classes(result: "Classified", *, quiet: bool) -> None:
+    """Print the most probable classes."""
     from rich.table import Table
 
-    out().print(_given(said), soft_wrap=True)
+    out().print(_describe_modalities(result), soft_wrap=True)
     table = Table("class", "probability")
-    for name, probability in list(said.probabilities.items())[:SHOWN]:
+    for name, probability in itertools.islice(result.probabilities.items(), CLASSES_SHOWN):
         table.add_row(name, f"{probability:.3f}")
     out().print(table)
-    averaged = f"mean over {said.chunks} half seconds; " if said.chunks > 1 else ""
-    reliable = "calibrated on the validation split" if said.calibrated else "not calibrated (no validation split)"
+    averaged = f"mean over {result.chunks} half seconds; " if result.chunks > 1 else ""
+    reliable = "calibrated on the validation split" if result.calibrated else "not calibrated (no validation split)"
     note(f"{averaged}probabilities {reliable}", quiet=quiet)
 
 
-def _print_timeline(said: "Classified") -> None:
-    """Neighbouring steps of one class as one line."""
-    for label, run in itertools.groupby(said.timeline, lambda moment: moment.label):
-        steps = list(run)
-        heard = [step.confidence for step in steps if step.confidence is not None]
-        what = f"{label} {sum(heard) / len(heard):.3f}" if heard else "(silent)"
-        out().print(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {what}", soft_wrap=True)
+def _print_timeline(result: "Classified") -> None:
+    """Print consecutive steps of one class as one line, with their mean confidence."""
+    for label, group in itertools.groupby(result.timeline, lambda step: step.label):
+        steps = list(group)
+        confidences = [step.confidence for step in steps if step.confidence is not None]
+        text = f"{label} {sum(confidences) / len(confidences):.3f}" if confidences else "(silent)"
+        out().print(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}", soft_wrap=True)

@@ -53,6 +53,17 @@ Checkpoint = Annotated[
     ),
 ]
 
+Sources = Annotated[
+    list[str],
+    typer.Option(
+        "--from",
+        "-f",
+        help="A sound, a picture, a video, a folder, a pattern, or - for a list of files on standard input. May be "
+        "repeated.",
+        show_default=False,
+    ),
+]
+
 
 def emit_json(result: object) -> None:
     """Print one JSON document on one line of standard output."""

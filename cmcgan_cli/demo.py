@@ -31,7 +31,7 @@ def demo(
 
       cmcgan demo --fast --out /tmp/tour
     """
-    from cmcgan_cli.evaluate import table1, table2
+    from cmcgan_cli.tables.evaluation import table1, table2
     from cmcgan_core.tour import FAST, FULL, run_demo
 
     with resumable(), progress_bar(quiet=quiet) as on_progress:

@@ -1,6 +1,7 @@
 """`cmcgan generate`."""
 
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from cmcgan_cli.console import (
     Json,
     Quiet,
     Seed,
+    Sources,
     emit_json,
     err,
     find_run,
@@ -20,86 +22,82 @@ from cmcgan_cli.console import (
     progress_bar,
     resumable,
 )
+from cmcgan_core.inference.routes import Format
+from cmcgan_core.modality import Modality
 
 if TYPE_CHECKING:
     from cmcgan_core.inference.generate import Generated
-
-Sources = Annotated[
-    list[str],
-    typer.Option(
-        "--from",
-        "-f",
-        help="A sound, a picture, a video, a folder of them, a pattern, or - for a list of files on standard input; "
-        "may be repeated.",
-        show_default=False,
-    ),
-]
 
 
 def generate(
     sources: Sources,
     out_path: Annotated[
-        Path, typer.Option("--out", "-o", help="Folder for the results, or the name of a single one.")
+        Path, typer.Option("--out", "-o", help="Folder of the results, or the name of the only result.")
     ] = Path(),
     checkpoint: Checkpoint = None,
     to: Annotated[
-        str | None, typer.Option(help="visual or audio; by default what the input lacks.", show_default=False)
+        Modality | None,
+        typer.Option(help="What to generate. Default: what the input lacks.", show_default=False),
     ] = None,
     format_: Annotated[
-        str | None,
+        Format | None,
         typer.Option(
             "--format",
-            help="Of a sound: png (jpg, webp), mp4 (mkv, mov), gif or png-sequence; of a picture: wav or flac; of a "
-            "video: mkv, mp4, ... By default a sound of up to ten seconds is a png, a longer one an mp4.",
+            help="Of a sound: png, jpg or webp; mp4, mkv, mov or gif; png-sequence. Of a picture: wav or flac. Of a "
+            "video: mkv, mp4, m4v, mov, webm or avi. Default: png for a sound of up to ten seconds, mp4 for a longer "
+            "one, wav for a picture.",
             show_default=False,
         ),
     ] = None,
-    samples: Annotated[int, typer.Option(min=1, max=1000, help="How many to make of each input.")] = 1,
-    grid: Annotated[bool, typer.Option("--grid", help="All samples of a sound on one picture.")] = False,
+    samples: Annotated[int, typer.Option(min=1, max=1000, help="Number of results for each input.")] = 1,
+    grid: Annotated[bool, typer.Option("--grid", help="Draw all samples of a sound into one picture.")] = False,
     seed: Seed = 0,
     at: Annotated[
-        float | None, typer.Option(help="Second of the sound to listen to; by default its loudest half second.")
+        float | None,
+        typer.Option(help="Start of the half second of a sound to use, in seconds. Default: the loudest."),
     ] = None,
     seconds: Annotated[
-        float | None, typer.Option(help="Length of the sound of a picture; by default half a second.")
+        float | None, typer.Option(help="Length of the sound of a picture, in seconds. Default: half a second.")
     ] = None,
     fps: Annotated[
-        float, typer.Option(min=0.1, max=120, help="Pictures a second of a film that follows a sound.")
+        float, typer.Option(min=0.1, max=120, help="Frames per second of a film that follows a sound.")
     ] = 10,
     drift: Annotated[
         float | None,
         typer.Option(
-            help="Seconds in which one random variation turns into the next; 0 keeps the first. By default films keep "
-            "it, and a picture's sound takes another one each half second.",
+            help="Seconds from one random variation to the next; 0 keeps the first. Default: films keep it, the sound "
+            "of a picture changes it every half second.",
             min=0,
         ),
     ] = None,
     size: Annotated[
         int | None,
         typer.Option(
-            min=8, max=4096, help="Side of pictures in pixels; by default the model's, in films at least 256."
+            min=8, max=4096, help="Side of pictures in pixels. Default: the model's own, in films at least 256."
         ),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Make the damaged, black or missing pictures of videos from their sound.")
+        bool, typer.Option("--repair", help="Generate the damaged, black or missing frames of videos from their sound.")
     ] = False,
     hops: Annotated[
         int | None,
-        typer.Option(min=1, max=2, help="1: A2V or V2A; 2: the paper's A-A-V or V-V-A; by default the model's own."),
+        typer.Option(min=1, max=2, help="1: A2V or V2A; 2: the paper's A-A-V or V-V-A. Default: the model's own."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace results that exist; by default they are skipped.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be made, and make nothing.")] = False,
+    overwrite: Annotated[bool, typer.Option(help="Replace existing results. Default: skip them.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be generated, and write nothing.")
+    ] = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Turn sound into pictures, pictures into sound, and give silent films a soundtrack.
+    """Turn sounds into pictures and films, pictures into sounds, and add soundtracks to silent films.
 
-    What is missing is made: of a sound NAME.png, or NAME.mp4 whose pictures follow it; of a picture NAME.wav, with its
-    spectrogram as NAME.lms.png and NAME.lms.npy; of a video without sound NAME.soundtrack.mp4. Folders are searched
-    with all that is below them, and their structure is kept in --out. A bad input is named and the others are made;
-    the exit code is then 1. What exists is skipped, so the same command goes on where it was stopped. --json prints one
-    line a result.
+    The missing modality is generated. A sound becomes NAME.png, or a film NAME.mp4 that follows it. A picture becomes
+    NAME.wav, with its spectrogram as NAME.lms.png and NAME.lms.npy. A video without sound becomes NAME.soundtrack.mp4.
+    Folders are searched recursively, and --out gets their structure. A bad input is named and does not stop the others;
+    the exit code is then 1. Existing results are skipped, so the same command resumes after a stop. --json prints one
+    line for each input.
 
     Examples:
 
@@ -118,64 +116,70 @@ def generate(
       find . -name '*.flac' -print0 | cmcgan generate --from - --out made/
     """
     from cmcgan_core.checkpoint import load_checkpoint
-    from cmcgan_core.inference.classify import find_classifier
-    from cmcgan_core.inference.generate import OutputOptions, make_all, plan
+    from cmcgan_core.inference.dynamic_classifier import find_classifier
+    from cmcgan_core.inference.generate import OutputOptions, generate_all, plan
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.translate import SamplingOptions
     from cmcgan_core.utils.device import choose_device
 
-    if to not in (None, "visual", "audio"):
-        raise typer.BadParameter("is visual or audio", param_hint="--to")
+    output = OutputOptions(
+        to=to,
+        format=format_,
+        grid=grid,
+        size=size,
+        fps=fps,
+        seconds=seconds,
+        drift=drift,
+        repair=repair,
+        overwrite=overwrite,
+    )
+    sampling = SamplingOptions(samples=samples, seed=seed, hops=hops, at=at)
     listed = sys.stdin.read() if "-" in sources else ""
-    output = OutputOptions(to, format_, grid, size, fps, seconds, drift, repair, overwrite)  # type: ignore[arg-type]
-    sampling = SamplingOptions(samples, seed, hops, at)
     tasks = plan(expand(sources, out_path, listed), out_path, output, sampling)
     if dry_run:
         for task in tasks:
             out().print(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}", soft_wrap=True)
         return
-    on = choose_device(device)
-    trained = load_checkpoint(find_run(checkpoint), on)
+    trained = load_checkpoint(find_run(checkpoint), choose_device(device))
     note(f"model: {trained.path}", quiet=quiet)
     failed = False
-    with resumable("stopped; the same command goes on where this one was"), progress_bar(quiet=quiet) as on_progress:
-        classifier = find_classifier(trained.path, on)
-        for made in make_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
-            failed |= bool(made.error)
-            _say(made, as_json=as_json, quiet=quiet)
+    with resumable(), progress_bar(quiet=quiet) as on_progress:
+        classifier = find_classifier(trained.path, trained.device)
+        for result in generate_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
+            failed |= bool(result.error)
+            _print_result(result, as_json=as_json, quiet=quiet)
     if failed:
         raise typer.Exit(1)
 
 
-def _say(made: "Generated", *, as_json: bool, quiet: bool) -> None:
-    """One result: paths, or JSON, on standard output; the rest on standard error."""
-    if made.error:
-        err().print(f"error: {made.error}", style="red", soft_wrap=True)
+def _print_result(result: "Generated", *, as_json: bool, quiet: bool) -> None:
+    """Print the paths of one result, or JSON, on standard output, and the rest on standard error."""
+    if result.error:
+        err().print(f"error: {result.error}", style="red", soft_wrap=True)
     if as_json:
-        emit_json(_document(made))
+        emit_json(_to_document(result))
         return
-    for path in made.outputs:
+    for path in result.outputs:
         out().print(str(path), soft_wrap=True)
-    for stretch in made.repaired:
-        note(
-            f"{made.input}: {stretch.start:.2f} to {stretch.end:.2f} s, {stretch.frames} pictures: {stretch.reason}",
-            quiet=quiet,
-        )
-    if made.skipped:
-        note(f"{made.input}: its results exist already; replace them with --overwrite", quiet=quiet)
-    elif not made.outputs and not made.error:
-        note(f"{made.input}: no picture is damaged, so nothing was made", quiet=quiet)
+    for interval in result.repaired:
+        times = f"{interval.start:.2f} to {interval.end:.2f} s"
+        note(f"{result.input}: {times}, {interval.frames} pictures: {interval.reason}", quiet=quiet)
+    if result.skipped:
+        note(f"{result.input}: its results exist already; replace them with --overwrite", quiet=quiet)
+    elif not result.outputs and not result.error:
+        note(f"{result.input}: no picture is damaged, so nothing was written", quiet=quiet)
 
 
-def _document(made: "Generated") -> dict[str, Any]:
+def _to_document(result: "Generated") -> dict[str, Any]:
+    """Return the JSON document of a result."""
     return {
-        "input": str(made.input),
-        "outputs": [str(path) for path in made.outputs],
-        "route": made.route,
-        "seed": made.seed,
-        "seconds": made.seconds,
-        "class": made.guess,
-        "repaired": [stretch.__dict__ for stretch in made.repaired],
-        "skipped": made.skipped,
-        "error": made.error or None,
+        "input": str(result.input),
+        "outputs": [str(path) for path in result.outputs],
+        "route": result.route,
+        "seed": result.seed,
+        "seconds": result.seconds,
+        "class": result.guess,
+        "repaired": [asdict(interval) for interval in result.repaired],
+        "skipped": result.skipped,
+        "error": result.error or None,
     }

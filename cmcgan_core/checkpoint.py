@@ -85,8 +85,8 @@ class About:
         content: hash of that dataset's content, from its `dataset.toml`; "" if it has none.
         best: lowest validation loss so far, or None.
         completed_by: hash of the checkpoint that completed pairs when a classifier was trained; "" for none.
-        temperatures: temperatures that calibrate the logits of a classifier, fitted on held-out pairs, by case (see
-            `inference.completion.CASES`).
+        temperatures: temperatures that calibrate the logits of a classifier, fitted on held-out pairs, by case
+            (`modality.REAL_PAIR` or a `Direction.completed`).
     """
 
     config: Config

@@ -66,4 +66,7 @@ def target_of(route: str) -> Modality:
     return _BY_LETTER[route[-1]]
 
 
+#: The paper's name of a pair of which nothing was generated; see `Direction.completed` for the other pairs.
+REAL_PAIR = "V-A"
+
 _BY_LETTER = {modality.letter: modality for modality in Modality}

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Say of every sound, picture and video of an archive which instrument is played, as a table for a spreadsheet.
+# Classify every sound, picture and video of an archive by instrument, and write a CSV table.
 #   usage: classify_archive.sh ARCHIVE TABLE.csv [RUN]
 set -eu
 archive=${1:?usage: classify_archive.sh ARCHIVE TABLE.csv [RUN]}

@@ -1,4 +1,4 @@
-"""The same from Python: train on a prepared dataset, then ask the model about noise and about a tone.
+"""Train on a prepared dataset from Python, then classify noise and a tone, and generate pictures of them.
 
 usage: python examples/python_api.py DATA [PRESET]
 """
@@ -13,7 +13,8 @@ import cmcgan_core as cmcgan
 
 def main(data: Path, preset: str = "small") -> None:
     out = Path("runs") / f"{data.name}-from-python"
-    cmcgan.train_run(cmcgan.load_config(preset), data, out, resume=True, on_progress=cmcgan.tqdm_progress())
+    dataset = cmcgan.open_dataset(data)
+    cmcgan.train_run(cmcgan.load_config(preset), dataset, out, resume=True, on_progress=cmcgan.tqdm_progress())
     model = cmcgan.load(out)
     time = np.arange(44_100) / 44_100
     sounds = {
@@ -21,12 +22,12 @@ def main(data: Path, preset: str = "small") -> None:
         "tone": np.sin(2 * np.pi * 440 * time) / 2,
     }
     for name, sound in sounds.items():
-        said = model.classify(sound, sample_rate=44_100)
+        result = model.classify(sound, sample_rate=44_100)
         pictures = model.sound_to_pictures(sound, 4, sample_rate=44_100, seed=1)
         pictures[0].save(f"{name}.png")
-        back = model.picture_to_sound(pictures[0], seconds=1)
-        loudness = 20 * np.log10(np.sqrt(np.mean(np.square(back))))
-        print(f"{name} sounds like {said.label} ({said.confidence:.2f}); its picture sounds of {loudness:.0f} dB")
+        waveform = model.picture_to_sound(pictures[0], seconds=1)
+        level = 20 * np.log10(np.sqrt(np.mean(np.square(waveform))))
+        print(f"{name}: {result.label} ({result.confidence:.2f}); the sound of its picture has {level:.0f} dBFS")
 
 
 if __name__ == "__main__":

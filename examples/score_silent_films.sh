@@ -1,5 +1,5 @@
 #!/bin/sh
-# Put sound to every silent film below a folder; films that have a sound already are named and left out.
+# Generate a soundtrack for every silent film below a folder. Films with sound are named as errors and left out.
 #   usage: score_silent_films.sh FILMS OUT [RUN]
 set -eu
 films=${1:?usage: score_silent_films.sh FILMS OUT [RUN]}

@@ -14,12 +14,12 @@ SETTINGS = FeatureSettings()
 TONE = (0.4 * np.sin(2 * np.pi * 220 * np.arange(66_150) / 44_100)).astype(np.float32)
 
 
-def test_a_sound_in_memory_is_that_of_its_file(tmp_path: Path) -> None:
+def test_a_sound_in_memory_equals_its_file(tmp_path: Path) -> None:
     write_sound(tmp_path / "tone.wav", TONE, 44_100)
-    of_file = to_windows(str(tmp_path / "tone.wav"), None, SETTINGS).at(0.25)
+    expected = to_windows(str(tmp_path / "tone.wav"), None, SETTINGS).at(0.25)
     for sound in (TONE, torch.from_numpy(TONE), TONE.astype(np.float64), np.stack([TONE * 2, TONE * 0])):
-        of_array = to_windows(sound, 44_100, SETTINGS).at(0.25)
-        assert np.abs(of_array - of_file).max() < 1e-4
+        waveform = to_windows(sound, 44_100, SETTINGS).at(0.25)
+        assert np.abs(waveform - expected).max() < 1e-4
 
 
 def test_a_sound_in_memory_is_resampled() -> None:
@@ -38,12 +38,12 @@ def test_a_sound_in_memory_is_resampled() -> None:
         ("tone.wav", 44_100, "of its own"),
     ],
 )
-def test_values_that_are_no_sound_are_refused(sound: object, rate: int | None, fault: str) -> None:
+def test_values_that_are_not_a_sound_are_refused(sound: object, rate: int | None, fault: str) -> None:
     with pytest.raises(MediaError, match=fault):
         to_windows(sound, rate, SETTINGS)
 
 
-def test_a_picture_in_memory_is_that_of_its_file(tmp_path: Path) -> None:
+def test_a_picture_in_memory_equals_its_file(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (70, 50, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
     image.save(tmp_path / "player.png")
@@ -53,7 +53,7 @@ def test_a_picture_in_memory_is_that_of_its_file(tmp_path: Path) -> None:
         assert (to_picture(picture, 128) == expected).all()
 
 
-def test_what_is_clear_in_an_image_is_white() -> None:
+def test_transparent_pixels_become_white() -> None:
     assert (to_picture(Image.new("RGBA", (9, 9), (0, 0, 0, 0)), 16) == 255).all()
 
 
@@ -67,6 +67,6 @@ def test_what_is_clear_in_an_image_is_white() -> None:
         (np.zeros((8, 8, 3), np.int64), "not of int64"),
     ],
 )
-def test_values_that_are_no_picture_are_refused(picture: object, fault: str) -> None:
+def test_values_that_are_not_a_picture_are_refused(picture: object, fault: str) -> None:
     with pytest.raises(MediaError, match=fault):
         to_picture(picture, 16)

@@ -1,4 +1,4 @@
-"""The model in the box: what a fresh install does before anybody trains."""
+"""The model in the box, which a new installation uses before anything is trained."""
 
 import json
 from pathlib import Path
@@ -20,8 +20,8 @@ from cmcgan_core.media.files import read_picture, read_sound, write_picture, wri
 
 
 @pytest.fixture
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty place with a tone and a picture."""
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a tone and a picture; it is the current folder."""
     monkeypatch.chdir(tmp_path)
     time = np.arange(44_100) / 44_100
     write_sound(tmp_path / "tone.wav", np.sin(2 * np.pi * 440 * time).astype(np.float32) / 2, 44_100)
@@ -29,23 +29,23 @@ def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_fresh_install_turns_sound_into_picture_and_picture_into_sound(given: Path) -> None:
+def test_a_new_installation_generates_a_picture_and_a_sound(folder: Path) -> None:
     result = CliRunner().invoke(
         app, ["generate", "--from", "tone.wav", "--from", "grey.png", "--out", "made", "--quiet"]
     )
     assert result.exit_code == 0, result.output
-    assert read_picture(given / "made/tone.png").std() > 5
-    assert np.abs(read_sound(given / "made/grey.wav", 44_100)).max() > 0.001
+    assert read_picture(folder / "made/tone.png").std() > 5
+    assert np.abs(read_sound(folder / "made/grey.wav", 44_100)).max() > 0.001
 
 
-def test_a_fresh_install_classifies(given: Path) -> None:
+def test_a_new_installation_classifies(folder: Path) -> None:
     result = CliRunner().invoke(app, ["classify", "--from", "tone.wav", "--json", "--quiet"])
     assert result.exit_code == 0, result.output
-    said = json.loads(result.stdout)
-    assert set(said["probabilities"]) == set(DEMO_CLASSES)
+    document = json.loads(result.stdout)
+    assert set(document["probabilities"]) == set(DEMO_CLASSES)
 
 
-def test_the_box_is_light_and_says_what_it_is() -> None:
+def test_the_box_is_small_and_has_a_card() -> None:
     assert (BOX / "last.safetensors").stat().st_size <= 10_000_000
     assert read_about(BOX / "last.safetensors").classes == DEMO_CLASSES
     card = (BOX / "MODEL_CARD.md").read_text(encoding="utf-8")
@@ -53,7 +53,7 @@ def test_the_box_is_light_and_says_what_it_is() -> None:
         assert f"## {heading}" in card
 
 
-def test_weights_of_the_box_are_single_precision_once_loaded() -> None:
+def test_weights_of_the_box_are_loaded_in_single_precision() -> None:
     trained = load_checkpoint(BOX / "last.safetensors", torch.device("cpu"))
     assert {p.dtype for p in trained.network.parameters()} == {torch.float32}
 
@@ -63,7 +63,7 @@ CARD = {"V-A": 0.992, "GV-A": 0.923, "GA-V": 0.935}
 
 
 def test_the_box_reaches_the_figures_of_its_card() -> None:
-    """The rendered set, the networks and the weights still fit together as they did when the model was trained."""
+    """The rendered set, the networks and the weights still belong together as when the model was trained."""
     batch = rendered_test_pairs()
     generating, classifier = (
         load_checkpoint(BOX / f"{name}.safetensors", torch.device("cpu")) for name in ("last", "classifier")
@@ -79,7 +79,7 @@ def test_the_box_reaches_the_figures_of_its_card() -> None:
 
 
 def rendered_test_pairs() -> Batch:
-    """The first test recording of each class of the set that the box was trained on; about 20 pairs each."""
+    """Render the first test recording of each class of the set that the box was trained on, about 20 pairs each."""
     source, options = DemoSource(), SourceOptions()
     recordings, _ = source.recordings(Path(), options)
     firsts = {recording.label: recording for recording in reversed(recordings) if recording.split == "test"}

@@ -14,16 +14,23 @@ from torch import Tensor
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about, read_tensors
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.data.loader import Batch, in_order
-from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.completion import Completion
-from cmcgan_core.methods import Translator, make_method
+from cmcgan_core.methods import make_method
+from cmcgan_core.modality import Direction, Modality
+from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.progress import Progress
-from cmcgan_core.training.classifiers import answers, classifier_config, retrain_classifier
+from cmcgan_core.training.classifiers import classifier_config, classify_split, train_run_classifier
 
 CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def dataset(prepared: Path) -> PreparedDataset:
+    return open_dataset(prepared)
 
 
 @pytest.fixture(scope="module")
@@ -38,9 +45,9 @@ def run(tiny_run: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def batch(prepared: Path) -> Batch:
+def batch(dataset: PreparedDataset) -> Batch:
     """All training pairs."""
-    return next(in_order(PairDataset(prepared, "train"), load_config("judge-tiny").network, 1000, CPU))
+    return next(in_order(dataset.split("train"), load_config("judge-tiny").network, 1000, CPU))
 
 
 def draws() -> torch.Generator:
@@ -49,24 +56,24 @@ def draws() -> torch.Generator:
 
 def test_a_run_comes_with_a_classifier_that_knows_what_it_generates(tiny_run: Path, completion: Completion) -> None:
     about = read_about(tiny_run / "classifier.safetensors")
-    assert about.config.options == {"modalities": ["a", "v"]}
+    assert about.config.options == {"modalities": ["audio", "visual"]}
     assert about.completed_by == completion.fingerprint
     assert set(about.temperatures) == {"V-A", "GV-A", "GA-V"}
     assert not read_tensors(tiny_run / "classifier.safetensors", "optimizer.")
 
 
-def test_it_is_trained_once(prepared: Path, tiny_run: Path) -> None:
+def test_it_is_trained_once(dataset: PreparedDataset, tiny_run: Path) -> None:
     written = (tiny_run / "classifier.safetensors").stat().st_mtime_ns
-    assert retrain_classifier(prepared, tiny_run) == tiny_run / "classifier.safetensors"
+    assert train_run_classifier(dataset, tiny_run) == tiny_run / "classifier.safetensors"
     assert (tiny_run / "classifier.safetensors").stat().st_mtime_ns == written
 
 
-def test_it_is_trained_anew_when_the_run_has_changed(prepared: Path, run: Path) -> None:
+def test_it_is_trained_again_when_the_run_has_changed(dataset: PreparedDataset, run: Path) -> None:
     last = run / "last.safetensors"
     tensors = {name: t + 0.01 if t.is_floating_point() else t for name, t in read_tensors(last, "").items()}
     checkpoint.save_checkpoint(last, read_about(last), tensors)
     before = read_about(run / "classifier.safetensors")
-    after = read_about(retrain_classifier(prepared, run))
+    after = read_about(train_run_classifier(dataset, run))
     assert after.completed_by == Completion(load_checkpoint(last, CPU)).fingerprint != before.completed_by
     assert after.finished
 
@@ -81,7 +88,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_what_was_interrupted_goes_on_as_if_it_never_was(prepared: Path, run: Path) -> None:
+def test_what_was_interrupted_resumes_as_if_it_never_was(dataset: PreparedDataset, run: Path) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.done == 4:
             os.kill(os.getpid(), signal.SIGINT)
@@ -91,36 +98,36 @@ def test_what_was_interrupted_goes_on_as_if_it_never_was(prepared: Path, run: Pa
         shutil.rmtree(run / "classifier")
 
     forget()
-    whole = read_tensors(retrain_classifier(prepared, run), "")
+    whole = read_tensors(train_run_classifier(dataset, run), "")
     forget()
-    with pytest.raises(KeyboardInterrupt):
-        retrain_classifier(prepared, run, on_progress=interrupt)
+    with pytest.raises(Interrupted):
+        train_run_classifier(dataset, run, on_progress=interrupt)
     assert not (run / "classifier.safetensors").exists()
     assert read_about(run / "classifier" / "last.safetensors").step == 4
-    broken = read_tensors(retrain_classifier(prepared, run), "")
+    broken = read_tensors(train_run_classifier(dataset, run), "")
     assert all(torch.equal(whole[name], broken[name]) for name in whole)
 
 
-def test_a_run_without_a_checkpoint_is_named(prepared: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_is_named(dataset: PreparedDataset, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"last\.safetensors does not exist"):
-        retrain_classifier(prepared, tmp_path)
+        train_run_classifier(dataset, tmp_path)
 
 
 def test_temperatures_lower_the_loss_on_the_validation_split(
-    prepared: Path, tiny_run: Path, completion: Completion
+    dataset: PreparedDataset, tiny_run: Path, completion: Completion
 ) -> None:
     classifier = load_checkpoint(tiny_run / "classifier.safetensors", CPU)
-    said, label = answers(classifier, completion, PairDataset(prepared, "validation"))
+    logits, label = classify_split(classifier, completion, dataset.split("validation"))
     for case, temperature in classifier.about.temperatures.items():
         assert temperature != 1
-        assert F.cross_entropy(said[case] / temperature, label) < F.cross_entropy(said[case], label)
+        assert F.cross_entropy(logits[case] / temperature, label) < F.cross_entropy(logits[case], label)
 
 
 def test_without_a_validation_split_nothing_is_calibrated(run: Path, tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
     (data / "index.csv").write_text((data / "index.csv").read_text().replace(",validation,", ",test,"))
     (data / "dataset.toml").write_text('content = "another"\n' + (data / "dataset.toml").read_text())
-    assert read_about(retrain_classifier(data, run)).temperatures == {}
+    assert read_about(train_run_classifier(open_dataset(data), run)).temperatures == {}
 
 
 def test_a_third_stays_real_and_of_each_other_third_one_modality_is_generated(
@@ -139,10 +146,14 @@ def test_a_third_stays_real_and_of_each_other_third_one_modality_is_generated(
 def test_what_stands_in_is_what_the_run_generates(completion: Completion, batch: Batch) -> None:
     network = completion.generating.network
     picture = completion.complete(batch, "GV-A", draws())
-    assert torch.equal(picture.visual, network.translate("a2v", batch.audio, network.draw(len(batch.audio), draws())))
+    assert torch.equal(
+        picture.visual, network.translate(Direction.A2V, batch.audio, network.draw(len(batch.audio), draws()))
+    )
     assert torch.equal(picture.audio, batch.audio)
     sound = completion.complete(batch, "GA-V", draws())
-    assert torch.equal(sound.audio, network.translate("v2a", batch.visual, network.draw(len(batch.visual), draws())))
+    assert torch.equal(
+        sound.audio, network.translate(Direction.V2A, batch.visual, network.draw(len(batch.visual), draws()))
+    )
     assert torch.equal(sound.visual, batch.visual)
     assert completion.complete(batch, "V-A", draws()) is batch
 
@@ -156,14 +167,14 @@ def test_labels_take_no_part(completion: Completion, batch: Batch) -> None:
 
 def test_a_run_that_only_shows_what_it_hears_completes_pictures_only(completion: Completion, batch: Batch) -> None:
     class Painter(Translator):
-        directions = ("a2v",)
+        directions = (Direction.A2V,)
         hops, latent = 1, 0
 
         def __init__(self) -> None:
             super().__init__()
             self.weight = torch.nn.Parameter(torch.zeros(()))
 
-        def translate(self, direction: str, source: Tensor, z: Tensor) -> Tensor:
+        def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
             return torch.ones(len(source), 3, 20, 20)
 
     of_run = completion.generating
@@ -183,7 +194,7 @@ def test_rare_classes_count_as_much_as_frequent_ones(tmp_path: Path) -> None:
     about = (data / "dataset.toml").read_text()
     (data / "dataset.toml").write_text(about.replace(f"pairs = {len(lines) - 1}", f"pairs = {len(kept) - 1}"))
     # 16 cellos, 16 flutes, 4 tubas: 36 / (3 * 16) and 36 / (3 * 4).
-    config = classifier_config("judge-tiny", "av", PairDataset(data, "train"), seed=0)
+    config = classifier_config("judge-tiny", tuple(Modality), open_dataset(data).split("train"), seed=0)
     assert config.options["class_weights"] == [0.75, 0.75, 3.0]
     method = make_method(config, CLASSES, FeatureSettings())
     logits, label = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.0, 0.0]]), torch.tensor([0, 2])
@@ -191,9 +202,10 @@ def test_rare_classes_count_as_much_as_frequent_ones(tmp_path: Path) -> None:
     assert float(method.class_loss(logits, label)) == pytest.approx(sum(by_pair) / (0.75 + 3.0))
 
 
-def test_equal_classes_need_no_weights(prepared: Path) -> None:
+def test_equal_classes_need_no_weights(dataset: PreparedDataset) -> None:
     assert len(set(COUNTS.values())) == 3
-    assert "class_weights" not in classifier_config("judge-tiny", "v", PairDataset(prepared, "train"), seed=0).options
+    config = classifier_config("judge-tiny", [Modality.VISUAL], dataset.split("train"), seed=0)
+    assert "class_weights" not in config.options
 
 
 def test_weights_that_do_not_fit_the_classes_are_refused() -> None:

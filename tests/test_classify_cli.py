@@ -18,7 +18,7 @@ def run(cmcgan: Run, tiny_run: Path) -> Run:
 
 @pytest.fixture
 def archive(tmp_path: Path) -> Path:
-    """A folder of a sound, a picture, a video, a file that is damaged and one that is no medium."""
+    """A folder with a sound, a picture, a video, a damaged file and a text file."""
     write_wav(tmp_path / "archive" / "a, b.wav", np.concatenate([tone(0.5), np.zeros(22_050, np.float32), tone(0.5)]))
     write_jpg(tmp_path / "archive" / "deep" / "player.jpg", plain((200, 0, 0)))
     write_video(tmp_path / "archive" / "deep" / "stage.mp4", [plain((0, 200, 0))] * 10, sound=tone(1.05))
@@ -31,7 +31,7 @@ def rows(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text)))
 
 
-def test_a_folder_becomes_a_table_and_what_is_damaged_is_named(run: Run, archive: Path) -> None:
+def test_a_folder_becomes_a_table_and_damaged_files_are_named(run: Run, archive: Path) -> None:
     code, out, err = run("--from", archive, "--csv", "--quiet")
     table = {row["input"]: row for row in rows(out)}
     assert code == 1
@@ -54,16 +54,16 @@ def test_a_folder_becomes_a_table_and_what_is_damaged_is_named(run: Run, archive
     assert (sound["start"], sound["error"]) == ("", "")
 
 
-def test_a_timeline_has_a_row_a_step(run: Run, archive: Path) -> None:
+def test_a_timeline_has_one_row_per_step(run: Run, archive: Path) -> None:
     code, out, _ = run("--from", archive / "a, b.wav", "--from", archive / "deep", "--every", 0.5, "--csv")
     assert code == 0
-    of_sound = [row for row in rows(out) if row["input"].endswith(".wav")]
-    assert [(row["start"], row["end"]) for row in of_sound] == [("0.0", "0.5"), ("0.5", "1.0"), ("1.0", "1.5")]
-    assert [row["label"] == row["confidence"] == "" for row in of_sound] == [False, True, False]
+    sound_rows = [row for row in rows(out) if row["input"].endswith(".wav")]
+    assert [(row["start"], row["end"]) for row in sound_rows] == [("0.0", "0.5"), ("0.5", "1.0"), ("1.0", "1.5")]
+    assert [row["label"] == row["confidence"] == "" for row in sound_rows] == [False, True, False]
     assert [row["start"] for row in rows(out) if row["input"].endswith(".jpg")] == [""]
 
 
-def test_json_is_one_line_a_result(run: Run, archive: Path) -> None:
+def test_json_is_one_line_per_result(run: Run, archive: Path) -> None:
     names = [archive / "a, b.wav", archive / "torn.flac", archive / "deep/stage.mp4"]
     code, out, _ = run("--from", "-", "--every", 0.5, "--json", listed="".join(f"{name}\n" for name in names))
     lines = [json.loads(line) for line in out.splitlines()]
@@ -76,13 +76,13 @@ def test_json_is_one_line_a_result(run: Run, archive: Path) -> None:
     assert lines[2]["confidence"] == lines[2]["probabilities"][lines[2]["label"]]
 
 
-def test_people_read_a_line_an_input_and_stretches_of_one_class(run: Run, archive: Path) -> None:
+def test_text_is_one_line_per_input_and_per_run_of_one_class(run: Run, archive: Path) -> None:
     code, out, err = run("--from", archive / "a, b.wav", "--every", 0.25)
-    first, *stretches = out.splitlines()
+    first, *timeline = out.splitlines()
     assert code == 0
     assert first.startswith(f"{archive / 'a, b.wav'}: ")
     assert first.endswith("(sound given; picture filled in by the generator)")
-    assert [line.split()[:3] for line in stretches if "(silent)" in line] == [["0.50", "to", "0.75"]]
+    assert [line.split()[:3] for line in timeline if "(silent)" in line] == [["0.50", "to", "0.75"]]
     assert "half seconds" in err  # progress
     _, out, _ = run("--from", f"{archive}/**/*.*p*g")
     assert out.splitlines()[0].startswith("picture given")
@@ -95,8 +95,8 @@ def test_a_sound_and_a_picture_are_one_performance_only_if_both_are_named(run: R
         code, out, _ = run(*(word for source in sources for word in ("--from", source)), "--json")
         assert code == 0
         assert [json.loads(line)["given"] for line in out.splitlines()] == [["audio", "visual"]]
-    for apart in (["--from", tmp_path / "both"], ["--from", sound, "--from", f"{tmp_path}/both/*.jpg"]):
-        _, out, _ = run(*apart, "--json")
+    for separate in (["--from", tmp_path / "both"], ["--from", sound, "--from", f"{tmp_path}/both/*.jpg"]):
+        _, out, _ = run(*separate, "--json")
         assert [json.loads(line)["given"] for line in out.splitlines()] == [["audio"], ["visual"]]
     code, _, err = run("--from", sound, "--from", picture, "--every", 1)
     assert code == 2
@@ -109,7 +109,7 @@ def test_options_that_exclude_each_other_are_refused(run: Run, archive: Path, op
     assert (code, out) == (2, "")
 
 
-def test_a_step_that_is_none_is_refused(run: Run, archive: Path) -> None:
+def test_an_invalid_step_is_refused(run: Run, archive: Path) -> None:
     code, _, err = run("--from", archive / "a, b.wav", "--every", 0)
     assert code == 1
     assert err.splitlines()[-1] == "error: a timeline cannot have steps of 0 s; choose 0.01 s or more"

@@ -13,7 +13,19 @@ from PIL import Image
 from cmcgan_cli import console
 from cmcgan_core.progress import Progress
 
-COMMANDS = ["demo", "prepare", "train", "generate", "classify", "evaluate", "study", "export", "plugins", "doctor"]
+COMMANDS = [
+    "demo",
+    "prepare",
+    "train",
+    "generate",
+    "classify",
+    "evaluate",
+    "compare",
+    "study",
+    "export",
+    "plugins",
+    "doctor",
+]
 
 
 @pytest.fixture
@@ -46,8 +58,8 @@ def test_help_loads_neither_torch_nor_media_libraries() -> None:
             f"try: main()\nexcept SystemExit: pass\n"
             f"print('LOADED', [m for m in {heavy} if m in sys.modules])"
         )
-        said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-        assert said.stdout.splitlines()[-1] == "LOADED []"
+        result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+        assert result.stdout.splitlines()[-1] == "LOADED []"
 
 
 def test_version(run: Run) -> None:
@@ -63,7 +75,7 @@ def test_a_wrong_command_line_exits_with_2(run: Run, arguments: list[str]) -> No
     assert "cmcgan" in err
 
 
-def test_an_expected_error_is_one_line_with_the_next_command(run: Run, tmp_path: Path) -> None:
+def test_an_expected_error_is_one_line_that_names_the_next_command(run: Run, tmp_path: Path) -> None:
     code, out, err = run("train", tmp_path)
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {tmp_path} is not a prepared dataset")
@@ -71,7 +83,9 @@ def test_an_expected_error_is_one_line_with_the_next_command(run: Run, tmp_path:
     assert "Traceback" not in err
 
 
-def test_results_on_stdout_the_rest_on_stderr(run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path) -> None:
+def test_results_go_to_stdout_and_notes_to_stderr(
+    run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path
+) -> None:
     code, out, err = run("generate", "--from", media["sound"], "--out", tmp_path / "made", "--checkpoint", tiny_run)
     assert code == 0
     assert out == f"{tmp_path / 'made' / 'ton é.png'}\n"
@@ -81,7 +95,9 @@ def test_results_on_stdout_the_rest_on_stderr(run: Run, tiny_run: Path, media: d
     assert len(out.splitlines()) == 3
 
 
-def test_one_bad_input_among_good_ones(run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path) -> None:
+def test_a_bad_input_is_reported_and_the_others_are_used(
+    run: Run, tiny_run: Path, media: dict[str, Path], tmp_path: Path
+) -> None:
     inputs = [a for name in ("broken", "sound", "picture") for a in ("--from", media[name])]
     code, out, err = run("generate", *inputs, "--out", tmp_path / "made", "-c", tiny_run, "--json", "--seed", 4)
     assert code == 1
@@ -97,10 +113,10 @@ def test_one_bad_input_among_good_ones(run: Run, tiny_run: Path, media: dict[str
     assert all(json.loads(line)["skipped"] for line in out.splitlines())
 
 
-def test_classify_says_what_was_filled_in(run: Run, tiny_run: Path, media: dict[str, Path]) -> None:
+def test_classify_reports_the_generated_modality(run: Run, tiny_run: Path, media: dict[str, Path]) -> None:
     code, out, _ = run("classify", "--from", media["sound"], "-c", tiny_run, "--json")
-    said = json.loads(out)
-    assert (code, said["given"], said["generated"]) == (0, ["audio"], "visual")
+    result = json.loads(out)
+    assert (code, result["given"], result["generated"]) == (0, ["audio"], "visual")
     code, out, _ = run("classify", "--from", media["sound"], "--from", media["picture"], "-c", tiny_run)
     assert code == 0
     assert out.startswith("sound and picture given\n")
@@ -115,13 +131,18 @@ def test_classify_shows_three_classes_of_a_video_and_prints_all_as_json(
     assert out.startswith("picture given; sound filled in by the generator\n")
     assert "mean over 3 half seconds; probabilities calibrated on the validation split" in err
     code, out, err = run("classify", "--from", video, "-c", tiny_run, "--json", "--quiet")
-    said = json.loads(out)
+    result = json.loads(out)
     assert (code, err) == (0, "")
-    assert (said["given"], said["generated"], said["chunks"], said["calibrated"]) == (["visual"], "audio", 3, True)
-    assert said["confidence"] == said["probabilities"][said["label"]] == max(said["probabilities"].values())
+    assert (result["given"], result["generated"], result["chunks"], result["calibrated"]) == (
+        ["visual"],
+        "audio",
+        3,
+        True,
+    )
+    assert result["confidence"] == result["probabilities"][result["label"]] == max(result["probabilities"].values())
 
 
-def test_evaluate_prints_the_papers_figures_beside_ours(
+def test_evaluate_prints_the_papers_figures_next_to_ours(
     run: Run, prepared: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
@@ -129,7 +150,7 @@ def test_evaluate_prints_the_papers_figures_beside_ours(
     assert code == 0
     assert all(figure in out for figure in ("0.7661", "0.5189", "0.7556", "0.1117", "0.9861", "GV-A noise", "ceiling"))
     assert max(map(len, out.splitlines())) <= 100
-    for whole in (
+    for label in (
         "S2I two hops",
         "I2S CMCGAN (paper)",
         "2nd judge",
@@ -137,20 +158,20 @@ def test_evaluate_prints_the_papers_figures_beside_ours(
         "log-spectral distance, dB",
         "3 tuba",
     ):
-        assert whole in out, "a label is missing, or broken over two lines"
+        assert label in out, "a label is missing, or broken over two lines"
     assert "12 test pairs of 3 recordings, 2 latents each, seeds 0 to 1" in err
 
 
-def test_evaluate_gives_a_script_everything(run: Run, prepared: Path, tiny_run: Path) -> None:
+def test_evaluate_prints_everything_as_json(run: Run, prepared: Path, tiny_run: Path) -> None:
     code, out, _ = run("evaluate", prepared, "-c", tiny_run, "--json")
-    found = json.loads(out)
+    result = json.loads(out)
     assert code == 0
-    assert found["paper"]["table2"]["V"] == 0.9531
-    assert 0 <= found["table1"]["S2I"]["2"]["test"]["micro"] <= 1
-    assert found["seeds"]["latents"] == [0, 1, 2, 3]
+    assert result["paper"]["table2"]["V"] == 0.9531
+    assert 0 <= result["table1"]["S2I"]["2"]["test"]["micro"] <= 1
+    assert result["seeds"]["latents"] == [0, 1, 2, 3]
 
 
-def test_train_shows_its_plan_without_training(run: Run, prepared: Path, tmp_path: Path) -> None:
+def test_train_dry_run_prints_the_plan_and_does_not_train(run: Run, prepared: Path, tmp_path: Path) -> None:
     out_dir = tmp_path / "run"
     code, out, _ = run("train", prepared, "--preset", "tiny", "--seed", 3, "--out", out_dir, "--dry-run", "--json")
     plan = json.loads(out)
@@ -180,7 +201,9 @@ def test_brackets_in_names_are_printed_as_they_are(run: Run, prepared: Path, tmp
     assert str(out_dir) in out
 
 
-def test_generate_says_what_it_would_make(run: Run, media: dict[str, Path], tmp_path: Path) -> None:
+def test_generate_dry_run_prints_the_outputs_and_writes_nothing(
+    run: Run, media: dict[str, Path], tmp_path: Path
+) -> None:
     inputs = [a for name in ("broken", "sound", "picture") for a in ("--from", media[name])]
     code, out, _ = run("generate", *inputs, "--out", tmp_path / "made", "--dry-run")
     assert code == 0
@@ -188,7 +211,7 @@ def test_generate_says_what_it_would_make(run: Run, media: dict[str, Path], tmp_
     assert not (tmp_path / "made").exists()
 
 
-def test_colliding_results_are_refused_before_any_is_made(run: Run, tiny_run: Path, tmp_path: Path) -> None:
+def test_colliding_outputs_are_refused_before_anything_is_written(run: Run, tiny_run: Path, tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         soundfile.write(tmp_path / folder / "x.wav", np.zeros(30_000), 44_100)
@@ -199,7 +222,7 @@ def test_colliding_results_are_refused_before_any_is_made(run: Run, tiny_run: Pa
     assert not (tmp_path / "made").exists()
 
 
-def test_doctor_survives_a_broken_package(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_package_that_does_not_load(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from cmcgan_core import doctor
 
     def broken() -> None:
@@ -212,14 +235,14 @@ def test_doctor_survives_a_broken_package(run: Run, monkeypatch: pytest.MonkeyPa
     assert "undefined symbol" in finding["fault"]
 
 
-def test_plugins_lists_what_is_installed(run: Run) -> None:
+def test_plugins_lists_the_installed_parts(run: Run) -> None:
     code, out, _ = run("plugins", "--json")
     assert code == 0
     assert {"cmcgan.encoders", "cmcgan.losses", "cmcgan.commands"} <= {p["group"] for p in json.loads(out)}
     assert run("parameters", "tiny", "--encoder", "residual")[1].startswith("picture encoder 'residual'")
 
 
-def test_doctor_finds_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_reports_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     from cmcgan_core import doctor
 
     def import_module(name: str) -> None:
@@ -233,26 +256,26 @@ def test_doctor_finds_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: pyte
     assert "torchaudio>=2.11,<2.12" in finding["mend"]
 
 
-def test_a_stage_that_is_gone_on_with_or_begins_anew_has_a_rate_of_its_own(
+def test_the_rate_of_a_stage_counts_from_where_it_was_resumed_or_restarted(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    draw, said = console._lines(every=0), []
-    # Gone on with after 40 steps, ten steps a second; then another run in the same words, five a second.
+    on_progress, lines = console._lines(every=0), []
+    # Resumed after 40 steps, at ten steps a second; then another run with the same title, at five a second.
     for now, done in ((0.0, 40), (2.0, 60), (6.0, 100), (10.0, 10), (14.0, 30)):
         monkeypatch.setattr(console.time, "monotonic", lambda now=now: now)
-        draw(Progress("training small", done, 100))
-        said.append(capsys.readouterr().err)
-    assert "10 steps/s, 4 s left" in said[1]
-    assert "5 steps/s, 14 s left" in said[4]
+        on_progress(Progress("training small", done, 100))
+        lines.append(capsys.readouterr().err)
+    assert "10 steps/s, 4 s left" in lines[1]
+    assert "5 steps/s, 14 s left" in lines[4]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems' file names are Unicode")
-def test_a_name_that_is_no_utf8_leaves_the_document_whole(media: dict[str, Path], tmp_path: Path) -> None:
+def test_a_file_name_that_is_not_utf8_gives_valid_json(media: dict[str, Path], tmp_path: Path) -> None:
     import os
 
     name = os.fsencode(tmp_path) + b"/t\xffn.wav"
     media["sound"].rename(os.fsdecode(name))
     command = [sys.executable, "-m", "cmcgan_cli", "generate", "--from", name, "--checkpoint", "box", "--json"]
-    said = subprocess.run(command, capture_output=True, check=False)
-    assert said.returncode == 1
-    assert os.fsencode(json.loads(said.stdout.decode("utf-8"))["input"]) == name
+    result = subprocess.run(command, capture_output=True, check=False)
+    assert result.returncode == 1
+    assert os.fsencode(json.loads(result.stdout.decode("utf-8"))["input"]) == name

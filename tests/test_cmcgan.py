@@ -29,27 +29,27 @@ def make(*settings: str, size: int = 6) -> tuple[CMCGAN, Batch]:
     return method, Batch(audio, visual, label, torch.zeros(size))
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def make_rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def state(module: torch.nn.Module) -> dict[str, Tensor]:
+def copy_parameters(module: torch.nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.named_parameters()}
 
 
-def moved(module: torch.nn.Module, before: dict[str, Tensor]) -> list[str]:
+def changed_parameters(module: torch.nn.Module, before: dict[str, Tensor]) -> list[str]:
     return [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
 
 
 def forward(method: CMCGAN, batch: Batch, seed: int = 0) -> tuple[Outputs, dict[str, Tensor]]:
-    """Outputs of all subnetworks and paths, and the latents that they got."""
-    generators, rng = method.network, seeded(seed)
+    """Return the outputs of all subnetworks and paths, and their latents."""
+    generators, rng = method.network, make_rng(seed)
     z = {r: generators.draw(len(batch.audio), rng, 1)[0].to(batch.audio.dtype) for r in (*SUBNETWORKS, *PATHS)}
     return generators(generators.encode(batch.maps()), z, list(PATHS)), z
 
 
 def naive_outputs(method: CMCGAN, batch: Batch, z: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Each path by itself, every feature computed again for each use, as the paper's figure draws them."""
+    """Run each path by itself, as the paper's figure draws it: every feature is computed again for each use."""
     g, real = method.network, batch.maps()
     maps = {}
     for path, (first, second) in PATHS.items():
@@ -60,7 +60,7 @@ def naive_outputs(method: CMCGAN, batch: Batch, z: dict[str, Tensor]) -> dict[st
     return maps
 
 
-def gradients(module: torch.nn.Module, loss: Tensor) -> dict[str, Tensor]:
+def compute_gradients(module: torch.nn.Module, loss: Tensor) -> dict[str, Tensor]:
     module.zero_grad()
     loss.backward()
     return {n: p.grad.clone() for n, p in module.named_parameters() if p.grad is not None}
@@ -79,7 +79,9 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
     batch = batch._replace(audio=batch.audio.double(), visual=batch.visual.double())
     outputs, z = forward(method, batch)
     weights = method.loss_weights
-    shared = gradients(method.network, weighted_sum(method.generator_losses(outputs, batch, seeded()), weights))
+    shared = compute_gradients(
+        method.network, weighted_sum(method.generator_losses(outputs, batch, make_rng()), weights)
+    )
 
     maps = naive_outputs(method, batch, z)
     d, truth = method.discriminator, batch.maps()
@@ -95,7 +97,7 @@ def test_generator_gradient_equals_that_of_the_naive_step() -> None:
         "direct": sum(l1_loss(maps[r], truth[target_of(r)]) for r in SUBNETWORKS),
         "class": sum(torch.nn.functional.cross_entropy(method.heads[m](codes[m]), batch.label) for m in codes),
     }
-    assert_same(shared, gradients(method.network, weighted_sum(losses, weights)))
+    assert_same(shared, compute_gradients(method.network, weighted_sum(losses, weights)))
 
 
 def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
@@ -103,9 +105,9 @@ def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
     method.double()
     batch = batch._replace(audio=batch.audio.double(), visual=batch.visual.double())
     outputs, _ = forward(method, batch)
-    shared = gradients(method.discriminator, method.discriminator_loss(outputs, batch, seeded(7)))
+    shared = compute_gradients(method.discriminator, method.discriminator_loss(outputs, batch, make_rng(7)))
 
-    rng, d, maps = seeded(7), method.discriminator, outputs.maps
+    rng, d, maps = make_rng(7), method.discriminator, outputs.maps
     wrong_audio, wrong_visual = (wrong_partners(batch.label, rng) for _ in range(2))
     v, a = batch.visual, batch.audio
     score: Callable[[Tensor, Tensor], Tensor] = lambda v, a: d(d.visual(v.detach()), d.audio(a.detach()))  # noqa: E731
@@ -114,52 +116,52 @@ def test_discriminator_gradient_equals_that_of_the_naive_step() -> None:
     )
     loss = loss + sum(fake_loss(score(v, maps[r])) / 6 for r in ("v2a", "a2v2a", "v2v2a"))
     loss = loss + sum(fake_loss(score(maps[r], a)) / 6 for r in ("a2v", "v2a2v", "a2a2v"))
-    assert_same(shared, gradients(d, loss))
+    assert_same(shared, compute_gradients(d, loss))
 
 
 def test_discriminator_step_moves_only_the_discriminator() -> None:
     method, batch = make("loss_weights.consistency=0", "loss_weights.direct=0", "loss_weights.class=0")
     optimizers = method.optimizers()
     outputs, _ = forward(method, batch)
-    before = state(method)
+    before = copy_parameters(method)
     optimizers["discriminator"].zero_grad()
-    method.discriminator_loss(outputs, batch, seeded()).backward()
+    method.discriminator_loss(outputs, batch, make_rng()).backward()
     optimizers["discriminator"].step()
-    changed = moved(method, before)
+    changed = changed_parameters(method, before)
     assert changed
     assert all(name.startswith("discriminator.") for name in changed)
     assert all(p.grad is None for p in method.network.parameters())
 
 
-def test_generator_step_leaves_the_discriminator_alone_and_reaches_every_generator() -> None:
+def test_generator_step_reaches_every_generator_and_not_the_discriminator() -> None:
     method, batch = make()
     outputs, _ = forward(method, batch)
-    gradients_of = gradients(
-        method, weighted_sum(method.generator_losses(outputs, batch, seeded()), method.loss_weights)
+    reached = compute_gradients(
+        method, weighted_sum(method.generator_losses(outputs, batch, make_rng()), method.loss_weights)
     )
-    assert not any(name.startswith("discriminator.") for name in gradients_of)
-    assert {name for name, _ in method.network.named_parameters(prefix="network")} <= gradients_of.keys()
+    assert not any(name.startswith("discriminator.") for name in reached)
+    assert {name for name, _ in method.network.named_parameters(prefix="network")} <= reached.keys()
     assert all(p.requires_grad for p in method.discriminator.parameters())
 
 
 def test_k_updates_the_generators_k_times() -> None:
     once, batch = make()
     thrice = copy.deepcopy(once)
-    thrice.config = Config(**{**thrice.config.__dict__, "train": tiny_config("train.generator_updates=3").train})
+    thrice.config = replace(thrice.config, train=tiny_config("train.generator_updates=3").train)
     counts = []
     for method in (once, thrice):
         optimizers = method.optimizers()
-        method.train_step(batch, optimizers, seeded())
+        method.train_step(batch, optimizers, make_rng())
         counts.append({n: int(next(iter(o.state.values()))["step"]) for n, o in optimizers.items()})
     assert counts == [{"discriminator": 1, "generator": 1}, {"discriminator": 1, "generator": 3}]
 
 
-def test_without_adversarial_weight_the_discriminator_rests() -> None:
+def test_without_adversarial_weight_the_discriminator_is_not_trained() -> None:
     method, batch = make("loss_weights.adversarial=0")
-    before = state(method.discriminator)
-    losses = method.train_step(batch, method.optimizers(), seeded())
+    before = copy_parameters(method.discriminator)
+    losses = method.train_step(batch, method.optimizers(), make_rng())
     assert losses.keys() == {"consistency", "direct", "class"}
-    assert not moved(method.discriminator, before)
+    assert not changed_parameters(method.discriminator, before)
 
 
 def test_a_batch_can_be_overfitted() -> None:
@@ -167,7 +169,7 @@ def test_a_batch_can_be_overfitted() -> None:
     shade = (batch.label.float() - 1)[:, None, None, None] * 0.8
     batch = batch._replace(audio=torch.zeros_like(batch.audio) + shade, visual=torch.zeros_like(batch.visual) - shade)
     optimizers = method.optimizers()
-    losses = [method.train_step(batch, optimizers, seeded(i)) for i in range(40)]
+    losses = [method.train_step(batch, optimizers, make_rng(i)) for i in range(40)]
     assert float(losses[-1]["consistency"]) < 0.65 * float(losses[0]["consistency"])
     assert float(losses[-1]["class"]) < 0.5 * float(losses[0]["class"])
 
@@ -180,15 +182,15 @@ def test_translation_equals_the_forward_pass() -> None:
         for route in routes:
             start, end = source_of(route), target_of(route)
             source = batch.maps()[start]
-            drawn = generators.draw(len(source), seeded(3), hops)
+            drawn = generators.draw(len(source), make_rng(3), hops)
             if start is end:
-                made = generators.recover(start, source, drawn)
+                output = generators.recover(start, source, drawn)
             else:
-                made = generators.translate(Direction(f"{start.letter}2{end.letter}"), source, drawn)
+                output = generators.translate(Direction(f"{start.letter}2{end.letter}"), source, drawn)
             used = [PATHS[route][0], route] if hops == 2 else [route]
             z = dict(zip(used, drawn, strict=True))
             codes = generators.encode(batch.maps())
-            torch.testing.assert_close(made, generators(codes, z, used[1:]).maps[route])
+            torch.testing.assert_close(output, generators(codes, z, used[1:]).maps[route])
 
 
 def test_generators_take_sounds_pictures_and_latents_but_no_labels() -> None:
@@ -206,14 +208,14 @@ def test_unknown_loss_names_are_refused_and_missing_ones_have_weight_0() -> None
         CMCGAN(config, CLASSES, FeatureSettings())
     method = CMCGAN(tiny_config(), CLASSES, FeatureSettings())
     assert method.loss_weights.keys() == CMCGAN.losses.keys()
-    given = tiny_config().loss_weights
-    assert method.loss_weights == {name: given.get(name, 0) for name in CMCGAN.losses}
+    named = tiny_config().loss_weights
+    assert method.loss_weights == {name: named.get(name, 0) for name in CMCGAN.losses}
     zeros = [f"loss_weights.{name}=0" for name in tiny_config().loss_weights]
     with pytest.raises(ConfigError, match="every loss of cmcgan has weight 0"):
         CMCGAN(tiny_config(*zeros), CLASSES, FeatureSettings())
 
 
-def test_the_papers_preset_is_the_papers() -> None:
+def test_preset_paper_has_the_papers_settings() -> None:
     from cmcgan_core.config import load_config
 
     config = load_config("paper")
@@ -223,15 +225,15 @@ def test_the_papers_preset_is_the_papers() -> None:
     assert (config.train.discriminator.name, config.train.generator.name) == ("sgd", "adam")
     assert config.train.discriminator.learning_rate == config.train.generator.learning_rate == 0.001
     assert config.train.discriminator.momentum == 0.9
-    assert Options().fakes == ("direct", "two-hop")  # eq. 1 and 2: "the generated" are those of all four paths
+    assert Options().fakes == ("direct", "two-hop")  # eq. 1 and 2: "the generated" samples are those of all four paths
     assert config.train.average == 0
 
 
-def test_lcgan_is_without_the_paths_from_one_modality_to_the_other() -> None:
+def test_lcgan_has_no_paths_from_one_modality_to_the_other() -> None:
     from cmcgan_core.config import load_config
 
     assert load_config("lcgan").options["paths"] == ["v2a2v", "a2v2a"]
-    can = [
+    capabilities = [
         (method.network.possible_hops, method.network.recovers)
         for method, _ in (
             make(),
@@ -239,64 +241,66 @@ def test_lcgan_is_without_the_paths_from_one_modality_to_the_other() -> None:
             make("options.paths=[]", "loss_weights.consistency=0"),
         )
     ]
-    assert can == [((1, 2), tuple(Modality)), ((1,), tuple(Modality)), ((1,), ())]
+    assert capabilities == [((1, 2), tuple(Modality)), ((1,), tuple(Modality)), ((1,), ())]
 
 
-def test_a_drawn_step_takes_one_path_to_each_modality() -> None:
+def test_with_drawn_paths_a_step_runs_one_path_to_each_modality() -> None:
     method, batch = make("options.draw_paths=true")
     taken = set()
     for seed in range(12):
-        outputs = method._forward(batch, seeded(seed))
+        outputs = method._forward(batch, make_rng(seed))
         paths = [route for route in outputs.maps if route in PATHS]
         assert sorted(path[-1] for path in paths) == ["a", "v"]
         taken.update(paths)
     assert taken == set(PATHS)
 
 
-def test_encoders_do_not_learn_classes_from_what_the_subnetworks_make() -> None:
+def test_encoders_do_not_learn_classes_from_outputs_of_subnetworks() -> None:
     method, batch = make("loss_weights.class_of_generated=1", "options.paths=[]", "loss_weights.consistency=0")
     codes = {m: code.detach() for m, code in method.network.encode(batch.maps()).items()}
-    outputs = method.network(codes, {s: method.network.draw(len(batch.audio), seeded(), 1)[0] for s in SUBNETWORKS}, [])
-    changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
+    outputs = method.network(
+        codes, {s: method.network.draw(len(batch.audio), make_rng(), 1)[0] for s in SUBNETWORKS}, []
+    )
+    changed = compute_gradients(method, method.generated_class_loss(outputs, batch, make_rng()))
     assert changed
     assert all(name.startswith("network.decoders.") for name in changed)
 
 
-def test_encoders_learn_the_classes_of_what_a_path_encodes() -> None:
+def test_encoders_learn_classes_from_the_second_hop_of_a_path() -> None:
     method, batch = make("loss_weights.class_of_generated=1")
     outputs, _ = forward(method, batch)
-    changed = gradients(method, method.generated_class_loss(outputs, batch, seeded()))
+    changed = compute_gradients(method, method.generated_class_loss(outputs, batch, make_rng()))
     assert any(name.startswith("network.encoders.") for name in changed)
     assert any(name.startswith("heads.") for name in changed)
 
 
-def test_only_pairs_with_inferred_latents_are_held_against_the_truth() -> None:
+def test_only_pairs_with_inferred_latents_are_compared_with_the_truth() -> None:
     method, batch = make("options.posterior=0.5", "loss_weights.latent=0.05")
     outputs, _ = forward(method, batch)
     first, last = outputs.maps["a2v"][:3], outputs.maps["a2v"][3:]
-    apart = Outputs({"a2v": torch.cat([first, last + 1])}, outputs.codes)
-    loss, alone = method.direct_loss(apart, batch, seeded()), l1_loss(first, batch.visual[:3])
-    torch.testing.assert_close(loss, alone)
+    shifted = Outputs({"a2v": torch.cat([first, last + 1])}, outputs.codes)
+    loss, expected = method.direct_loss(shifted, batch, make_rng()), l1_loss(first, batch.visual[:3])
+    torch.testing.assert_close(loss, expected)
 
 
-def test_an_inferred_latent_tells_of_the_truth_and_a_drawn_one_does_not() -> None:
+def test_inferred_latents_depend_on_the_truth_and_drawn_latents_do_not() -> None:
     method, batch = make("options.posterior=0.5", "loss_weights.latent=0.05")
     codes = method.network.encode(batch.maps())
     other = {**codes, "visual": codes["visual"] + 1}
-    differs = method._latent(codes, "a2v", seeded()) != method._latent(other, "a2v", seeded())
+    differs = method._latent(codes, "a2v", make_rng()) != method._latent(other, "a2v", make_rng())
     assert differs[:3].all()
     assert not differs[3:].any()
 
 
-def test_varied_inputs_are_held_against_the_truth_as_it_is() -> None:
+def test_augmentation_changes_the_inputs_and_not_the_truth() -> None:
     plain, batch = make("loss_weights.adversarial=0")
-    varying = copy.deepcopy(plain)
-    varying.options = replace(varying.options, augment=True)
-    given = []
-    varying.network.encode = lambda maps: (given.append(maps), plain.network.encode(maps))[1]  # type: ignore[method-assign]
+    augmenting = copy.deepcopy(plain)
+    augmenting.options = replace(augmenting.options, augment=True)
+    inputs = []
+    augmenting.network.encode = lambda maps: (inputs.append(maps), plain.network.encode(maps))[1]  # type: ignore[method-assign]
     before = batch.audio.clone(), batch.visual.clone()
-    varying._forward(batch, seeded())
-    assert not torch.equal(given[0][Modality.AUDIO], batch.audio)
+    augmenting._forward(batch, make_rng())
+    assert not torch.equal(inputs[0][Modality.AUDIO], batch.audio)
     assert torch.equal(batch.audio, before[0])
     assert torch.equal(batch.visual, before[1])
 
@@ -329,11 +333,11 @@ def test_settings_that_contradict_one_another_are_refused(settings: list[str], f
 )
 def test_every_variant_of_the_paper_trains_and_translates(settings: list[str]) -> None:
     method, batch = make(*settings)
-    before = state(method.network)
-    losses = method.train_step(batch, method.optimizers(), seeded())
+    before = copy_parameters(method.network)
+    losses = method.train_step(batch, method.optimizers(), make_rng())
     assert all(loss.isfinite() for loss in losses.values())
-    assert moved(method.network, before)
+    assert changed_parameters(method.network, before)
     generators, maps = method.network.eval(), batch.maps()
     for direction in Direction:
         source, target = maps[direction.source], maps[direction.target]
-        assert generators.translate(direction, source, generators.draw(len(source), seeded())).shape == target.shape
+        assert generators.translate(direction, source, generators.draw(len(source), make_rng())).shape == target.shape

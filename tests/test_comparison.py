@@ -1,4 +1,4 @@
-"""Runs side by side; figures worked by hand."""
+"""Several runs next to each other; figures worked by hand."""
 
 import json
 from dataclasses import replace
@@ -9,9 +9,11 @@ import pytest
 from conftest import tiny_config
 
 from cmcgan_core.checkpoint import About, read_about
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError
-from cmcgan_core.evaluation.compare import Entry, Figure, compare, differing, grouped, pool, training_seconds
-from cmcgan_core.evaluation.evaluate import Evaluation, evaluate_once
+from cmcgan_core.evaluation.compare import Entry, compare, differing, group_entries, training_seconds
+from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
+from cmcgan_core.evaluation.pooling import Figure, PooledAccuracy, pool_accuracies, pool_quality
 from cmcgan_core.evaluation.scores import Accuracy
 
 
@@ -24,7 +26,7 @@ def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds
 
 @pytest.fixture(scope="module")
 def evaluation(prepared: Path, tiny_run: Path) -> Evaluation:
-    return evaluate_once(tiny_run, prepared, latents=1)
+    return evaluate(tiny_run, open_dataset(prepared), latents=1)
 
 
 @pytest.fixture(scope="module")
@@ -39,21 +41,21 @@ def seeded(about: About, seed: int, **changes: Any) -> About:
 def test_seeds_of_one_recipe_are_pooled(about: About, evaluation: Evaluation) -> None:
     micro, seconds = (0.5, 0.6, 0.1), (10.0, 20.0, 60.0)
     entries = [entry(f"s{i}", seeded(about, i), evaluation, micro[i], seconds[i]) for i in range(3)]
-    (group,) = grouped(entries)
+    (group,) = group_entries(entries)
     assert group.name == "s0, s1, s2"
-    pooled = group.figures["table2"]["GV-A"]
-    assert pooled["micro"].value == pytest.approx(0.4)
+    pooled = group.figures.table2["GV-A"]
+    assert pooled.micro.value == pytest.approx(0.4)
     # Squared distances from the mean 0.01, 0.04 and 0.09, divided by two: 0.07.
-    assert pooled["micro"].deviation == pytest.approx(0.07**0.5)
+    assert pooled.micro.deviation == pytest.approx(0.07**0.5)
     # Of the ends 0.4, 0.5, 0.0 and 0.7, 0.8, 0.3.
-    assert pooled["micro"].interval == pytest.approx((0.3, 0.6))
-    assert pooled["balanced"].value == pytest.approx(0.2)
+    assert pooled.micro.interval == pytest.approx((0.3, 0.6))
+    assert pooled.balanced.value == pytest.approx(0.2)
     assert group.seconds == Figure(pytest.approx(30), pytest.approx(700**0.5))
 
 
 def test_a_run_alone_keeps_its_interval(about: About, evaluation: Evaluation) -> None:
-    (group,) = grouped([entry("one", about, evaluation, 0.5, None)])
-    assert group.figures["table2"]["GV-A"]["micro"] == Figure(0.5, interval=(0.4, 0.7))
+    (group,) = group_entries([entry("one", about, evaluation, 0.5, None)])
+    assert group.figures.table2["GV-A"].micro == Figure(0.5, interval=(0.4, 0.7))
     assert group.seconds is None
 
 
@@ -66,18 +68,19 @@ def test_what_differs_in_more_than_the_seed_is_not_pooled(about: About, evaluati
     ]
     for other in others:
         runs = [entry("a", about, evaluation, 0.5, 1), entry("b", other, evaluation, 0.5, 1)]
-        assert [group.name for group in grouped(runs)] == ["a", "b"]
+        assert [group.name for group in group_entries(runs)] == ["a", "b"]
 
 
 def test_a_row_that_one_run_lacks_is_in_no_mean() -> None:
     accuracy = Accuracy(0.5, 0.5, None, None)
-    assert pool([{"GV-A": accuracy, "GA-V": accuracy}, {"GV-A": accuracy}]).keys() == {"GV-A"}
-    assert pool([{"l1": 0.5}, {"l1": None}]) == {"l1": None}
+    assert pool_accuracies([{"GV-A": accuracy, "GA-V": accuracy}, {"GV-A": accuracy}]).keys() == {"GV-A"}
+    assert pool_quality([{"l1": 0.5}, {"l1": None}]) == {"l1": None}
 
 
 def test_what_a_judge_says_of_real_samples_does_not_vary_with_the_seed() -> None:
     accuracy = Accuracy(0.5, 0.25, (0.4, 0.6), None)
-    assert pool([accuracy, accuracy]) == {"micro": Figure(0.5, interval=(0.4, 0.6)), "balanced": Figure(0.25)}
+    pooled = pool_accuracies([{"V": accuracy}, {"V": accuracy}])
+    assert pooled == {"V": PooledAccuracy(Figure(0.5, interval=(0.4, 0.6)), Figure(0.25))}
 
 
 def test_a_figure_is_written_with_all_that_is_known_of_it() -> None:
@@ -99,7 +102,7 @@ def test_settings_that_differ_are_named() -> None:
 
 
 def test_comparison_knows_what_each_run_cost(prepared: Path, tiny_run: Path) -> None:
-    found = compare([tiny_run, tiny_run / "best.safetensors"], prepared, latents=1)
+    found = compare([tiny_run, tiny_run / "best.safetensors"], open_dataset(prepared), latents=1)
     first = found.entries[0]
     assert first.device == "cpu"
     assert first.seconds == pytest.approx(
@@ -114,4 +117,4 @@ def test_comparison_knows_what_each_run_cost(prepared: Path, tiny_run: Path) -> 
 
 def test_a_run_is_not_compared_with_itself(prepared: Path, tiny_run: Path) -> None:
     with pytest.raises(CheckpointError, match="named twice"):
-        compare([tiny_run, tiny_run / "last.safetensors"], prepared)
+        compare([tiny_run, tiny_run / "last.safetensors"], open_dataset(prepared))

@@ -35,7 +35,7 @@ def test_settings_override_the_file_which_overrides_the_preset(tmp_path: Path) -
     assert config.options["fakes"] == ["direct"]
 
 
-def test_all_faults_are_told_at_once() -> None:
+def test_all_faults_are_reported_at_once() -> None:
     settings = ["train.epoch=3", "train.batch_size=1", "network.width='wide'", "train.precision='half'", "seed=true"]
     with pytest.raises(ConfigError) as fault:
         load_config("small", settings=settings)
@@ -62,12 +62,12 @@ def test_all_faults_are_told_at_once() -> None:
         ({"seed": 2**40}, "seed: should be at most"),
     ],
 )
-def test_a_fault_is_named_by_its_place(table: dict[str, object], fault: str) -> None:
+def test_a_fault_is_reported_with_the_name_of_the_setting(table: dict[str, object], fault: str) -> None:
     with pytest.raises(ConfigError, match=fault):
         build(Config, table, "test")
 
 
-def test_another_method_brings_its_own_options_and_losses() -> None:
+def test_another_method_drops_the_options_and_losses_of_the_preset() -> None:
     config = load_config(
         "tiny", settings=["method=classifier", "loss_weights.class=1", "options.modalities=['visual']"]
     )
@@ -112,6 +112,6 @@ def test_written_toml_reads_back(table: dict[str, object]) -> None:
     assert tomllib.loads(dump_toml(table)) == table
 
 
-def test_not_a_number_reads_back_as_toml_writes_it() -> None:
+def test_not_a_number_is_written_as_toml() -> None:
     assert dump_toml({"x": math.nan}) == "x = nan\n"
     assert math.isnan(tomllib.loads(dump_toml({"x": math.nan}))["x"])

@@ -1,4 +1,4 @@
-"""`cmcgan evaluate --compare` and `--report`."""
+"""`cmcgan compare`, and reports of `cmcgan evaluate`."""
 
 import json
 from functools import partial
@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
+from cmcgan_core.data import dataset
+
 
 @pytest.fixture
 def run(cmcgan: Run, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Call `cmcgan evaluate` with arguments, in a terminal of 100 columns."""
+    """Call `cmcgan compare` with arguments, in a terminal of 100 columns."""
     monkeypatch.setenv("COLUMNS", "100")
-    return partial(cmcgan, "evaluate")
+    return partial(cmcgan, "compare")
 
 
 def test_runs_are_compared_in_one_table(run: Run, prepared: Path, tiny_run: Path) -> None:
     best = tiny_run / "best.safetensors"
-    code, out, err = run(prepared, "--compare", tiny_run, best, "--latents", 1)
+    code, out, err = run(prepared, tiny_run, best, "--latents", 1)
     assert code == 0
     for whole in ("S2I two hops, 2nd judge", "GV-A", "0.9861", "I2S Fréchet distance", "training, s", "tiny"):
         assert whole in out, "a label is missing, or broken over two lines"
@@ -26,16 +28,16 @@ def test_runs_are_compared_in_one_table(run: Run, prepared: Path, tiny_run: Path
 
 
 def test_a_comparison_is_json_for_a_script(run: Run, prepared: Path, tiny_run: Path) -> None:
-    code, out, _ = run(prepared, "--compare", tiny_run, "--latents", 1, "--json")
+    code, out, _ = run(prepared, tiny_run, "--latents", 1, "--json")
     found = json.loads(out)
     assert code == 0
     assert [one["name"] for one in found["runs"]] == ["tiny"]
     assert found["groups"][0]["figures"]["table2"]["V"]["micro"]["deviation"] is None
 
 
-def test_a_report_is_written_beside_the_tables(run: Run, prepared: Path, tiny_run: Path, tmp_path: Path) -> None:
+def test_a_report_is_written_next_to_the_tables(cmcgan: Run, prepared: Path, tiny_run: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="install it with: uv sync")
-    code, out, err = run(prepared, "-c", tiny_run, "--latents", 1, "--report", tmp_path / "report")
+    code, out, err = cmcgan("evaluate", prepared, "-c", tiny_run, "--latents", 1, "--report", tmp_path / "report")
     assert code == 0
     assert "Table 2" in out
     assert f"open {tmp_path / 'report' / 'index.html'}" in err.replace("\n", "")
@@ -43,15 +45,31 @@ def test_a_report_is_written_beside_the_tables(run: Run, prepared: Path, tiny_ru
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("command", "fault"),
     [
-        (["--compare"], "needs runs"),
-        (["run"], "for --compare"),
-        (["--compare", "run", "-c", "other"], "do not go together"),
-        (["--compare", "run", "--confusion"], "--report has the matrices"),
+        (["compare"], "Missing argument 'RUN...'"),
+        (["evaluate", "run"], "unexpected extra argument"),
+        (["compare", "run", "--split", "tset"], "'test', 'validation', 'train'"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(run: Run, prepared: Path, arguments: list[str], said: str) -> None:
-    code, _, err = run(prepared, *arguments)
+def test_wrong_command_lines_are_refused(cmcgan: Run, prepared: Path, command: list[str], fault: str) -> None:
+    name, *arguments = command
+    code, _, err = cmcgan(name, prepared, *arguments)
     assert code == 2
-    assert said in " ".join(err.replace("│", " ").split())
+    assert fault in " ".join(err.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train", "compare"])
+def test_a_command_parses_the_index_of_its_dataset_once(
+    prepared: Path, tiny_run: Path, tmp_path: Path, cmcgan: Run, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    arguments = {
+        "evaluate": ["--checkpoint", tiny_run, "--latents", 2],
+        "train": ["--preset", "tiny", "--set", "train.epochs=1", "--out", tmp_path / "run"],
+        "compare": [tiny_run, "--latents", 2],
+    }
+    parsed = []
+    read_index = dataset.read_index
+    monkeypatch.setattr(dataset, "read_index", lambda root: (parsed.append(root), read_index(root))[1])
+    assert cmcgan(command, prepared, *arguments[command], "--quiet")[0] == 0
+    assert parsed == [prepared]

@@ -6,63 +6,82 @@ from typing import Any
 
 import pytest
 
-from cmcgan_core.evaluation import evaluate as evaluation_cache
-from cmcgan_core.evaluation.evaluate import evaluate_once
+from cmcgan_core.data.dataset import PreparedDataset, open_dataset
+from cmcgan_core.evaluation import evaluate as evaluation
+from cmcgan_core.evaluation.evaluate import evaluate
 
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The checkpoints that were judged rather than remembered."""
     done: list[Path] = []
-    evaluate = evaluation_cache.evaluate
+    compute = evaluation.compute_evaluation
 
-    def spy(run: Path, *rest: Any, **named: Any) -> Any:
+    def spy(run: Path, *rest: Any) -> Any:
         done.append(run)
-        return evaluate(run, *rest, **named)
+        return compute(run, *rest)
 
-    monkeypatch.setattr(evaluation_cache, "evaluate", spy)
+    monkeypatch.setattr(evaluation, "compute_evaluation", spy)
     return done
 
 
 @pytest.fixture
-def data(prepared: Path, tmp_path: Path) -> Path:
+def data(prepared: Path, tmp_path: Path) -> PreparedDataset:
     """A dataset that nothing was judged on."""
     shutil.copytree(prepared, tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "evaluations", ignore_errors=True)
-    return tmp_path / "data"
+    return open_dataset(tmp_path / "data")
 
 
-def test_what_was_judged_is_remembered_exactly(data: Path, tiny_run: Path, tmp_path: Path, judged: list[Path]) -> None:
-    first = evaluate_once(tiny_run, data, latents=1)
-    assert evaluate_once(tiny_run, data, latents=1) == first
+def test_what_was_judged_is_remembered_exactly(
+    data: PreparedDataset, tiny_run: Path, tmp_path: Path, judged: list[Path]
+) -> None:
+    first = evaluate(tiny_run, data, latents=1)
+    assert evaluate(tiny_run, data, latents=1) == first
     assert len(judged) == 1
     moved = tmp_path / "moved"
     shutil.copytree(tiny_run, moved)
-    again = evaluate_once(moved, data, latents=1)
+    again = evaluate(moved, data, latents=1)
     assert len(judged) == 1
     assert again.checkpoint == str(moved / "last.safetensors")
     assert again.table1 == first.table1
 
 
-def test_what_decides_a_figure_is_judged_anew(data: Path, tiny_run: Path, tmp_path: Path, judged: list[Path]) -> None:
-    evaluate_once(tiny_run, data, latents=1)
-    evaluate_once(tiny_run, data, latents=1, seed=1)
-    evaluate_once(tiny_run, data, latents=2)
-    evaluate_once(tiny_run, data, latents=1, split="validation")
-    evaluate_once(tiny_run / "best.safetensors", data, latents=1)
+def test_what_decides_a_figure_is_judged_again(
+    data: PreparedDataset, tiny_run: Path, tmp_path: Path, judged: list[Path]
+) -> None:
+    evaluate(tiny_run, data, latents=1)
+    evaluate(tiny_run, data, latents=1, seed=1)
+    evaluate(tiny_run, data, latents=2)
+    evaluate(tiny_run, data, latents=1, split="validation")
+    evaluate(tiny_run / "best.safetensors", data, latents=1)
     without = tmp_path / "without"
     shutil.copytree(tiny_run, without)
     (without / "classifier.safetensors").unlink()
-    evaluate_once(without, data, latents=1)
+    evaluate(without, data, latents=1)
     assert len(judged) == 6
-    shutil.copyfile(data / "judges/judge-tiny-v-0/best.safetensors", data / "judges/judge-tiny-v-0/spare.safetensors")
-    evaluate_once(tiny_run, data, latents=1)
+    judges = data.root / "judges"
+    shutil.copytree(judges / "judge-tiny-visual-0", judges / "judge-tiny-small-visual-0")
+    evaluate(tiny_run, data, latents=1)
+    assert len(judged) == 6, "another judge decides nothing"
+    shutil.copyfile(judges / "judge-tiny-visual-0/best.safetensors", judges / "judge-tiny-visual-0/spare.safetensors")
+    evaluate(tiny_run, data, latents=1)
     assert len(judged) == 7
 
 
-def test_a_damaged_file_is_judged_anew(data: Path, tiny_run: Path, judged: list[Path]) -> None:
-    first = evaluate_once(tiny_run, data, latents=1)
-    (kept,) = (data / "evaluations").iterdir()
+def test_a_damaged_file_is_judged_again(data: PreparedDataset, tiny_run: Path, judged: list[Path]) -> None:
+    first = evaluate(tiny_run, data, latents=1)
+    (kept,) = (data.root / "evaluations").iterdir()
     kept.write_text(kept.read_text()[:-100])
-    assert evaluate_once(tiny_run, data, latents=1) == first
+    assert evaluate(tiny_run, data, latents=1) == first
     assert len(judged) == 2
+
+
+def test_an_evaluation_that_is_not_cached_is_neither_read_nor_kept(
+    data: PreparedDataset, tiny_run: Path, judged: list[Path]
+) -> None:
+    evaluate(tiny_run, data, latents=1, cached=False)
+    assert not (data.root / "evaluations").exists()
+    evaluate(tiny_run, data, latents=1)
+    evaluate(tiny_run, data, latents=1, cached=False)
+    assert len(judged) == 3

@@ -18,9 +18,9 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 def run(*command: object, cwd: Path) -> str:
     """Run an example as a user would, with the `cmcgan` of this environment on the path."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    result = subprocess.run([*map(str, command)], cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
 
 
 def test_sounds_to_pictures(tiny_run: Path, tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_sounds_to_pictures(tiny_run: Path, tmp_path: Path) -> None:
     ]
 
 
-def test_sounds_to_pictures_names_what_failed(tiny_run: Path, tmp_path: Path) -> None:
+def test_sounds_to_pictures_names_failed_inputs(tiny_run: Path, tmp_path: Path) -> None:
     (tmp_path / "sounds").mkdir()
     (tmp_path / "sounds" / "bad.wav").write_text("no sound")
     with pytest.raises(AssertionError, match=r"bad\.wav"):
@@ -69,8 +69,8 @@ def test_classify_archive(tiny_run: Path, tmp_path: Path) -> None:
 
 
 def test_python_api(prepared: Path, tmp_path: Path) -> None:
-    said = run(sys.executable, EXAMPLES / "python_api.py", prepared, "tiny", cwd=tmp_path)
-    assert [line.split()[0] for line in said.splitlines()] == ["noise", "tone"]
+    output = run(sys.executable, EXAMPLES / "python_api.py", prepared, "tiny", cwd=tmp_path)
+    assert [line.split(":")[0] for line in output.splitlines()] == ["noise", "tone"]
 
 
 @pytest.mark.slow

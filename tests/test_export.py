@@ -27,6 +27,7 @@ from cmcgan_core.inference.translate import (
 )
 from cmcgan_core.media.files import read_picture, read_sound, write_sound
 from cmcgan_core.methods import make_method
+from cmcgan_core.modality import Direction
 
 ROOT = Path(__file__).parents[1]
 MODEL = BOX / "last.safetensors"
@@ -34,13 +35,13 @@ MODEL = BOX / "last.safetensors"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where both directions of the model in the box were exported to."""
+    """A folder with both directions of the model in the box, exported."""
     folder = tmp_path_factory.mktemp("onnx")
     export.export_onnx(MODEL, "v2a", folder / "v2a.onnx")
     arguments = ["export", "--direction", "a2v", "-c", MODEL, "-o", folder / "a2v.onnx", "--hops", 2, "--json", "-q"]
     result = CliRunner().invoke(app, list(map(str, arguments)))
     assert result.exit_code == 0, result.output
-    (folder / "said.json").write_text(result.stdout)
+    (folder / "printed.json").write_text(result.stdout)
     return folder
 
 
@@ -50,24 +51,28 @@ def trained() -> Trained:
 
 
 def snippet(number: int) -> dict[str, Any]:
-    """Run the n-th Python block of docs/export.md in this folder; its names."""
+    """Run the n-th Python block of docs/export.md in the current folder, and return its variables."""
     text = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     names: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[number], names)
     return names
 
 
-def test_the_command_says_what_it_exported(folder: Path) -> None:
-    said = json.loads((folder / "said.json").read_text())
-    assert (said["direction"], said["hops"]) == ("a2v", 2)
-    assert said["shapes"] == {"audio": ["batch", 1, 128, 32], "visual": ["batch", 3, 64, 64], "z": [2, "batch", 100]}
-    assert 0 < said["difference"] <= export.TOLERANCE
+def test_the_command_prints_what_it_exported(folder: Path) -> None:
+    document = json.loads((folder / "printed.json").read_text())
+    assert (document["direction"], document["hops"]) == ("a2v", 2)
+    assert document["shapes"] == {
+        "audio": ["batch", 1, 128, 32],
+        "visual": ["batch", 3, 64, 64],
+        "z": [2, "batch", 100],
+    }
+    assert 0 < document["difference"] <= export.TOLERANCE
 
 
-def test_the_file_says_how_to_use_it_and_nothing_of_this_machine(folder: Path) -> None:
-    said = json.loads(onnx_ir.load(folder / "v2a.onnx").metadata_props["cmcgan"])
-    assert (said["direction"], said["hops"], tuple(said["classes"])) == ("v2a", 1, DEMO_CLASSES)
-    assert FeatureSettings(**said["settings"]) == FeatureSettings()
+def test_the_metadata_describe_the_model_and_not_this_machine(folder: Path) -> None:
+    document = json.loads(onnx_ir.load(folder / "v2a.onnx").metadata_props["cmcgan"])
+    assert (document["direction"], document["hops"], tuple(document["classes"])) == ("v2a", 1, DEMO_CLASSES)
+    assert FeatureSettings(**document["settings"]) == FeatureSettings()
     content = (folder / "v2a.onnx").read_bytes()
     assert str(ROOT).encode() not in content
     assert b"site-packages" not in content
@@ -79,11 +84,12 @@ def test_documented_sound_to_picture(folder: Path, trained: Trained, monkeypatch
     sound = (0.3 * np.sign(np.sin(2 * np.pi * 300 * time))).astype(np.float32)
     write_sound(Path("sound.wav"), sound, 44_100)
     used = snippet(0)
-    heard = waveforms_to_input(trained, torch.from_numpy(read_sound(Path("sound.wav"), 44_100))[None, :22_050])
-    ours = require_translator(trained, "a2v").translate("a2v", heard, torch.from_numpy(used["latents"]))
-    difference = np.abs(read_picture(Path("picture.png")).astype(int) - to_pictures(ours.detach())[0])
+    audio = waveforms_to_input(trained, torch.from_numpy(read_sound(Path("sound.wav"), 44_100))[None, :22_050])
+    translator = require_translator(trained, Direction.A2V)
+    visual = translator.translate(Direction.A2V, audio, torch.from_numpy(used["z"])).detach()
+    difference = np.abs(read_picture(Path("picture.png")).astype(int) - to_pictures(visual)[0])
     assert difference.max() <= 2
-    assert to_pictures(ours.detach()).std() > 5
+    assert to_pictures(visual).std() > 5
 
 
 def test_documented_picture_to_sound(folder: Path, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,14 +97,14 @@ def test_documented_picture_to_sound(folder: Path, trained: Trained, monkeypatch
     picture = np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8)
     Image.fromarray(picture).save("player.png")
     used = snippet(1)
-    made = require_translator(trained, "v2a").translate(
-        "v2a", pictures_to_input(trained, picture[None]), torch.from_numpy(used["latents"])
-    )
-    levels = to_levels(trained, made.detach())[0].numpy()
+    translator = require_translator(trained, Direction.V2A)
+    visual = pictures_to_input(trained, picture[None])
+    audio = translator.translate(Direction.V2A, visual, torch.from_numpy(used["z"])).detach()
+    levels = to_levels(trained, audio)[0].numpy()
     assert np.abs(used["levels"] - levels).max() < 1
-    heard = analyse(torch.from_numpy(read_sound(Path("sound.wav"), 44_100)), FeatureSettings())
+    synthesised = analyse(torch.from_numpy(read_sound(Path("sound.wav"), 44_100)), FeatureSettings())
     loud = levels > levels.max() - 40
-    assert np.abs(heard.numpy() - levels)[loud].mean() < 3
+    assert np.abs(synthesised.numpy() - levels)[loud].mean() < 3
 
 
 def test_a_file_that_disagrees_is_not_kept(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,9 +119,11 @@ def test_a_file_that_disagrees_is_not_kept(folder: Path, tmp_path: Path, monkeyp
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"of before"]
 
 
-def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_impossible_export_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(CheckpointError, match="generates nothing"):
         export.export_onnx(BOX / "classifier.safetensors", "a2v", tmp_path / "a2v.onnx")
+    with pytest.raises(ConfigError, match="unknown direction 'sideways'; known are a2v, v2a"):
+        export.export_onnx(MODEL, "sideways", tmp_path / "a2v.onnx")
     with pytest.raises(ConfigError, match=r"take --out a2v\.onnx"):
         export.export_onnx(MODEL, "a2v", tmp_path / "a2v.pb")
     monkeypatch.setattr(export, "PACKAGES", ("onnx", "no_such_package"))
@@ -127,16 +135,16 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path, monkeypatch: pytest.
 def test_an_unknown_direction_is_a_wrong_command_line() -> None:
     result = CliRunner().invoke(app, ["export", "--direction", "sideways"])
     assert result.exit_code == 2
-    assert "neither a2v nor v2a" in result.output
+    assert "not one of 'a2v', 'v2a'" in result.output
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [("network.latent=0",), ("network.encoder=resnet", "network.layers=5")], ids=str)
 def test_other_networks_can_be_exported(settings: tuple[str, ...], tmp_path: Path) -> None:
-    config, features_ = tiny_config(*settings), FeatureSettings()
-    method = make_method(config, CLASSES, features_)
-    about = About(config, CLASSES, features_, step=1, steps=1, data="", content="")
+    config, feature_settings = tiny_config(*settings), FeatureSettings()
+    method = make_method(config, CLASSES, feature_settings)
+    about = About(config, CLASSES, feature_settings, step=1, steps=1, data="", content="")
     save_checkpoint(tmp_path / "last.safetensors", about, network_tensors(method.network))
     for direction in ("a2v", "v2a"):
-        made = export.export_onnx(tmp_path / "last.safetensors", direction, tmp_path / f"{direction}.onnx", hops=2)
-        assert made.difference <= export.TOLERANCE
+        exported = export.export_onnx(tmp_path / "last.safetensors", direction, tmp_path / f"{direction}.onnx", hops=2)
+        assert exported.difference <= export.TOLERANCE

@@ -1,4 +1,4 @@
-"""Inputs that nothing can be made of: each is named with what is wrong with it, and none stops the others."""
+"""Bad inputs: each is named with its fault, and none stops the others."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ import torch
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import load_checkpoint
-from cmcgan_core.inference.generate import OutputOptions, make_all, plan
+from cmcgan_core.inference.generate import OutputOptions, generate_all, plan
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.translate import SamplingOptions
 
@@ -24,7 +24,7 @@ def cut(path: Path, keep: float) -> None:
 
 
 def bomb(path: Path) -> None:
-    """A PNG that says it is 60,000 pixels wide and high."""
+    """Write a PNG whose header claims 60,000 x 60,000 pixels."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)))
 
@@ -74,14 +74,14 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_a_bad_input_is_named_and_the_good_one_is_made(tiny_run: Path, tmp_path: Path, name: str) -> None:
+def test_a_bad_input_is_named_and_the_good_one_becomes_a_picture(tiny_run: Path, tmp_path: Path, name: str) -> None:
     trained = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu"))
-    make, reason = BAD[name]
-    make(tmp_path / name)
+    write, reason = BAD[name]
+    write(tmp_path / name)
     write_wav(tmp_path / "good.wav", tone(0.6))
-    inputs = [Input(tmp_path / one, Path(one)) for one in (name, "good.wav")]
+    inputs = [Input(tmp_path / file, Path(file)) for file in (name, "good.wav")]
     tasks = plan(inputs, tmp_path / "made", OutputOptions(), SamplingOptions())
-    bad, good = make_all(trained, tasks, SamplingOptions(), OutputOptions())
+    bad, good = generate_all(trained, tasks, SamplingOptions(), OutputOptions())
     assert str(tmp_path / name) in bad.error
     assert reason in bad.error
     assert (bad.outputs, good.error) == ((), "")

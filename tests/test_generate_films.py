@@ -33,8 +33,8 @@ def song(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def track(path: Path, kind: str) -> film.Track:
-    (found,) = (one for one in film.probe(path) if one.kind == kind)
-    return found
+    (match,) = (item for item in film.probe(path) if item.kind == kind)
+    return match
 
 
 def pictures(path: Path, hop: float = 0.1) -> list[NDArray[np.uint8]]:
@@ -42,17 +42,17 @@ def pictures(path: Path, hop: float = 0.1) -> list[NDArray[np.uint8]]:
 
 
 def test_a_film_follows_the_sound_and_keeps_it(trained: Trained, song: Path, tmp_path: Path) -> None:
-    made = generate_file(trained, song, tmp_path, output=OutputOptions(format="mp4"))
-    assert (made.route, made.outputs) == ("film", (tmp_path / "song.mp4",))
-    shown, heard = track(made.outputs[0], "picture"), track(made.outputs[0], "sound")
-    assert (shown.codec, shown.size, shown.frames) == ("h264", (256, 256), 30)
-    assert abs(shown.seconds - heard.seconds) <= 0.1
-    assert abs(shown.start - heard.start) <= 0.1
-    kept, given = (read_sound(path, 44_100) for path in (made.outputs[0], song))
-    assert float(np.corrcoef(kept[2000:120_000], given[2000:120_000])[0, 1]) > 0.99
+    result = generate_file(trained, song, tmp_path, output=OutputOptions(format="mp4"))
+    assert (result.route, result.outputs) == ("film", (tmp_path / "song.mp4",))
+    video, sound = track(result.outputs[0], "picture"), track(result.outputs[0], "sound")
+    assert (video.codec, video.size, video.frames) == ("h264", (256, 256), 30)
+    assert abs(video.seconds - sound.seconds) <= 0.1
+    assert abs(video.start - sound.start) <= 0.1
+    kept, original = (read_sound(path, 44_100) for path in (result.outputs[0], song))
+    assert float(np.corrcoef(kept[2000:120_000], original[2000:120_000])[0, 1]) > 0.99
 
 
-def test_pictures_are_those_of_the_half_seconds_that_begin_with_them(
+def test_each_frame_is_the_picture_of_the_half_second_that_begins_with_it(
     trained: Trained, song: Path, tmp_path: Path
 ) -> None:
     (folder,) = generate_file(
@@ -64,31 +64,31 @@ def test_pictures_are_those_of_the_half_seconds_that_begin_with_them(
         (still,) = generate_file(
             trained, song, tmp_path / f"{number}.png", SamplingOptions(at=number / 4), OutputOptions(size=32)
         ).outputs
-        with Image.open(still) as one, Image.open(frames[number]) as other:
-            assert np.abs(np.asarray(one).astype(int) - np.asarray(other)).max() <= 1
+        with Image.open(still) as expected, Image.open(frames[number]) as frame:
+            assert np.abs(np.asarray(expected).astype(int) - np.asarray(frame)).max() <= 1
 
 
-def test_held_latents_do_not_flicker_and_drifting_ones_move(trained: Trained, tmp_path: Path) -> None:
+def test_constant_latents_do_not_flicker_and_a_latent_walk_moves(trained: Trained, tmp_path: Path) -> None:
     steady = write_wav(tmp_path / "steady.wav", tone(2, 500))
 
     def steps(drift: float) -> list[float]:
         output = OutputOptions(format="png-sequence", drift=drift, overwrite=True, fps=5)
         (folder,) = generate_file(trained, steady, tmp_path / "made", output=output).outputs
-        shown = [np.asarray(Image.open(path)).astype(float) for path in sorted(folder.iterdir())]
-        return [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(shown)]
+        frames = [np.asarray(Image.open(path)).astype(float) for path in sorted(folder.iterdir())]
+        return [float(np.abs(a - b).mean()) for a, b in itertools.pairwise(frames)]
 
-    # A steady tone sounds alike in every window, but for where in its period a window begins.
+    # The windows of a steady tone differ only in their phase.
     assert max(steps(0)) < 0.25 * max(steps(0.4))
     assert min(steps(1.0)) > 0
 
 
-def test_a_drift_passes_through_draws_that_are_as_long_as_they_should_be(trained: Trained) -> None:
+def test_a_latent_walk_passes_through_draws_and_keeps_their_length(trained: Trained) -> None:
     network = require_translator(trained)
     network.latent, before = 4000, network.latent
     try:
-        drift = LatentWalk(network, torch.Generator().manual_seed(3), 1, 2.0)
+        walk = LatentWalk(network, torch.Generator().manual_seed(3), 1, 2.0)
         times = [0.0, 0.5, 1.0, 2.0, 3.0, 4.0, 9.9]
-        z = torch.cat([drift.at(times[:3]), drift.at(times[3:])], dim=1)[0]
+        z = torch.cat([walk.at(times[:3]), walk.at(times[3:])], dim=1)[0]
         still = network.draw(1, torch.Generator().manual_seed(3), 1)[0]
     finally:
         network.latent = before
@@ -103,47 +103,47 @@ def test_a_gif_and_other_containers_are_written(trained: Trained, song: Path, tm
     with Image.open(gif) as opened:
         assert (opened.size, getattr(opened, "n_frames", 1)) == ((256, 256), 15)
     (mkv,) = generate_file(trained, song, tmp_path / "song.mkv").outputs
-    assert {one.kind for one in film.probe(mkv)} == {"picture", "sound"}
+    assert {item.kind for item in film.probe(mkv)} == {"picture", "sound"}
 
 
 def test_a_silent_film_gets_a_soundtrack_and_keeps_its_pictures(trained: Trained, tmp_path: Path) -> None:
     source = write_video(tmp_path / "silent.mp4", [plain((200, 40, 40))] * 12 + [plain((40, 40, 200))] * 11)
-    made = generate_file(trained, source, tmp_path)
-    assert (made.route, made.outputs) == ("soundtrack", (tmp_path / "silent.soundtrack.mp4",))
+    result = generate_file(trained, source, tmp_path)
+    assert (result.route, result.outputs) == ("soundtrack", (tmp_path / "silent.soundtrack.mp4",))
 
     def packets(path: Path) -> list[bytes]:
         with av.open(str(path)) as container:
             return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
-    assert packets(made.outputs[0]) == packets(source)
-    heard = track(made.outputs[0], "sound")
-    assert abs(heard.seconds - 2.3) <= 0.1
-    assert np.abs(read_sound(made.outputs[0], 44_100)).max() > 0
+    assert packets(result.outputs[0]) == packets(source)
+    soundtrack = track(result.outputs[0], "sound")
+    assert abs(soundtrack.seconds - 2.3) <= 0.1
+    assert np.abs(read_sound(result.outputs[0], 44_100)).max() > 0
 
 
-def test_damaged_pictures_are_made_from_the_sound_and_the_others_are_kept(trained: Trained, tmp_path: Path) -> None:
+def test_damaged_frames_are_generated_from_the_sound_and_the_others_are_kept(trained: Trained, tmp_path: Path) -> None:
     bright = np.full((32, 48, 3), 60, np.uint8)
     bright[8:24, 8:40] = (200, 180, 90)
     frames = [bright] * 10 + [plain((0, 0, 0))] * 5 + [bright] * 10
     source = write_video(tmp_path / "dropouts.mp4", frames, sound=tone(2.5, 600))
-    made = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))
-    assert made.outputs == (tmp_path / "dropouts.repaired.mp4",)
-    (stretch,) = made.repaired
-    assert (stretch.frames, stretch.reason) == (5, "black")
-    assert (stretch.start, stretch.end) == (pytest.approx(1.0, abs=0.01), pytest.approx(1.5, abs=0.01))
-    shown = pictures(made.outputs[0])
-    assert len(shown) == 25
+    result = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))
+    assert result.outputs == (tmp_path / "dropouts.repaired.mp4",)
+    (interval,) = result.repaired
+    assert (interval.frames, interval.reason) == (5, "black")
+    assert (interval.start, interval.end) == (pytest.approx(1.0, abs=0.01), pytest.approx(1.5, abs=0.01))
+    frames = pictures(result.outputs[0])
+    assert len(frames) == 25
     for number in (2, 8, 17, 23):
-        assert np.abs(shown[number].astype(int) - bright).mean() < 12
-    assert all(shown[number].mean() > 20 for number in range(10, 15))
-    assert track(made.outputs[0], "sound").seconds == pytest.approx(track(source, "sound").seconds, abs=0.05)
+        assert np.abs(frames[number].astype(int) - bright).mean() < 12
+    assert all(frames[number].mean() > 20 for number in range(10, 15))
+    assert track(result.outputs[0], "sound").seconds == pytest.approx(track(source, "sound").seconds, abs=0.05)
 
 
 def test_a_film_without_damage_is_left_alone(trained: Trained, tmp_path: Path) -> None:
     grain = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
     source = write_video(tmp_path / "good.mp4", [grain] * 8, sound=tone(0.8))
-    made = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))
-    assert (made.outputs, made.repaired) == ((), ())
+    result = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))
+    assert (result.outputs, result.repaired) == ((), ())
     assert [path.name for path in tmp_path.iterdir()] == ["good.mp4"]
 
 

@@ -8,13 +8,14 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.inference.generate import OutputOptions, Task, plan
 from cmcgan_core.inference.inputs import Input, expand
 from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.modality import Modality
 
 OUT = Path("made")
 
 
 @pytest.fixture(scope="module")
 def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One of each kind."""
+    """One file of each kind."""
     root = tmp_path_factory.mktemp("media")
     write_wav(root / "short.wav", tone(1))
     write_wav(root / "long.wav", tone(11, rate=8000), rate=8000)
@@ -23,54 +24,54 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_video(root / "silent.mp4", frames)
     write_video(root / "muted.mp4", frames, sound=np.zeros(44_100, np.float32))
     write_video(root / "both.mp4", frames, sound=tone(1))
-    write_video(root / "heard.mp4", [], sound=tone(1))
+    write_video(root / "no pictures.mp4", [], sound=tone(1))
     (root / "notes.txt").write_text("do re mi")
     (root / "broken.mp4").write_text("not a video")
     return root
 
 
-def planned(media: Path, name: str, output: OutputOptions | None = None, **sampling: float) -> Task:
+def plan_one(media: Path, name: str, output: OutputOptions | None = None, **sampling: float) -> Task:
     (task,) = plan([Input(media / name, Path(name))], OUT, output or OutputOptions(), SamplingOptions(**sampling))  # type: ignore[arg-type]
     return task
 
 
-def made_of(media: Path, name: str, output: OutputOptions | None = None, **sampling: float) -> list[str]:
-    task = planned(media, name, output, **sampling)
+def output_names(media: Path, name: str, output: OutputOptions | None = None, **sampling: float) -> list[str]:
+    task = plan_one(media, name, output, **sampling)
     assert not task.error
     return [path.relative_to(OUT).as_posix() for path in task.paths]
 
 
-def test_what_is_missing_decides_what_is_made(media: Path) -> None:
-    assert made_of(media, "short.wav") == ["short.png"]
-    assert made_of(media, "long.wav") == ["long.mp4"]
-    assert made_of(media, "player.jpg") == ["player.wav", "player.lms.png", "player.lms.npy"]
-    assert made_of(media, "silent.mp4") == ["silent.soundtrack.mp4"]
-    assert made_of(media, "muted.mp4") == ["muted.soundtrack.mp4"]
-    assert made_of(media, "heard.mp4") == ["heard.png"]
+def test_the_missing_modality_is_generated(media: Path) -> None:
+    assert output_names(media, "short.wav") == ["short.png"]
+    assert output_names(media, "long.wav") == ["long.mp4"]
+    assert output_names(media, "player.jpg") == ["player.wav", "player.lms.png", "player.lms.npy"]
+    assert output_names(media, "silent.mp4") == ["silent.soundtrack.mp4"]
+    assert output_names(media, "muted.mp4") == ["muted.soundtrack.mp4"]
+    assert output_names(media, "no pictures.mp4") == ["no pictures.png"]
 
 
-def test_a_direction_may_be_forced(media: Path) -> None:
-    assert made_of(media, "both.mp4", OutputOptions(to="visual")) == ["both.png"]
-    assert made_of(media, "both.mp4", OutputOptions(to="audio")) == ["both.soundtrack.mp4"]
-    assert made_of(media, "both.mp4", OutputOptions(repair=True)) == ["both.repaired.mp4"]
+def test_a_direction_can_be_chosen(media: Path) -> None:
+    assert output_names(media, "both.mp4", OutputOptions(to=Modality.VISUAL)) == ["both.png"]
+    assert output_names(media, "both.mp4", OutputOptions(to=Modality.AUDIO)) == ["both.soundtrack.mp4"]
+    assert output_names(media, "both.mp4", OutputOptions(repair=True)) == ["both.repaired.mp4"]
 
 
-def test_formats_may_be_asked_for(media: Path) -> None:
-    assert made_of(media, "long.wav", OutputOptions(format="png")) == ["long.png"]
-    assert made_of(media, "short.wav", OutputOptions(format="gif")) == ["short.gif"]
-    assert made_of(media, "short.wav", OutputOptions(format="png-sequence")) == ["short.frames"]
-    assert made_of(media, "player.jpg", OutputOptions(format="flac"))[0] == "player.flac"
-    assert made_of(media, "silent.mp4", OutputOptions(format="mkv")) == ["silent.soundtrack.mkv"]
+def test_a_format_can_be_chosen(media: Path) -> None:
+    assert output_names(media, "long.wav", OutputOptions(format="png")) == ["long.png"]
+    assert output_names(media, "short.wav", OutputOptions(format="gif")) == ["short.gif"]
+    assert output_names(media, "short.wav", OutputOptions(format="png-sequence")) == ["short.frames"]
+    assert output_names(media, "player.jpg", OutputOptions(format="flac"))[0] == "player.flac"
+    assert output_names(media, "silent.mp4", OutputOptions(format="mkv")) == ["silent.soundtrack.mkv"]
 
 
-def test_samples_are_numbered_or_on_one_sheet(media: Path) -> None:
-    assert made_of(media, "long.wav", samples=2) == ["long-1.png", "long-2.png"]
-    assert made_of(media, "short.wav", OutputOptions(grid=True), samples=9) == ["short.png"]
-    assert len(made_of(media, "player.jpg", samples=2)) == 6
-    assert made_of(media, "long.wav", at=3.0) == ["long.png"]
+def test_samples_are_numbered_or_in_one_grid(media: Path) -> None:
+    assert output_names(media, "long.wav", samples=2) == ["long-1.png", "long-2.png"]
+    assert output_names(media, "short.wav", OutputOptions(grid=True), samples=9) == ["short.png"]
+    assert len(output_names(media, "player.jpg", samples=2)) == 6
+    assert output_names(media, "long.wav", at=3.0) == ["long.png"]
 
 
-def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
+def test_the_name_of_a_single_output_gives_its_format(media: Path) -> None:
     def named(source: str, out: str) -> Task:
         return plan([Input(media / source, Path(source))], Path(out), OutputOptions(), SamplingOptions())[0]
 
@@ -78,9 +79,9 @@ def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
     assert named("short.wav", "made/film.mkv").route == "film"
     assert named("silent.mp4", "scored.mkv").paths == (Path("scored.mkv"),)
     assert [str(path) for path in named("player.jpg", "x.flac").paths] == ["x.flac", "x.lms.png", "x.lms.npy"]
-    for wrong in ("x.mp3", "x.tiff"):
+    for name in ("x.mp3", "x.tiff"):
         with pytest.raises(ConfigError, match="unknown format"):
-            named("short.wav", wrong)
+            named("short.wav", name)
     with pytest.raises(ConfigError, match="does not fit the name"):
         plan(
             [Input(media / "short.wav", Path("short.wav"))],
@@ -98,25 +99,25 @@ def test_the_name_of_a_single_result_says_its_format(media: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "form", "message"),
+    ("name", "output", "message"),
     [
         ("notes.txt", OutputOptions(), "neither a sound, a picture nor a video"),
         ("broken.mp4", OutputOptions(), "cannot be decoded"),
         ("missing.mp4", OutputOptions(), "no such file"),
-        ("both.mp4", OutputOptions(), "has both sound and pictures; ask for --to visual, --to audio or --repair"),
-        ("short.wav", OutputOptions(to="audio"), "is a sound already"),
-        ("player.jpg", OutputOptions(to="visual"), "is a picture already"),
-        ("silent.mp4", OutputOptions(to="visual"), "has no sound"),
-        ("heard.mp4", OutputOptions(to="audio"), "has no pictures"),
+        ("both.mp4", OutputOptions(), "has both sound and pictures; choose --to visual, --to audio or --repair"),
+        ("short.wav", OutputOptions(to=Modality.AUDIO), "is a sound already"),
+        ("player.jpg", OutputOptions(to=Modality.VISUAL), "is a picture already"),
+        ("silent.mp4", OutputOptions(to=Modality.VISUAL), "has no sound"),
+        ("no pictures.mp4", OutputOptions(to=Modality.AUDIO), "has no pictures"),
         ("silent.mp4", OutputOptions(repair=True), "has no sound"),
-        ("short.wav", OutputOptions(repair=True), "is no video"),
+        ("short.wav", OutputOptions(repair=True), "is not a video"),
         ("player.jpg", OutputOptions(format="mp4"), "cannot become mp4; it becomes wav, flac"),
         ("short.wav", OutputOptions(format="wav"), "cannot become wav; it becomes png"),
         ("silent.mp4", OutputOptions(grid=True), "becomes one film"),
     ],
 )
-def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, output: OutputOptions, message: str) -> None:
-    task = planned(media, name, output)
+def test_an_impossible_request_names_its_file(media: Path, name: str, output: OutputOptions, message: str) -> None:
+    task = plan_one(media, name, output)
     assert task.route is None
     assert task.paths == ()
     assert str(media / name) in task.error
@@ -124,16 +125,16 @@ def test_what_cannot_be_made_is_said_of_its_file(media: Path, name: str, output:
 
 
 @pytest.mark.parametrize(
-    ("form", "choices"),
+    ("output", "sampling"),
     [
-        (OutputOptions(repair=True, to="audio"), SamplingOptions()),
+        (OutputOptions(repair=True, to=Modality.AUDIO), SamplingOptions()),
         (OutputOptions(repair=True), SamplingOptions(samples=2)),
         (OutputOptions(format="mp4"), SamplingOptions(at=1.0)),
         (OutputOptions(format="gif", grid=True), SamplingOptions()),
         (OutputOptions(format="bmpx"), SamplingOptions()),
     ],
 )
-def test_choices_that_do_not_go_together_are_refused(output: OutputOptions, sampling: SamplingOptions) -> None:
+def test_contradicting_options_are_refused(output: OutputOptions, sampling: SamplingOptions) -> None:
     with pytest.raises(ConfigError):
         plan([], OUT, output, sampling)
 
@@ -150,12 +151,12 @@ def test_names_never_collide(tmp_path: Path) -> None:
         write_wav(tmp_path / name, tone(0.6)) if name.endswith("wav") else (tmp_path / name).write_bytes(
             (tmp_path / "x.wav").read_bytes()
         )
-    made = [task.paths[0].name for task in plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions())]
-    assert made == ["X.aiff.png", "x.flac.png", "x.wav.png", "y.png", "z-1.png", "z.png"]
+    names = [task.paths[0].name for task in plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions())]
+    assert names == ["X.aiff.png", "x.flac.png", "x.wav.png", "y.png", "z-1.png", "z.png"]
     numbered = plan(expand([f"{tmp_path}/z*.wav"]), OUT, OutputOptions(), SamplingOptions(samples=2))
     assert len({path for task in numbered for path in task.paths}) == 4
-    once, again = (plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions()) for _ in range(2))
-    assert once == again
+    first, second = (plan(expand([str(tmp_path)]), OUT, OutputOptions(), SamplingOptions()) for _ in range(2))
+    assert first == second
 
 
 def test_an_input_is_never_replaced(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 import torch
 from PIL import Image
-from test_conditional import TINY
+from test_cmav import TINY
 
 from cmcgan_cli import app
 from cmcgan_core.checkpoint import load_checkpoint
@@ -94,7 +94,7 @@ def test_the_sound_and_the_picture_of_a_pair_have_the_same_class(prepare, repres
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_goes_from_folders_to_samples(prepare, tmp_path: Path, name: str) -> None:
+def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_path: Path, name: str) -> None:
     preset, settings, representation = METHODS[name]
     data, out = prepare(representation), tmp_path / "run"
     config = load_config(preset, settings=settings)

@@ -8,7 +8,7 @@ from cmcgan_core.inference.inputs import Input, expand, split_list
 
 @pytest.fixture
 def clips(tmp_path: Path) -> Path:
-    """Media and other files in folders of two levels."""
+    """Media and other files in nested folders."""
     for name in ("b.wav", "a.JPG", "notes.txt", "deep/c.mp4", "deep/down/b.flac", ".hidden.wav", ".trash/d.wav"):
         path = tmp_path / "clips" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -17,16 +17,16 @@ def clips(tmp_path: Path) -> Path:
 
 
 def names(inputs: list[Input]) -> list[str]:
-    return [one.relative.as_posix() for one in inputs]
+    return [item.relative.as_posix() for item in inputs]
 
 
-def test_a_folder_gives_its_media_and_where_they_lie_in_it(clips: Path) -> None:
-    found = expand([str(clips)])
-    assert names(found) == ["a.JPG", "b.wav", "deep/c.mp4", "deep/down/b.flac"]
-    assert all(one.path == clips / one.relative for one in found)
+def test_a_folder_gives_its_media_and_their_relative_paths(clips: Path) -> None:
+    inputs = expand([str(clips)])
+    assert names(inputs) == ["a.JPG", "b.wav", "deep/c.mp4", "deep/down/b.flac"]
+    assert all(item.path == clips / item.relative for item in inputs)
 
 
-def test_what_was_made_below_a_folder_is_no_input(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_outputs_below_a_searched_folder_are_not_inputs(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (clips / "made").mkdir()
     (clips / "made" / "b.png").touch()
     assert names(expand([str(clips)], clips / "made")) == ["a.JPG", "b.wav", "deep/c.mp4", "deep/down/b.flac"]
@@ -36,7 +36,7 @@ def test_what_was_made_below_a_folder_is_no_input(clips: Path, monkeypatch: pyte
         expand(["clips"], clips)
 
 
-def test_a_pattern_gives_what_it_matches_below_its_fixed_part(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pattern_gives_its_matches_relative_to_its_fixed_part(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert names(expand([f"{clips}/**/*.flac"])) == ["deep/down/b.flac"]
     assert names(expand([f"{clips}/deep/*"])) == ["c.mp4"]
     monkeypatch.chdir(clips)
@@ -49,7 +49,7 @@ def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: Path) -> 
     assert names(expand([f"{tmp_path}/take [1].wav"])) == ["take [1].wav"]
 
 
-def test_a_list_gives_a_file_a_line_or_by_nul() -> None:
+def test_a_list_has_one_file_per_line_or_is_separated_by_nul() -> None:
     assert names(expand(["-"], listed="./a/x.wav\nb/y z.png\n\n/c/z.wav\n../d.wav")) == [
         "a/x.wav",
         "b/y z.png",
@@ -59,9 +59,9 @@ def test_a_list_gives_a_file_a_line_or_by_nul() -> None:
     assert split_list("a\nb.wav\0c.wav\0") == ["a\nb.wav", "c.wav"]
 
 
-def test_each_file_is_taken_once_and_files_need_not_exist(clips: Path) -> None:
-    found = expand([str(clips / "b.wav"), "missing.wav", str(clips)])
-    assert names(found) == ["b.wav", "missing.wav", "a.JPG", "deep/c.mp4", "deep/down/b.flac"]
+def test_each_file_is_an_input_once_and_need_not_exist(clips: Path) -> None:
+    inputs = expand([str(clips / "b.wav"), "missing.wav", str(clips)])
+    assert names(inputs) == ["b.wav", "missing.wav", "a.JPG", "deep/c.mp4", "deep/down/b.flac"]
 
 
 @pytest.mark.parametrize("source", ["{}/deep/*.xyz", "{}/empty"])

@@ -1,4 +1,4 @@
-"""Who judges, and on what."""
+"""The judges, and what they read."""
 
 from pathlib import Path
 
@@ -7,11 +7,12 @@ import torch
 
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import NetworkConfig, load_config, preset_names
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.judges import SECOND, Judge
+from cmcgan_core.modality import Modality
 from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
-from cmcgan_core.training.classifiers import train_classifier
+from cmcgan_core.training.classifiers import train_judge
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -33,9 +34,10 @@ def test_the_residual_encoder_makes_codes_of_any_size(size: tuple[int, int]) -> 
 
 
 def test_a_judge_sees_maps_of_any_size(prepared: Path) -> None:
-    trained = load_checkpoint(train_classifier(prepared, "v", "judge-tiny" + SECOND, seed=1), torch.device("cpu"))
-    judge, dataset = Judge(trained), PairDataset(prepared, "test")
-    batch = next(in_order(dataset, NetworkConfig(picture_size=128), 12, torch.device("cpu")))
-    codes, seen = judge.predict(visual=batch.visual)
+    dataset = open_dataset(prepared)
+    path = train_judge(dataset, [Modality.VISUAL], "judge-tiny" + SECOND, seed=1)
+    judge = Judge(load_checkpoint(path, torch.device("cpu")))
+    batch = next(in_order(dataset.split("test"), NetworkConfig(picture_size=128), 12, torch.device("cpu")))
+    codes, predicted = judge.predict({Modality.VISUAL: batch.visual})
     assert codes.shape == (12, 64)
-    assert seen.tolist() == batch.label.tolist()
+    assert predicted.tolist() == batch.label.tolist()

@@ -19,26 +19,27 @@ def logit(*scores: float) -> torch.Tensor:
     return torch.tensor([log(s / (1 - s)) for s in scores], dtype=torch.float64)
 
 
-def test_joint_discriminator_loss_is_equation_1_by_hand() -> None:
+def test_joint_discriminator_loss_of_equation_1_by_hand() -> None:
     loss = joint_discriminator_loss(rvra=logit(0.8), rvwa=logit(0.3), wvra=logit(0.4), rvfa=logit(0.1), fvra=logit(0.2))
     matching = log(0.8) + (log(0.7) + log(0.6)) / 2
     realism = log(0.8) + (log(0.9) + log(0.8)) / 2
     assert float(loss) == pytest.approx(-(matching + realism))
 
 
-def test_standard_discriminator_loss_knows_no_wrong_pairs() -> None:
+def test_standard_discriminator_loss_by_hand_has_no_wrong_pairs() -> None:
     loss = standard_discriminator_loss(rvra=logit(0.8), rvfa=logit(0.1), fvra=logit(0.2))
     assert float(loss) == pytest.approx(-(log(0.8) + (log(0.9) + log(0.8)) / 2))
 
 
-def test_matching_discriminator_loss_is_cmavs_by_hand() -> None:
+def test_matching_discriminator_loss_of_cmav_by_hand() -> None:
     loss = matching_discriminator_loss(right=logit(0.8, 0.5), wrong=logit(0.3), fake=logit(0.1))
     assert float(loss) == pytest.approx(-((log(0.8) + log(0.5)) / 2 + (log(0.7) + log(0.9)) / 2))
     assert float(plain_discriminator_loss(logit(0.8), logit(0.1))) == pytest.approx(-(log(0.8) + log(0.9)))
 
 
-def test_divergence_from_the_normal_distribution_by_hand() -> None:
-    # One pair at mean 3 with variance 1 (4.5 nats); one at mean 0 with variances 1 and 4 (0 and 1.5 - log 2 nats).
+def test_kl_divergence_from_the_normal_distribution_by_hand() -> None:
+    # The first item has mean 3 and variance 1 (4.5 nats); the second has mean 0 and variances 1 and 4 (0 and
+    # 1.5 - log 2 nats).
     mean = torch.tensor([[3.0, 0.0], [0.0, 0.0]])
     log_variance = torch.tensor([[0.0, 0.0], [0.0, log(4)]])
     assert float(kl_divergence(mean, log_variance)) == pytest.approx((4.5 + 1.5 - log(2)) / 2)
@@ -51,11 +52,11 @@ def test_several_kinds_of_fakes_are_averaged() -> None:
     assert float(loss) == pytest.approx(-(3 * log(0.5) + (log(0.5) + (log(0.5) + log(0.1)) / 2) / 2))
 
 
-def test_joint_generator_loss_is_equation_2_by_hand() -> None:
+def test_joint_generator_loss_of_equation_2_by_hand() -> None:
     assert float(joint_generator_loss(logit(0.25), logit(0.5))) == pytest.approx(-(log(0.25) + log(0.5)))
 
 
-def test_generator_loss_falls_as_fakes_pass_for_real() -> None:
+def test_generator_loss_is_lower_if_fakes_are_scored_as_real() -> None:
     assert joint_generator_loss(logit(0.9), logit(0.9)) < joint_generator_loss(logit(0.1), logit(0.1))
 
 

@@ -18,6 +18,7 @@ from cmcgan_core.evaluation.metrics import (
     l1_distance,
     log_spectral_distance,
     retrieval,
+    retrieval_by_chance,
     ssim,
     within_class_correlation,
 )
@@ -149,9 +150,9 @@ def test_log_spectral_distance_by_hand() -> None:
     assert log_spectral_distance(one_band, real, settings).item() == pytest.approx(11 / math.sqrt(2))
 
 
-def test_spread_by_hand() -> None:
-    # Standard deviations of 0, 2 and of 1, 1: sqrt(2) and 0.
-    assert diversity(torch.tensor([[0.0, 1.0], [2.0, 1.0]])) == pytest.approx(math.sqrt(2) / 2)
+def test_diversity_by_hand() -> None:
+    # One item of two values, two versions. Standard deviations of 0, 2 and of 1, 1: sqrt(2) and 0.
+    assert diversity(torch.tensor([[[0.0, 1.0]], [[2.0, 1.0]]])).tolist() == pytest.approx([math.sqrt(2) / 2])
 
 
 def test_within_class_correlation_is_not_what_the_class_tells() -> None:
@@ -171,11 +172,41 @@ def test_retrieval_by_hand() -> None:
     key = torch.tensor([[1.0, 0.0], [4.0, 1.0], [0.0, 2.0], [-1.0, 0.0]])
     query = torch.tensor([[3.0, 0.0], [0.0, 1.0], [1.0, 0.2], [0.0, 1.0]])
     label, recording = torch.tensor([0, 1, 0, 0]), torch.tensor([0, 1, 2, 2])
-    # Query 0 is not shown key 0, of its own recording: 1 (wrong), 2, 3 (right), so (1/2 + 2/3) / 2.
+    # Query 0 does not rank key 0, of its own recording: 1 (wrong), 2, 3 (right), so (1/2 + 2/3) / 2.
     # Query 1 has no other recording of its class and does not count.
-    # Query 2 is not shown keys 2 and 3: 1 (wrong, nearest), 0: 1/2. Query 3 neither: 1 (wrong), 0: 1/2.
-    assert retrieval(query, key, label, recording) == pytest.approx((0, ((1 / 2 + 2 / 3) / 2 + 1 / 2 + 1 / 2) / 3))
-    # Without key 1, the first that queries 2 and 3 are shown is right.
+    # Query 2 does not rank keys 2 and 3: 1 (wrong, nearest), 0: 1/2. Query 3 neither: 1 (wrong), 0: 1/2.
+    ranking = retrieval(query, key, label, recording, (1, 2))
+    assert ranking is not None
+    assert ranking.recall == {"1": 0, "2": 1}
+    assert ranking.mean_average_precision == pytest.approx(((1 / 2 + 2 / 3) / 2 + 1 / 2 + 1 / 2) / 3)
+    # Without key 1, the first key that queries 2 and 3 rank is right.
     some = torch.tensor([0, 2, 3])
-    assert retrieval(query[some], key[some], label[some], recording[some]) == (1, 1)
+    ranking = retrieval(query[some], key[some], label[some], recording[some])
+    assert ranking is not None
+    assert (ranking.recall["1"], ranking.mean_average_precision) == (1, 1)
     assert retrieval(query[:2], key[:2], label[:2], recording[:2]) is None
+
+
+def test_chance_of_retrieval_is_the_mean_of_random_rankings() -> None:
+    label, recording = torch.arange(60) % 4, torch.arange(60) // 6
+    chance = retrieval_by_chance(label, recording, (1, 5))
+    rankings = [
+        retrieval(random(60, 8, seed=2 * i), random(60, 8, seed=2 * i + 1), label, recording, (1, 5))
+        for i in range(200)
+    ]
+    assert chance is not None
+    for rank in ("1", "5"):
+        mean = sum(ranking.recall[rank] for ranking in rankings if ranking) / 200
+        assert mean == pytest.approx(chance.recall[rank], abs=0.015)
+    mean = sum(ranking.mean_average_precision for ranking in rankings if ranking) / 200
+    assert mean == pytest.approx(chance.mean_average_precision, abs=0.005)
+
+
+def test_chance_of_retrieval_by_hand() -> None:
+    # Two items of one class and one of another, each of its own recording: each query of the class ranks two items, one
+    # of them right: recall at 1 is 1/2, at 2 it is 1, the average precision is 1 or 1/2.
+    chance = retrieval_by_chance(torch.tensor([0, 0, 1]), torch.arange(3), (1, 2))
+    assert chance is not None
+    assert chance.recall == {"1": 0.5, "2": 1}
+    assert chance.mean_average_precision == pytest.approx(0.75)
+    assert retrieval_by_chance(torch.tensor([0, 1]), torch.arange(2)) is None

@@ -48,13 +48,13 @@ def noise(seed: int) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, (64, 96, 3), dtype=np.uint8)
 
 
-def test_examples_of_the_docstrings_are_true() -> None:
-    done = doctest.testmod(module)
-    assert done.attempted >= 8
-    assert done.failed == 0
+def test_the_examples_in_docstrings_work() -> None:
+    results = doctest.testmod(module)
+    assert results.attempted >= 8
+    assert results.failed == 0
 
 
-def test_readme_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     write_wav(Path("sound.wav"), SONG)
     write_sound(Path("clips/deep/short.flac"), SONG, 44_100)
@@ -66,33 +66,33 @@ def test_readme_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     names: dict[str, Any] = {}
     exec(snippet, names)
     assert len(names["waveform"]) == 4 * names["model"].sample_rate
-    assert all(Path(made).exists() for made in ("sound.png", "song.mp4", "scored.mp4", "made/deep/short.png"))
+    assert all(Path(output).exists() for output in ("sound.png", "song.mp4", "scored.mp4", "made/deep/short.png"))
 
 
-def test_public_names_are_what_they_are_called_even_after_their_modules_are_imported() -> None:
-    evaluation = importlib.import_module("cmcgan_core.evaluate")
+def test_public_names_stay_the_same_after_their_modules_are_imported() -> None:
+    evaluation = importlib.import_module("cmcgan_core.evaluation.evaluate")
     assert cmcgan_core.evaluate is evaluation.evaluate
     assert cmcgan_core.load is load
 
 
-def test_pictures_are_those_of_the_command(model: Model, song: Path, tmp_path: Path) -> None:
+def test_pictures_equal_those_of_the_command(model: Model, song: Path, tmp_path: Path) -> None:
     generate_file(model.trained, song, tmp_path / "made", SamplingOptions(samples=2, seed=3))
     for number, picture in enumerate(model.sound_to_pictures(song, 2, seed=3)):
         assert (np.asarray(picture) == read_picture(tmp_path / "made" / f"song-{number + 1}.png")).all()
         assert picture == model.sound_to_picture(str(song), seed=3 + number)
 
 
-def test_a_sound_in_memory_is_heard_like_its_file(model: Model, tmp_path: Path) -> None:
+def test_a_sound_in_memory_gives_the_picture_of_its_file(model: Model, tmp_path: Path) -> None:
     song = write_wav(tmp_path / "song.wav", SONG, subtype="FLOAT")
-    of_file = model.sound_to_picture(song)
-    assert model.sound_to_picture(torch.from_numpy(SONG), sample_rate=44_100) == of_file
-    assert model.sound_to_picture(SONG, sample_rate=44_100, at=0) != of_file
-    with pytest.raises(MediaError, match=r"song\.wav has nothing to hear at 9 s"):
+    picture = model.sound_to_picture(song)
+    assert model.sound_to_picture(torch.from_numpy(SONG), sample_rate=44_100) == picture
+    assert model.sound_to_picture(SONG, sample_rate=44_100, at=0) != picture
+    with pytest.raises(MediaError, match=r"song\.wav has no sound at 9 s"):
         model.sound_to_picture(song, at=9)
 
 
 @pytest.mark.parametrize("seconds", [0.5, 1.2])
-def test_sounds_are_those_of_the_command(model: Model, player: Path, tmp_path: Path, seconds: float) -> None:
+def test_sounds_equal_those_of_the_command(model: Model, player: Path, tmp_path: Path, seconds: float) -> None:
     generate_file(model.trained, player, tmp_path / "made", SamplingOptions(seed=2), OutputOptions(seconds=seconds))
     waveform = model.picture_to_sound(Image.open(player), seconds, seed=2)
     assert (waveform.dtype, len(waveform)) == (np.float32, round(seconds * model.sample_rate))
@@ -100,7 +100,7 @@ def test_sounds_are_those_of_the_command(model: Model, player: Path, tmp_path: P
     assert np.abs(waveform / max(1, np.abs(waveform).max()) - written).max() < 1e-4
 
 
-def test_numbers_that_nothing_can_be_made_of_are_refused(model: Model, song: Path, player: Path) -> None:
+def test_numbers_out_of_range_are_refused(model: Model, song: Path, player: Path) -> None:
     with pytest.raises(ConfigError, match="seconds cannot be 0"):
         model.picture_to_sound(player, 0)
     with pytest.raises(ConfigError, match="drift cannot be nan"):
@@ -115,7 +115,7 @@ def test_numbers_that_nothing_can_be_made_of_are_refused(model: Model, song: Pat
         model.sound_to_picture(song, hops=3)
 
 
-def test_a_short_sound_becomes_a_film_that_has_it(
+def test_a_short_sound_becomes_a_film_with_this_sound(
     model: Model, song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "made" / "song.mp4"
@@ -125,12 +125,12 @@ def test_a_short_sound_becomes_a_film_that_has_it(
     assert (tracks["picture"].frames, tracks["picture"].size) == (13, (64, 64))
     assert abs(tracks["sound"].seconds - 1.3) < 0.05
     assert "filming song.wav" in capsys.readouterr().err
-    for wrong in ("song.png", "song", "song.wav"):
-        with pytest.raises(ConfigError, match=r"no name of a film; take one that ends in \.mp4"):
-            model.sound_to_film(song, tmp_path / "made" / wrong)
+    for name in ("song.png", "song", "song.wav"):
+        with pytest.raises(ConfigError, match=r"not the name of a film; take one that ends in \.mp4"):
+            model.sound_to_film(song, tmp_path / "made" / name)
 
 
-def test_a_soundtrack_takes_the_place_of_the_one_there_is(model: Model, tmp_path: Path) -> None:
+def test_a_new_soundtrack_replaces_the_old_one(model: Model, tmp_path: Path) -> None:
     source = write_video(tmp_path / "film.mp4", [noise(i) for i in range(10)], sound=tone(1.0, 440))
     out = model.add_soundtrack(source, tmp_path / "scored.mp4", seed=1)
     assert {track.kind for track in film.probe(out)} == {"picture", "sound"}
@@ -140,31 +140,31 @@ def test_a_soundtrack_takes_the_place_of_the_one_there_is(model: Model, tmp_path
         model.add_soundtrack(tmp_path / "gone.mp4", tmp_path / "scored.mp4")
 
 
-def test_a_repair_says_what_was_damaged(model: Model, tmp_path: Path) -> None:
+def test_a_repair_returns_the_damaged_intervals(model: Model, tmp_path: Path) -> None:
     frames = [noise(i) for i in range(5)] + [plain((0, 0, 0), (96, 64))] * 5 + [noise(i) for i in range(5)]
     damaged = write_video(tmp_path / "damaged.mp4", frames, sound=tone(1.5, 440))
-    (stretch,) = model.repair(damaged, tmp_path / "whole.mp4")
-    assert (stretch.reason, stretch.frames) == ("black", 5)
-    assert stretch.start == pytest.approx(0.5)
-    whole = write_video(tmp_path / "fine.mp4", frames[:5], sound=tone(0.5, 440))
-    assert model.repair(whole, tmp_path / "nothing.mp4") == ()
+    (interval,) = model.repair(damaged, tmp_path / "repaired.mp4")
+    assert (interval.reason, interval.frames) == ("black", 5)
+    assert interval.start == pytest.approx(0.5)
+    intact = write_video(tmp_path / "fine.mp4", frames[:5], sound=tone(0.5, 440))
+    assert model.repair(intact, tmp_path / "nothing.mp4") == ()
     assert not (tmp_path / "nothing.mp4").exists()
 
 
-def test_it_classifies_as_the_command_does(model: Model, song: Path, player: Path) -> None:
-    def of_files(sound: Path | None, picture: Path | None) -> object:
+def test_classifications_equal_those_of_the_command(model: Model, song: Path, player: Path) -> None:
+    def expected(sound: Path | None, picture: Path | None) -> object:
         assert model.classifier is not None
         return classify_files(model.trained, model.classifier, sound, picture, SamplingOptions(samples=2, seed=4))
 
-    assert model.classify(song, samples=2, seed=4) == of_files(song, None)
-    assert model.classify(picture=Image.open(player), samples=2, seed=4) == of_files(None, player)
-    assert model.classify(song, player, samples=2, seed=4) == of_files(song, player)
+    assert model.classify(song, samples=2, seed=4) == expected(song, None)
+    assert model.classify(picture=Image.open(player), samples=2, seed=4) == expected(None, player)
+    assert model.classify(song, player, samples=2, seed=4) == expected(song, player)
     assert len(model.classify_file(song, every=0.5).timeline) >= 2
     with pytest.raises(ConfigError, match="nothing to classify"):
         model.classify()
 
 
-def test_a_run_without_a_classifier_says_how_to_get_one(song: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_classifier_names_the_next_command(song: Path, tmp_path: Path) -> None:
     shutil.copy(BOX / "last.safetensors", tmp_path)
     with pytest.raises(CheckpointError, match="cmcgan train --resume"):
         load(tmp_path, "cpu").classify(song)
@@ -172,17 +172,17 @@ def test_a_run_without_a_classifier_says_how_to_get_one(song: Path, tmp_path: Pa
         load(tmp_path / "nowhere.safetensors")
 
 
-def test_a_folder_is_converted_but_for_what_cannot_be(
+def test_a_folder_is_converted_except_for_bad_files(
     model: Model, song: Path, player: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "bad.wav").write_text("no sound at all")
-    made = model.convert(tmp_path, tmp_path / "made", sampling=SamplingOptions(seed=1), progress=True)
-    assert [(one.input.name, [path.name for path in one.outputs]) for one in made] == [
+    results = model.convert(tmp_path, tmp_path / "made", sampling=SamplingOptions(seed=1), progress=True)
+    assert [(result.input.name, [path.name for path in result.outputs]) for result in results] == [
         ("bad.wav", []),
         ("player.png", ["player.wav", "player.lms.png", "player.lms.npy"]),
         ("song.wav", ["song.png"]),
     ]
-    assert "bad.wav" in made[0].error
+    assert "bad.wav" in results[0].error
     assert "generating" in capsys.readouterr().err
     again = model.convert([song, str(player)], tmp_path / "made")
-    assert all(one.skipped for one in again)
+    assert all(result.skipped for result in again)

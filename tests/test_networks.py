@@ -46,14 +46,14 @@ def test_encoder_has_the_papers_layers(channels: int, size: tuple[int, int], exp
 )
 def test_decoder_has_the_papers_layers(channels: int, size: tuple[int, int], expected: list[tuple[int, ...]]) -> None:
     decoder = Decoder(channels, size, PAPER, ["a2v"])
-    made = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "a2v")
-    assert made == expected
+    shapes = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "a2v")
+    assert shapes == expected
 
 
 @pytest.mark.parametrize("upsampling", ["deconvolution", "resize"])
 @pytest.mark.parametrize("layers", [5, 7])
 @pytest.mark.parametrize("size", [(64, 64), (128, 32), (96, 40), (33, 70)])
-def test_any_size_is_encoded_to_one_code_and_decoded_to_itself(
+def test_any_size_is_encoded_as_one_code_and_decoded_to_the_same_size(
     size: tuple[int, int], layers: int, upsampling: Literal["deconvolution", "resize"]
 ) -> None:
     network = NetworkConfig(width=0.125, latent=10, layers=layers, upsampling=upsampling)
@@ -62,17 +62,17 @@ def test_any_size_is_encoded_to_one_code_and_decoded_to_itself(
     assert Decoder(1, size, network, ["r"])(code, torch.rand(2, 10), "r").shape == (2, 1, *size)
 
 
-def test_fewer_layers_are_the_papers_but_for_the_smallest() -> None:
+def test_with_fewer_layers_the_layers_at_the_smallest_maps_are_left_out() -> None:
     network = NetworkConfig(layers=5)
     encoder, decoder = Encoder(3, (128, 128), network, ["r"]), Decoder(3, (128, 128), network, ["r"])
-    made = shapes_of(encoder, Convolution, torch.rand(2, 3, 128, 128), "r")
-    assert made == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (64, 4, 4)]
-    made = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "r")
-    assert made == [(512, 8, 8), (256, 16, 16), (128, 32, 32), (64, 64, 64), (3, 128, 128)]
+    shapes = shapes_of(encoder, Convolution, torch.rand(2, 3, 128, 128), "r")
+    assert shapes == [(64, 64, 64), (128, 32, 32), (256, 16, 16), (512, 8, 8), (64, 4, 4)]
+    shapes = shapes_of(decoder, Deconvolution, torch.rand(2, 64, 1, 1), torch.rand(2, 100), "r")
+    assert shapes == [(512, 8, 8), (256, 16, 16), (128, 32, 32), (64, 64, 64), (3, 128, 128)]
 
 
 @pytest.mark.parametrize(("channels", "size", "resized"), [(3, (64, 64), 3), (1, (128, 32), 7)])
-def test_pictures_are_resized_from_eight_on_and_spectrograms_throughout(
+def test_pictures_are_resized_from_8_x_8_on_and_spectrograms_throughout(
     channels: int, size: tuple[int, int], resized: int
 ) -> None:
     decoder = Decoder(channels, size, NetworkConfig(width=0.125, upsampling="resize"), ["r"])
@@ -101,7 +101,7 @@ def test_taps_of_one_position_equal_the_whole_deconvolution(after: tuple[int, in
     torch.testing.assert_close(layer(maps), whole)
 
 
-def test_route_norm_trains_like_batch_norm_and_keeps_routes_apart() -> None:
+def test_route_norm_trains_like_batch_norm_and_separates_routes() -> None:
     ours, plain = RouteNorm(3, ["real", "fake"]), nn.BatchNorm2d(3)
     real, fake = torch.randn(8, 3, 4, 4), torch.randn(8, 3, 4, 4) * 5 + 2
     torch.testing.assert_close(ours(real, "real"), plain(real))

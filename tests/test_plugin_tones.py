@@ -1,4 +1,4 @@
-"""The second example plugin adds a source, a representation and a method; here a run is trained with all three."""
+"""The second example plugin: a run is trained with its source, its representation and its method."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_a_run_is_trained_with_a_plugins_source_representation_and_method(
     assert (run / "classifier.safetensors").exists()  # it translates, so it completes pairs for a classifier
 
 
-def test_a_file_that_the_source_cannot_read_is_named_and_the_others_are_used(
+def test_a_file_that_the_source_cannot_read_is_reported_and_the_others_are_used(
     tones: Path, tmp_path: Path, cmcgan: Run
 ) -> None:
     (tones / "red" / "0.tones").write_text("loud")

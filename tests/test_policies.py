@@ -1,4 +1,4 @@
-"""The rules of the house, held by tests rather than promised."""
+"""Rules that the whole code follows."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ CORE = sorted((ROOT / "cmcgan_core").rglob("*.py"))
 
 
 def imports(file: Path) -> list[str]:
-    """Names of the modules that a file imports, wherever in it."""
+    """Return the names of the modules that a file imports, anywhere in it."""
     names = []
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -29,19 +29,19 @@ def module_of(file: Path) -> str:
 
 
 @pytest.mark.parametrize("file", CORE, ids=module_of)
-def test_core_imports_no_command_line(file: Path) -> None:
+def test_the_core_does_not_import_the_command_line(file: Path) -> None:
     for name in imports(file):
         assert name.split(".")[0] not in ("typer", "rich", "cmcgan_cli"), name
 
 
 def test_every_folder_imports_only_from_the_layers_below_it() -> None:
     """The contracts are in pyproject.toml; docs/architecture.md draws them."""
-    report = subprocess.run(["lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert report.returncode == 0, report.stdout
+    result = subprocess.run(["lint-imports", "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout
 
 
 @pytest.mark.parametrize("file", CORE, ids=module_of)
-def test_core_never_prints_and_never_exits(file: Path) -> None:
+def test_the_core_never_prints_and_never_exits(file: Path) -> None:
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             assert ast.unparse(node.func) not in ("print", "exit", "sys.exit"), node.lineno
@@ -84,13 +84,13 @@ sys.argv = ["cmcgan", "train", {str(prepared)!r}, "--preset", "tiny", "--out", {
 from cmcgan_cli.app import main
 main()
 """
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stderr
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
     assert (tmp_path / "run" / "last.safetensors").exists()
 
 
 def commands_of(file: Path) -> list[str]:
-    """The `cmcgan` commands in the code blocks of a Markdown file or a shell script."""
+    """Return the `cmcgan` commands in the code blocks of a Markdown file, or in a shell script."""
     text = file.read_text(encoding="utf-8")
     blocks = re.findall(r"```(?:sh|bash|console)\n(.*?)```", text, flags=re.DOTALL) if file.suffix == ".md" else [text]
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
@@ -112,7 +112,7 @@ def test_documented_commands_and_options_exist(file: Path) -> None:
     for line in commands_of(file):
         name, *rest = line.split()[1:]
         command = known.commands.get(name)
-        if command is None:  # a plugin's
+        if command is None:  # a command of a plugin
             assert name == "parameters", line
             continue
         while rest and rest[0] in getattr(command, "commands", {}):

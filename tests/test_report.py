@@ -11,13 +11,14 @@ from typing import Any
 
 import pytest
 
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.evaluation.compare import Comparison, compare, grouped
+from cmcgan_core.evaluation.compare import Comparison, compare, group_entries
 from cmcgan_core.evaluation.scores import Accuracy
+from cmcgan_core.modality import Direction
 from cmcgan_core.reports import plots
 from cmcgan_core.reports.html import report_page, write_report
-from cmcgan_core.reports.samples import typical
+from cmcgan_core.reports.samples import typical_items
 
 pytest.importorskip("matplotlib", reason="install it with: uv sync")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -50,34 +51,39 @@ class Rows(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def compared(prepared: Path, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def dataset(prepared: Path) -> PreparedDataset:
+    return open_dataset(prepared)
+
+
+@pytest.fixture(scope="module")
+def compared(dataset: PreparedDataset, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """Two runs that differ in their seeds alone; what is special about them is made up."""
     second = tmp_path_factory.mktemp("report") / STRANGE
     shutil.copytree(tiny_run, second)
-    one, two = compare([tiny_run, second], prepared, latents=1).entries
+    one, two = compare([tiny_run, second], dataset, latents=1).entries
     table2 = [{**one.evaluation.table2, "GV-A": Accuracy(micro, 0.5, (0.25, 0.75), None)} for micro in (0.2, 0.4)]
     about = replace(two.about, config=replace(two.about.config, seed=1))
     entries = [
         replace(one, evaluation=replace(one.evaluation, table2=table2[0])),
         replace(two, evaluation=replace(two.evaluation, table2=table2[1]), about=about),
     ]
-    return Comparison(entries, grouped(entries))
+    return Comparison(entries, group_entries(entries))
 
 
 @pytest.fixture(scope="module")
-def page(compared: Comparison, prepared: Path) -> str:
-    return report_page(compared, prepared)
+def page(compared: Comparison, dataset: PreparedDataset) -> str:
+    return report_page(compared, dataset)
 
 
 def alone(compared: Comparison) -> Comparison:
-    return Comparison(compared.entries[:1], grouped(compared.entries[:1]))
+    return Comparison(compared.entries[:1], group_entries(compared.entries[:1]))
 
 
-def test_a_run_stands_beside_the_paper(compared: Comparison, prepared: Path) -> None:
-    rows = Rows(report_page(alone(compared), prepared)).rows
+def test_a_run_stands_next_to_the_paper(compared: Comparison, dataset: PreparedDataset) -> None:
+    rows = Rows(report_page(alone(compared), dataset)).rows
     assert ["GV-A", "0.200 [.25 .75]", "0.9804"] in [[row[0], row[1], row[-1]] for row in rows if len(row) > 2]
     assert ["S2I CMCGAN (paper)", "0.9105", "0.7661", "–", "–"] in rows
-    found = compared.entries[0].evaluation.table1["I2S"]["2"]["test"].micro
+    found = compared.entries[0].evaluation.table1[Direction.V2A]["2"]["test"].micro
     (row,) = [row for row in rows if row[:1] == ["I2S two hops"]]
     assert row[2].startswith(f"{found:.3f}")
     assert ["network.picture_size", "128", "32"] in rows
@@ -109,21 +115,21 @@ def test_names_are_text(page: str) -> None:
     assert "&lt;i&gt;$a$ &amp; b" in page
 
 
-def test_the_same_runs_make_the_same_page(compared: Comparison, prepared: Path) -> None:
-    assert report_page(alone(compared), prepared) == report_page(alone(compared), prepared)
+def test_the_same_runs_make_the_same_page(compared: Comparison, dataset: PreparedDataset) -> None:
+    assert report_page(alone(compared), dataset) == report_page(alone(compared), dataset)
 
 
-def test_samples_are_the_middle_of_each_classes_first_recording(prepared: Path) -> None:
-    dataset = PairDataset(prepared, "test")
-    assert [dataset.pairs[item].id for item in typical(dataset)] == [f"{c}-test_002" for c in dataset.classes]
+def test_samples_are_the_middle_of_each_classes_first_recording(dataset: PreparedDataset) -> None:
+    split = dataset.split("test")
+    assert [split.pairs[item].id for item in typical_items(split)] == [f"{c}-test_002" for c in dataset.classes]
 
 
 def test_a_report_without_matplotlib_says_what_to_install(
-    compared: Comparison, prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    compared: Comparison, dataset: PreparedDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plots.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"pip install 'cmcgan\[report\]'"):
-        write_report(compared, prepared, tmp_path / "report")
+        write_report(compared, dataset, tmp_path / "report")
     assert not (tmp_path / "report").exists()
 
 

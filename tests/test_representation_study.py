@@ -5,7 +5,8 @@ from conftest import COUNTS, Run, document_and_text, write_dataset
 from test_training import interrupt_at
 
 from cmcgan_core.config import load_config
-from cmcgan_core.errors import DataError
+from cmcgan_core.data.dataset import open_dataset
+from cmcgan_core.errors import DataError, Interrupted
 from cmcgan_core.experiments import representations as representation_study
 from cmcgan_core.experiments.representations import study_representations
 
@@ -26,8 +27,8 @@ def data(tmp_path: Path) -> list[Path]:
     return [lms, cqt]
 
 
-def test_the_study_prints_our_figures_beside_the_papers(data: list[Path], cmcgan: Run) -> None:
-    command = ["evaluate", *data, "--study", "representations", "--quiet"]
+def test_the_study_prints_our_figures_next_to_the_papers(data: list[Path], cmcgan: Run) -> None:
+    command = ["study", *data, "representations", "--quiet"]
     found, said = document_and_text(cmcgan, *command)
     rows = [(row["representation"], row["layers"], row["paper"]) for row in found["rows"]]
     assert rows == [("lms", 3, 0.8412), ("lms", 4, 0.8744), ("cqt", 3, 0.73), ("cqt", 4, 0.7778)]
@@ -37,36 +38,37 @@ def test_the_study_prints_our_figures_beside_the_papers(data: list[Path], cmcgan
         assert figure in said
 
 
-def test_an_interrupted_study_goes_on(data: list[Path]) -> None:
-    with pytest.raises(KeyboardInterrupt):
-        study_representations(data, on_progress=interrupt_at(5))
-    kept = data[0] / "judges" / "cmav-3-a-0" / "last.safetensors"
-    assert study_representations(data[:1]).rows == study_representations(data[:1]).rows
+def test_an_interrupted_study_resumes(data: list[Path]) -> None:
+    datasets = [open_dataset(root) for root in data]
+    with pytest.raises(Interrupted):
+        study_representations(datasets, on_progress=interrupt_at(5))
+    kept = data[0] / "judges" / "cmav-3-audio-0" / "last.safetensors"
+    assert study_representations(datasets[:1]).rows == study_representations(datasets[:1]).rows
     written = kept.stat().st_mtime_ns
-    study_representations(data[:1])
+    study_representations(datasets[:1])
     assert kept.stat().st_mtime_ns == written
 
 
 def test_only_the_same_pairs_are_compared(data: list[Path], tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"are both lms.*--representation"):
-        study_representations([data[0], write_dataset(tmp_path / "again")])
+        study_representations([open_dataset(data[0]), open_dataset(write_dataset(tmp_path / "again"))])
     index = (data[1] / "index.csv").read_text()
     (data[1] / "index.csv").write_text(index.replace("cello-test_000", "cello-test_999"))
     with pytest.raises(DataError, match="has other test pairs than"):
-        study_representations(data)
+        study_representations([open_dataset(root) for root in data])
     with pytest.raises(DataError, match="no pairs in its tset split"):
-        study_representations(data, split="tset")
+        study_representations([open_dataset(data[0])], split="tset")
 
 
 @pytest.mark.parametrize(
     ("arguments", "fault"),
     [
-        (["a", "b"], "several are for --study representations"),
-        (["a", "--study", "sizes"], "there is no study 'sizes'"),
-        (["a", "--study", "representations", "--checkpoint", "box"], "trains its own classifiers"),
+        (["a", "b", "rivals"], "several are for the study representations"),
+        (["a", "b", "representations", "--report", "report"], "does not have this option"),
+        (["a", "b", "representations", "--dry-run"], "does not have this option"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments: list[str], fault: str, cmcgan: Run) -> None:
-    code, _, err = cmcgan("evaluate", *arguments)
+    code, _, err = cmcgan("study", *arguments)
     assert code == 2
     assert fault in " ".join(err.replace("│", " ").split())

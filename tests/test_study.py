@@ -15,7 +15,8 @@ from test_training import interrupt_at
 
 from cmcgan_core.checkpoint import read_about
 from cmcgan_core.config import load_config
-from cmcgan_core.errors import ConfigError, DataError, TrainingError
+from cmcgan_core.data.dataset import open_dataset
+from cmcgan_core.errors import ConfigError, DataError, Interrupted, TrainingError
 from cmcgan_core.experiments import budget
 from cmcgan_core.experiments.budget import affordable_steps, step_seconds, steps_within
 from cmcgan_core.experiments.study import StudyResult, find_study, load_study, plan_study, run_study, study_names
@@ -71,7 +72,7 @@ def out(data: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def found(data: Path, file: Path, out: Path) -> StudyResult:
-    return run_study(load_study(file), data, out, latents=1)
+    return run_study(load_study(file), open_dataset(data), out, latents=1)
 
 
 def test_every_recipe_is_trained_with_every_seed_for_the_steps_that_were_planned(found: StudyResult, out: Path) -> None:
@@ -90,7 +91,7 @@ def test_a_study_that_is_done_does_nothing_again(found: StudyResult, data: Path,
         return {path: path.stat().st_mtime_ns for path in kept}
 
     before = times()
-    again = run_study(load_study(file), data, out, latents=1)
+    again = run_study(load_study(file), open_dataset(data), out, latents=1)
     assert times() == before
     assert again.to_dict()["groups"] == found.to_dict()["groups"]
 
@@ -115,23 +116,23 @@ def test_what_another_process_is_at_work_on_is_left_to_it(
     found: StudyResult, data: Path, file: Path, out: Path
 ) -> None:
     process = hold(out / ".I2S-1.lock")
-    partly = run_study(load_study(file), data, out, latents=1)
+    partly = run_study(load_study(file), open_dataset(data), out, latents=1)
     process.communicate("")
     assert partly.unfinished == (str(out / "I2S-1"),)
     assert [len(group.entries) for group in partly.compared.groups] == [2, 1]
 
 
-def test_an_interrupted_study_goes_on(data: Path, file: Path, tmp_path: Path, found: StudyResult) -> None:
+def test_an_interrupted_study_resumes(data: Path, file: Path, tmp_path: Path, found: StudyResult) -> None:
     def interrupt(progress) -> None:
         if "training" in progress.stage:
             interrupt_at(2)(progress)
 
     (tmp_path / "plan.toml").write_text((data.parent / "out" / "plan.toml").read_text())
     study = load_study(file)
-    with pytest.raises(KeyboardInterrupt):
-        run_study(study, data, tmp_path, latents=1, on_progress=interrupt)
+    with pytest.raises(Interrupted):
+        run_study(study, open_dataset(data), tmp_path, latents=1, on_progress=interrupt)
     assert read_about(tmp_path / "CMCGAN-tiny-0" / "last.safetensors").step == 2
-    again = run_study(study, data, tmp_path, latents=1)
+    again = run_study(study, open_dataset(data), tmp_path, latents=1)
     mine, theirs = (result.to_dict()["groups"][0]["figures"]["table1"] for result in (again, found))
     assert mine == theirs
 
@@ -139,13 +140,13 @@ def test_an_interrupted_study_goes_on(data: Path, file: Path, tmp_path: Path, fo
 def test_the_folder_of_another_study_is_refused(found: StudyResult, data: Path, file: Path, out: Path) -> None:
     for change, what in ((("0.5", "0.6"), "seconds"), (("encoder_epochs=1", "encoder_epochs=2"), r"rows\.I2S")):
         file.with_name("other.toml").write_text(TINY.replace(*change, 1))
-        with pytest.raises(ConfigError, match=f"differs in {what}; name another --out"):
-            run_study(load_study(file.with_name("other.toml")), data, out)
+        with pytest.raises(ConfigError, match=f"differs in {what}; choose another --out"):
+            run_study(load_study(file.with_name("other.toml")), open_dataset(data), out)
     dataset = data / "dataset.toml"
     kept = dataset.read_text()
     dataset.write_text('content = "prepared anew"\n' + kept)
     with pytest.raises(ConfigError, match="differs in content"):
-        run_study(load_study(file), data, out)
+        run_study(load_study(file), open_dataset(data), out)
     dataset.write_text(kept)
 
 
@@ -166,16 +167,14 @@ def test_a_study_may_grow_and_names_a_run_that_fails(
 def test_what_cannot_be_done_is_said_before_anything_is_trained(data: Path, file: Path, tmp_path: Path) -> None:
     study = load_study(file)
     with pytest.raises(DataError, match="no pairs in its tset split"):
-        run_study(study, data, tmp_path / "out", split="tset")
-    with pytest.raises(DataError, match="nowhere"):
-        run_study(study, data.parent / "nowhere", tmp_path / "out")
+        run_study(study, open_dataset(data), tmp_path / "out", split="tset")
     (tmp_path / "faulty.toml").write_text(TINY.replace('preset = "tiny"', 'preset = "tiny"\nset = ["options.hop=1"]'))
     with pytest.raises(ConfigError, match=r"(?s)rows\.CMCGAN, tiny: .*did you mean hops"):
-        run_study(load_study(tmp_path / "faulty.toml"), data, tmp_path / "out")
+        run_study(load_study(tmp_path / "faulty.toml"), open_dataset(data), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("a file")
     with pytest.raises(TrainingError, match=r"cannot be written.*give the same command again"):
-        run_study(study, data, tmp_path / "out")
+        run_study(study, open_dataset(data), tmp_path / "out")
 
 
 def test_the_command_line_shows_the_tables_and_what_trains_each_row(
@@ -213,7 +212,7 @@ def test_the_studies_that_ship_are_valid(name: str, data: Path) -> None:
     study = load_study(find_study(name))
     assert len(study.seeds) >= 3
     assert all(study.config(row).judge == "judge-small" for row in study.rows)
-    assert plan_study(study, data).keys() == study.rows.keys()
+    assert plan_study(study, open_dataset(data)).keys() == study.rows.keys()
 
 
 @pytest.mark.parametrize(
@@ -222,7 +221,7 @@ def test_the_studies_that_ship_are_valid(name: str, data: Path) -> None:
         (('preset = "i2s"', 'preset = "i2"'), "no preset is called 'i2'"),
         (("judge=judge-tiny", "judge=judge"), "several judges"),
         (("seeds = [0, 1]", "seeds = []"), "seeds: there are none"),
-        (("seeds = [0, 1]", "seeds = [1, 1]"), "one is there twice"),
+        (("seeds = [0, 1]", "seeds = [1, 1]"), "a seed is there twice"),
         (("rows.I2S", 'rows."CMCGAN / tiny"'), "needs letters or digits of its own"),
         (("seconds = 0.5", "second = 0.5"), "seconds: is missing"),
         (("network.width=0.0625", "network.wide=0.0625"), r"rows\.I2S: .*\n.*did you mean width"),
@@ -250,12 +249,12 @@ def test_a_study_that_nobody_knows_is_named(cmcgan: Cli, data: Path) -> None:
 def test_what_generates_nothing_is_in_no_study(data: Path, tmp_path: Path) -> None:
     (tmp_path / "judges.toml").write_text('title = "Judges"\nseconds = 1\n[rows.judge]\npreset = "judge-tiny"\n')
     with pytest.raises(ConfigError, match="generates nothing"):
-        run_study(load_study(tmp_path / "judges.toml"), data, tmp_path / "out")
+        run_study(load_study(tmp_path / "judges.toml"), open_dataset(data), tmp_path / "out")
 
 
 def test_a_budget_pays_for_the_encoder_first(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = ["network.width=0.0625", "network.picture_size=32", "options.encoder_epochs=2", "train.batch_size=16"]
-    run = Run(load_config("i2s", settings=settings), data, data, choose_device("cpu"))
+    run = Run(load_config("i2s", settings=settings), open_dataset(data), data, choose_device("cpu"))
     monkeypatch.setattr(budget, "step_seconds", lambda run, done, most=99: 0.5 if (done, most) == (0, 6) else 2.0)
     # Two epochs of three steps, half a second each; then seven seconds, two each.
     assert steps_within(run, 10) == 6 + round(7 / 2)
@@ -274,7 +273,7 @@ def test_recipes_are_measured_in_turns_and_the_median_counts(monkeypatch: pytest
 
 def test_the_cost_of_the_encoder_is_taken_on_its_own_steps(data: Path) -> None:
     settings = ["network.width=0.0625", "network.picture_size=32", "options.encoder_epochs=1", "train.batch_size=16"]
-    run = Run(load_config("i2s", settings=settings), data, data, choose_device("cpu"))
+    run = Run(load_config("i2s", settings=settings), open_dataset(data), data, choose_device("cpu"))
     before = [parameter.clone() for parameter in run.method.discriminator.parameters()]
     step_seconds(run, 0, 3)
     assert all(map(torch.equal, before, run.method.discriminator.parameters()))
@@ -283,7 +282,10 @@ def test_the_cost_of_the_encoder_is_taken_on_its_own_steps(data: Path) -> None:
 
 
 def test_a_larger_budget_buys_more(data: Path) -> None:
-    few, many = (steps_within(Run(tiny_config(), data, data, choose_device("cpu")), seconds) for seconds in (10, 1000))
+    few, many = (
+        steps_within(Run(tiny_config(), open_dataset(data), data, choose_device("cpu")), seconds)
+        for seconds in (10, 1000)
+    )
     assert 10 * few < many
 
 
@@ -293,5 +295,5 @@ def test_a_step_that_does_more_costs_more(data: Path, monkeypatch: pytest.Monkey
     costs = []
     for updates in (1, 6):
         config = tiny_config(f"train.generator_updates={updates}")
-        costs.append(step_seconds(Run(config, data, data, choose_device("cpu")), 0))
+        costs.append(step_seconds(Run(config, open_dataset(data), data, choose_device("cpu")), 0))
     assert costs[1] > 2 * costs[0]

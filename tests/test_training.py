@@ -27,16 +27,16 @@ from cmcgan_core.training.train import plan_run, resume_config, train_run
 
 
 def interrupt_at(step: int):
-    """An `on_progress` that sends this process a SIGINT after a step."""
+    """Return an `on_progress` that sends this process a SIGINT after a step."""
 
-    def draw(progress: Progress) -> None:
+    def on_progress(progress: Progress) -> None:
         if progress.done == step:
             os.kill(os.getpid(), signal.SIGINT)
 
-    return draw
+    return on_progress
 
 
-def test_a_run_folder_holds_what_docs_promise(tiny_run: Path) -> None:
+def test_a_run_folder_has_the_documented_files(tiny_run: Path) -> None:
     config, data = resume_config(tiny_run)
     assert config == tiny_config()
     assert (data / "dataset.toml").exists()
@@ -51,10 +51,10 @@ def test_a_run_folder_holds_what_docs_promise(tiny_run: Path) -> None:
     assert read_about(tiny_run / "best.safetensors").best == about.best
 
 
-def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.epochs=3", "train.generator_updates=2")
     whole = train_run(config, open_dataset(prepared), tmp_path / "whole")
-    for step in (2, 3, 7):  # in the middle of an epoch, at its end, in the last one
+    for step in (2, 3, 7):  # in the middle of an epoch, at the end of one, in the last one
         with pytest.raises(Interrupted, match=f"step {step} of"):
             train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
     ended = train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True)
@@ -79,9 +79,9 @@ def test_sigterm_ends_a_run_with_a_checkpoint(prepared: Path, tmp_path: Path) ->
     while process.poll() is None and not (log.exists() and log.read_text()):
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert f"resume with: cmcgan train --resume {out}" in said
+    assert f"resume with: cmcgan train --resume {out}" in errors
     assert read_about(out / "last.safetensors").step > 0
 
 
@@ -95,7 +95,7 @@ def test_another_seed_gives_another_model(prepared: Path, tmp_path: Path) -> Non
     assert same == [True, False]
 
 
-def test_averaged_weights_are_those_that_are_used(tiny_run: Path) -> None:
+def test_a_checkpoint_is_used_with_the_averaged_weights(tiny_run: Path) -> None:
     raw = read_tensors(tiny_run / "last.safetensors", "method.network.")
     used = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
     weight = "encoders.audio.convolutions.0.weight"
@@ -103,7 +103,7 @@ def test_averaged_weights_are_those_that_are_used(tiny_run: Path) -> None:
     assert torch.equal(raw["encoders.audio.norms.0.running_mean"], used["encoders.audio.norms.0.running_mean"])
 
 
-def test_a_run_is_not_replaced_unasked(tiny_run: Path, prepared: Path) -> None:
+def test_a_run_is_not_replaced_without_overwrite(tiny_run: Path, prepared: Path) -> None:
     with pytest.raises(ConfigError, match="--resume"):
         train_run(tiny_config(), open_dataset(prepared), tiny_run)
 
@@ -113,7 +113,9 @@ def test_resuming_with_other_settings_is_refused(tiny_run: Path, prepared: Path)
         train_run(tiny_config("train.epochs=9"), open_dataset(prepared), tiny_run, resume=True)
 
 
-def test_a_loss_that_explodes_stops_the_run_and_says_what_to_try(prepared: Path, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_the_run_and_the_error_suggests_a_setting(
+    prepared: Path, tmp_path: Path
+) -> None:
     config = tiny_config("loss_weights.consistency=1e39", "train.epochs=4")
     with pytest.raises(TrainingError, match=r"no longer finite.*nothing was saved yet.*learning_rate"):
         train_run(config, open_dataset(prepared), tmp_path / "run")
@@ -132,22 +134,22 @@ def test_a_classifier_of_an_earlier_content_is_replaced(tmp_path: Path) -> None:
     path = train_judge(open_dataset(data), [Modality.AUDIO], "judge-tiny")
     written = path.read_bytes()
     about = (data / "dataset.toml").read_text()
-    (data / "dataset.toml").write_text('content = "anew"\n' + about)
+    (data / "dataset.toml").write_text('content = "other"\n' + about)
     assert train_judge(open_dataset(data), [Modality.AUDIO], "judge-tiny") == path
     assert path.read_bytes() != written
-    assert read_about(path).content == "anew"
+    assert read_about(path).content == "other"
 
 
-def test_a_run_is_not_resumed_on_a_dataset_that_was_prepared_anew(tmp_path: Path) -> None:
+def test_a_run_is_not_resumed_on_a_dataset_that_was_prepared_again(tmp_path: Path) -> None:
     data = write_dataset(tmp_path / "data")
     config = tiny_config("train.epochs=1")
     train_run(config, open_dataset(data), tmp_path / "run")
-    (data / "dataset.toml").write_text('content = "anew"\n' + (data / "dataset.toml").read_text())
+    (data / "dataset.toml").write_text('content = "other"\n' + (data / "dataset.toml").read_text())
     with pytest.raises(CheckpointError, match="dataset"):
         train_run(config, open_dataset(data), tmp_path / "run", resume=True)
 
 
-def test_a_new_run_removes_what_an_older_one_left(prepared: Path, tmp_path: Path) -> None:
+def test_a_new_run_removes_the_files_of_an_older_one(prepared: Path, tmp_path: Path) -> None:
     config = tiny_config("train.epochs=1")
     train_run(config, open_dataset(prepared), tmp_path / "run")
     (tmp_path / "run" / ".last.safetensors.x.tmp").touch()
@@ -158,7 +160,7 @@ def test_a_new_run_removes_what_an_older_one_left(prepared: Path, tmp_path: Path
     assert left == {"last.safetensors", "mine.safetensors"}
 
 
-def test_a_finished_run_can_classify(tiny_run: Path) -> None:
+def test_a_finished_run_has_a_classifier(tiny_run: Path) -> None:
     assert read_about(tiny_run / "classifier.safetensors").config.options == {"modalities": ["audio", "visual"]}
 
 
@@ -168,7 +170,9 @@ def test_a_folder_that_cannot_be_written_is_named(prepared: Path, tmp_path: Path
         train_run(tiny_config(), open_dataset(prepared), tmp_path / "file" / "run")
 
 
-def test_a_full_disk_keeps_what_was_saved(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_saved_checkpoint(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = tiny_config("train.epochs=2")
     with pytest.raises(Interrupted):
         train_run(config, open_dataset(prepared), tmp_path / "run", on_progress=interrupt_at(3))
@@ -185,19 +189,19 @@ def test_a_full_disk_keeps_what_was_saved(prepared: Path, tmp_path: Path, monkey
     assert read_about(tmp_path / "run" / "last.safetensors").finished
 
 
-def test_a_plan_counts_without_training(prepared: Path) -> None:
+def test_a_plan_counts_pairs_steps_and_parameters(prepared: Path) -> None:
     plan = plan_run(load_config("paper", settings=["train.batch_size=16"]), open_dataset(prepared))
     assert (plan["pairs"], plan["steps"]) == (48, 3 * 200)
     assert round(plan["parameters to generate"] / 1e6, 2) == 59.47
 
 
 def test_a_small_dataset_gets_more_epochs(prepared: Path) -> None:
-    for least, steps in ((1, 6), (6, 6), (7, 9)):  # batches of 16 of 48 pairs, 2 epochs
+    for least, steps in ((1, 6), (6, 6), (7, 9)):  # 48 pairs, batches of 16, 2 epochs
         assert plan_run(tiny_config(f"train.least_steps={least}"), open_dataset(prepared))["steps"] == steps
 
 
-def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: Path) -> None:
-    config = tiny_config("train.steps=4")  # epochs have three
+def test_a_run_with_a_number_of_steps_ends_within_an_epoch(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("train.steps=4")  # an epoch has three
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for out, on_progress in ((whole, silent), (parts, interrupt_at(2)), (parts, silent)):
         with suppress(Interrupted):
@@ -209,7 +213,7 @@ def test_a_run_of_so_many_steps_ends_within_an_epoch(prepared: Path, tmp_path: P
     assert all(torch.equal(tensor, resumed[name]) for name, tensor in expected.items())
 
 
-def test_a_stop_in_the_last_step_stops_what_comes_after_it(prepared: Path, tmp_path: Path) -> None:
+def test_a_stop_in_the_last_step_prevents_the_training_of_the_classifier(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(Interrupted, match="step 2 of 2"):
         train_run(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path, on_progress=interrupt_at(2))
     assert not (tmp_path / "classifier.safetensors").exists()
@@ -217,7 +221,7 @@ def test_a_stop_in_the_last_step_stops_what_comes_after_it(prepared: Path, tmp_p
         train_once(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path / "once", "cpu", interrupt_at(2))
 
 
-def test_the_learning_rate_falls_along_a_cosine() -> None:
+def test_the_learning_rate_follows_a_cosine() -> None:
     assert cosine(0, 0.02) == 1
     assert cosine(0.5, 0.02) == pytest.approx(0.51)
     assert cosine(1, 0.02) == pytest.approx(0.02)
@@ -272,11 +276,9 @@ def test_no_weight_is_stored_twice(tiny_run: Path, prepared: Path, tmp_path: Pat
         assert len({t.numpy().tobytes() for t in weights}) == len(weights)
 
 
-def test_a_checkpoint_loads_whatever_losses_its_method_has_today(
-    tiny_run: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_checkpoint_loads_after_its_method_got_other_losses(tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
     monkeypatch.setattr(CMCGAN, "losses", {"brand new": CMCGAN.direct_loss})
-    monkeypatch.setattr(CMCGAN, "__init__", None)  # loading builds the network, and nothing that only training needs
+    monkeypatch.setattr(CMCGAN, "__init__", None)  # loading builds the network only
     after = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)

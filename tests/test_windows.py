@@ -14,28 +14,28 @@ def windows(sound: NDArray[np.float32], block: int) -> Windows:
 
 
 @pytest.mark.parametrize("block", [7, 50, 64, 1000])
-def test_a_window_is_what_is_heard_from_a_time_on(block: int) -> None:
+def test_a_window_begins_at_its_time(block: int) -> None:
     sound = np.arange(333, dtype=np.float32)
-    heard = windows(sound, block)
+    reader = windows(sound, block)
     for first in (0, 0, 13, 40, 133, 134, 283):
-        assert np.array_equal(heard.at(first / 100), sound[first : first + 50])
+        assert np.array_equal(reader.at(first / 100), sound[first : first + 50])
     for late in (2.9, 3.32):
-        assert np.array_equal(heard.at(late), sound[-50:])
-    assert heard.at(3.33) is None
-    assert heard.seconds == 3.33
+        assert np.array_equal(reader.at(late), sound[-50:])
+    assert reader.at(3.33) is None
+    assert reader.seconds == 3.33
 
 
-def test_a_short_sound_is_filled_with_silence() -> None:
-    heard = windows(np.ones(20, np.float32), 8)
-    assert np.array_equal(heard.at(0.1), np.repeat([1, 0], [20, 30]))
-    assert heard.at(0.2) is None
+def test_a_short_sound_is_padded_with_silence() -> None:
+    reader = windows(np.ones(20, np.float32), 8)
+    assert np.array_equal(reader.at(0.1), np.repeat([1, 0], [20, 30]))
+    assert reader.at(0.2) is None
 
 
-def test_what_lies_far_back_is_not_kept() -> None:
-    heard = Windows((np.zeros(100, np.float32) for _ in range(1000)), SETTINGS)
+def test_old_samples_are_not_kept() -> None:
+    reader = Windows((np.zeros(100, np.float32) for _ in range(1000)), SETTINGS)
     for second in range(1000):
-        assert heard.at(second) is not None
-        assert len(heard._kept) <= 300
+        assert reader.at(second) is not None
+        assert len(reader._kept) <= 300
 
 
 @pytest.mark.parametrize("length", [20, 50, 333])
@@ -45,9 +45,9 @@ def test_the_loudest_window_is_found(length: int) -> None:
     starts = range(0, max(1, length - 49), 10)
     energies = [np.square(sound[s : s + 50], dtype=np.float64).sum() for s in starts]
     best = sound[starts[int(np.argmax(energies))] :][:50]
-    found = windows(sound, 64).loudest()
-    assert np.array_equal(found[: len(best)], best)
-    assert not found[len(best) :].any()
+    loudest = windows(sound, 64).loudest()
+    assert np.array_equal(loudest[: len(best)], best)
+    assert not loudest[len(best) :].any()
 
 
 @pytest.mark.parametrize("second", [-1.0, float("nan")])

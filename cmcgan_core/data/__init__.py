@@ -1,1 +1,1 @@
-"""Datasets: preparing, rendering and reading them, and batches of pairs for networks."""
+"""Datasets for training: `prepare` writes them, `synthetic` renders one, and these modules read them."""

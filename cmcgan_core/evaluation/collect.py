@@ -1,15 +1,8 @@
-"""One pass over a split: every pair is translated once a latent, and everything is judged. No label takes part.
+"""One pass over a split: every pair is translated once for each latent, and judged.
 
-What is found is tensors (K, N, ...) by name: K latents, or 1 where none is drawn, and N pairs. A name is a tuple:
+The translating network reads no label.
 
-- ("class", judge, sample): class that a judge sees; ("code", judge, sample): its code.
-- ("height", sample): what the pose judge sees in a picture, for every class that it may be of: (K, N, classes).
-- ("energy", sample): high-frequency energy; ("l1" | "ssim" | "decibels" | "diversity", sample): against the truth, and
-  over the latents.
-
-Samples are called "v" and "a" where they are real, "a2v 1" or "v2a 2" (direction and hops) where they are generated,
-"v recovered" or "a recovered" where they have gone through the other modality and back, and "V-A", "GV-A", "GA-V",
-"GV-A noise", ... where a picture and a sound are judged together.
+Shapes: K latents (1 for samples that need none), B pairs of a batch, N pairs; C channels, H, W size of a map.
 """
 
 from collections.abc import Iterator
@@ -22,170 +15,209 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import Batch, to_batch
 from cmcgan_core.data.mismatch import wrong_partners
-from cmcgan_core.evaluation import metrics
 from cmcgan_core.evaluation.judges import JudgePanel
-from cmcgan_core.evaluation.outputs import CONTROLS, TABLE_NAMES, JudgeOutputs, Name
-from cmcgan_core.features.representations import REPRESENTATIONS
+from cmcgan_core.evaluation.outputs import (
+    Control,
+    Generated,
+    JudgeOutputs,
+    PairCase,
+    PairClassifier,
+    PairInfo,
+    Real,
+    Recovered,
+    Sample,
+    join_outputs,
+)
+from cmcgan_core.evaluation.sample_metrics import METRICS, MapBatch, MapMetric
 from cmcgan_core.inference.translate import require_translator
+from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.utils.batches import in_batches, spread_evenly
 
-#: Pairs of a class that the spread within it is measured on, spread evenly.
-WITHIN = 100
+#: Largest number of pairs of a class that a metric "relative to the class" is computed on; they are spread evenly.
+PER_CLASS = 100
 
 
 class EvaluationPass:
-    """A model, a split, and whoever judges the one on the other.
+    """A translating network, a split, and a panel of judges.
 
     Args:
-        trained: the generating model.
+        trained: the translating network.
         panel: the judges.
-        dataset: a split.
-        latents: K; the k-th latents are drawn by a generator of seed + k, so they do not depend on K.
-        seed: of latents and stand-ins.
-        most: at most so many pairs, spread evenly.
+        split: the pairs.
+        latents: K. The rng of the k-th latent has seed + k, so a latent does not depend on K.
+        seed: of the latents and of the controls.
+        limit: largest number of pairs; they are spread evenly over the split. None for all.
     """
 
     def __init__(
         self,
         trained: Trained,
         panel: JudgePanel,
-        dataset: PairDataset,
+        split: PairDataset,
         *,
         latents: int,
         seed: int,
-        most: int | None = None,
+        limit: int | None = None,
     ) -> None:
-        self.trained, self.panel, self.dataset = trained, panel, dataset
-        count = min(most or len(dataset), len(dataset))
-        self.items = torch.linspace(0, len(dataset) - 1, count).round().long().tolist()
+        self.trained, self.panel, self.split = trained, panel, split
+        self.items = spread_evenly(len(split), limit or len(split))
         self.network = require_translator(trained)
-        self.latents = [torch.Generator().manual_seed(seed + k) for k in range(latents)]
-        # Apart from the latents', as stand-ins are drawn by class, and no label may change what is generated.
-        self.stand_ins = torch.Generator().manual_seed(seed)
-        # Apart from both, so that whether a model recovers anything changes nothing else.
-        self.recovering = torch.Generator().manual_seed(seed)
-        self.device = next(trained.network.parameters()).device
-
-    @property
-    def directions(self) -> dict[str, str]:
-        """What the model does of "a2v" and "v2a", and its name in the papers' tables."""
-        return {direction: name for direction, name in TABLE_NAMES.items() if direction in self.network.directions}
+        self.directions = [direction for direction in Direction if direction in self.network.directions]
+        self.latent_rngs = [torch.Generator().manual_seed(seed + k) for k in range(latents)]
+        # Apart from the rngs of the latents: controls are drawn by class, and no label may change what is generated.
+        self.control_rng = torch.Generator().manual_seed(seed)
+        # Apart from both, so that recovering changes nothing else.
+        self.recovery_rng = torch.Generator().manual_seed(seed)
+        metrics = {name: METRICS.get(name) for name in METRICS.names()}
+        self.map_metrics = {name: metric for name, metric in metrics.items() if isinstance(metric, MapMetric)}
 
     def run(self, *, full: bool, on_progress: OnProgress = silent, batch_size: int = 64) -> JudgeOutputs:
-        """Judge all pairs.
+        """Translate and judge all pairs.
 
         Args:
-            full: everything; otherwise only what single judges see.
-            on_progress: told after every batch.
-            batch_size: pairs at a time.
+            full: whether to compute everything; otherwise only the classes and codes by single judges.
+            on_progress: called after every batch.
+            batch_size: pairs per batch.
         """
-        found: dict[Name, list[Tensor]] = {}
-        for first in range(0, len(self.items), batch_size):
-            items = self.items[first : first + batch_size]
+        batches: list[JudgeOutputs] = []
+        done = 0
+        for items in in_batches(self.items, batch_size):
             with torch.inference_mode():
-                for name, values in self._judge_batch(items, full=full):
-                    found.setdefault(name, []).append(values.cpu())
-            on_progress(Progress(f"judging {self.dataset.split}", first + len(items), len(self.items), "pairs"))
-        return {name: torch.cat(parts, dim=1) for name, parts in found.items()}
+                batches.append(self._process(items, full=full))
+            done += len(items)
+            on_progress(Progress(f"judging {self.split.split}", done, len(self.items), "pairs"))
+        return join_outputs(batches)
 
-    def diversity_within_classes(self, modality: str) -> float | None:
-        """`metrics.diversity` of real maps of one class, "v" or "a", mean over the classes with two pairs or more."""
-        spreads = []
-        for label in range(len(self.dataset.classes)):
-            items = [i for i in self.items if self.dataset.labels[i] == label]
-            chosen = items[:: max(1, len(items) // WITHIN)][:WITHIN]
-            if len(chosen) > 1:
-                batch = self._batch(chosen, self.trained.about.config.network)
-                spreads.append(metrics.diversity(batch.visual if modality == "v" else batch.audio))
-        return sum(spreads) / len(spreads) if spreads else None
+    def pair_info(self, height: Tensor | None = None) -> PairInfo:
+        """Return what is known about the pairs; `height` is that of all pairs of the split."""
+        return PairInfo(
+            label=self.split.labels[self.items],
+            recording=self.split.recordings[self.items],
+            classes=len(self.split.classes),
+            height=None if height is None else height[self.items],
+            class_measures=self._measure_classes(),
+        )
 
-    def _judge_batch(self, items: list[int], *, full: bool) -> Iterator[tuple[Name, Tensor]]:
-        batch = self._batch(items, self.trained.about.config.network)
-        real = batch if self._same_sizes() else self._batch(items, self.panel.network)
-        yield from self._judged("v", real.visual[None])
-        yield from self._judged("a", real.audio[None])
+    def _measure_classes(self) -> dict[tuple[str, Modality], float]:
+        """Compute the metrics that are relative to the class, over sets of real samples of one class each."""
+        values: dict[tuple[str, Modality], list[float]] = {}
+        metrics = {name: metric for name, metric in self.map_metrics.items() if metric.relative_to == "class"}
+        for label in range(len(self.split.classes)):
+            items = [i for i in self.items if self.split.labels[i] == label]
+            chosen = items[:: max(1, len(items) // PER_CLASS)][:PER_CLASS]
+            if len(chosen) < 2 or not metrics:
+                continue
+            for modality, maps in self._read(chosen, self.trained.about.config.network).maps().items():
+                batch = MapBatch(maps[:, None], maps[:1], self.split.settings)
+                for name, metric in metrics.items():
+                    values.setdefault((name, modality), []).append(float(metric.compute(batch).mean()))
+        return {key: sum(of_classes) / len(of_classes) for key, of_classes in values.items()}
+
+    def _process(self, items: list[int], *, full: bool) -> JudgeOutputs:
+        outputs = JudgeOutputs()
+        batch = self._read(items, self.trained.about.config.network)
+        judged = batch if self._same_sizes() else self._read(items, self.panel.network)
+        for modality, maps in judged.maps().items():
+            self._judge(outputs, Real(modality), maps[None])
         if full:
-            yield ("energy", "v"), metrics.high_frequency_energy(batch.visual)[None]
-            yield ("energy", "a"), metrics.high_frequency_energy(batch.audio)[None]
-            yield from self._together("V-A", real.audio[None], real.visual[None])
-        sides = {"a": batch.audio, "v": batch.visual}
+            for modality, maps in batch.maps().items():
+                self._measure(outputs, Real(modality), maps[None], maps)
+            self._judge_pairs(outputs, PairCase(), judged.audio[None], judged.visual[None])
         for direction in self.directions:
-            source, truth = sides[direction[0]], sides[direction[-1]]
-            for hops in self.network.possible_hops:
-                latents = (self.network.draw(len(source), rng, hops) for rng in self.latents)
-                made = torch.stack([self.network.translate(direction, source, z) for z in latents])
-                yield from self._judged(f"{direction} {hops}", made)
-                if full:
-                    yield from self._compared(f"{direction} {hops}", made, truth)
-                if full and hops == self.network.hops:
-                    yield from self._completed(direction, real, made)
+            self._translate(outputs, direction, batch, judged, full=full)
         for modality in self.network.recovers:
-            z = self.network.draw(len(items), self.recovering, hops=2)
-            recovered = self.network.recover(modality, sides[modality], z)
-            yield from self._judged(f"{modality} recovered", recovered[None])
+            z = self.network.draw(len(items), self.recovery_rng, hops=2)
+            recovered = self.network.recover(modality, batch.maps()[modality], z)
+            self._judge(outputs, Recovered(modality), recovered[None])
+        return outputs
 
-    def _judged(self, sample: str, maps: Tensor) -> Iterator[tuple[Name, Tensor]]:
-        """What single judges see in maps (K, B, C, H, W)."""
-        modality, kind = ("a", "audio") if maps.shape[2] == 1 else ("v", "visual")
+    def _translate(
+        self, outputs: JudgeOutputs, direction: Direction, batch: Batch, judged: Batch, *, full: bool
+    ) -> None:
+        """Translate a batch by every number of hops, and judge the samples.
+
+        Args:
+            outputs: what the judges return is added to it.
+            direction: of the translation.
+            batch: at the sizes of the network.
+            judged: the same pairs at the sizes of the judges.
+            full: see `run`.
+        """
+        maps = batch.maps()
+        source = maps[direction.source]
+        for hops in self.network.possible_hops:
+            latents = (self.network.draw(len(source), rng, hops) for rng in self.latent_rngs)
+            generated = torch.stack([self.network.translate(direction, source, z) for z in latents])
+            sample = Generated(direction, hops)
+            self._judge(outputs, sample, generated)
+            if full:
+                self._measure(outputs, sample, generated, maps[direction.target])
+            if full and hops == self.network.hops:
+                self._complete(outputs, direction, judged, generated)
+
+    def _judge(self, outputs: JudgeOutputs, sample: Sample, maps: Tensor) -> None:
+        """Add what single judges return for maps (K, B, C, H, W)."""
         flat = maps.flatten(0, 1)
-        for judge, by_modality in self.panel.single.items():
-            codes, seen = by_modality[modality].predict(**{kind: flat})
-            yield ("code", judge, sample), _apart(codes, maps)
-            yield ("class", judge, sample), _apart(seen, maps)
-        if self.panel.pose is not None and modality == "v":
-            yield ("height", sample), _apart(self.panel.pose(flat), maps)
+        for name, judges in self.panel.single.items():
+            codes, predicted = judges[sample.modality].predict({sample.modality: flat})
+            outputs.codes[name, sample] = _by_latent(codes, maps)
+            outputs.predicted[name, sample] = _by_latent(predicted, maps)
+        if self.panel.pose is not None and sample.modality is Modality.VISUAL:
+            outputs.heights[sample] = _by_latent(self.panel.pose(flat), maps)
 
-    def _compared(self, sample: str, made: Tensor, truth: Tensor) -> Iterator[tuple[Name, Tensor]]:
-        """Generated maps (K, B, C, H, W) beside the truth (B, C, H, W), and beside each other."""
-        flat, real = made.flatten(0, 1), truth.repeat(len(made), 1, 1, 1)
-        yield ("l1", sample), _apart(metrics.l1_distance(flat, real), made)
+    def _measure(self, outputs: JudgeOutputs, sample: Real | Generated, maps: Tensor, real: Tensor) -> None:
+        """Add the metrics of maps (K, B, C, H, W) that apply; `real` are the real maps (B, C, H, W) of the pairs."""
         settings = self.trained.about.settings
-        if truth.shape[1] == 1 and REPRESENTATIONS.get(settings.representation).decibels:
-            distance = metrics.log_spectral_distance(flat, real, settings)
-            yield ("decibels", sample), _apart(distance, made)
-        elif truth.shape[1] == 3:
-            yield ("ssim", sample), _apart(metrics.ssim(flat, real), made)
-        yield ("energy", sample), _apart(metrics.high_frequency_energy(flat), made)
-        if len(made) > 1:
-            yield ("diversity", sample), torch.full((1, len(truth)), metrics.diversity(made))
+        batch = MapBatch(maps, real, settings)
+        for name, metric in self.map_metrics.items():
+            if metric.needs.met_by(sample.modality, settings, latents=len(maps), real=isinstance(sample, Real)):
+                outputs.measures[name, sample] = metric.compute(batch).cpu()
 
-    def _completed(self, direction: str, real: Batch, made: Tensor) -> Iterator[tuple[Name, Tensor]]:
-        """GV-A (sound and generated picture) or GA-V (picture and generated sound), and the controls."""
-        for name, stand_in in self._stand_ins(direction, real.label, made):
-            if direction == "a2v":
-                yield from self._together(f"GV-A{name}", real.audio[None], stand_in)
+    def _complete(self, outputs: JudgeOutputs, direction: Direction, judged: Batch, generated: Tensor) -> None:
+        """Add what the classifiers of pairs return for pairs with a generated modality, and for the controls."""
+        for control, maps in self._replacements(direction, judged.label, generated):
+            audio, visual = judged.audio[None], judged.visual[None]
+            if direction.target is Modality.VISUAL:
+                visual = maps
             else:
-                yield from self._together(f"GA-V{name}", stand_in, real.visual[None])
+                audio = maps
+            self._judge_pairs(outputs, PairCase(direction, control), audio, visual)
 
-    def _stand_ins(self, direction: str, label: Tensor, made: Tensor) -> Iterator[tuple[str, Tensor]]:
-        yield "", made
-        one = made[:1]
-        yield f" {CONTROLS[0]}", torch.zeros_like(one)
-        others = wrong_partners(label.cpu(), self.stand_ins, among=self.dataset.labels)
-        other = self._batch(others.tolist(), self.trained.about.config.network)
-        source = other.audio if direction == "a2v" else other.visual
-        z = self.network.draw(len(source), self.stand_ins)
-        yield f" {CONTROLS[1]}", self.network.translate(direction, source, z)[None]
-        yield f" {CONTROLS[2]}", torch.rand(one.shape, generator=self.stand_ins).to(one.device) * 2 - 1
+    def _replacements(
+        self, direction: Direction, label: Tensor, generated: Tensor
+    ) -> Iterator[tuple[Control | None, Tensor]]:
+        """Yield the generated maps (K, B, C, H, W), and the maps (1, B, C, H, W) of each control."""
+        yield None, generated
+        first = generated[:1]
+        yield Control.CONSTANT, torch.zeros_like(first)
+        others = wrong_partners(label.cpu(), self.control_rng, among=self.split.labels)
+        other = self._read(others.tolist(), self.trained.about.config.network)
+        source = other.maps()[direction.source]
+        z = self.network.draw(len(source), self.control_rng)
+        yield Control.OTHER_CLASS, self.network.translate(direction, source, z)[None]
+        yield Control.NOISE, torch.rand(first.shape, generator=self.control_rng).to(first.device) * 2 - 1
 
-    def _together(self, sample: str, audio: Tensor, visual: Tensor) -> Iterator[tuple[Name, Tensor]]:
-        """What the classifiers of pairs see in sounds and pictures (K or 1, B, C, H, W)."""
-        most = audio if len(audio) > len(visual) else visual
-        flat = {
-            kind: maps.expand(len(most), *maps.shape[1:]).flatten(0, 1)
-            for kind, maps in (("audio", audio), ("visual", visual))
+    def _judge_pairs(self, outputs: JudgeOutputs, case: PairCase, audio: Tensor, visual: Tensor) -> None:
+        """Add what the classifiers of pairs return for sounds and pictures (K or 1, B, C, H, W)."""
+        larger = audio if len(audio) > len(visual) else visual
+        maps = {
+            modality: part.expand(len(larger), *part.shape[1:]).flatten(0, 1)
+            for modality, part in ((Modality.AUDIO, audio), (Modality.VISUAL, visual))
         }
-        for name, judge in self.panel.fusion.items():
-            yield ("class", name, sample), _apart(judge.predict(**flat)[1], most)
+        classifiers = {PairClassifier.REAL: self.panel.pairs, PairClassifier.RETRAINED: self.panel.retrained}
+        for name, judge in classifiers.items():
+            if judge is not None:
+                outputs.pairs[name, case] = _by_latent(judge.predict(maps)[1], larger)
 
     def _same_sizes(self) -> bool:
-        mine, theirs = self.trained.about.config.network, self.panel.network
-        return (mine.picture_size, mine.spectrogram_size) == (theirs.picture_size, theirs.spectrogram_size)
+        own, judges = self.trained.about.config.network, self.panel.network
+        return all(own.size(modality) == judges.size(modality) for modality in Modality)
 
-    def _batch(self, items: list[int], network: NetworkConfig) -> Batch:
-        return to_batch(self.dataset.read(items), network, self.dataset.settings, self.device)
+    def _read(self, items: list[int], network: NetworkConfig) -> Batch:
+        return to_batch(self.split.read(items), network, self.split.settings, self.trained.device)
 
 
-def _apart(values: Tensor, like: Tensor) -> Tensor:
-    """Values (K B, ...) of K latents and B pairs as (K, B, ...), as those that they are like."""
-    return values.reshape(*like.shape[:2], *values.shape[1:])
+def _by_latent(values: Tensor, like: Tensor) -> Tensor:
+    """Return values (K B, ...) as (K, B, ...) on the CPU; K and B are the first sizes of `like`."""
+    return values.reshape(*like.shape[:2], *values.shape[1:]).cpu()

@@ -1,215 +1,195 @@
-"""A checkpoint and a split to figures beside the papers'; `docs/evaluation.md` says what each of them is.
+"""Evaluate a checkpoint on a split. `docs/evaluation.md` defines every figure.
 
-Judges are classifiers trained on real training pairs only and kept beside the dataset. No label reaches the generator.
-The rows of Table 2 stand beside controls: what the same classifier says when the generated modality is replaced by a
-constant, by what was generated for another class, and by noise. A generator helps by no more than its row is above
-those.
+What is computed depends on what the network can do (see `nn.capabilities`). The samples of a translator are judged by
+classifiers that were trained on real training pairs only and are kept with the dataset; no label reaches the
+translator. Table 2 has controls: the generated modality is replaced by a constant, by what was generated for another
+class, or by noise. A translator helps only by the amount that its row exceeds those of the controls. An embedder is
+scored by retrieval, a classifier by its accuracy.
 """
 
+import inspect
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint, read_about
-from cmcgan_core.data.dataset import PairDataset, held_out
-from cmcgan_core.data.synthetic.heights import note_heights
+from cmcgan_core.checkpoint import RunFolder, Trained, find_checkpoint, load_checkpoint, read_about
+from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.evaluation.collect import EvaluationPass
-from cmcgan_core.evaluation.judges import JudgePanel, load_judges
-from cmcgan_core.evaluation.paper import paper_tables
-from cmcgan_core.evaluation.scores import Accuracy, Judgement, Pose, Quality, Scores, judgement, qualities
+from cmcgan_core.evaluation.classification import evaluate_classifier
+from cmcgan_core.evaluation.judges import judge_files
+from cmcgan_core.evaluation.results import Evaluation, Seeds
+from cmcgan_core.evaluation.retrieval import embeds_both, evaluate_embedder
+from cmcgan_core.evaluation.sample_metrics import METRICS, MapMetric, SetMetric
+from cmcgan_core.evaluation.translation import evaluate_translator
 from cmcgan_core.inference.completion import fingerprint
-from cmcgan_core.inference.translate import require_translator
+from cmcgan_core.nn.capabilities import Classifier, Translator
 from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import write_text
 from cmcgan_core.utils.schema import build
 
+__all__ = ["Evaluation", "evaluate"]
+
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The rows of Tables 1 and 2, and what else there is to know of the samples.
+class Request:
+    """The arguments of `evaluate` that decide the figures.
 
     Attributes:
-        checkpoint, data, split: what was evaluated.
-        seeds: of the latents, the stand-ins, the bootstrap, and the judges' trainings.
-        classes: their names, in the order of the confusion matrices.
-        pairs, recordings: their number by split.
-        hops: of the model's own output, which Table 2 uses.
-        judge: preset of the main judge.
-        real, table1, recovered: what the main judge says, see `Judgement`.
-        other_judges: what others say, by preset.
-        quality: by direction ("S2I", "I2S"; those that the run knows), then by number of hops ("1", "2"), or "real":
-            what real samples of the split reach in the same place; the distances there are those of the training
-            split's.
-        table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls, on the held-out split.
-        retrained: the rows of pairs by the run's own classifier, which was trained on generated samples too; empty
-            where the run has none.
-        pose: of a demonstration set; None for others.
+        split: name of the split.
+        latents: number of latents.
+        seed: of the latents, the controls and the bootstrap.
+        thorough: whether the second judge and the pose judge are used.
+        device: kind of the device.
     """
 
-    checkpoint: str
-    data: str
     split: str
-    seeds: dict[str, Any]
-    classes: tuple[str, ...]
-    pairs: dict[str, int]
-    recordings: dict[str, int]
-    hops: int
-    judge: str
-    real: dict[str, dict[str, Accuracy]]
-    table1: dict[str, dict[str, dict[str, Accuracy]]]
-    recovered: dict[str, dict[str, Accuracy]]
-    other_judges: dict[str, Judgement]
-    quality: dict[str, dict[str, Quality]]
-    table2: dict[str, Accuracy]
-    retrained: dict[str, Accuracy]
-    pose: Pose | None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values, the papers' figures beside them."""
-        return {**asdict(self), "paper": paper_tables()}
+    latents: int
+    seed: int
+    thorough: bool
+    device: str
 
 
 def evaluate(
-    run: Path | None,
-    data: Path,
+    run: Path,
+    dataset: PreparedDataset,
     *,
     split: str = "test",
     latents: int = 4,
     seed: int = 0,
     thorough: bool = True,
     device: str = "auto",
+    cached: bool = True,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Judge a run on a whole split, and on as many training pairs, spread evenly.
+    """Evaluate a run on all pairs of a split, and on as many training pairs, spread evenly.
 
     Args:
-        run: a checkpoint, a run folder, or None for the newest run.
-        data: prepared dataset.
-        split: to judge.
-        latents: samples that are made of each pair; of the training pairs it is one.
-        seed: of the latents, the stand-ins and the bootstrap.
-        thorough: ask the second judge and the pose judge too, which are trained when they are first needed.
+        run: a checkpoint or a run folder.
+        dataset: keeps the judges and the cache.
+        split: name of the split.
+        latents: number of samples of each pair. Training pairs get one.
+        seed: of the latents, the controls and the bootstrap.
+        thorough: whether to use the second judge and the pose judge. Judges are trained when they are first needed.
         device: see `choose_device`.
-        on_progress: told of every stage.
+        cached: whether to return an earlier evaluation, if nothing that decides the figures has changed, and to keep
+            this one in the dataset's folder.
+        on_progress: called in every stage.
 
     Raises:
-        CheckpointError: there is no such run, it generates nothing, or it knows other classes than the dataset.
-        DataError: the dataset has no such split.
-        KeyboardInterrupt: it was asked to stop while it trained a judge; the next call goes on there.
-    """
-    trained = load_checkpoint(find_checkpoint(run), choose_device(device))
-    dataset = held_out(data, split)
-    _check(trained, dataset)
-    panel = load_judges(trained, data, thorough=thorough, device=device, on_progress=on_progress)
-    judged = EvaluationPass(trained, panel, dataset, latents=latents, seed=seed)
-    whole = Scores(judged, judged.run(full=True, on_progress=on_progress), seed)
-    scores, train = {split: whole}, None
-    if split != "train":
-        judged = EvaluationPass(trained, panel, PairDataset(data, "train"), latents=1, seed=seed, most=len(dataset))
-        scores["train"] = train = Scores(judged, judged.run(full=False, on_progress=on_progress), seed)
-    main, *others = (judgement(judge, scores) for judge in panel.single)
-    height = note_heights(dataset) if panel.pose and "a2v" in judged.directions else None
-    return Evaluation(
-        checkpoint=str(trained.path),
-        data=str(data),
-        split=split,
-        seeds=_seeds(panel, latents, seed),
-        classes=dataset.classes,
-        pairs={name: len(of.label) for name, of in scores.items()},
-        recordings={name: len(set(of.recording.tolist())) for name, of in scores.items()},
-        hops=require_translator(trained).hops,
-        judge=next(iter(panel.single)),
-        real=main.real,
-        table1=main.table1,
-        recovered=main.recovered,
-        other_judges=dict(zip(list(panel.single)[1:], others, strict=True)),
-        quality={name: qualities(direction, whole, train) for direction, name in judged.directions.items()},
-        table2={"V": main.real["v"][split], "A": main.real["a"][split], **whole.table2("real")},
-        retrained=whole.table2("retrained"),
-        pose=None if height is None else whole.pose(height),
-    )
-
-
-def _seeds(panel: JudgePanel, latents: int, seed: int) -> dict[str, Any]:
-    """All that was drawn by."""
-    judges = {preset: by_modality["v"].trained.about.config.seed for preset, by_modality in panel.single.items()}
-    return {"latents": [seed + k for k in range(latents)], "stand_ins": seed, "bootstrap": seed, "judges": judges}
-
-
-def _check(trained: Trained, dataset: PairDataset) -> None:
-    about = trained.about
-    require_translator(trained)
-    if about.classes != dataset.classes or about.settings != dataset.settings:
-        raise CheckpointError(
-            f"{trained.path} was trained on other classes or features than {dataset.root} has; train "
-            f"a model of its own with: cmcgan train {dataset.root}"
-        )
-    if about.data == dataset.about["name"] and about.content != dataset.about.get("content", ""):
-        raise CheckpointError(
-            f"{dataset.root} was prepared anew since {trained.path} was trained on it: pairs "
-            "that are in its test split now may have been trained on; train again"
-        )
-
-
-def evaluate_once(
-    run: Path | None,
-    data: Path,
-    *,
-    split: str = "test",
-    latents: int = 4,
-    seed: int = 0,
-    device: str = "auto",
-    on_progress: OnProgress = silent,
-) -> Evaluation:
-    """What `evaluate` finds, by all judges; as it was found before, where nothing that decides it has changed.
-
-    Args and errors are those of `evaluate`.
+        CheckpointError: there is no such run, it cannot do anything that is evaluated, or it has other classes than the
+            dataset.
+        DataError: the split is empty.
+        Interrupted: a stop was requested while a judge was trained; the next call resumes.
     """
     checkpoint = find_checkpoint(run)
-    asked = {"split": split, "latents": latents, "seed": seed, "device": choose_device(device).type}
-    if (kept := _read(_file(checkpoint, data, asked))) is not None:
-        return replace(kept, checkpoint=str(checkpoint), data=str(data))
-    found = evaluate(checkpoint, data, split=split, latents=latents, seed=seed, device=device, on_progress=on_progress)
-    # Its name is found anew, as the judges may have been trained just now. A dataset that cannot be written to can be
-    # evaluated as long as its judges are there.
-    with suppress(OSError):
-        write_text(_file(checkpoint, data, asked), json.dumps(asdict(found), indent=1) + "\n")
-    return found
+    request = Request(split, latents, seed, thorough, choose_device(device).type)
+    if cached and (earlier := _read(_cache_file(checkpoint, dataset, request))) is not None:
+        return replace(earlier, checkpoint=str(checkpoint), data=str(dataset.root))
+    evaluation = compute_evaluation(checkpoint, dataset, request, device, on_progress)
+    if cached:
+        # The name of the file is computed again, because judges may have been trained meanwhile. A dataset that cannot
+        # be written to can be evaluated if its judges exist.
+        with suppress(OSError):
+            file = _cache_file(checkpoint, dataset, request)
+            write_text(file, json.dumps(asdict(evaluation), indent=1) + "\n")
+    return evaluation
 
 
-def _file(checkpoint: Path, data: Path, asked: dict[str, Any]) -> Path:
-    """Where the evaluation is kept that all this decides."""
-    judge = read_about(checkpoint).config.judge
-    of_run = [file for file in [checkpoint.parent / "classifier.safetensors"] if file.is_file()]
-    judges = sorted(file for name in (f"{judge}*/*", "pose-*") for file in data.glob(f"judges/{name}.safetensors"))
-    index = [file for file in (data / "dataset.toml", data / "index.csv") if file.is_file()]
+def compute_evaluation(
+    checkpoint: Path, dataset: PreparedDataset, request: Request, device: str, on_progress: OnProgress
+) -> Evaluation:
+    """Evaluate a checkpoint; see `evaluate` for arguments and errors."""
+    trained = load_checkpoint(checkpoint, choose_device(device))
+    split, training = dataset.nonempty_split(request.split), dataset.split("train")
+    _require_fitting(trained, dataset)
+    splits = {"train": training.recordings[spread_evenly(len(training), len(split))], request.split: split.recordings}
+    evaluation = Evaluation(
+        checkpoint=str(trained.path),
+        data=str(dataset.root),
+        split=request.split,
+        seeds=Seeds(latents=(), controls=request.seed, bootstrap=request.seed),
+        classes=dataset.classes,
+        pairs={name: len(recording) for name, recording in splits.items()},
+        recordings={name: len(set(recording.tolist())) for name, recording in splits.items()},
+    )
+    if isinstance(trained.network, Translator):
+        evaluation = evaluate_translator(
+            evaluation,
+            trained,
+            split,
+            latents=request.latents,
+            thorough=request.thorough,
+            device=device,
+            on_progress=on_progress,
+        )
+    if embeds_both(trained.network):
+        evaluation = replace(evaluation, retrieval=evaluate_embedder(trained, split, on_progress=on_progress))
+    if isinstance(trained.network, Classifier):
+        classification = evaluate_classifier(trained, split, seed=request.seed, on_progress=on_progress)
+        evaluation = replace(evaluation, classification=classification)
+    return evaluation
+
+
+def _cache_file(checkpoint: Path, dataset: PreparedDataset, request: Request) -> Path:
+    """Return the file of the evaluation that all of this decides."""
+    root = dataset.root
+    judges = judge_files(dataset, read_about(checkpoint).config.judge)
+    others = [RunFolder(checkpoint.parent).classifier, root / "dataset.toml", root / "index.csv"]
     decisive = {
-        **asked,
-        "files": [fingerprint(file) for file in (checkpoint, *of_run, *judges, *index)],
+        **asdict(request),
+        "files": [fingerprint(file) for file in (checkpoint, *judges, *filter(Path.is_file, others))],
         "code": _code(),
+        "metrics": [(name, _metric_code(name)) for name in METRICS.names()],
         "torch": torch.__version__,
     }
-    return data / "evaluations" / f"{sha256(json.dumps(decisive).encode()).hexdigest()[:32]}.json"
+    return root / "evaluations" / f"{sha256(json.dumps(decisive).encode()).hexdigest()[:32]}.json"
 
 
 @cache
 def _code() -> str:
-    """Hash of this package's own code."""
+    """Return the hash of all code of this package."""
     package = Path(__file__).parents[1]
     return sha256(b"".join(file.read_bytes() for file in sorted(package.rglob("*.py")))).hexdigest()
 
 
+def _metric_code(name: str) -> str:
+    """Return the hash of the file that defines a metric, which may be that of a plugin."""
+    metric = METRICS.get(name)
+    if not isinstance(metric, MapMetric | SetMetric):
+        return ""
+    return fingerprint(Path(inspect.getfile(metric.compute)))
+
+
 def _read(file: Path) -> Evaluation | None:
-    """An evaluation that was kept; None where there is none, or a damaged one."""
+    """Read an earlier evaluation; None if the file is missing or damaged."""
     try:
         return build(Evaluation, json.loads(file.read_text(encoding="utf-8")), str(file))
     except (OSError, ValueError, ConfigError):
         return None
+
+
+def _require_fitting(trained: Trained, dataset: PreparedDataset) -> None:
+    """Raise a `CheckpointError` if a network cannot be evaluated, or not on this dataset."""
+    about, network = trained.about, trained.network
+    if not (isinstance(network, Translator | Classifier) or embeds_both(network)):
+        raise CheckpointError(
+            f"{trained.path} holds a {about.config.method}, which neither translates, nor classifies, nor embeds both "
+            "modalities, so nothing can be evaluated; name another run with --checkpoint"
+        )
+    if about.classes != dataset.classes or about.settings != dataset.settings:
+        raise CheckpointError(
+            f"{trained.path} was trained on other classes or features than those of {dataset.root}; train a model on "
+            f"it with: cmcgan train {dataset.root}"
+        )
+    if about.data == dataset.name and about.content != dataset.content:
+        raise CheckpointError(
+            f"{dataset.root} was prepared again since {trained.path} was trained on it: pairs that are in its test "
+            "split now may have been trained on; train again"
+        )

@@ -1,112 +1,136 @@
-"""Judges: classifiers that say of generated samples what they show; two architectures, trained on real pairs only."""
+"""Judges: classifiers of two architectures, trained on real pairs only, that classify generated samples."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about
+from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint, read_about
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.evaluation.pose import PoseJudge, train_pose_judge
+from cmcgan_core.data.dataset import PreparedDataset
+from cmcgan_core.evaluation.pose import POSE_JUDGES, PoseJudge, train_pose_judge
 from cmcgan_core.inference.completion import Completion
 from cmcgan_core.inference.translate import to_network
+from cmcgan_core.modality import Modality
 from cmcgan_core.nn.fusion import FusionNetwork
-from cmcgan_core.nn.layers import full_precision
 from cmcgan_core.progress import OnProgress, silent
-from cmcgan_core.training.classifiers import train_classifier
+from cmcgan_core.training.classifiers import judge_folder, train_judge
 from cmcgan_core.utils.files import exclusive_lock
 
-#: Name of the preset of the second judge: that of the first, and this.
+#: Suffix of the preset of the second judge, after the preset of the first.
 SECOND = "-resnet"
+#: Seed of the first judge.
+FIRST_SEED = 0
 #: Seed of the second judge, so that it shares neither initial weights nor the order of pairs with the first.
 SECOND_SEED = 1
 
 
 class Judge:
-    """A classifier, asked.
+    """A classifier used as a judge.
 
     Args:
-        trained: of one modality, or of both.
+        trained: classifier of one modality, or of both.
     """
 
     def __init__(self, trained: Trained) -> None:
         assert isinstance(trained.network, FusionNetwork)
         self.trained, self.network = trained, trained.network
 
-    def predict(self, **maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Codes (N, D) and classes (N,) that it sees in `audio` and `visual` (N, C, H, W) of any size in [-1, 1]."""
-        codes = self.network.features(**{name: to_network(self.trained, given) for name, given in maps.items()})
-        codes = full_precision(codes)
+    def predict(self, maps: Mapping[Modality, Tensor]) -> tuple[Tensor, Tensor]:
+        """Return codes (N, D) and class indices (N,) of maps (N, C, H, W) of any size in [-1, 1]."""
+        codes = self.network.features({modality: to_network(self.trained, part) for modality, part in maps.items()})
         return codes, self.network.head(codes).argmax(dim=1)
 
 
 @dataclass(frozen=True)
 class JudgePanel:
-    """Everybody who judges.
+    """The judges of one evaluation.
 
     Attributes:
-        single: judges by name of their preset, then by modality, "v" or "a"; the first name is that of the main judge.
-        fusion: classifiers of pairs: "real", trained on real pairs, and, where the run has one, "retrained" on pairs
-            that it completed too.
-        network: sizes of the maps that they are given.
-        pose: judge of poses, for a demonstration set.
+        single: judges of one modality, by preset and modality; the first preset is that of the main judge.
+        pairs: the classifier of pairs that was trained on real pairs.
+        retrained: the run's own classifier of pairs, trained on pairs that the run completed too; None for none.
+        network: sizes of the maps that the judges read.
+        pose: the judge of poses, for the demonstration set; None for none.
     """
 
-    single: Mapping[str, Mapping[str, Judge]]
-    fusion: Mapping[str, Judge]
+    single: Mapping[str, Mapping[Modality, Judge]]
+    pairs: Judge
+    retrained: Judge | None
     network: NetworkConfig
     pose: PoseJudge | None = None
 
+    @property
+    def seeds(self) -> dict[str, int]:
+        """Seed of the training of each single judge, by preset."""
+        return {preset: judges[Modality.VISUAL].trained.about.config.seed for preset, judges in self.single.items()}
+
 
 def load_judges(
-    generating: Trained, data: Path, *, thorough: bool, device: str, on_progress: OnProgress = silent
+    generating: Trained,
+    dataset: PreparedDataset,
+    *,
+    thorough: bool,
+    device: str,
+    on_progress: OnProgress = silent,
 ) -> JudgePanel:
-    """Train the judges that a dataset lacks, and load them.
+    """Train the judges that a dataset lacks, and load all of them.
 
     Args:
         generating: the run to be judged; its configuration names the preset of the judges.
-        data: prepared dataset.
-        thorough: with the second judge and the judge of poses.
+        dataset: keeps the judges.
+        thorough: whether to use the second judge and the judge of poses too.
         device: see `choose_device`.
-        on_progress: told after every step.
+        on_progress: called after every step.
+
+    Raises:
+        Interrupted: a stop was requested; the next call resumes.
     """
     preset = generating.about.config.judge
-    on = next(generating.network.parameters()).device
 
-    def judge(name: str, modalities: str, seed: int) -> Judge:
-        path = train_classifier(data, modalities, name, seed=seed, device=device, on_progress=on_progress)
-        return Judge(load_checkpoint(path, on))
+    def load(name: str, modalities: tuple[Modality, ...], seed: int) -> Judge:
+        path = train_judge(dataset, modalities, name, seed=seed, device=device, on_progress=on_progress)
+        return Judge(load_checkpoint(path, generating.device))
 
-    with one_trainer(data, on_progress):
-        single = {preset: {m: judge(preset, m, 0) for m in ("v", "a")}}
-        fusion = {"real": judge(preset, "av", 0)}
-        if (retrained := _retrained(generating, on)) is not None:
-            fusion["retrained"] = retrained
-        network = single[preset]["v"].trained.about.config.network
-        if not thorough:
-            return JudgePanel(single, fusion, network)
-        single[preset + SECOND] = {m: judge(preset + SECOND, m, SECOND_SEED) for m in ("v", "a")}
-        return JudgePanel(single, fusion, network, train_pose_judge(data, network, device=on, on_progress=on_progress))
+    def load_both(name: str, seed: int) -> dict[Modality, Judge]:
+        return {modality: load(name, (modality,), seed) for modality in Modality}
+
+    with one_trainer(dataset.root, on_progress):
+        single = {preset: load_both(preset, FIRST_SEED)}
+        pairs, retrained = load(preset, tuple(Modality), FIRST_SEED), _retrained(generating)
+        network, pose = pairs.trained.about.config.network, None
+        if thorough:
+            single[preset + SECOND] = load_both(preset + SECOND, SECOND_SEED)
+            pose = train_pose_judge(dataset, network, device=generating.device, on_progress=on_progress)
+        return JudgePanel(single, pairs, retrained, network, pose)
+
+
+def judge_files(dataset: PreparedDataset, preset: str) -> list[Path]:
+    """Return the existing files of the judges of a preset, sorted."""
+    singles = [(modality,) for modality in Modality]
+    folders = [judge_folder(dataset, modalities, preset, FIRST_SEED) for modalities in (*singles, tuple(Modality))]
+    folders += [judge_folder(dataset, modalities, preset + SECOND, SECOND_SEED) for modalities in singles]
+    files = [file for folder in folders for file in folder.glob("*.safetensors")]
+    return sorted([*files, *dataset.root.glob(POSE_JUDGES)])
 
 
 @contextmanager
-def one_trainer(data: Path, on_progress: OnProgress) -> Iterator[None]:
-    """Let no other process train judges of this dataset meanwhile.
+def one_trainer(root: Path, on_progress: OnProgress) -> Iterator[None]:
+    """Keep other processes from training judges of the dataset in this folder at the same time.
 
-    Where no lock can be had, as in a folder that cannot be written to, nobody waits: judges that are there can be used.
+    If no lock can be had, as in a folder that cannot be written to, no process waits: existing judges can be used.
     """
-    with ExitStack() as held:
+    with ExitStack() as locks:
         with suppress(OSError):
-            held.enter_context(exclusive_lock(data / "judges" / ".lock", on_progress))
+            locks.enter_context(exclusive_lock(root / "judges" / ".lock", on_progress))
         yield
 
 
-def _retrained(generating: Trained, device: torch.device) -> Judge | None:
-    """The classifier beside a run, if it was retrained on what this very checkpoint generates."""
-    kept = generating.path.parent / "classifier.safetensors"
-    if not kept.is_file() or read_about(kept).completed_by != Completion(generating).fingerprint:
+def _retrained(generating: Trained) -> Judge | None:
+    """Load the classifier in the run's folder, if it was trained on what this very checkpoint generates."""
+    file = RunFolder(generating.path.parent).classifier
+    if not file.is_file() or read_about(file).completed_by != Completion(generating).fingerprint:
         return None
-    return Judge(load_checkpoint(kept, device))
+    return Judge(load_checkpoint(file, generating.device))

@@ -1,8 +1,11 @@
-"""Every metric as a pure function; `docs/evaluation.md` says which figure is made of which.
+"""Metrics as pure functions. `docs/evaluation.md` defines every figure of an evaluation.
 
-Shapes: N items; C channels, H, W size of a map (of a spectrogram H is its bands, W its frames); D values of a code.
-Maps are in [-1, 1].
+Shapes: N items; C channels, H, W size of a map (of a spectrogram: bands and frames); D values of a code. Maps are in
+[-1, 1].
 """
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -10,26 +13,26 @@ from torch import Tensor
 
 from cmcgan_core.features.settings import FeatureSettings
 
-#: Draws of a bootstrap.
+#: Number of draws of a bootstrap.
 DRAWS = 2000
-#: Rows of a matrix of all pairs of items that are computed at a time.
+#: Rows of a matrix of all pairs of items that are computed at once.
 ROWS = 1000
 
 
 def accuracy(predicted: Tensor, label: Tensor) -> float:
-    """Share of class indices (N,) that equal the labels (N,); in [0, 1]."""
+    """Return the share of class indices (N,) that equal the labels (N,), 0 to 1."""
     return float((predicted == label).float().mean())
 
 
 def confusion_matrix(predicted: Tensor, label: Tensor, classes: int) -> Tensor:
-    """Counts (classes, classes): row the label, column what was predicted."""
+    """Count class indices (N,): (classes, classes); the row is the label, the column the prediction."""
     return torch.bincount(label * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
 def balanced_accuracy(predicted: Tensor, label: Tensor, classes: int) -> float:
-    """Mean over the classes that occur of the share of each that is right; in [0, 1].
+    """Return the mean of the accuracies by class, over the classes that occur, 0 to 1.
 
-    Unlike `accuracy` it does not reward a model for the classes that happen to be frequent.
+    Unlike `accuracy`, it does not reward a network that prefers frequent classes.
     """
     matrix = confusion_matrix(predicted, label, classes).double()
     occurs = matrix.sum(dim=1) > 0
@@ -39,21 +42,21 @@ def balanced_accuracy(predicted: Tensor, label: Tensor, classes: int) -> float:
 def bootstrap_interval(
     right: Tensor, recording: Tensor, label: Tensor | None = None, *, seed: int = 0
 ) -> tuple[float, float] | None:
-    """95 % interval of an accuracy, by drawing recordings with replacement.
+    """Return the 95 % interval of an accuracy, by drawing recordings with replacement.
 
-    The pairs of a recording resemble each other, so recordings are drawn, not pairs: the percentile interval of the
-    cluster bootstrap (Davison and Hinkley, "Bootstrap Methods", 1997). It covers which recordings were held out, not
-    the randomness of the training.
+    The pairs of a recording resemble each other, so recordings are drawn, not pairs: this is the percentile interval of
+    the cluster bootstrap (Davison and Hinkley, "Bootstrap Methods", 1997). It covers the choice of the held-out
+    recordings, not the randomness of the training.
 
     Args:
-        right: how right each item is (N,), 0 to 1 (a share, where several latents were judged).
+        right: how right each item is (N,), 0 to 1 (a share, if several latents were judged).
         recording: number of each item's recording (N,).
-        label: class indices (N,) for the balanced accuracy (of a draw, over the classes that it holds); None for the
-            accuracy over all items.
+        label: class indices (N,) for the balanced accuracy (of a draw: over the classes in it); None for the accuracy
+            over all items.
         seed: of the draws.
 
     Returns:
-        Its lower and upper end, or None where there are fewer than two recordings.
+        The lower and the upper end; None if there are fewer than two recordings.
     """
     _, recording = torch.unique(recording, return_inverse=True)
     groups, label = int(recording.max()) + 1, torch.zeros_like(recording) if label is None else label
@@ -72,12 +75,12 @@ def bootstrap_interval(
 
 
 def frechet_distance(generated: Tensor, real: Tensor) -> float:
-    """Squared Fréchet distance between the normal distributions with the features' means and covariances; 0 or more.
+    """Return the squared Fréchet distance between normal distributions fitted to features (N, D); 0 or more.
 
-    Source: Heusel et al. 2017 ("FID"), here on a judge's codes (N, D) instead of Inception's. It needs well over D
-    items on each side, as covariances of fewer have no full rank, and is too high by an amount that shrinks with their
-    count: with D = 64 take 500 at least, compare at equal counts only, and read it beside the distance between two
-    sets of real items. Its scale is the judge's, so two judges' distances do not compare.
+    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. It needs well over D items on
+    each side, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the
+    count: with D = 64 use at least 500 items, compare at equal counts only, and read it next to the distance between
+    two sets of real items. Its scale depends on the judge, so distances by different judges cannot be compared.
     """
     generated, real = generated.double(), real.double()
     root = _square_root(generated.T.cov())
@@ -93,10 +96,10 @@ def _square_root(covariance: Tensor) -> Tensor:
 
 
 def kernel_distance(generated: Tensor, real: Tensor) -> float:
-    """Unbiased squared maximum mean discrepancy of features (N, D) under the kernel (x.y / D + 1)^3.
+    """Return the unbiased squared maximum mean discrepancy of features (N, D) under the kernel (x.y / D + 1)^3.
 
-    Source: Binkowski et al. 2018 ("KID"), here on a judge's codes. Around 0, so also below, where both sides have one
-    distribution, whatever the counts (two items a side at least).
+    Source: Binkowski et al. 2018 ("KID"); here on a judge's codes. If both sides have the same distribution, its
+    expectation is 0 at any count (at least two items a side), so it may be negative.
     """
     generated, real = generated.double(), real.double()
     within = [
@@ -115,30 +118,30 @@ def _kernel(product: Tensor, size: int) -> Tensor:
 
 
 def high_frequency_energy(maps: Tensor) -> Tensor:
-    """Energy above half the Nyquist frequency of maps (N, C, H, W), a value of the map on average; (N,).
+    """Return the energy above half the Nyquist frequency of maps (N, C, H, W), as a mean per value of the map; (N,).
 
-    What is above 1/4 cycle a pixel (a band, a frame) in radius in the two-dimensional Fourier transform; the mean of a
-    map is at zero frequency and so does not count. The ratio of the means over generated and over real maps is below 1
-    where generated ones are blurred, above 1 where they are noisy or checkered.
+    Counted is what lies above 1/4 cycle per pixel (band, frame) in radius in the two-dimensional Fourier transform. The
+    mean of a map is at frequency zero, so it does not count. The ratio of the means over generated and over real maps
+    is below 1 for blurred maps, and above 1 for maps with noise or checkerboard artefacts.
     """
     height, width = maps.shape[-2:]
     down, across = torch.fft.fftfreq(height)[:, None], torch.fft.fftfreq(width)[None, :]
     high = (down.square() + across.square() > 1 / 16).to(maps.device)
-    energy = torch.fft.fft2(maps).abs().square() / (height * width) ** 2
-    of_each: Tensor = (energy * high).sum(dim=(-1, -2)).mean(dim=1)
-    return of_each
+    power = torch.fft.fft2(maps).abs().square() / (height * width) ** 2
+    energy: Tensor = (power * high).sum(dim=(-1, -2)).mean(dim=1)
+    return energy
 
 
 def l1_distance(generated: Tensor, real: Tensor) -> Tensor:
-    """Mean absolute difference of maps (N, C, H, W); (N,), 0 to 2."""
+    """Return the mean absolute difference of maps (N, C, H, W); (N,), 0 to 2."""
     return (generated - real).abs().flatten(1).mean(dim=1)
 
 
 def ssim(generated: Tensor, real: Tensor) -> Tensor:
-    """Structural similarity of maps (N, C, H, W), both sides 11 or longer; (N,), -1 to 1 (the same).
+    """Return the structural similarity of maps (N, C, H, W), both sides at least 11; (N,), -1 to 1 (equal maps).
 
     Source: Wang et al. 2004: Gaussian window of 11 x 11 with standard deviation 1.5, K1 = 0.01, K2 = 0.03, range 2; the
-    mean over the positions where the whole window lies inside the map, and over channels.
+    mean over channels and over the positions where the whole window lies inside the map.
     """
     offsets = torch.arange(11, device=real.device, dtype=real.dtype) - 5
     profile = (-offsets.square() / (2 * 1.5**2)).exp()
@@ -156,60 +159,113 @@ def ssim(generated: Tensor, real: Tensor) -> Tensor:
 
 
 def log_spectral_distance(generated: Tensor, real: Tensor, settings: FeatureSettings) -> Tensor:
-    """Difference of spectrograms (N, 1, M, T) in decibels: root mean square over bands, mean over frames; (N,).
+    """Return the difference of spectrograms (N, 1, M, T) in decibels; (N,).
 
-    Source: Gray and Markel 1976, here over mel bands. What both have below `min_level` was clipped, so counts as equal.
+    It is the root mean square over the bands, averaged over the frames. Source: Gray and Markel 1976; here over
+    the bands of the representation. Levels below `min_level` were clipped, so they count as equal.
     """
     decibels = (generated - real) * (settings.max_level - settings.min_level) / 2
     return decibels.square().mean(dim=-2).sqrt().flatten(1).mean(dim=1)
 
 
-def diversity(maps: Tensor) -> float:
-    """How much maps (N, ...) differ: standard deviation of each of their values over N of them, then the mean; >= 0.
+def diversity(maps: Tensor) -> Tensor:
+    """Return how much K versions of N maps (K, N, ...) differ: the mean standard deviation of their values; (N,).
 
-    Over the latents of one source it says how much z matters, over the real items of one class how much it could. With
-    N = 4 it is 8 % too low on average, with 10 3 % (normal values).
+    Over the latents of one source it says how much z matters; over the real items of one class, how much it could. It
+    is too low by 8 % on average with K = 4, by 3 % with K = 10 (normally distributed values).
     """
-    return float(maps.std(dim=0).mean())
+    return maps.std(dim=0).flatten(1).mean(dim=1)
 
 
 def within_class_correlation(x: Tensor, y: Tensor, label: Tensor) -> float | None:
-    """Pearson's r between two values (N,) after each lost the mean of its class; -1 to 1, None where one is constant.
+    """Return Pearson's r between two values (N,) minus their class means, -1 to 1; None if either is constant.
 
     What the class alone tells (a tuba is low) does not count.
     """
-    x, y = _centred(x, label), _centred(y, label)
+    x, y = centred_by_class(x, label), centred_by_class(y, label)
     norm = x.norm() * y.norm()
     return float(x @ y / norm) if norm > 1e-9 else None
 
 
-def retrieval(query: Tensor, key: Tensor, label: Tensor, recording: Tensor) -> tuple[float, float] | None:
-    """Precision at 1 and mean average precision of finding the class of codes among codes of real items, by cosine.
+def centred_by_class(values: Tensor, label: Tensor) -> Tensor:
+    """Subtract from values (N,) the mean of their class; (N,), in double precision."""
+    values = values.double()
+    sums = torch.zeros(int(label.max()) + 1, dtype=values.dtype).index_add_(0, label, values)
+    return values - (sums / torch.bincount(label).clamp_min(1))[label]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """How well a ranking finds items of the right class; means over the queries, 0 to 1.
+
+    Attributes:
+        recall: recall at k by k: the share of queries with an item of the right class among the first k.
+        mean_average_precision: mean of the queries' average precisions.
+    """
+
+    recall: dict[str, float]
+    mean_average_precision: float
+
+
+def retrieval(
+    query: Tensor, key: Tensor, label: Tensor, recording: Tensor, ranks: Sequence[int] = (1,)
+) -> Ranking | None:
+    """Rank the codes of real items by their cosine to each query, and score where the items of its class stand.
+
+    A query never ranks the items of its own recording.
 
     Args:
-        query: codes of what was generated from each of N pairs (N, D).
-        key: codes of the pairs' real items (N, D); those of the recording that a query was made from are left out.
+        query: codes of N pairs (N, D): of generated items, or of the items of the other modality.
+        key: codes of the pairs' real items (N, D).
         label: class of each pair (N,).
         recording: number of each pair's recording (N,).
+        ranks: the k of recall at k. Recall at 1 equals precision at 1.
 
     Returns:
-        Both in [0, 1], means over the queries whose class another recording has; None where there is no such query.
+        Means over the queries whose class occurs in another recording; None if there are none.
     """
     key, columns = F.normalize(key, dim=1), torch.arange(1, len(key) + 1)
-    first, average = [], []
+    hits: list[Tensor] = []
+    precisions: list[Tensor] = []
     for rows in torch.split(torch.arange(len(query)), ROWS):
         other = recording[rows, None] != recording[None]
         similarity = (F.normalize(query[rows], dim=1) @ key.T).masked_fill(~other, -torch.inf)
         order = similarity.argsort(dim=1, descending=True, stable=True)
         right = (other & (label[rows, None] == label[None])).gather(1, order)
         right = right[right.any(dim=1)].double()
-        first.append(right[:, 0])
-        average.append((right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1))
-    found = torch.cat(first)
-    return (float(found.mean()), float(torch.cat(average).mean())) if len(found) else None
+        hits.append(torch.stack([right[:, :rank].amax(dim=1) for rank in ranks], dim=1))
+        precisions.append((right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1))
+    return _ranking(torch.cat(hits), torch.cat(precisions), ranks)
 
 
-def _centred(values: Tensor, label: Tensor) -> Tensor:
-    values = values.double()
-    sums = torch.zeros(int(label.max()) + 1, dtype=values.dtype).index_add_(0, label, values)
-    return values - (sums / torch.bincount(label).clamp_min(1))[label]
+def retrieval_by_chance(label: Tensor, recording: Tensor, ranks: Sequence[int] = (1,)) -> Ranking | None:
+    """Return what `retrieval` returns on average if every query ranks the items at random; the arguments are the same.
+
+    With r right items among n: recall at k is 1 - C(n - r, k) / C(n, k); the average precision is
+    s + (1 - s) H_n / n, where s = (r - 1) / (n - 1) and H_n is the n-th harmonic number.
+    """
+    other = recording[:, None] != recording[None]
+    n = other.sum(dim=1).double()
+    r = (other & (label[:, None] == label[None])).sum(dim=1).double()
+    n, r = n[r > 0], r[r > 0]
+    harmonic = (1 / torch.arange(1, len(label) + 1, dtype=torch.float64)).cumsum(dim=0)
+    share = (r - 1) / (n - 1).clamp_min(1)
+    precisions = share + (1 - share) * harmonic[n.long() - 1] / n
+    hits = [1 - _draws_that_miss(n, r, rank) for rank in ranks]
+    return _ranking(torch.stack(hits, dim=1), precisions, ranks)
+
+
+def _draws_that_miss(n: Tensor, r: Tensor, rank: int) -> Tensor:
+    """Return the share of draws of `rank` from n items that hold none of r items: C(n - r, rank) / C(n, rank)."""
+    share = torch.ones_like(n)
+    for drawn in range(rank):
+        share *= ((n - r - drawn) / (n - drawn).clamp_min(1)).clamp_min(0)
+    return share
+
+
+def _ranking(hits: Tensor, precisions: Tensor, ranks: Sequence[int]) -> Ranking | None:
+    """Average hits (Q, ranks) and average precisions (Q,) over Q queries."""
+    if not len(hits):
+        return None
+    recall = {str(rank): float(share) for rank, share in zip(ranks, hits.mean(dim=0), strict=True)}
+    return Ranking(recall, float(precisions.mean()))

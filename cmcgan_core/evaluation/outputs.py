@@ -1,16 +1,133 @@
-"""."""
+"""What judges and metrics return for the pairs of a split: tensors by sample.
 
+Shapes: N pairs; K latents (1 for samples that need none); D values of a code.
+"""
+
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeVar
+
+import torch
 from torch import Tensor
 
-#: Names of the directions in the papers' tables.
-TABLE_NAMES = {"a2v": "S2I", "v2a": "I2S"}
+from cmcgan_core.modality import Direction, Modality
+
+Key = TypeVar("Key", bound=Hashable)
 
 
-#: What stands in for the generated modality in the controls.
-CONTROLS = ("constant", "other class", "noise")
+@dataclass(frozen=True)
+class Real:
+    """The real samples of a modality."""
+
+    modality: Modality
 
 
-Name = tuple[str, ...]
+@dataclass(frozen=True)
+class Generated:
+    """Samples that were generated in a direction, by a number of subnetworks in a row."""
+
+    direction: Direction
+    hops: int
+
+    @property
+    def modality(self) -> Modality:
+        """The modality of the samples."""
+        return self.direction.target
 
 
-JudgeOutputs = dict[Name, Tensor]
+@dataclass(frozen=True)
+class Recovered:
+    """Samples that were recovered: translated to the other modality and back to this one."""
+
+    modality: Modality
+
+
+Sample = Real | Generated | Recovered
+
+
+class Control(StrEnum):
+    """What replaces the generated modality in a control of Table 2."""
+
+    CONSTANT = "constant"
+    OTHER_CLASS = "other class"
+    NOISE = "noise"
+
+
+@dataclass(frozen=True)
+class PairCase:
+    """A row of pairs in Table 2.
+
+    Attributes:
+        direction: the direction that generates one modality of the pair; None for real pairs.
+        control: what replaces the generated modality; None for nothing.
+    """
+
+    direction: Direction | None = None
+    control: Control | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the row: "V-A", "GV-A", "GA-V", or one of the last two and the control, as "GV-A noise"."""
+        case = self.direction.completed if self.direction else "V-A"
+        return f"{case} {self.control}" if self.control else case
+
+
+class PairClassifier(StrEnum):
+    """A classifier of pairs: trained on real pairs, or the run's own, trained on pairs that the run completed too."""
+
+    REAL = "real"
+    RETRAINED = "retrained"
+
+
+@dataclass
+class JudgeOutputs:
+    """What judges and metrics return for N pairs.
+
+    Attributes:
+        predicted: by judge (name of its preset) and sample, class indices (K, N).
+        codes: by judge and sample, codes (K, N, D).
+        pairs: by classifier and case, class indices (K, N).
+        heights: by sample, heights (K, N, classes) that the pose judge reads, for each class that a picture may show.
+        measures: by name of a `MapMetric` and sample, its values (K or 1, N).
+    """
+
+    predicted: dict[tuple[str, Sample], Tensor] = field(default_factory=dict)
+    codes: dict[tuple[str, Sample], Tensor] = field(default_factory=dict)
+    pairs: dict[tuple[PairClassifier, PairCase], Tensor] = field(default_factory=dict)
+    heights: dict[Sample, Tensor] = field(default_factory=dict)
+    measures: dict[tuple[str, Sample], Tensor] = field(default_factory=dict)
+
+
+def join_outputs(batches: Sequence[JudgeOutputs]) -> JudgeOutputs:
+    """Join the outputs of batches along the pairs."""
+    return JudgeOutputs(
+        predicted=_join([batch.predicted for batch in batches]),
+        codes=_join([batch.codes for batch in batches]),
+        pairs=_join([batch.pairs for batch in batches]),
+        heights=_join([batch.heights for batch in batches]),
+        measures=_join([batch.measures for batch in batches]),
+    )
+
+
+def _join(parts: Sequence[Mapping[Key, Tensor]]) -> dict[Key, Tensor]:
+    return {key: torch.cat([part[key] for part in parts], dim=1) for key in parts[0]}
+
+
+@dataclass(frozen=True)
+class PairInfo:
+    """What is known about N pairs. No network reads it.
+
+    Attributes:
+        label: class indices (N,).
+        recording: number of each pair's recording (N,).
+        classes: number of classes.
+        height: height (N,) of the note that sounds, see `data.synthetic.heights.note_heights`; None for other datasets.
+        class_measures: by name of a `MapMetric` and modality, its mean over sets of real samples of one class.
+    """
+
+    label: Tensor
+    recording: Tensor
+    classes: int
+    height: Tensor | None = None
+    class_measures: Mapping[tuple[str, Modality], float] = field(default_factory=dict)

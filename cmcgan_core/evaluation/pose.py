@@ -1,4 +1,4 @@
-"""The pose judge: from a picture to how high the note is that its player plays; for the demonstration set only."""
+"""The pose judge: reads from a picture how high the note is that its player plays. For the demonstration set only."""
 
 import json
 from pathlib import Path
@@ -9,27 +9,32 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Adam
+from torch.optim.lr_scheduler import LambdaLR
 
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.augment import augment
-from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import Loader, to_batch
 from cmcgan_core.data.synthetic.heights import note_heights
+from cmcgan_core.evaluation.metrics import centred_by_class
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.loop import cosine
 from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.rng import derive_seed
 
-#: Passes over the training pairs, pairs a step, Adam's first learning rate (a cosine takes it down to 2 %).
+#: Passes over the training pairs, pairs per step, and Adam's initial learning rate; a cosine lowers it to 2 %.
 EPOCHS, BATCH, RATE = 8, 32, 2e-3
+#: Pattern of the files of pose judges in the folder of a dataset.
+POSE_JUDGES = "judges/pose-*.safetensors"
 
 
 class PoseJudge(nn.Module):
-    """Four convolutions that halve the picture and a linear layer that still knows where what was.
+    """Four strided convolutions, and a linear layer on a 4x4 map, which preserves position.
 
     Args:
-        size: side of the pictures.
-        classes: number of classes; each has its own way to show a height.
+        size: side of the pictures, in pixels.
+        classes: number of classes; each shows heights in its own way.
     """
 
     def __init__(self, size: int, classes: int) -> None:
@@ -41,76 +46,83 @@ class PoseJudge(nn.Module):
         self.size = size
 
     def forward(self, visual: Tensor) -> Tensor:
-        """Pictures (B, 3, S', S') of any size to heights (B, classes), from the mean of each class they may be of."""
+        """Return heights (B, classes) of pictures (B, 3, S', S') of any size: one for each class that they may show.
+
+        A height is relative to the mean of its class.
+        """
         height: Tensor = self.layers(resize(visual, (self.size, self.size)))
         return height
 
 
 def train_pose_judge(
-    data: Path, network: NetworkConfig, *, seed: int = 0, device: torch.device, on_progress: OnProgress = silent
+    dataset: PreparedDataset,
+    network: NetworkConfig,
+    *,
+    seed: int = 0,
+    device: torch.device,
+    on_progress: OnProgress = silent,
 ) -> PoseJudge | None:
-    """The pose judge of a demonstration set; trained on its training split once, then kept beside it.
+    """Train the pose judge on the training split of a demonstration set, once, and keep it with the dataset.
 
-    Its targets are the heights less the mean of their class, so that to know the class is of no use to it.
+    Its targets are the heights minus the mean of their class, so that knowing the class does not help.
 
     Args:
-        data: prepared dataset.
-        network: the size of pictures that it is given.
-        seed: of the initial weights and the order of pairs.
-        device: to train and use it on.
-        on_progress: told after every step.
+        dataset: to train on.
+        network: the size of the pictures.
+        seed: of the initial weights and of the order of the pairs.
+        device: to train and use the judge on.
+        on_progress: called after every step.
 
     Returns:
-        It, in evaluation mode; None where the dataset is no demonstration set.
+        The judge in evaluation mode; None if the dataset is not a demonstration set.
     """
-    dataset = PairDataset(data, "train")
-    height = note_heights(dataset)
+    split = dataset.split("train")
+    height = note_heights(split)
     if height is None:
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         judge = PoseJudge(network.picture_size, len(dataset.classes)).to(device)
-    file = data / "judges" / f"pose-{network.picture_size}-{seed}.safetensors"
-    content = json.dumps(dataset.about.get("content", ""))
+    file = dataset.root / "judges" / f"pose-{network.picture_size}-{seed}.safetensors"
+    content = json.dumps(dataset.content)
     if not _load(judge, file, content):
-        _train(judge, dataset, height, network, seed, on_progress)
+        _train(judge, split, height, network, seed, on_progress)
         with atomic_write(file) as temporary:
             save_file({k: v.cpu() for k, v in judge.state_dict().items()}, temporary, metadata={"content": content})
     return judge.eval()
 
 
 def _load(judge: PoseJudge, file: Path, content: str) -> bool:
-    """Fill it with the weights of a file, if there is one that was trained on this content."""
+    """Load the weights of a file, and return whether it exists and was trained on this content."""
     if not file.is_file():
         return False
-    with safe_open(file, framework="pt") as kept:
-        if (kept.metadata() or {}).get("content") != content:
+    with safe_open(file, framework="pt") as weights:
+        if (weights.metadata() or {}).get("content") != content:
             return False
-        judge.load_state_dict({name: kept.get_tensor(name) for name in kept.keys()})  # noqa: SIM118
+        judge.load_state_dict({name: weights.get_tensor(name) for name in weights.keys()})  # noqa: SIM118
     return True
 
 
 def _train(
-    judge: PoseJudge, dataset: PairDataset, height: Tensor, network: NetworkConfig, seed: int, on_progress: OnProgress
+    judge: PoseJudge, split: PairDataset, height: Tensor, network: NetworkConfig, seed: int, on_progress: OnProgress
 ) -> None:
-    """Regression on class-centred heights, scaled to unit variance within the classes."""
-    means = torch.zeros(len(dataset.classes)).index_add_(0, dataset.labels, height)
-    target = height - (means / torch.bincount(dataset.labels, minlength=len(means)).clamp_min(1))[dataset.labels]
+    """Regress the heights minus their class means, scaled to unit variance."""
+    target = centred_by_class(height, split.labels).float()
     target = target / target.std().clamp_min(1e-6)
     device = next(judge.parameters()).device
-    loader = Loader(dataset, network, BATCH, seed, device)
+    loader = Loader(split, network, BATCH, seed, device)
     optimizer = Adam(judge.parameters(), RATE)
     steps, step = EPOCHS * len(loader), 0
+    schedule = LambdaLR(optimizer, lambda step: cosine(step / steps, 0.02))
     for epoch in range(EPOCHS):
         for items in loader.order(epoch):
-            for group in optimizer.param_groups:
-                group["lr"] = RATE * cosine(step / steps, 0.02)
             step += 1
-            rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
-            batch = augment(to_batch(dataset.read(items), network, dataset.settings, device), rng)
-            seen = judge(batch.visual).gather(1, batch.label[:, None])[:, 0]
-            loss = F.mse_loss(seen, target[items].to(device))
+            rng = torch.Generator().manual_seed(derive_seed(seed, step))
+            batch = augment(to_batch(split.read(items), network, split.settings, device), rng)
+            predicted = judge(batch.visual).gather(1, batch.label[:, None])[:, 0]
+            loss = F.mse_loss(predicted, target[items].to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
+            schedule.step()
             on_progress(Progress("training the pose judge", step, steps, "steps", {"error": float(loss.detach())}))

@@ -1,25 +1,35 @@
-"""From what a pass over a split found to figures; `docs/evaluation.md` says what each of them is."""
+"""Scores of generated samples, from the outputs of judges and metrics. `docs/evaluation.md` defines every figure."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
-import torch
 from torch import Tensor
 
-from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.evaluation import metrics
-from cmcgan_core.evaluation.collect import EvaluationPass
-from cmcgan_core.evaluation.outputs import JudgeOutputs
+from cmcgan_core.evaluation.labels import REAL
+from cmcgan_core.evaluation.outputs import (
+    Generated,
+    JudgeOutputs,
+    PairClassifier,
+    PairInfo,
+    Real,
+    Recovered,
+    Sample,
+)
+from cmcgan_core.evaluation.sample_metrics import METRICS, MapMetric, Metric, Quality, SampleSet, SetMetric
+from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.modality import Direction, Modality
 
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of items whose judged class is right, mean over the latents.
+    """Share of items whose predicted class is right; the mean over the latents.
 
     Attributes:
         micro: over all items.
-        balanced: mean over the classes.
-        micro_interval, balanced_interval: 95 %, see `metrics.bootstrap_interval`.
+        balanced: mean of the accuracies by class.
+        micro_interval, balanced_interval: 95 % interval, see `metrics.bootstrap_interval`.
     """
 
     micro: float
@@ -29,223 +39,195 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What one judge says.
+class JudgeScores:
+    """Scores by one judge.
 
     Attributes:
-        real: accuracy on real pictures ("v") and sounds ("a") by split: the ceiling of the rows of Table 1.
-        table1: accuracy on generated samples by direction ("S2I", "I2S"), number of hops ("1", "2") and split.
-        recovered: accuracy on pictures ("v") and sounds ("a") that were recovered from what the model had made of them
-            in the other modality, one latent each, by split: RF_Image and RF_Sound of CMCGAN's Figure 3.
+        real: accuracy on real samples, by modality and split: the ceiling of the rows of Table 1.
+        table1: accuracy on generated samples, by direction, number of hops ("1", "2") and split.
+        recovered: accuracy on recovered samples, by modality and split, with one latent each: RF_Image and RF_Sound of
+            CMCGAN's Figure 3.
+        quality: metrics that read this judge's outputs, by direction and kind of samples, see `labels.KINDS`.
     """
 
-    real: dict[str, dict[str, Accuracy]]
-    table1: dict[str, dict[str, dict[str, Accuracy]]]
-    recovered: dict[str, dict[str, Accuracy]]
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How good samples of one kind are, mean over the latents; None where there is no such figure.
-
-    Attributes:
-        l1: mean absolute difference to the truth, on [-1, 1].
-        ssim: structural similarity of pictures to the truth.
-        log_spectral_distance: of sounds to the truth, decibels.
-        frechet_distance, kernel_distance: by judge, to the real samples of the split, on the judge's codes.
-        high_frequency: energy of the upper frequencies, as a ratio to that of the real samples.
-        diversity: over the latents of one source, as a ratio to that of the real samples of one class.
-        precision_at_1, mean_average_precision: of finding the right class by the main judge's codes.
-        confusion: counts over all latents, row the true class, column what the main judge sees.
-    """
-
-    l1: float | None
-    ssim: float | None
-    log_spectral_distance: float | None
-    frechet_distance: dict[str, float]
-    kernel_distance: dict[str, float]
-    high_frequency: float | None
-    diversity: float | None
-    precision_at_1: float | None
-    mean_average_precision: float | None
-    confusion: list[list[int]]
-
-
-@dataclass(frozen=True)
-class Pose:
-    """Within-class correlation of the height that is seen in pictures with that of the note that sounds.
-
-    Attributes:
-        real: in the real pictures: the ceiling.
-        generated: by number of hops, in the generated pictures whose class the main judge sees rightly.
-        other_sound: the same of pictures that were generated from another recording's sound of the class: the control.
-        share: by number of hops, share of the pictures that count.
-    """
-
-    real: float | None
-    generated: dict[str, float | None]
-    other_sound: dict[str, float | None]
-    share: dict[str, float]
+    real: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
+    table1: dict[Direction, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
+    recovered: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
+    quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)
 
 
 class Scores:
-    """What was found in a split, with what it takes to make figures of it.
+    """Computes scores from the outputs for one split.
 
     Args:
-        judged: the pass over the split.
-        found: what it found.
-        seed: of the bootstrap's draws and of the control of the poses.
+        outputs: of judges and metrics for the pairs of the split.
+        pairs: what is known about the pairs.
+        settings: feature settings of the spectrograms.
+        seed: of the bootstrap and of the pairing in a control.
+        training: outputs for pairs of the training split, which give the distances of real samples; None for none.
     """
 
-    def __init__(self, judged: EvaluationPass, found: JudgeOutputs, seed: int) -> None:
-        dataset, items = judged.dataset, judged.items
-        self.judged, self.found, self.seed = judged, found, seed
-        self.judges = list(judged.panel.single)
-        self.label, self.classes = dataset.labels[items], len(dataset.classes)
-        self.recording = recordings(dataset)[items]
+    def __init__(
+        self,
+        outputs: JudgeOutputs,
+        pairs: PairInfo,
+        settings: FeatureSettings,
+        *,
+        seed: int,
+        training: JudgeOutputs | None = None,
+    ) -> None:
+        self.outputs, self.pairs, self.settings = outputs, pairs, settings
+        self.seed, self.training = seed, training
 
-    def accuracy(self, judge: str, sample: str) -> Accuracy:
-        """Of what a judge sees in samples."""
-        return accuracy(self.found["class", judge, sample], self.label, self.recording, self.classes, self.seed)
+    @cached_property
+    def metrics(self) -> dict[str, Metric]:
+        """All metrics by name."""
+        return {name: METRICS.get(name) for name in METRICS.names()}
 
-    def table2(self, classifier: str) -> dict[str, Accuracy]:
-        """The rows of pairs by a classifier, "real" or "retrained"; none where there is no such classifier."""
-        rows = [name[2] for name in self.found if name[:2] == ("class", classifier)]
-        return {row: self.accuracy(classifier, row) for row in rows}
+    @cached_property
+    def kinds(self) -> dict[Direction, dict[str, Real | Generated]]:
+        """The generated samples by direction and number of hops, and the real samples of each direction's target."""
+        kinds: dict[Direction, dict[str, Real | Generated]] = {}
+        for sample in dict.fromkeys(sample for _, sample in self.outputs.predicted):
+            if isinstance(sample, Generated):
+                kinds.setdefault(sample.direction, {})[str(sample.hops)] = sample
+        return {direction: {**by_hops, REAL: Real(direction.target)} for direction, by_hops in kinds.items()}
 
-    def codes(self, sample: str) -> dict[str, Tensor]:
-        """What the judges make of samples, by judge: (K, N, D)."""
-        return {judge: self.found["code", judge, sample] for judge in self.judges}
+    def accuracy(self, judge: str, sample: Sample) -> Accuracy:
+        """Compute the accuracy of a judge on samples."""
+        return self._accuracy(self.outputs.predicted[judge, sample])
 
-    def mean(self, what: str, sample: str) -> float | None:
-        """Over pairs and latents; None where it was not looked for."""
-        values = self.found.get((what, sample))
+    def table2(self, classifier: PairClassifier) -> dict[str, Accuracy]:
+        """Compute the rows of pairs of Table 2 by name; none if there is no such classifier."""
+        rows = {case: predicted for (other, case), predicted in self.outputs.pairs.items() if other == classifier}
+        return {case.name: self._accuracy(predicted) for case, predicted in rows.items()}
+
+    def confusion(self, judge: str, sample: Sample) -> list[list[int]]:
+        """Count over all latents: the row is the true class, the column the judge's class."""
+        predicted = self.outputs.predicted[judge, sample]
+        label = self.pairs.label.repeat(len(predicted))
+        counts: list[list[int]] = metrics.confusion_matrix(predicted.flatten(), label, self.pairs.classes).tolist()
+        return counts
+
+    def quality(self, judge: str, sample: Real | Generated) -> Quality:
+        """Compute all metrics of samples, in the order of `METRICS`."""
+        return self.merge_quality(self.map_quality(sample), self.set_quality(judge, sample))
+
+    def merge_quality(self, *parts: Quality) -> Quality:
+        """Merge parts of a quality, in the order of `METRICS`."""
+        merged = {name: value for part in parts for name, value in part.items()}
+        return {name: merged.get(name) for name in self.metrics}
+
+    def map_quality(self, sample: Real | Generated) -> Quality:
+        """Compute the metrics that read spectrograms or pictures."""
+        kinds = {name: metric for name, metric in self.metrics.items() if isinstance(metric, MapMetric)}
+        return {name: self._mean_measure(name, metric, sample) for name, metric in kinds.items()}
+
+    def set_quality(self, judge: str, sample: Real | Generated) -> Quality:
+        """Compute the metrics that read the outputs of a judge: means over the latents."""
+        sets = self._sample_sets(judge, sample)
+        return {
+            name: mean_of_known(metric.compute(samples) for samples in sets) if self._applies(metric, sample) else None
+            for name, metric in self.metrics.items()
+            if isinstance(metric, SetMetric)
+        }
+
+    def _applies(self, metric: Metric, sample: Real | Generated) -> bool:
+        real = isinstance(sample, Real)
+        latents = max((len(codes) for (_, other), codes in self.outputs.codes.items() if other == sample), default=0)
+        if metric.needs.heights and (self.pairs.height is None or sample not in self.outputs.heights):
+            return False
+        return metric.needs.met_by(sample.modality, self.settings, latents=latents, real=real)
+
+    def _mean_measure(self, name: str, metric: MapMetric, sample: Real | Generated) -> float | None:
+        """Average a metric over pairs and latents, relative to real samples if the metric says so."""
+        real = Real(sample.modality)
+        reference = self._mean(name, real)
+        if metric.relative_to == "class":
+            reference = self.pairs.class_measures.get((name, sample.modality))
+        value = reference if sample == real else self._mean(name, sample)
+        if metric.relative_to is None or value is None:
+            return value
+        return value / reference if reference else None
+
+    def _mean(self, name: str, sample: Sample) -> float | None:
+        values = self.outputs.measures.get((name, sample))
         return None if values is None else float(values.double().mean())
 
-    def quality(self, sample: str, codes: Mapping[str, Tensor]) -> Quality:
-        """Of samples against the real ones of their modality.
-
-        Args:
-            sample: such as "a2v 1"; "v" and "a" are the real ones themselves.
-            codes: those of the samples by judge (K, N, D); for real ones those of other real ones.
-        """
-        modality, main = sample.partition(" ")[0][-1], self.judges[0]
-        real = {judge: seen[0] for judge, seen in self.codes(modality).items()}
-        found = [
-            metrics.retrieval(one, real[main], self.label, self.recording) for one in self.found["code", main, sample]
+    def _sample_sets(self, judge: str, sample: Real | Generated) -> list[SampleSet]:
+        """Make one set for each latent."""
+        real = Real(sample.modality)
+        heights = self._read_heights(sample)
+        return [
+            SampleSet(
+                real=sample == real,
+                codes=codes,
+                predicted=predicted,
+                real_codes=self.outputs.codes[judge, real][0],
+                training_codes=None if self.training is None else self.training.codes[judge, real][0],
+                label=self.pairs.label,
+                recording=self.pairs.recording,
+                read_height=None if heights is None else heights[k],
+                height=self.pairs.height,
+                seed=self.seed,
+            )
+            for k, (codes, predicted) in enumerate(
+                zip(self.outputs.codes[judge, sample], self.outputs.predicted[judge, sample], strict=True)
+            )
         ]
-        within = self.judged.diversity_within_classes(modality)
-        return Quality(
-            l1=self.mean("l1", sample),
-            ssim=self.mean("ssim", sample),
-            log_spectral_distance=self.mean("decibels", sample),
-            frechet_distance=_distances(metrics.frechet_distance, codes, real),
-            kernel_distance=_distances(metrics.kernel_distance, codes, real),
-            high_frequency=_ratio(self.mean("energy", sample), self.mean("energy", modality)),
-            diversity=_ratio(within if sample == modality else self.mean("diversity", sample), within),
-            precision_at_1=_mean([one[0] for one in found if one]),
-            mean_average_precision=_mean([one[1] for one in found if one]),
-            confusion=self._confusion(main, sample).tolist(),
-        )
 
-    def pose(self, height: Tensor) -> Pose:
-        """Of the heights (N,) of the notes that sound, and those that are seen."""
-        partner = _partners(self.label, self.recording, self.seed)
-        generated, other_sound, share = {}, {}, {}
-        samples = [sample for kind, *_, sample in self.found if kind == "height" and sample.startswith("a2v ")]
-        for hops in sorted(sample[-1] for sample in samples):
-            seen, right = self._heights(f"a2v {hops}"), self._right(f"a2v {hops}")
-            generated[hops] = self._correlation(seen, height, right)
-            known = partner >= 0
-            other_sound[hops] = self._correlation(seen[:, partner], height, right[:, partner] & known)
-            share[hops] = float(right.double().mean())
-        everything = torch.ones(1, len(height), dtype=torch.bool)
-        return Pose(self._correlation(self._heights("v"), height, everything), generated, other_sound, share)
+    def _read_heights(self, sample: Sample) -> Tensor | None:
+        """Return the heights (K, N) that the pose judge reads, if each picture is taken for one of its pair's class."""
+        heights = self.outputs.heights.get(sample)
+        if heights is None:
+            return None
+        return heights.gather(2, self.pairs.label[None, :, None].expand(len(heights), -1, 1))[..., 0]
 
-    def _correlation(self, seen: Tensor, height: Tensor, counts: Tensor) -> float | None:
-        """Mean over the latents of the within-class correlation of seen (K, N) and true (N,) heights that count."""
-        of_each = [
-            metrics.within_class_correlation(one[chosen], height[chosen], self.label[chosen])
-            for one, chosen in zip(seen, counts, strict=True)
-        ]
-        return _mean([r for r in of_each if r is not None])
-
-    def _heights(self, sample: str) -> Tensor:
-        """Heights (K, N) that the pose judge sees, taking each picture for one of its pair's class."""
-        seen = self.found["height", sample]
-        return seen.gather(2, self.label[None, :, None].expand(len(seen), -1, 1))[..., 0]
-
-    def _right(self, sample: str) -> Tensor:
-        return self.found["class", self.judges[0], sample] == self.label
-
-    def _confusion(self, judge: str, sample: str) -> Tensor:
-        seen = self.found["class", judge, sample]
-        return metrics.confusion_matrix(seen.flatten(), self.label.repeat(len(seen)), self.classes)
+    def _accuracy(self, predicted: Tensor) -> Accuracy:
+        return accuracy_of(predicted, self.pairs, self.seed)
 
 
-def recordings(dataset: PairDataset) -> Tensor:
-    """Number of the recording of each pair of a split (N,)."""
-    number = {name: i for i, name in enumerate(dict.fromkeys(pair.recording for pair in dataset.pairs))}
-    return torch.tensor([number[pair.recording] for pair in dataset.pairs])
-
-
-def accuracy(seen: Tensor, label: Tensor, recording: Tensor, classes: int, seed: int) -> Accuracy:
-    """Of what is seen in items (K, N) whose class (N,) and number of recording (N,) are known."""
-    right = (seen == label).double().mean(dim=0)
+def accuracy_of(predicted: Tensor, pairs: PairInfo, seed: int) -> Accuracy:
+    """Compute the accuracy of class indices (K, N) of pairs."""
+    right = (predicted == pairs.label).double().mean(dim=0)
+    balanced = [metrics.balanced_accuracy(latent, pairs.label, pairs.classes) for latent in predicted]
     return Accuracy(
         micro=float(right.mean()),
-        balanced=sum(metrics.balanced_accuracy(one, label, classes) for one in seen) / len(seen),
-        micro_interval=metrics.bootstrap_interval(right, recording, seed=seed),
-        balanced_interval=metrics.bootstrap_interval(right, recording, label, seed=seed),
+        balanced=sum(balanced) / len(balanced),
+        micro_interval=metrics.bootstrap_interval(right, pairs.recording, seed=seed),
+        balanced_interval=metrics.bootstrap_interval(right, pairs.recording, pairs.label, seed=seed),
     )
 
 
-def judgement(judge: str, scores: Mapping[str, Scores]) -> Judgement:
-    """The rows of Table 1 by one judge, from the scores by split."""
-    judged = next(iter(scores.values())).judged
-    return Judgement(
-        real={m: {split: of.accuracy(judge, m) for split, of in scores.items()} for m in ("v", "a")},
+def judge_scores(judge: str, by_split: Mapping[str, Scores], split: str) -> JudgeScores:
+    """Compute the scores by one judge.
+
+    Args:
+        judge: name of its preset.
+        by_split: scores of the evaluated split, and of the training split.
+        split: name of the evaluated split.
+    """
+    scores = by_split[split]
+
+    def accuracies(sample: Sample) -> dict[str, Accuracy]:
+        return {name: part.accuracy(judge, sample) for name, part in by_split.items()}
+
+    samples = [sample for name, sample in scores.outputs.predicted if name == judge]
+    return JudgeScores(
+        real={sample.modality: accuracies(sample) for sample in samples if isinstance(sample, Real)},
         table1={
-            table: {
-                str(hops): {split: of.accuracy(judge, f"{direction} {hops}") for split, of in scores.items()}
-                for hops in judged.network.possible_hops
-            }
-            for direction, table in judged.directions.items()
+            direction: {kind: accuracies(sample) for kind, sample in kinds.items() if kind != REAL}
+            for direction, kinds in scores.kinds.items()
         },
-        recovered={
-            m: {split: of.accuracy(judge, f"{m} recovered") for split, of in scores.items()}
-            for m in judged.network.recovers
+        recovered={sample.modality: accuracies(sample) for sample in samples if isinstance(sample, Recovered)},
+        quality={
+            direction: {kind: scores.set_quality(judge, sample) for kind, sample in kinds.items()}
+            for direction, kinds in scores.kinds.items()
         },
     )
 
 
-def qualities(direction: str, held_out: Scores, train: Scores | None) -> dict[str, Quality]:
-    """Of the samples of one direction by number of hops; as "real" what real ones reach, and those of training."""
-    samples = {str(hops): f"{direction} {hops}" for hops in held_out.judged.network.possible_hops}
-    rows = {name: held_out.quality(sample, held_out.codes(sample)) for name, sample in samples.items()}
-    modality = direction[-1]
-    return {**rows, "real": held_out.quality(modality, train.codes(modality) if train else {})}
-
-
-def _partners(label: Tensor, recording: Tensor, seed: int) -> Tensor:
-    """For each pair another one of its class, of another recording, drawn evenly; -1 where there is none."""
-    possible = (label[:, None] == label) & (recording[:, None] != recording)
-    none = ~possible.any(dim=1)
-    possible[:, 0] |= none  # anything, so that there is something to draw
-    drawn = torch.multinomial(possible.float(), 1, generator=torch.Generator().manual_seed(seed))[:, 0]
-    return drawn.masked_fill(none, -1)
-
-
-def _distances(
-    distance: Callable[[Tensor, Tensor], float], codes: Mapping[str, Tensor], real: Mapping[str, Tensor]
-) -> dict[str, float]:
-    """By judge, mean over the latents of the distance of codes (K, N, D) to those of real samples (N, D)."""
-    return {judge: sum(distance(one, real[judge]) for one in of) / len(of) for judge, of in codes.items()}
-
-
-def _mean(values: list[float]) -> float | None:
-    return sum(values) / len(values) if values else None
-
-
-def _ratio(value: float | None, real: float | None) -> float | None:
-    return value / real if value is not None and real else None
+def mean_of_known(values: Iterable[float | None]) -> float | None:
+    """Average the values that are not None; None if there are none."""
+    known = [value for value in values if value is not None]
+    return sum(known) / len(known) if known else None

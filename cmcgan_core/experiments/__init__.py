@@ -1,1 +1,1 @@
-"""."""
+"""Experiments: several recipes or representations, trained under equal conditions and compared."""

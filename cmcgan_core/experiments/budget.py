@@ -1,4 +1,4 @@
-"""How many steps a budget buys: of CPU-seconds on the CPU, of seconds by the clock on a GPU."""
+"""How many training steps a budget buys: CPU-seconds on the CPU, elapsed seconds on a GPU."""
 
 import statistics
 import time
@@ -12,48 +12,55 @@ from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.loop import fit
 from cmcgan_core.training.run import Run
 
-#: Times that every recipe is measured, in turn, so that whatever else a machine does meets all alike.
+#: Number of measurements of each recipe. They take turns, so that other load on the machine affects all recipes alike.
 TURNS = 3
-#: Steps that a cost is the mean of, after some to warm up; some methods draw what a step does.
+#: Steps that a cost is averaged over, after some steps to warm up. Some methods draw at random what a step computes.
 TIMED, WARM_UP = 5, 2
 
 
 def affordable_steps(
-    recipes: Sequence[str], begin: Callable[[str], Run], seconds: float, on_progress: OnProgress
+    recipes: Sequence[str], start: Callable[[str], Run], seconds: float, on_progress: OnProgress
 ) -> dict[str, int]:
-    """Steps that fit a budget, those that train an encoder by itself included, by recipe; medians over the turns.
+    """Return the number of steps that fit a budget, by recipe: medians over the turns. Pretraining steps are included.
 
     Args:
-        recipes: their names.
-        begin: makes a fresh run of one, whose own length does not count; it is trained a little.
-        seconds: of training. Validation, samples and checkpoints are on top.
-        on_progress: told after every measurement.
+        recipes: names of the recipes.
+        start: returns a new run of a recipe, whose number of steps does not matter. The run is trained a little.
+        seconds: budget of a training. Validation, samples and checkpoints are not part of it.
+        on_progress: called after every measurement.
 
     Raises:
-        ConfigError: an encoder alone takes more.
+        ConfigError: the pretraining alone exceeds the budget.
     """
-    found: dict[str, list[int]] = {name: [] for name in recipes}
+    steps: dict[str, list[int]] = {name: [] for name in recipes}
     for turn in range(TURNS):
         for number, name in enumerate(recipes, start=1):
-            found[name].append(steps_within(begin(name), seconds))
+            steps[name].append(steps_within(start(name), seconds))
             done = turn * len(recipes) + number
             on_progress(Progress("measuring the cost of a step", done, TURNS * len(recipes), "runs"))
-    return {name: statistics.median_low(steps) for name, steps in found.items()}
+    return {name: statistics.median_low(measured) for name, measured in steps.items()}
 
 
 def steps_within(run: Run, seconds: float) -> int:
-    """Steps of a fresh run that fit a budget, see `affordable_steps`."""
-    encoder = run.method.pretraining_epochs * len(run.loader)
-    spent = encoder * step_seconds(run, 0, encoder) if encoder else 0.0
+    """Return the number of steps of a new run that fit a budget, see `affordable_steps`."""
+    pretraining = run.pretraining_steps
+    spent = pretraining * step_seconds(run, 0, pretraining) if pretraining else 0.0
     if spent >= seconds:
         raise ConfigError(
-            f"training the encoder takes {spent:.0f} of {seconds:g} seconds; give more, or fewer options.encoder_epochs"
+            f"training the encoder takes {spent:.0f} of {seconds:g} seconds; raise the budget, or lower "
+            "options.encoder_epochs"
         )
-    return encoder + max(1, round((seconds - spent) / step_seconds(run, encoder)))
+    return pretraining + max(1, round((seconds - spent) / step_seconds(run, pretraining)))
 
 
 def step_seconds(run: Run, done: int, most: int = WARM_UP + TIMED) -> float:
-    """Cost of a step, reading its pairs included, measured on those that follow `done`: `most` of them at most."""
+    """Return the cost of a step, including reading its pairs.
+
+    Args:
+        run: to measure.
+        done: number of steps before those that are measured.
+        most: largest number of steps to train.
+    """
     timed = min(TIMED, most)
     warm_up = min(WARM_UP, most - timed)
     updates = fit(run.method, run.optimizers, run.loader, done + warm_up + timed, done)

@@ -4,30 +4,29 @@ Source: Chen et al., "Deep Cross-Modal Audio-Visual Generation" (2017), Table 1.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
-from cmcgan_core.data.dataset import PairDataset, held_out
-from cmcgan_core.data.loader import in_order
+from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.errors import DataError
+from cmcgan_core.evaluation.classification import classify_pairs
 from cmcgan_core.evaluation.judges import one_trainer
+from cmcgan_core.evaluation.outputs import PairInfo
 from cmcgan_core.evaluation.paper import paper_tables
-from cmcgan_core.evaluation.scores import Accuracy, accuracy, recordings
-from cmcgan_core.nn.fusion import FusionNetwork
+from cmcgan_core.evaluation.results import to_plain
+from cmcgan_core.evaluation.scores import Accuracy, accuracy_of
+from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.training.classifiers import judge_folder
 from cmcgan_core.training.run import train_once
 from cmcgan_core.utils.device import choose_device
 
-#: Presets of the classifiers by their number of convolutional layers.
+#: Name of the study on the command line.
+REPRESENTATIONS_STUDY = "representations"
+#: Presets of the classifiers by number of convolutional layers.
 CLASSIFIERS = {3: "cmav-3", 4: "cmav-4"}
-#: Pairs that are asked about at once.
-BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -35,11 +34,11 @@ class Row:
     """One classifier on one representation.
 
     Attributes:
-        representation: its name.
-        layers: of the classifier.
-        accuracy: on the held-out split.
-        train: on the training split.
-        paper: the published figure, or None.
+        representation: name of the representation.
+        layers: number of convolutional layers of the classifier.
+        accuracy: on the evaluated split.
+        train: accuracy on the training split.
+        paper: the published accuracy, or None.
     """
 
     representation: str
@@ -51,14 +50,14 @@ class Row:
 
 @dataclass(frozen=True)
 class RepresentationStudy:
-    """What CMAV's Table 1 says, and what was found.
+    """The result of a study of representations.
 
     Attributes:
-        data: the datasets.
-        split: that was judged.
+        data: folders of the datasets.
+        split: name of the evaluated split.
         seed: of the trainings and the bootstrap.
-        pairs: their number by split.
-        rows: in the order of the datasets, then by the number of layers.
+        pairs: number of pairs by split.
+        rows: in the order of the datasets, then by number of layers.
     """
 
     data: tuple[str, ...]
@@ -68,68 +67,77 @@ class RepresentationStudy:
     rows: tuple[Row, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values."""
-        return asdict(self)
+        """Return the JSON document."""
+        document: dict[str, Any] = to_plain(self)
+        return document
 
 
 def study_representations(
-    data: Sequence[Path], *, split: str = "test", seed: int = 0, device: str = "auto", on_progress: OnProgress = silent
+    datasets: Sequence[PreparedDataset],
+    *,
+    split: str = "test",
+    seed: int = 0,
+    device: str = "auto",
+    on_progress: OnProgress = silent,
 ) -> RepresentationStudy:
-    """Train the classifiers on every dataset, and judge them on its held-out split.
+    """Train the classifiers on every dataset, and evaluate them on a split of it.
 
-    Each is trained once and kept in the dataset's `judges/`, so that an interrupted study goes on.
+    Each classifier is trained once and kept in the dataset's `judges/`, so an interrupted study resumes.
 
     Args:
-        data: prepared datasets, the same pairs in different representations.
-        split: to judge.
+        datasets: the same pairs in different representations.
+        split: name of the split.
         seed: of the trainings and the bootstrap.
         device: see `choose_device`.
-        on_progress: told after every step.
+        on_progress: called after every step.
 
     Raises:
-        DataError: they are not the same pairs, or two are of one representation, or the split is empty.
-        KeyboardInterrupt: it was asked to stop while it trained; the next call goes on there.
+        DataError: the datasets have different pairs, or two have the same representation, or the split is empty.
+        Interrupted: a stop was requested; the next call resumes.
     """
-    judged = {root: held_out(root, split) for root in data}
-    _require_comparable(list(judged.values()))
-    paper = paper_tables()["representations"]
+    splits = [dataset.nonempty_split(split) for dataset in datasets]
+    _require_comparable(splits)
     rows = []
-    for root, dataset in judged.items():
-        name, train = dataset.settings.representation, PairDataset(root, "train")
-        for layers, preset in CLASSIFIERS.items():
-            config = replace(load_config(preset), seed=seed)
-            with one_trainer(root, on_progress):
-                path = train_once(config, root, root / "judges" / f"{preset}-a-{seed}", device, on_progress)
-            trained = load_checkpoint(path, choose_device(device))
-            found, known = (_accuracy(trained, of, seed) for of in (dataset, train))
-            rows.append(Row(name, layers, found, known, paper.get(name, {}).get(str(layers))))
-    pairs = {split: len(dataset), "train": len(train)}
-    return RepresentationStudy(tuple(map(str, data)), split, seed, pairs, tuple(rows))
-
-
-def _require_comparable(datasets: list[PairDataset]) -> None:
-    first = datasets[0]
-    known: dict[str, PairDataset] = {}
     for dataset in datasets:
-        name = dataset.settings.representation
-        if known.setdefault(name, dataset) is not dataset:
+        for layers in CLASSIFIERS:
+            rows.append(_evaluate(dataset, split, layers, seed, device, on_progress))
+    pairs = {split: len(splits[0]), "train": len(datasets[0].split("train"))}
+    return RepresentationStudy(tuple(str(dataset.root) for dataset in datasets), split, seed, pairs, tuple(rows))
+
+
+def _evaluate(
+    dataset: PreparedDataset, split: str, layers: int, seed: int, device: str, on_progress: OnProgress
+) -> Row:
+    """Train and evaluate the classifier with this number of layers."""
+    preset, representation = CLASSIFIERS[layers], dataset.settings.representation
+    config = replace(load_config(preset), seed=seed)
+    with one_trainer(dataset.root, on_progress):
+        folder = judge_folder(dataset, (Modality.AUDIO,), preset, seed)
+        path = train_once(config, dataset, folder, device, on_progress)
+    trained = load_checkpoint(path, choose_device(device))
+
+    def accuracy(part: PairDataset) -> Accuracy:
+        pairs = PairInfo(part.labels, part.recordings, len(part.classes))
+        predicted = classify_pairs(trained, part, list(range(len(part))))
+        return accuracy_of(predicted[None], pairs, seed)
+
+    paper = paper_tables().representations.get(representation, {}).get(str(layers))
+    return Row(representation, layers, accuracy(dataset.split(split)), accuracy(dataset.split("train")), paper)
+
+
+def _require_comparable(splits: Sequence[PairDataset]) -> None:
+    """Raise a `DataError` if splits have different pairs, or the same representation."""
+    first = splits[0]
+    by_name: dict[str, PairDataset] = {}
+    for split in splits:
+        name = split.settings.representation
+        if by_name.setdefault(name, split) is not split:
             raise DataError(
-                f"{known[name].root} and {dataset.root} are both {name}; prepare one of them with another "
+                f"{by_name[name].root} and {split.root} are both {name}; prepare one of them with another "
                 "--representation, or leave it out"
             )
-        if [(p.id, p.label) for p in dataset.pairs] != [(p.id, p.label) for p in first.pairs]:
+        if [(pair.id, pair.label) for pair in split.pairs] != [(pair.id, pair.label) for pair in first.pairs]:
             raise DataError(
-                f"{dataset.root} has other {dataset.split} pairs than {first.root}; prepare both from one "
-                "source, with the same options but for --representation"
+                f"{split.root} has other {split.split} pairs than {first.root}; prepare both from one source, with the "
+                "same options except --representation"
             )
-
-
-def _accuracy(trained: Trained, dataset: PairDataset, seed: int) -> Accuracy:
-    network = trained.network
-    assert isinstance(network, FusionNetwork)
-    sizes, device = trained.about.config.network, next(network.parameters()).device
-    seen: list[Tensor] = []
-    with torch.inference_mode():
-        for batch in in_order(dataset, sizes, BATCH, device):
-            seen.append(network(audio=batch.audio).argmax(dim=1).cpu())
-    return accuracy(torch.cat(seen)[None], dataset.labels, recordings(dataset), len(dataset.classes), seed)

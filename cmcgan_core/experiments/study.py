@@ -1,7 +1,8 @@
-"""Studies: several recipes, trained on one dataset with equal budgets and several seeds, judged alike, side by side.
+"""Studies: several recipes, trained on one dataset with equal budgets and several seeds, evaluated alike, and compared.
 
-A study is a TOML file; some ship with cmcgan (`cmcgan_core/studies/*.toml`). Everything is kept in one folder: what is
-done there is not done again, and several processes may work on it, each on runs that no other is at work on.
+A study is a TOML file; some ship with cmcgan (`cmcgan_core/experiments/studies/*.toml`). Everything is kept in one
+folder, and finished work is not repeated. Several processes may work on one study: each takes runs that no other
+process is working on.
 """
 
 import re
@@ -14,12 +15,13 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cmcgan_core.config import Config, load_config, shipped
-from cmcgan_core.data.dataset import PairDataset, held_out
+from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import ConfigError, TrainingError
 from cmcgan_core.evaluation.compare import Comparison, Entry, make_entry, make_group
-from cmcgan_core.evaluation.evaluate import evaluate_once
+from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.experiments.budget import affordable_steps
-from cmcgan_core.methods import Translator
+from cmcgan_core.experiments.representations import REPRESENTATIONS_STUDY
+from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.sheets import write_sheets
@@ -40,8 +42,8 @@ class Recipe:
     """A row of a study.
 
     Attributes:
-        preset: that it begins with.
-        set: settings that differ, as `cmcgan train --set` takes them.
+        preset: name of the preset that the recipe changes.
+        set: the changes, as `cmcgan train --set` takes them.
     """
 
     preset: str
@@ -50,14 +52,14 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Study:
-    """What is to be compared.
+    """Recipes to compare.
 
     Attributes:
-        title: in a few words.
-        seconds: budget of each training: CPU-seconds on the CPU, seconds by the clock on a GPU.
+        title: a short title.
+        seconds: budget of each training: CPU-seconds on the CPU, elapsed seconds on a GPU.
         rows: recipes by name.
-        set: settings of all rows, which a row's own may change.
-        seeds: of the trainings of each recipe.
+        set: settings of all rows; the settings of a row override them.
+        seeds: seeds of the trainings of each recipe.
     """
 
     title: str
@@ -67,12 +69,12 @@ class Study:
     seeds: tuple[Seed, ...] = (0, 1, 2)
 
     def config(self, name: str, *settings: str) -> Config:
-        """A row's configuration, with settings on top."""
+        """Return the configuration of a row, with further settings."""
         recipe = self.rows[name]
         return load_config(recipe.preset, settings=(*self.set, *recipe.set, *settings))
 
     def command(self, name: str, data: Path, steps: int) -> str:
-        """The command line that makes a row's first run by itself."""
+        """Return the command line that trains the first run of a row by itself."""
         settings = (*self.set, *self.rows[name].set, f"train.steps={steps}")
         words = ["cmcgan", "train", str(data), "--preset", self.rows[name].preset, "--seed", str(self.seeds[0])]
         words += [word for setting in settings for word in ("--set", setting)]
@@ -81,15 +83,15 @@ class Study:
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What was found.
+    """The result of a study.
 
     Attributes:
-        study: what was compared.
-        steps: of each training, by the recipe's name.
-        compared: the runs that are done, a group for every recipe that has one.
-        unfinished: folders of runs that another process is at work on.
-        failed: why runs could not be trained, by their folders.
-        commands: what makes each recipe's first run by itself, by the recipe's name.
+        study: the recipes.
+        steps: number of steps of each training, by recipe.
+        compared: the finished runs, with a group for every recipe that has one.
+        unfinished: folders of runs that another process is working on.
+        failed: the reasons why runs could not be trained, by folder.
+        commands: the command that trains each recipe's first run by itself, by recipe.
     """
 
     study: Study
@@ -100,76 +102,90 @@ class StudyResult:
     commands: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
-        """As plain values, the papers' figures beside them."""
-        own = {name: getattr(self, name) for name in ("steps", "unfinished", "failed", "commands")}
-        return {"study": asdict(self.study), **own, **self.compared.to_dict()}
+        """Return the JSON document, with the published figures."""
+        return {
+            "study": asdict(self.study),
+            "steps": self.steps,
+            "unfinished": self.unfinished,
+            "failed": self.failed,
+            "commands": self.commands,
+            **self.compared.to_dict(),
+        }
 
 
 def study_names() -> list[str]:
-    """Studies that ship with cmcgan."""
+    """Return the names of the studies that ship with cmcgan."""
     return shipped("experiments/studies")
 
 
-def find_study(given: str) -> Path:
-    """The file of a study: one that ships with cmcgan, by its name, or one of the user's own.
+def find_study(name: str) -> Path:
+    """Find the file of a study: one that ships with cmcgan, by its name, or the user's own, by its path.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is no such study.
     """
-    if given in study_names():
-        return Path(str(files("cmcgan_core.experiments").joinpath("studies", f"{given}.toml")))
-    if not given.endswith(".toml"):
+    if name in study_names():
+        return Path(str(files("cmcgan_core.experiments").joinpath("studies", f"{name}.toml")))
+    if not name.endswith(".toml"):
+        known = [*study_names(), REPRESENTATIONS_STUDY]
         raise ConfigError(
-            f"no study is called {given!r}{did_you_mean(given, study_names())} "
-            f"(known: {', '.join(study_names())}; or a .toml file)"
+            f"no study is called {name!r}{did_you_mean(name, known)} (known: {', '.join(known)}; or a .toml file)"
         )
-    return Path(given)
+    return Path(name)
 
 
 def load_study(file: Path) -> Study:
-    """A study that can be carried out, as far as its file tells.
+    """Read a study, and check everything that can be checked without a dataset.
 
     Raises:
-        ConfigError: it is not; lists every fault.
+        ConfigError: it is not valid; the message lists every fault.
     """
     study = build(Study, read_toml(file), str(file))
-    faults = [f"{what}: there are none" for what in ("rows", "seeds") if not getattr(study, what)]
+    faults = [f"{name}: there are none" for name in ("rows", "seeds") if not getattr(study, name)]
     if len(set(study.seeds)) < len(study.seeds):
-        faults.append("seeds: one is there twice")
+        faults.append("seeds: a seed is there twice")
     settings = {"set": study.set, **{f"rows.{name}.set": recipe.set for name, recipe in study.rows.items()}}
-    for where, given in settings.items():
-        names = {setting.partition("=")[0].strip() for setting in given}
-        faults += [f"{where}: the study decides {name} itself" for name in DECIDED if name in names]
+    for place, changes in settings.items():
+        names = {setting.partition("=")[0].strip() for setting in changes}
+        faults += [f"{place}: the study decides {name} itself" for name in DECIDED if name in names]
     slugs = {name: slug(name) for name in study.rows}
-    for name, own in slugs.items():
-        if not own or list(slugs.values()).count(own) > 1:
-            faults.append(f"rows.{name}: it needs letters or digits of its own, as it names folders")
-    judges: dict[str, str] = {}
-    for name in study.rows:
-        try:
-            judges[name] = study.config(name).judge
-            load_config(judges[name])
-        except ConfigError as error:
-            faults.append(f"rows.{name}: {error}")
-    if len(several := sorted(set(judges.values()))) > 1:
-        faults.append(f"rows: they name several judges ({', '.join(several)}); set one for all, as judge=judge-small")
+    for name, folder in slugs.items():
+        if not folder or list(slugs.values()).count(folder) > 1:
+            faults.append(f"rows.{name}: it needs letters or digits of its own, because it names folders")
+    faults += _faults_of_configs(study)
     if faults:
         raise ConfigError(f"{file} is not a valid study:\n" + "\n".join(f"  {fault}" for fault in faults))
     return study
 
 
-def plan_study(study: Study, data: Path) -> dict[str, int]:
-    """Parameters that each recipe's network has to generate, by the recipe's name; builds all, trains nothing.
+def _faults_of_configs(study: Study) -> list[str]:
+    """Return the faults of the configurations of the rows."""
+    faults, judges = [], set()
+    for name in study.rows:
+        try:
+            judge = study.config(name).judge
+            judges.add(judge)
+            load_config(judge)
+        except ConfigError as error:
+            faults.append(f"rows.{name}: {error}")
+    if len(judges) > 1:
+        several = ", ".join(sorted(judges))
+        faults.append(f"rows: they name several judges ({several}); set one for all, as judge=judge-small")
+    return faults
+
+
+def plan_study(study: Study, dataset: PreparedDataset) -> dict[str, int]:
+    """Count the parameters of the translating network of each recipe. Networks are built, but nothing is trained.
 
     Raises:
-        ConfigError, DataError: a recipe does not fit the dataset, or generates nothing.
+        ConfigError, DataError: a recipe does not fit the dataset, or does not generate.
     """
     parameters = {}
     for name in study.rows:
-        network = _run(study, name, data, "cpu").method.network
+        network = _new_run(study, name, dataset, "cpu").method.network
         if not isinstance(network, Translator):
             raise ConfigError(
-                f"{name} generates nothing that could be judged; take another preset than {study.rows[name].preset}"
+                f"{name} generates nothing that could be judged; choose another preset than {study.rows[name].preset}"
             )
         parameters[name] = count_parameters(network)
     return parameters
@@ -177,7 +193,7 @@ def plan_study(study: Study, data: Path) -> dict[str, int]:
 
 def run_study(
     study: Study,
-    data: Path,
+    dataset: PreparedDataset,
     out: Path,
     *,
     split: str = "test",
@@ -186,53 +202,55 @@ def run_study(
     device: str = "auto",
     on_progress: OnProgress = silent,
 ) -> StudyResult:
-    """Train and evaluate what is not done yet, then set everything side by side.
+    """Train and evaluate what is not finished yet, and compare all runs.
 
-    Writes into `out`: `plan.toml` (recipes, and the steps that the budget buys), a run folder for each recipe and seed
-    and, of each direction, held-out pairs with what the recipes make of them (`S2I.png`, `I2S.png`). A study may grow:
-    rows and seeds that are new are trained too.
+    Writes into `out`: `plan.toml` (the recipes, and the steps that the budget buys), a run folder for each recipe and
+    seed, and for each direction held-out pairs with the samples of every recipe (`S2I.png`, `I2S.png`). A study may
+    grow: new rows and new seeds are trained too.
 
     Args:
-        study: what to compare.
-        data: prepared dataset.
+        study: the recipes.
+        dataset: to train and evaluate on.
         out: folder of the study.
-        split: to judge.
-        latents: samples that are made of each pair.
-        seed: of the latents, the stand-ins and the bootstrap.
+        split: name of the evaluated split.
+        latents: number of samples of each pair.
+        seed: of the latents, the controls and the bootstrap.
         device: see `choose_device`.
-        on_progress: told of every stage.
+        on_progress: called in every stage.
 
     Raises:
         ConfigError: `out` holds another study, or a recipe does not fit the dataset or the budget.
-        DataError: the dataset has no such split.
-        TrainingError: `out` cannot be written. Where a single run fails, the others are done.
-        KeyboardInterrupt: it was asked to stop; the next call goes on there.
+        DataError: the split is empty.
+        TrainingError: `out` cannot be written. If a single run fails, the other runs are trained, and `failed` names
+            it.
+        Interrupted: a stop was requested; the next call resumes.
     """
-    held_out(data, split)
-    plan_study(study, data)
+    dataset.nonempty_split(split)
+    plan_study(study, dataset)
     with explain_write_errors(out, TrainingError, NEXT_STEP), exclusive_lock(out / ".plan.lock", on_progress):
-        steps = _planned(study, data, out, device, on_progress)
+        steps = _plan_steps(study, dataset, out, device, on_progress)
     entries: dict[str, list[Entry]] = {}
     unfinished: list[str] = []
     failed: dict[str, str] = {}
-    runs = [(name, of) for of in study.seeds for name in study.rows]
-    for number, (name, of) in enumerate(runs):
-        folder = out / f"{slug(name)}-{of}"
+    runs = [(name, training_seed) for training_seed in study.seeds for name in study.rows]
+    for number, (name, training_seed) in enumerate(runs):
+        folder = out / f"{slug(name)}-{training_seed}"
         on_progress(Progress("study", number, len(runs), "runs"))
         try:
             with FileLock(out / f".{folder.name}.lock", timeout=0):
-                config = study.config(name, f"train.steps={steps[name]}", f"seed={of}")
-                run = train_once(config, data, folder, device, _named(folder.name, on_progress))
-                found = evaluate_once(
+                config = study.config(name, f"train.steps={steps[name]}", f"seed={training_seed}")
+                named_progress = _named(folder.name, on_progress)
+                run = train_once(config, dataset, folder, device, named_progress)
+                evaluation = evaluate(
                     run,
-                    data,
+                    dataset,
                     split=split,
                     latents=latents,
                     seed=seed,
                     device=device,
-                    on_progress=_named(folder.name, on_progress),
+                    on_progress=named_progress,
                 )
-                entries.setdefault(name, []).append(make_entry(folder.name, run, found))
+                entries.setdefault(name, []).append(make_entry(folder.name, run, evaluation))
         except Timeout:
             unfinished.append(str(folder))
         except TrainingError as error:
@@ -240,47 +258,51 @@ def run_study(
     on_progress(Progress("study", len(runs), len(runs), "runs"))
     groups = [make_group(entries[name], name) for name in study.rows if name in entries]
     with explain_write_errors(out, TrainingError, NEXT_STEP):
-        write_sheets(groups, data, out, seed=seed, device=device)
+        write_sheets(groups, dataset, out, seed=seed, device=device)
     compared = Comparison([entry for group in groups for entry in group.entries], groups)
-    commands = {name: study.command(name, data, steps[name]) for name in study.rows}
+    commands = {name: study.command(name, dataset.root, steps[name]) for name in study.rows}
     return StudyResult(study, steps, compared, tuple(unfinished), failed, commands)
 
 
 def slug(name: str) -> str:
-    """A recipe's name as that of a folder."""
+    """Return the name of a recipe as the name of a folder."""
     return re.sub(r"[^\w.]+", "-", name).strip("-.")
 
 
-def _planned(study: Study, data: Path, out: Path, device: str, on_progress: OnProgress) -> dict[str, int]:
-    """Steps by recipe: measured once, so that all seeds of a recipe do as many; kept in `plan.toml`.
+def _plan_steps(
+    study: Study, dataset: PreparedDataset, out: Path, device: str, on_progress: OnProgress
+) -> dict[str, int]:
+    """Return the number of steps by recipe.
+
+    It is measured once and kept in `plan.toml`, so all seeds train equally long.
 
     Raises:
-        ConfigError: what is kept there is of another dataset, device or budget, or a recipe was another one then.
+        ConfigError: `plan.toml` is of another dataset, device or budget, or a recipe was another one then.
     """
-    kept = out / "plan.toml"
-    plan: dict[str, Any] = read_toml(kept) if kept.exists() else {}
-    on = choose_device(device)
-    head = {"content": PairDataset(data).about.get("content", ""), "device": on.type, "seconds": study.seconds}
+    file = out / "plan.toml"
+    plan: dict[str, Any] = read_toml(file) if file.exists() else {}
+    head = {"content": dataset.content, "device": choose_device(device).type, "seconds": study.seconds}
     rows: dict[str, Any] = plan.get("rows", {})
     differing = [key for key, value in head.items() if plan.get(key, value) != value]
     for name in rows.keys() & study.rows.keys():
-        if build(Config, rows[name]["config"], str(kept)) != study.config(name):
+        if build(Config, rows[name]["config"], str(file)) != study.config(name):
             differing.append(f"rows.{name}")
     if differing:
-        raise ConfigError(f"{kept} is of another study: it differs in {', '.join(differing)}; name another --out")
+        raise ConfigError(f"{file} is of another study: it differs in {', '.join(differing)}; choose another --out")
     if new := [name for name in study.rows if name not in rows]:
-        steps = affordable_steps(new, lambda name: _run(study, name, data, device), study.seconds, on_progress)
+        steps = affordable_steps(new, lambda name: _new_run(study, name, dataset, device), study.seconds, on_progress)
         rows |= {name: {"steps": steps[name], "config": study.config(name).to_dict()} for name in new}
-        write_text(kept, dump_toml({**head, "rows": rows}))
+        write_text(file, dump_toml({**head, "rows": rows}))
     return {name: rows[name]["steps"] for name in study.rows}
 
 
-def _run(study: Study, name: str, data: Path, device: str) -> Run:
+def _new_run(study: Study, name: str, dataset: PreparedDataset, device: str) -> Run:
     try:
-        return Run(study.config(name), data, Path(), choose_device(device))
+        return Run(study.config(name), dataset, Path(), choose_device(device))
     except ConfigError as error:
         raise ConfigError(f"rows.{name}: {error}") from error
 
 
 def _named(name: str, on_progress: OnProgress) -> OnProgress:
+    """Return an `on_progress` that puts a name before each stage."""
     return lambda progress: on_progress(replace(progress, stage=f"{name}: {progress.stage}"))

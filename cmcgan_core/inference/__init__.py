@@ -1,1 +1,1 @@
-"""."""
+"""Using a trained model: translating, generating files, classifying, and exporting."""

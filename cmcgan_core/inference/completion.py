@@ -1,6 +1,6 @@
-"""Completing pairs: one modality is generated from the other, as the dynamic multimodal classification network needs.
+"""Complete pairs: generate one modality from the other, as the dynamic multimodal classification network does.
 
-Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6. No label takes part.
+Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6. Labels are not used.
 """
 
 from hashlib import sha256
@@ -12,29 +12,30 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.inference.translate import require_translator, to_network
-from cmcgan_core.modality import Direction
-
-#: Inputs of the classifier by the paper's name, and the direction that generates the missing modality.
-CASES = {"V-A": None, **{direction.completed: direction for direction in Direction}}
+from cmcgan_core.modality import REAL_PAIR, Direction
 
 
 def fingerprint(checkpoint: Path) -> str:
-    """Return the hash of a checkpoint's file; a classifier keeps that of the run which completed its training pairs."""
+    """Return the hash of a checkpoint file. A classifier stores the hash of the run that completed its training pairs.
+
+    See `checkpoint.About.completed_by`.
+    """
     return sha256(checkpoint.read_bytes()).hexdigest()
 
 
 class Completion:
-    """Replaces pictures or sounds of pairs by what a run generates.
+    """Replaces pictures or sounds of pairs by outputs of a run.
 
     Args:
         generating: the run.
 
     Attributes:
         fingerprint: hash of its checkpoint.
-        cases: names of the `CASES` that the run can complete.
+        cases: the paper's names of the pairs that the run can produce: `REAL_PAIR`, and `Direction.completed` of each
+            of its directions.
 
     Raises:
-        CheckpointError: the run does not generate.
+        CheckpointError: the run cannot translate.
     """
 
     def __init__(self, generating: Trained) -> None:
@@ -42,13 +43,20 @@ class Completion:
         self.network = require_translator(generating)
         self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
         self.fingerprint = fingerprint(generating.path)
-        self.cases = tuple(c for c, direction in CASES.items() if direction in (None, *self.network.directions))
+        self._directions = {d.completed: d for d in Direction if d in self.network.directions}
+        self.cases = (REAL_PAIR, *self._directions)
 
     def complete(self, batch: Batch, case: str, rng: torch.Generator) -> Batch:
-        """Generate the missing modality of a case from the other one, at the size of the real one."""
-        direction = CASES[case]
-        if direction is None:
+        """Return the pairs of a case: one modality is real, the other is generated from it at the size of the real one.
+
+        Args:
+            batch: real pairs; the case `REAL_PAIR` returns them unchanged.
+            case: one of `cases`.
+            rng: draws one latent for each pair.
+        """
+        if case == REAL_PAIR:
             return batch
+        direction = self._directions[case]
         maps = batch.maps()
         with torch.no_grad():
             source = to_network(self.generating, maps[direction.source])
@@ -58,7 +66,7 @@ class Completion:
         return batch._replace(**{direction.target: output})
 
     def mix(self, batch: Batch, rng: torch.Generator) -> Batch:
-        """Draw a case for every pair, uniformly, and complete it with fresh latents."""
+        """Draw a case uniformly for every pair, and complete the pair with a new latent."""
         drawn = torch.randint(len(self.cases), batch.label.shape, generator=rng)
         mixed = batch._replace(audio=batch.audio.clone(), visual=batch.visual.clone())
         for number, case in enumerate(self.cases):

@@ -1,7 +1,8 @@
-"""A model as a Python user has it: one object that does what `cmcgan generate` and `cmcgan classify` do.
+"""A trained model as one Python object, which does what `cmcgan generate` and `cmcgan classify` do.
 
-Sounds and pictures may be files, arrays or tensors, pictures also images of Pillow (`data.arrays` says which). Pictures
-come back as images of Pillow, sounds as numpy arrays. The same input, seed and choices give what the commands give.
+Sounds and pictures may be files, arrays or tensors; pictures may also be Pillow images (see `inference.arrays`).
+Generated pictures are Pillow images, generated sounds are numpy arrays. The same input, seed and options give the same
+results as the commands.
 """
 
 from collections.abc import Iterable
@@ -12,17 +13,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.arrays import Picture, Sound, to_picture, to_windows
-from cmcgan_core.inference.classify import Classified, classify, classify_file, find_classifier, load_classifier
-from cmcgan_core.inference.generate import Generated, OutputOptions, make_all, plan
-from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_waveforms
-from cmcgan_core.inference.generate.plan import FORMATS, Route
+from cmcgan_core.inference.classify import classify_file
+from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, find_classifier, load_classifier
+from cmcgan_core.inference.generate import Generated, GenerationSession, OutputOptions, generate_all, plan
+from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_all
 from cmcgan_core.inference.inputs import Input, expand
+from cmcgan_core.inference.routes import FORMATS, Format, Route
 from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures, to_audio, to_visual
 from cmcgan_core.media.damage import DamagedInterval
+from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
 from cmcgan_core.utils.device import choose_device
 
@@ -31,10 +35,10 @@ if TYPE_CHECKING:
 
 
 def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
-    """A model, ready to be used.
+    """Load a model.
 
     >>> import cmcgan_core as cmcgan
-    >>> model = cmcgan.load("box")
+    >>> model = cmcgan.load()
     >>> model.classes[:3], model.sample_rate
     (('bassoon', 'cello', 'clarinet'), 44100)
 
@@ -44,34 +48,34 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
         device: "auto", "cpu" or "cuda".
 
     Raises:
-        CheckpointError: there is none, or it cannot be read.
-        ConfigError: this machine has no such device.
+        CheckpointError: the checkpoint does not exist or cannot be read.
+        ConfigError: this machine does not have the device.
     """
-    on = choose_device(device)
-    trained = load_checkpoint(find_checkpoint(Path(checkpoint)), on)
-    return Model(trained, find_classifier(trained.path, on))
+    chosen = choose_device(device)
+    trained = load_checkpoint(find_checkpoint(Path(checkpoint)), chosen)
+    return Model(trained, find_classifier(trained.path, chosen))
 
 
 @dataclass(frozen=True)
 class Model:
-    """Turns sound into pictures and films, pictures and films into sound, and says which class they are.
+    """Turns sounds into pictures and films, turns pictures and films into sounds, and classifies all of them.
 
-    What several methods take:
+    Arguments that several methods share:
 
-    - `seed`: of all that is drawn at random.
-    - `hops`: 1 takes A2V or V2A, 2 the paper's A-A-V or V-V-A; None is the model's own.
-    - `at`: second of the sound to listen to; None is its loudest half second.
-    - `sample_rate`: of a sound that is an array or a tensor, Hz.
-    - `drift`: seconds in which one random variation turns into the next, see `cmcgan.OutputOptions`.
-    - `out`: file to write, whole or not at all; replaced if it exists.
+    - `seed`: seed of all random numbers.
+    - `hops`: 1 is A2V or V2A, 2 is the paper's A-A-V or V-V-A; None is the model's own number.
+    - `at`: start of the half second of the sound that is used, in seconds; None is the loudest half second.
+    - `sample_rate`: sample rate in Hz of a sound that is an array or a tensor.
+    - `drift`: seconds from one random variation to the next, see `cmcgan.OutputOptions`.
+    - `out`: file to write, completely or not at all; an existing file is replaced.
     - `progress`: whether to show a tqdm bar.
 
-    All raise MediaError for an input that cannot be read, or is none, and CheckpointError where the model does not go
-    in the direction that is needed, or has no classifier; and ConfigError for choices that nothing can be made of.
+    All methods raise MediaError for an input that cannot be read or is not of the right kind; CheckpointError if the
+    model does not support the direction or has no classifier; and ConfigError for options that are out of range.
 
     Attributes:
-        trained: what generates.
-        classifier: of the same run, or None where it has none.
+        trained: the generating run.
+        classifier: the multimodal classifier of the run, or None if it has none.
     """
 
     trained: Trained
@@ -79,12 +83,12 @@ class Model:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Names of the classes that it was trained on."""
+        """Names of the classes that the model was trained on."""
         return self.trained.about.classes
 
     @property
     def sample_rate(self) -> int:
-        """Of the sounds that it makes, Hz."""
+        """Sample rate of generated sounds, in Hz."""
         return self.trained.about.settings.sample_rate
 
     def sound_to_picture(
@@ -96,7 +100,9 @@ class Model:
         seed: int = 0,
         hops: int | None = None,
     ) -> "Image":
-        """A picture of half a second of sound: a file, or floats in [-1, 1], (L,) or (channels, L).
+        """Return a picture of half a second of a sound.
+
+        The sound is a file, or floats in [-1, 1] of the shape (L,) or (channels, L).
 
         >>> import numpy as np
         >>> import cmcgan_core as cmcgan
@@ -116,11 +122,11 @@ class Model:
         seed: int = 0,
         hops: int | None = None,
     ) -> "list[Image]":
-        """Several pictures of the same half second; the i-th, from 0, is `sound_to_picture` of seed + i."""
+        """Return several pictures of the same half second. Picture i (from 0) is `sound_to_picture` with seed + i."""
         from PIL import Image
 
-        waveform = self._half_second(sound, sample_rate, at)
-        pictures = sound_to_pictures(self.trained, waveform, SamplingOptions(samples, seed, hops))
+        waveform = self._read_half_second(sound, sample_rate, at)
+        pictures = sound_to_pictures(self.trained, waveform, SamplingOptions(samples=samples, seed=seed, hops=hops))
         return [Image.fromarray(picture) for picture in pictures]
 
     def picture_to_sound(
@@ -132,9 +138,10 @@ class Model:
         seed: int = 0,
         hops: int | None = None,
     ) -> NDArray[np.float32]:
-        """A sound of so many seconds, (L,) at `sample_rate`, of a picture.
+        """Return a sound of a picture, (L,) at `sample_rate`.
 
-        The picture is a file, an image, an array (H, W, 3) or a tensor (3, H, W), of uint8 or of floats in [0, 1].
+        The picture is a file, an image, an array (H, W, 3) or a tensor (3, H, W); values are uint8, or floats in
+        [0, 1].
 
         >>> from PIL import Image
         >>> import cmcgan_core as cmcgan
@@ -142,9 +149,10 @@ class Model:
         (22050,)
         """
         sampling, output = SamplingOptions(seed=seed, hops=hops), OutputOptions(seconds=seconds, drift=drift)
-        pixels = to_picture(picture, self.trained.about.settings.picture_size)
-        maps = generate_spectrograms(self.trained, pictures_to_input(self.trained, pixels[None]), sampling, output)
-        ((waveform, _),) = synthesise_waveforms(self.trained, maps, sampling, output)
+        session = GenerationSession(self.trained, sampling, output)
+        pixels = to_picture(picture, session.settings.picture_size)
+        maps = generate_spectrograms(session, pictures_to_input(self.trained, pixels[None]))
+        ((waveform, _),) = synthesise_all(session, maps)
         return waveform
 
     def sound_to_film(
@@ -159,13 +167,13 @@ class Model:
         hops: int | None = None,
         progress: bool = False,
     ) -> Path:
-        """A film that follows a sound file, or the sound of a video, and has it; returns `out`.
+        """Write a film whose frames follow the sound of a sound file or a video, with that sound; return `out`.
 
-        `out` ends in .mp4, .mkv, .mov or .gif. `fps` are its pictures a second; `size` is their side in pixels, None
-        the model's own and at least 256.
+        `out` ends in .mp4, .mkv, .mov or .gif. `fps` is the number of frames per second. `size` is their side in
+        pixels; None is the model's own size, but at least 256.
         """
-        output = OutputOptions(to="visual", size=size, fps=fps, drift=drift)
-        self._film("film", sound, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress)
+        output = OutputOptions(to=Modality.VISUAL, size=size, fps=fps, drift=drift)
+        self._generate_film(Route.FILM, sound, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress)
         return Path(out)
 
     def add_soundtrack(
@@ -178,13 +186,15 @@ class Model:
         hops: int | None = None,
         progress: bool = False,
     ) -> Path:
-        """A video with a sound that is made of its pictures; returns `out`.
+        """Write a video with a soundtrack that is generated from its pictures; return `out`.
 
-        The pictures are copied; a sound that the video has is left out. `out` ends in .mkv, .mp4, .m4v, .mov, .webm or
+        The pictures are copied. The video's own sound is left out. `out` ends in .mkv, .mp4, .m4v, .mov, .webm or
         .avi.
         """
-        output = OutputOptions(to="audio", drift=drift)
-        self._film("soundtrack", film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress)
+        output = OutputOptions(to=Modality.AUDIO, drift=drift)
+        self._generate_film(
+            Route.SOUNDTRACK, film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress
+        )
         return Path(out)
 
     def repair(
@@ -197,14 +207,13 @@ class Model:
         hops: int | None = None,
         progress: bool = False,
     ) -> tuple[DamagedInterval, ...]:
-        """A video whose black, damaged or missing pictures are made anew from the sound beside them; returns which.
+        """Write a video whose black, damaged or missing frames are generated from its sound; return which they are.
 
-        Where nothing is damaged, nothing is written. `out` ends in .mkv, .mp4, .m4v or .mov.
+        If nothing is damaged, nothing is written. `out` ends in .mkv, .mp4, .m4v or .mov.
         """
         output = OutputOptions(repair=True, drift=drift)
-        return self._film(
-            "repair", film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress
-        ).repaired
+        sampling = SamplingOptions(seed=seed, hops=hops)
+        return self._generate_film(Route.REPAIR, film, out, output, sampling, progress=progress).repaired
 
     def classify(
         self,
@@ -216,26 +225,28 @@ class Model:
         samples: int = 1,
         seed: int = 0,
     ) -> Classified:
-        """Which class is heard, seen, or both, if a sound and a picture of one performance are given.
+        """Classify a sound, a picture, or a sound and a picture of one performance.
 
-        What is not given is generated, `samples` times, and their opinions are averaged.
+        The missing modality is generated `samples` times, and the probabilities are averaged.
 
         >>> import numpy as np
         >>> import cmcgan_core as cmcgan
         >>> noise = np.random.default_rng(0).uniform(-0.1, 0.1, 44_100)
-        >>> said = cmcgan.load("box").classify(noise, sample_rate=44_100)
-        >>> said.given, said.generated, len(said.probabilities)
-        (('audio',), 'visual', 13)
+        >>> result = cmcgan.load("box").classify(noise, sample_rate=44_100)
+        >>> [str(modality) for modality in result.given], str(result.generated), len(result.probabilities)
+        (['audio'], 'visual', 13)
 
         Raises:
-            ConfigError: neither is given.
+            ConfigError: neither a sound nor a picture is given.
         """
-        settings, audio, visual = self.trained.about.settings, None, None
+        settings = self.trained.about.settings
+        maps: dict[Modality, Tensor] = {}
         if sound is not None:
-            audio = to_audio(self._half_second(sound, sample_rate, at)[None], settings)
+            maps[Modality.AUDIO] = to_audio(self._read_half_second(sound, sample_rate, at)[None], settings)
         if picture is not None:
-            visual = to_visual(to_picture(picture, settings.picture_size)[None])
-        return classify(self.trained, self._require_classifier(), audio, visual, SamplingOptions(samples, seed))
+            maps[Modality.VISUAL] = to_visual(to_picture(picture, settings.picture_size)[None])
+        sampling = SamplingOptions(samples=samples, seed=seed)
+        return DynamicClassifier(self.trained, self._require_classifier(), sampling).classify(maps)
 
     def classify_file(
         self,
@@ -247,10 +258,10 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> Classified:
-        """Which class a sound, a picture or a video is; with `every`, seconds, also a timeline in such steps."""
-        sampling = SamplingOptions(samples, seed, at=at)
+        """Classify a sound, a picture or a video; `every` adds a timeline with steps of so many seconds."""
+        sampling = SamplingOptions(samples=samples, seed=seed, at=at)
         return classify_file(
-            self.trained, self._require_classifier(), Path(path), sampling, every, on_progress=_bar(progress)
+            self.trained, self._require_classifier(), Path(path), sampling, every, on_progress=_progress_bar(progress)
         )
 
     def convert(
@@ -262,35 +273,42 @@ class Model:
         sampling: SamplingOptions | None = None,
         progress: bool = False,
     ) -> list[Generated]:
-        """Files, folders and patterns to what they lack, as files; `docs/media.md` says what becomes of what.
+        """Generate the missing modality of files, folders and patterns, as files; see `docs/media.md`.
 
-        Results that exist are kept, so the same call goes on after a stop; `Form(overwrite=True)` makes them anew. An
-        input that fails raises nothing: its `error` says why, and the others are made.
+        Existing outputs are kept, so the same call resumes after a stop; `OutputOptions(overwrite=True)` replaces them.
+        An input that fails does not raise an error and does not stop the others: its `error` says what is wrong.
 
         Args:
-            inputs: one or several.
-            out: folder for the results, or the name of a single one.
-            output: of the results.
-            sampling: of the samples.
-            progress: see the class.
+            inputs: one or several files, folders or patterns.
+            out: folder of the outputs, or the name of the only output.
+            output: what the outputs look like.
+            sampling: how outputs are sampled.
+            progress: whether to show a tqdm bar.
+
+        Returns:
+            The results, in the order of the inputs.
 
         Raises:
-            ConfigError: choices that do not go together, or a result that would take the place of an input or another.
+            ConfigError: options contradict each other, or an output would replace an input or another output.
         """
         sources = [inputs] if isinstance(inputs, str | Path) else inputs
-        found = expand(map(str, sources), Path(out))
-        return self._make(found, Path(out), output or OutputOptions(), sampling or SamplingOptions(), progress=progress)
+        output, sampling = output or OutputOptions(), sampling or SamplingOptions()
+        return self._generate(expand(map(str, sources), Path(out)), Path(out), output, sampling, progress=progress)
 
-    def _half_second(self, sound: Sound, sample_rate: int | None, at: float | None) -> torch.Tensor:
-        """The half second to listen to (L,)."""
+    def _read_half_second(self, sound: Sound, sample_rate: int | None, at: float | None) -> torch.Tensor:
+        """Return the half second (L,) of a sound that begins at a time, or the loudest one.
+
+        Raises:
+            MediaError: the sound cannot be read, or ends before that time.
+        """
         windows = to_windows(sound, sample_rate, self.trained.about.settings)
         waveform = windows.loudest() if at is None else windows.at(at)
         if waveform is None:
-            name = sound if isinstance(sound, str | Path) else "the sound"
-            raise MediaError(f"{name} has nothing to hear at {at:g} s; choose another `at`")
+            name = sound if isinstance(sound, str | Path) else "the array"
+            raise MediaError(f"{name} has no sound at {at:g} s; choose another `at`")
         return torch.from_numpy(waveform)
 
-    def _film(
+    def _generate_film(
         self,
         route: Route,
         source: str | Path,
@@ -300,32 +318,40 @@ class Model:
         *,
         progress: bool,
     ) -> Generated:
-        """Make one film under exactly this name.
+        """Generate one film with exactly this name.
 
         Raises:
-            ConfigError: that is no name of such a film.
+            ConfigError: the suffix of the name is not a film format of the route.
+            MediaError: the source cannot be read, or the film cannot be written.
         """
         suffix = Path(out).suffix[1:].lower()
-        known = [name for name in FORMATS[route] if name != "png-sequence"]
-        if suffix not in known:
-            raise ConfigError(f"{out} is no name of a film; take one that ends in .{', .'.join(known)}")
-        one = Input(Path(source), Path(Path(source).name))
-        output = replace(output, format=suffix, overwrite=True)
-        (made,) = self._make([one], Path(out), output, sampling, progress=progress)
-        if made.error:
-            raise MediaError(made.error)
-        return made
+        formats = {str(name): name for name in FORMATS[route] if name is not Format.PNG_SEQUENCE}
+        if suffix not in formats:
+            raise ConfigError(f"{out} is not the name of a film; take one that ends in .{', .'.join(formats)}")
+        inputs = [Input(Path(source), Path(Path(source).name))]
+        output = replace(output, format=formats[suffix], overwrite=True)
+        (result,) = self._generate(inputs, Path(out), output, sampling, progress=progress)
+        if result.error:
+            raise MediaError(result.error)
+        return result
 
-    def _make(
+    def _generate(
         self, inputs: list[Input], out: Path, output: OutputOptions, sampling: SamplingOptions, *, progress: bool
     ) -> list[Generated]:
+        """Plan and run tasks."""
         tasks = plan(inputs, out, output, sampling)
-        return list(make_all(self.trained, tasks, sampling, output, self.classifier, on_progress=_bar(progress)))
+        return list(
+            generate_all(self.trained, tasks, sampling, output, self.classifier, on_progress=_progress_bar(progress))
+        )
 
     def _require_classifier(self) -> Trained:
-        """The classifier; where there is none, the error says how to come by one."""
-        return self.classifier or load_classifier(self.trained.path, torch.device("cpu"))
+        """Return the classifier.
+
+        Raises:
+            CheckpointError: there is none; the message says how to train one.
+        """
+        return self.classifier or load_classifier(self.trained.path, self.trained.device)
 
 
-def _bar(progress: bool) -> OnProgress:
+def _progress_bar(progress: bool) -> OnProgress:
     return tqdm_progress() if progress else silent

@@ -1,4 +1,7 @@
-"""One direction of a checkpoint as an ONNX file, which runs without torch and without cmcgan; see `docs/export.md`."""
+"""Export one direction of a checkpoint as an ONNX file, which runs without torch and without cmcgan.
+
+`docs/export.md` shows how to use the file.
+"""
 
 import importlib.util
 import json
@@ -14,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from cmcgan_core import __version__
-from cmcgan_core.checkpoint import About, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
+from cmcgan_core.config import NetworkConfig
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Direction
@@ -24,26 +28,27 @@ from cmcgan_core.utils.files import atomic_write
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
 
-#: What the extra `cmcgan[onnx]` installs: torch's exporter is written in onnxscript.
+#: The packages of the extra `cmcgan[onnx]`. torch's exporter is written in onnxscript.
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-#: How far onnxruntime's maps may be from torch's, both in [-1, 1]: a hundredth of a grey level, or of a decibel.
+#: Largest allowed difference between the maps of onnxruntime and torch, both in [-1, 1]. It equals about a hundredth of
+#: a grey level, or of a decibel.
 TOLERANCE = 1e-4
-#: Batch sizes at which they are compared.
-BATCHES = (1, 2, 5)
+#: Batch sizes at which onnxruntime and torch are compared.
+COMPARED_BATCH_SIZES = (1, 2, 5)
 
 
 @dataclass(frozen=True)
 class Exported:
-    """An ONNX file that agrees with its checkpoint.
+    """An ONNX file that gives the same results as its checkpoint.
 
     Attributes:
-        checkpoint: that it was made of.
-        out: the file.
-        direction: "a2v" or "v2a".
-        hops: number of subnetworks in a row, and of latents; see `cmcgan.Options.hops`.
-        shapes: of inputs and output by name; "batch" may be any number.
+        checkpoint: the checkpoint that was exported.
+        out: the ONNX file.
+        direction: the exported direction.
+        hops: number of subnetworks in a row, and of latents; see `methods.cmcgan.Options.hops`.
+        shapes: shapes of the inputs and the output, by name; "batch" stands for any number.
         opset: version of the ONNX operators.
-        difference: largest of onnxruntime's maps from torch's, in [-1, 1].
+        difference: largest difference between the maps of onnxruntime and torch, in [-1, 1].
     """
 
     checkpoint: Path
@@ -55,90 +60,126 @@ class Exported:
     difference: float
 
 
-def export_onnx(checkpoint: Path, direction: Direction, out: Path, hops: int | None = None) -> Exported:
-    """Write one direction of a checkpoint as ONNX, and compare what onnxruntime makes of it with what torch makes.
+def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = None) -> Exported:
+    """Write one direction of a checkpoint as ONNX, and compare the results of onnxruntime with those of torch.
 
-    Inputs are the maps that the network sees, in [-1, 1], and latents z of N(0, 1); the output are the maps of the
-    other modality, in [-1, 1]. `Exported.shapes` has their names and shapes. The file's metadata hold one JSON document
-    under "cmcgan": direction, hops, classes, feature settings and configuration.
+    The inputs are maps at the size of the network, in [-1, 1], and latents z from N(0, 1). The output is the maps of
+    the other modality, in [-1, 1]. `Exported.shapes` has their names and shapes. The metadata of the file contain one
+    JSON document under "cmcgan": direction, hops, classes, feature settings and configuration.
 
     Args:
-        checkpoint: file of a generating run.
-        direction: "a2v" or "v2a".
-        out: file to write, whole or not at all; replaced if it exists.
-        hops: see `cmcgan.Options.hops`; None is the checkpoint's own.
+        checkpoint: checkpoint file of a generating run.
+        direction: "a2v" or "v2a", see `Direction`.
+        out: file to write, completely or not at all; an existing file is replaced.
+        hops: see `methods.cmcgan.Options.hops`; None is the checkpoint's own number.
 
     Raises:
-        ConfigError: `out` has another suffix than .onnx, or a package of the extra is missing.
-        CheckpointError: the checkpoint cannot be read, does not go in that direction or cannot be expressed in ONNX;
-            or the two differ by more than `TOLERANCE`, and then nothing is kept.
+        ConfigError: the direction is unknown, `out` has another suffix than .onnx, or a package of the extra is
+            missing.
+        CheckpointError: the checkpoint cannot be read, does not support the direction, or cannot be expressed in ONNX;
+            or the results differ by more than `TOLERANCE`, and then no file is kept.
     """
-    _check(out)
+    if direction not in list(Direction):
+        raise ConfigError(f"unknown direction {direction!r}; known are {', '.join(Direction)}")
+    _check_out_and_packages(out)
     trained = load_checkpoint(checkpoint, torch.device("cpu"))
-    network, about = require_translator(trained, direction, hops=hops), trained.about
-    hops = hops or network.hops
-    program = _to_onnx(network, about, direction, hops, checkpoint)
-    document = {"version": __version__, "direction": direction, "hops": hops, **asdict(about)}
+    translator = require_translator(trained, Direction(direction), hops=hops)
+    network = _OneDirection(translator, Direction(direction), hops or translator.hops, trained.about.config.network)
+    program = _to_onnx(network, checkpoint)
+    document = {"version": __version__, "direction": direction, "hops": network.hops, **asdict(trained.about)}
     program.model.metadata_props["cmcgan"] = json.dumps(document)
     with atomic_write(out) as temporary:
         program.save(temporary)
-        difference = _compare(temporary, network, about, direction, hops)
+        difference = _compare(temporary, network)
         if not difference <= TOLERANCE:
             raise CheckpointError(
                 f"{out} was not kept: onnxruntime's maps differ from torch's by {difference:.2g}, "
                 f"more than {TOLERANCE:g}"
             )
     opset = program.model.opset_imports[""]
-    return Exported(checkpoint, out, direction, hops, _shapes(network, about, direction, hops), opset, difference)
+    return Exported(checkpoint, out, network.direction, network.hops, network.shapes(), opset, difference)
 
 
-class _Direction(nn.Module):
-    """One direction of a translator, under the signature that is exported."""
+class _OneDirection(nn.Module):
+    """One direction of a translator, with the signature that is exported.
 
-    def __init__(self, network: Translator, direction: Direction) -> None:
+    Args:
+        network: the translator.
+        direction: one of its directions.
+        hops: number of subnetworks in a row.
+        config: configuration of the network, which has the sizes of its maps.
+    """
+
+    def __init__(self, network: Translator, direction: Direction, hops: int, config: NetworkConfig) -> None:
         super().__init__()
         self.network = network
         self.direction = direction
+        self.hops = hops
+        self.config = config
 
     def forward(self, source: Tensor, z: Tensor) -> Tensor:
-        """See `Translator.translate`."""
+        """Translate maps, see `Translator.translate`."""
         return self.network.translate(self.direction, source, z)
 
+    def shapes(self) -> dict[str, tuple[int | str, ...]]:
+        """Return the shapes of the inputs and the output, by name."""
+        maps: dict[str, tuple[int | str, ...]] = {
+            str(modality): ("batch", modality.channels, *self.config.size(modality))
+            for modality in (self.direction.source, self.direction.target)
+        }
+        return {**maps, "z": (self.hops, "batch", self.network.latent)}
 
-def _check(out: Path) -> None:
+    def example(self, count: int) -> tuple[Tensor, Tensor]:
+        """Return random maps and latents of `count` items."""
+        rng = torch.Generator().manual_seed(count)
+        source = self.direction.source
+        maps = torch.rand(count, source.channels, *self.config.size(source), generator=rng) * 2 - 1
+        return maps, self.network.draw(count, rng, self.hops)
+
+
+def _check_out_and_packages(out: Path) -> None:
+    """Check the name of the output, and that the extra is installed.
+
+    Raises:
+        ConfigError: the suffix is not .onnx, or a package is missing.
+    """
     if out.suffix != ".onnx":
-        raise ConfigError(f"{out} is no name of an ONNX file; take --out {out.with_suffix('.onnx').name}")
-    if lacking := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise ConfigError(f"export needs {' and '.join(lacking)}; install with: pip install 'cmcgan[onnx]'")
+        raise ConfigError(f"{out} does not end in .onnx; take --out {out.with_suffix('.onnx').name}")
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise ConfigError(f"export needs {' and '.join(missing)}; install with: pip install 'cmcgan[onnx]'")
 
 
-def _to_onnx(network: Translator, about: About, direction: Direction, hops: int, checkpoint: Path) -> "ONNXProgram":
-    """The network as ONNX, without the exporter's notes on where in our source files each operator came from."""
+def _to_onnx(network: _OneDirection, checkpoint: Path) -> "ONNXProgram":
+    """Return the network as ONNX, without the exporter's notes on the source lines of each operator.
+
+    Raises:
+        CheckpointError: the network cannot be expressed in ONNX.
+    """
     from onnx_ir.passes.common import ClearMetadataAndDocStringPass
 
     batch = torch.export.Dim("batch")
     try:
-        with _quiet(), torch.no_grad():
+        with _hide_warnings(), torch.no_grad():
             program = torch.onnx.export(
-                _Direction(network, direction).eval(),
-                _example(network, about, direction, hops, 2),
+                network.eval(),
+                network.example(2),
                 dynamo=True,
-                input_names=[str(direction.source), "z"],
-                output_names=[str(direction.target)],
+                input_names=[str(network.direction.source), "z"],
+                output_names=[str(network.direction.target)],
                 dynamic_shapes=({0: batch}, {1: batch}),
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(f"{checkpoint} cannot be expressed in ONNX: {reason}") from error
-    assert program is not None
+    assert program is not None  # it is None only with dynamo=False
     ClearMetadataAndDocStringPass()(program.model)
     return program
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings, which are about itself and about packages that it does not need."""
+def _hide_warnings() -> Iterator[None]:
+    """Hide the exporter's warnings, which are about itself and about packages that it does not need."""
     logger = logging.getLogger("torch.onnx._internal.exporter")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -150,33 +191,16 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _example(network: Translator, about: About, direction: Direction, hops: int, count: int) -> tuple[Tensor, Tensor]:
-    """Maps and latents of `count` items, as the network takes them."""
-    rng = torch.Generator().manual_seed(count)
-    shape = _shapes(network, about, direction, hops)[str(direction.source)][1:]
-    source = torch.rand(count, *map(int, shape), generator=rng) * 2 - 1
-    return source, network.draw(count, rng, hops)
-
-
-def _compare(file: Path, network: Translator, about: About, direction: Direction, hops: int) -> float:
-    """Largest difference of onnxruntime's maps from torch's over `BATCHES`."""
+def _compare(file: Path, network: _OneDirection) -> float:
+    """Return the largest difference between the maps of onnxruntime and torch over `COMPARED_BATCH_SIZES`."""
     import onnxruntime
 
     session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     differences = []
-    for count in BATCHES:
-        source, z = _example(network, about, direction, hops, count)
+    for count in COMPARED_BATCH_SIZES:
+        source, z = network.example(count)
         with torch.inference_mode():
-            ours = network.translate(direction, source, z)
-        (theirs,) = session.run(None, {str(direction.source): source.numpy(), "z": z.numpy()})
-        differences.append((ours - torch.from_numpy(theirs)).abs().max())
+            expected = network(source, z)
+        (maps,) = session.run(None, {str(network.direction.source): source.numpy(), "z": z.numpy()})
+        differences.append((expected - torch.from_numpy(maps)).abs().max())
     return float(torch.stack(differences).max())
-
-
-def _shapes(network: Translator, about: About, direction: Direction, hops: int) -> dict[str, tuple[int | str, ...]]:
-    """Return the shapes of inputs and output, by name."""
-    network_config = about.config.network
-    maps: dict[str, tuple[int | str, ...]] = {
-        str(m): ("batch", m.channels, *network_config.size(m)) for m in (direction.source, direction.target)
-    }
-    return {**maps, "z": (hops, "batch", network.latent)}

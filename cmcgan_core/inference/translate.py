@@ -1,7 +1,9 @@
-"""Half a second of sound to pictures, a picture to half seconds of sound: what everything that generates is made of.
+"""Translate half a second of sound to pictures, and a picture to half seconds of sound.
 
-Shapes: N items, K samples of each, H subnetworks in a row, Z size of a latent, L samples of half a second, (M, T) mel
-bands and frames.
+All other code that generates is built from these functions.
+
+Shapes: N items, K samples of each, H subnetworks in a row, Z size of a latent, L samples of half a second, (M, T) bins
+and frames of a spectrogram, S side of a picture; T' and S' are the sizes that the network is built for.
 """
 
 from dataclasses import dataclass
@@ -30,16 +32,16 @@ from cmcgan_core.nn.capabilities import Translator
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """What a user may choose of what is generated.
+    """How outputs are sampled.
 
     Attributes:
-        samples: how many to make of one input, each with latents of its own.
-        seed: of latents and of Griffin-Lim's first phases; sample i has seed + i.
-        hops: see `methods.cmcgan.Options.hops`; None is the checkpoint's own.
-        at: where in a sound to listen, seconds; None is its loudest half second.
+        samples: number of outputs for each input, each with its own latents.
+        seed: seed of the latents and of the initial phases of Griffin-Lim. Sample i uses seed + i.
+        hops: see `methods.cmcgan.Options.hops`; None is the checkpoint's own number.
+        at: start of the half second of a sound that is used, in seconds; None is its loudest half second.
 
     Raises:
-        ConfigError: a number that nothing can be made of.
+        ConfigError: `samples` or `hops` is out of range.
     """
 
     samples: int = 1
@@ -55,29 +57,34 @@ class SamplingOptions:
 
 
 def sound_to_pictures(trained: Trained, waveform: Tensor, sampling: SamplingOptions) -> NDArray[np.uint8]:
-    """Half a second of sound (L,) in [-1, 1] to pictures (K, S, S, 3)."""
-    heard = waveforms_to_input(trained, waveform[None])
-    return np.concatenate(
-        [
-            to_pictures(translate_maps(trained, Direction.A2V, heard, z))
-            for z in latents(trained, Direction.A2V, sampling)
-        ]
-    )
+    """Translate half a second of sound (L,) in [-1, 1] to pictures (K, S', S', 3)."""
+    audio = waveforms_to_input(trained, waveform[None])
+    zs = draw_latents(trained, Direction.A2V, sampling)
+    return np.concatenate([to_pictures(translate_maps(trained, Direction.A2V, audio, z)) for z in zs])
 
 
 def picture_to_sounds(trained: Trained, picture: NDArray[np.uint8], sampling: SamplingOptions) -> tuple[Tensor, Tensor]:
-    """A picture (H, W, 3) to half-second waveforms (K, L) and their levels (K, M, T) in decibels."""
-    seen = pictures_to_input(trained, picture[None])
-    made = [translate_maps(trained, Direction.V2A, seen, z) for z in latents(trained, Direction.V2A, sampling)]
-    levels = to_levels(trained, torch.cat(made))
+    """Translate a picture (H, W, 3) to sounds.
+
+    Returns:
+        Waveforms (K, L), and their spectrograms (K, M, T) in the unit of the representation, usually decibels.
+    """
+    visual = pictures_to_input(trained, picture[None])
+    zs = draw_latents(trained, Direction.V2A, sampling)
+    levels = to_levels(trained, torch.cat([translate_maps(trained, Direction.V2A, visual, z) for z in zs]))
     return synthesise(levels, trained.about.settings, make_rngs(sampling)).cpu(), levels.cpu()
 
 
 def require_translator(trained: Trained, *directions: Direction, hops: int | None = None) -> Translator:
-    """The network of a checkpoint as one that goes in these directions, and by this number of hops if one is given.
+    """Return the network of a checkpoint as a translator.
+
+    Args:
+        trained: the checkpoint.
+        *directions: the directions that it must support.
+        hops: number of subnetworks in a row that it must support; None requires none.
 
     Raises:
-        CheckpointError: it does not.
+        CheckpointError: the network does not translate, or does not support a direction or the number of hops.
     """
     network = trained.network
     if not isinstance(network, Translator):
@@ -85,9 +92,9 @@ def require_translator(trained: Trained, *directions: Direction, hops: int | Non
             f"{trained.path} holds a {trained.about.config.method}, which generates nothing; "
             "name a generating run with --checkpoint"
         )
-    if lacking := set(directions) - set(network.directions):
+    if missing := set(directions) - set(network.directions):
         raise CheckpointError(
-            f"{trained.path} does {' and '.join(network.directions)}, not {' and '.join(lacking)}; "
+            f"{trained.path} does {' and '.join(network.directions)}, not {' and '.join(missing)}; "
             "name another run with --checkpoint"
         )
     if hops not in (None, *network.possible_hops):
@@ -96,89 +103,104 @@ def require_translator(trained: Trained, *directions: Direction, hops: int | Non
 
 
 def make_rngs(sampling: SamplingOptions) -> list[torch.Generator]:
-    """One for each sample: the i-th of seed s equals the first of seed s + i, however many are made."""
+    """Return one rng for each sample. Rng i of seed s equals the first rng of seed s + i."""
     return [torch.Generator().manual_seed(sampling.seed + i) for i in range(sampling.samples)]
 
 
-def latents(trained: Trained, direction: Direction, sampling: SamplingOptions) -> list[Tensor]:
-    """For each sample latents (H, 1, Z), which all items of a batch share: each gets what it would get alone.
+def draw_latents(trained: Trained, direction: Direction, sampling: SamplingOptions) -> list[Tensor]:
+    """Draw latents (H, 1, Z) for each sample.
+
+    All items of a batch share the latents of a sample, so each item gets the output that it would get alone.
 
     Raises:
-        CheckpointError: the model does not go in that direction, or not by so many hops.
+        CheckpointError: the model does not support the direction or the number of hops.
     """
     network = require_translator(trained, direction, hops=sampling.hops)
     return [network.draw(1, rng, sampling.hops) for rng in make_rngs(sampling)]
 
 
 def translate_maps(trained: Trained, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
-    """Maps (N, C, H, W) as the network sees them, and latents (H, 1 or N, Z), to maps of the other modality."""
+    """Translate maps at the size of the network.
+
+    Args:
+        trained: the model.
+        direction: direction of the translation.
+        source: maps (N, C, H, W) in [-1, 1] of the source modality, on the model's device.
+        z: latents (H, N, Z), or (H, 1, Z) for all items.
+
+    Returns:
+        Maps (N, C', H', W') in [-1, 1] of the target modality.
+    """
     network = require_translator(trained, direction)
     with torch.inference_mode():
         return network.translate(direction, source, z.expand(-1, len(source), -1))
 
 
 def translate(trained: Trained, direction: Direction, source: Tensor, sampling: SamplingOptions) -> Tensor:
-    """Maps (N, C, H, W) of one modality to (K N, C', H', W') of the other; every item has latents of its own.
+    """Translate maps (N, C, H, W) of one modality to (K N, C', H', W') of the other, with own latents for every item.
 
-    First all of the first sample.
+    The first N outputs are the first sample of each item.
 
     Raises:
-        CheckpointError: the model does not go in that direction, or not by so many hops.
+        CheckpointError: the model does not support the direction or the number of hops.
     """
     network = require_translator(trained, direction, hops=sampling.hops)
-    drawn = (network.draw(len(source), rng, sampling.hops) for rng in make_rngs(sampling))
-    return torch.cat([translate_maps(trained, direction, source, z) for z in drawn])
+    zs = (network.draw(len(source), rng, sampling.hops) for rng in make_rngs(sampling))
+    return torch.cat([translate_maps(trained, direction, source, z) for z in zs])
 
 
 def waveforms_to_input(trained: Trained, waveforms: Tensor) -> Tensor:
-    """Waveforms (N, L) as the network sees them, (N, 1, M, T')."""
+    """Convert waveforms (N, L) to inputs of the network (N, 1, M, T')."""
     return to_network(trained, to_audio(waveforms, trained.about.settings))
 
 
 def pictures_to_input(trained: Trained, pictures: NDArray[np.uint8]) -> Tensor:
-    """Pictures (N, H, W, 3) as the network sees them, (N, 3, S, S)."""
+    """Convert pictures (N, H, W, 3) to inputs of the network (N, 3, S', S')."""
     return to_network(trained, to_visual(pictures))
 
 
 def to_audio(waveforms: Tensor, settings: FeatureSettings) -> Tensor:
-    """Waveforms (N, L) as spectrograms (N, 1, M, T) in [-1, 1]."""
+    """Convert waveforms (N, L) to spectrograms (N, 1, M, T) in [-1, 1]."""
     return scale_spectrograms(analyse(waveforms, settings), settings)[:, None]
 
 
 def to_visual(pictures: NDArray[np.uint8]) -> Tensor:
-    """Pictures (N, H, W, 3) as (N, 3, H, W) in [-1, 1]."""
+    """Convert pictures (N, H, W, 3) to maps (N, 3, H, W) in [-1, 1]."""
     return scale_pictures(torch.from_numpy(pictures.copy()))
 
 
 def to_pictures(visual: Tensor) -> NDArray[np.uint8]:
-    """Maps (N, 3, S, S) in [-1, 1] as pictures (N, S, S, 3)."""
+    """Convert maps (N, 3, S, S) in [-1, 1] to pictures (N, S, S, 3)."""
     return unscale_pictures(visual.cpu()).numpy()
 
 
 def to_levels(trained: Trained, audio: Tensor) -> Tensor:
-    """Maps (N, 1, M, T') in [-1, 1] as levels (N, M, T) in decibels."""
+    """Convert maps (N, 1, M, T') in [-1, 1] to spectrograms (N, M, T) in their unit, usually decibels."""
     settings = trained.about.settings
     return unscale_spectrograms(resize(audio, (settings.bins, settings.frames))[:, 0], settings)
 
 
 def to_network(trained: Trained, maps: Tensor) -> Tensor:
-    """Maps in [-1, 1] (N, C, H, W) of any size, at the size that the network sees, on its device."""
+    """Resize maps (N, C, H, W) in [-1, 1] to the size that a network is built for, and move them to its device."""
     modality = Modality.AUDIO if maps.shape[1] == 1 else Modality.VISUAL
     return resize(maps, trained.about.config.network.size(modality)).to(trained.device)
 
 
-def read_chunk(path: Path, settings: FeatureSettings, at: float | None) -> Tensor:
-    """Half a second of a sound file (L,), at a time or where it is loudest; silence fills what is missing.
+def read_half_second(path: Path, settings: FeatureSettings, at: float | None) -> Tensor:
+    """Read half a second of a sound file (L,); a sound that is shorter is padded with silence.
+
+    Args:
+        path: a sound file or a video.
+        settings: the sample rate of the result, and the length of a half second.
+        at: its start in seconds; None is the loudest half second.
 
     Raises:
-        MediaError: it cannot be read, or ends before `at`.
+        MediaError: the file cannot be read, or ends before `at`.
     """
     if at is not None and not at >= 0:
-        raise MediaError(f"{path} begins at 0 s, so there is nothing to hear at {at:g} s; choose another --at")
+        raise MediaError(f"{path} begins at 0 s, so it has no sound at {at:g} s; choose another --at")
     windows = open_windows(path, settings)
-    chunk = windows.loudest() if at is None else windows.at(at)
-    if chunk is None:
-        raise MediaError(
-            f"{path} lasts {windows.seconds:.2f} s, so there is nothing to hear at {at:g} s; choose another --at"
-        )
-    return torch.from_numpy(chunk)
+    waveform = windows.loudest() if at is None else windows.at(at)
+    if waveform is None:
+        raise MediaError(f"{path} lasts {windows.seconds:.2f} s, so it has no sound at {at:g} s; choose another --at")
+    return torch.from_numpy(waveform)

@@ -1,1 +1,1 @@
-"""."""
+"""Reports: HTML pages, plots, samples and sheets of evaluated runs."""

@@ -1,19 +1,24 @@
-"""Results as HTML pages. `docs/evaluation.md` says what each figure is."""
+"""Evaluations as HTML pages. `docs/evaluation.md` defines every figure."""
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from cmcgan_core import __version__
 from cmcgan_core.config import Config, load_config
-from cmcgan_core.data.dataset import PairDataset
-from cmcgan_core.evaluation.compare import Comparison, Entry, Figure, Group, differing
-from cmcgan_core.evaluation.evaluate import Evaluation
+from cmcgan_core.data.dataset import PreparedDataset
+from cmcgan_core.evaluation.compare import Comparison, Entry, Group, differing
+from cmcgan_core.evaluation.labels import REAL, kind_label, plural
 from cmcgan_core.evaluation.paper import paper_tables
+from cmcgan_core.evaluation.pooling import Figure
+from cmcgan_core.evaluation.results import Evaluation
+from cmcgan_core.evaluation.sample_metrics import Metric, metrics_to_show
+from cmcgan_core.modality import Direction
 from cmcgan_core.reports.plots import confusion, curves, intervals, require_matplotlib
 from cmcgan_core.reports.samples import data_uri, make_examples
 from cmcgan_core.utils.files import write_text
@@ -21,45 +26,70 @@ from cmcgan_core.utils.toml import dump_toml
 
 __all__ = ["demo_page", "report_page", "require_matplotlib", "write_report"]
 
-#: Columns of a log that are no curves.
+Row = TypeVar("Row", bound=Hashable)
+
+#: Columns of a log that are not curves.
 CLOCKS = ("step", "epoch", "seconds", "cpu_seconds")
-#: Figures of samples: their label, their name in `scores.Quality`, and the directions that have them.
-QUALITY = (
-    ("L1 to the truth", "l1"),
-    ("SSIM to the truth", "ssim"),
-    ("log-spectral distance, dB", "log_spectral_distance"),
-    ("Fréchet distance", "frechet_distance"),
-    ("kernel distance", "kernel_distance"),
-    ("upper frequencies / real", "high_frequency"),
-    ("diversity over z / real", "diversity"),
-    ("retrieval: precision at 1", "precision_at_1"),
-    ("retrieval: mean precision", "mean_average_precision"),
-)
-#: What kinds of samples are called.
-KINDS = {"1": "direct", "2": "two hops", "real": "real"}
+
+
+@dataclass(frozen=True)
+class DatasetCard:
+    """What the page says about the dataset.
+
+    Attributes:
+        about: content of its `dataset.toml`.
+        splits: names of the splits.
+        pairs: number of pairs by class, for each split.
+        recordings, players: their number, for each split.
+    """
+
+    about: dict[str, Any]
+    splits: list[str]
+    pairs: dict[str, list[int]]
+    recordings: list[int]
+    players: list[int]
+
+
+@dataclass(frozen=True)
+class QualityTable:
+    """The table of the metrics of one direction.
+
+    Attributes:
+        direction: of the samples.
+        columns: recipe and kind of samples of each column.
+        rows: metric, the figures of the columns, and the figure of real samples.
+    """
+
+    direction: Direction
+    columns: list[tuple[Group, str]]
+    rows: list[tuple[Metric, list[Figure | None], Figure | None]]
 
 
 def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], config: Config, seconds: float) -> str:
-    """The page that `cmcgan demo` leaves: samples to see and hear, the tables, and what to do next.
+    """Return the page of `cmcgan demo`: samples to see and hear, the tables, and the next commands.
 
     Args:
         evaluation: of the run.
-        examples: paths relative to the page, by the names of `demonstration.Example`.
+        examples: paths relative to the page; the names are those of `tour.Example`.
         config: of the run.
-        seconds: that everything took.
+        seconds: duration of the tour.
     """
     template = _environment().get_template("demo.html")
-    return template.render(evaluation=evaluation.to_dict(), examples=examples, config=config, seconds=seconds)
+    return template.render(
+        evaluation=evaluation, paper=paper_tables(), examples=examples, config=config, seconds=seconds
+    )
 
 
-def write_report(compared: Comparison, data: Path, out: Path, *, seed: int = 0, device: str = "auto") -> Path:
-    """Write everything that is known of evaluated runs as `index.html`, one file that needs no other.
+def write_report(
+    compared: Comparison, dataset: PreparedDataset, out: Path, *, seed: int = 0, device: str = "auto"
+) -> Path:
+    """Write everything about evaluated runs as `index.html`, one file that needs no other.
 
     Args:
         compared: one run, or several.
-        data: the dataset that they were evaluated on.
+        dataset: that they were evaluated on.
         out: folder.
-        seed: of the first latents that are shown.
+        seed: of the first latents of the samples.
         device: see `choose_device`.
 
     Returns:
@@ -70,39 +100,54 @@ def write_report(compared: Comparison, data: Path, out: Path, *, seed: int = 0, 
     """
     require_matplotlib()
     page = out / "index.html"
-    write_text(page, report_page(compared, data, seed=seed, device=device))
+    write_text(page, report_page(compared, dataset, seed=seed, device=device))
     return page
 
 
-def report_page(compared: Comparison, data: Path, *, seed: int = 0, device: str = "auto") -> str:
-    """The text of `write_report`'s page."""
-    first, shown = compared.entries[0].evaluation, [group.entries[0] for group in compared.groups]
+def report_page(compared: Comparison, dataset: PreparedDataset, *, seed: int = 0, device: str = "auto") -> str:
+    """Return the text of the page that `write_report` writes."""
+    shown = [group.entries[0] for group in compared.groups]
     recipes = {group.name: group.entries[0].about.config for group in compared.groups}
+    directions = _rows_of(group.figures.table1 for group in compared.groups)
+    translating = [entry for entry in shown if entry.evaluation.table1]
     return (
         _environment()
         .get_template("report.html")
         .render(
             compared=compared,
-            first=first,
+            first=compared.entries[0].evaluation,
             paper=paper_tables(),
-            quality=QUALITY,
-            kinds=KINDS,
-            examples=make_examples(shown, data, seed=seed, device=device),
-            accuracies=[_accuracies(compared.groups, direction, first) for direction in _rows(compared, "table1")],
-            table2=_rows(compared, "table2"),
+            directions=directions,
+            qualities=[quality_table(compared.groups, direction) for direction in directions],
+            examples=make_examples(translating, dataset, seed=seed, device=device) if translating else [],
+            accuracies=[_accuracies(compared.groups, direction) for direction in directions],
+            table2=_rows_of(group.figures.table2 for group in compared.groups),
             confusions=[plot for entry in shown for plot in _confusions(entry)],
             curves=_curves(shown),
             settings=_settings(recipes),
             configurations={name: dump_toml(config.to_dict()) for name, config in recipes.items()},
-            card=_card(data),
+            card=_card(dataset),
             version=__version__,
         )
     )
 
 
-def _rows(compared: Comparison, table: str) -> list[str]:
-    """Rows that a table has of any run: those that go one way only have fewer."""
-    return list(dict.fromkeys(row for group in compared.groups for row in group.figures[table]))
+def quality_table(groups: Sequence[Group], direction: Direction) -> QualityTable:
+    """Return the table of the metrics of one direction, with a column for each recipe and kind of samples."""
+    translating = [group for group in groups if direction in group.figures.quality]
+    columns = [(group, kind) for group in translating for kind in group.figures.quality[direction] if kind != REAL]
+    samples = [group.figures.quality[direction][kind] for group, kind in columns]
+    real = translating[0].figures.quality[direction][REAL]
+    rows = [
+        (metric, [figures.get(name) for figures in samples], real.get(name))
+        for name, metric in metrics_to_show(samples).items()
+    ]
+    return QualityTable(direction, columns, rows)
+
+
+def _rows_of(tables: Iterable[Mapping[Row, object]]) -> list[Row]:
+    """Return the rows that any of several tables has."""
+    return list(dict.fromkeys(row for table in tables for row in table))
 
 
 def _environment() -> Environment:
@@ -113,85 +158,86 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["figure"] = _shown
+    environment.filters["figure"] = _figure_text
+    environment.filters["kind"] = kind_label
+    environment.filters["plural"] = plural
     return environment
 
 
-def _shown(figure: Figure | None, spec: str = ".3f") -> str:
-    """A figure as `Figure.text` has it.
-
-    A line may break before a bracket, and nowhere in it.
-    """
-    if figure is None:
-        return "–"
-    return figure.text(spec, gap="\N{NO-BREAK SPACE}")
+def _figure_text(figure: Figure | None, spec: str = ".3f") -> str:
+    """Return a figure as `Figure.text` does, or a dash. A line may break before a bracket, but not inside it."""
+    return "–" if figure is None else figure.text(spec, gap="\N{NO-BREAK SPACE}")
 
 
-def _plot(svg: str) -> str:
-    """A plot as an address; so that plots share neither names nor styles."""
+def _plot_uri(svg: str) -> str:
+    """Return a plot as a data URI, so that plots share neither names nor styles."""
     return data_uri("image/svg+xml", svg.encode())
 
 
-def _accuracies(groups: Sequence[Group], direction: str, first: Evaluation) -> tuple[str, str]:
-    """Title, and Table 1's rows of one direction as a plot: each recipe's numbers of hops."""
-    split = first.split
+def _accuracies(groups: Sequence[Group], direction: Direction) -> tuple[str, str]:
+    """Return the title and the plot of Table 1's rows of one direction, by recipe and number of hops."""
+    translating = [group for group in groups if direction in group.figures.table1]
+    first = translating[0].entries[0].evaluation
     figures = {
-        f"{group.name} {KINDS[hops]}" if len(groups) > 1 else KINDS[hops]: parts[split]["micro"]
-        for group in groups
-        for hops, parts in group.figures["table1"].get(direction, {}).items()
+        f"{group.name} {kind_label(hops)}" if len(groups) > 1 else kind_label(hops): by_split[first.split].micro
+        for group in translating
+        for hops, by_split in group.figures.table1[direction].items()
     }
     rows = [(label, figure.value, figure.interval) for label, figure in figures.items()]
-    real = first.real["v" if direction == "S2I" else "a"][split].micro
-    title = f"{direction}: judged accuracy, {split} split"
-    return title, _plot(intervals(title, rows, real))
+    real = first.real[direction.target][first.split].micro
+    title = f"{direction.table_name}: judged accuracy, {first.split} split"
+    return title, _plot_uri(intervals(title, rows, real))
 
 
 def _confusions(entry: Entry) -> list[tuple[str, str]]:
-    """Titles and matrices of a run's own output."""
-    found = entry.evaluation
-    plots = []
-    for direction, kinds in found.quality.items():
-        title = f"{entry.name}: {direction}, per cent of the true class"
-        plots.append((title, _plot(confusion(title, kinds[str(found.hops)].confusion, found.classes))))
-    return plots
+    """Return titles and plots of the confusion matrices of a run's own output, and of a classifier."""
+    evaluation = entry.evaluation
+    matrices = {
+        f"{entry.name}: {direction.table_name}": kinds[str(evaluation.hops)]
+        for direction, kinds in evaluation.confusion.items()
+    }
+    if evaluation.classification is not None:
+        matrices[f"{entry.name}: classifier"] = evaluation.classification.confusion
+    titled = {f"{name}, per cent of the true class": matrix for name, matrix in matrices.items()}
+    return [(title, _plot_uri(confusion(title, matrix, evaluation.classes))) for title, matrix in titled.items()]
 
 
 def _curves(entries: Sequence[Entry]) -> list[tuple[str, str]]:
-    """Names and plots of everything that the runs' logs have."""
+    """Return names and plots of everything in the runs' logs."""
     names = dict.fromkeys(name for entry in entries for record in entry.log for name in record if name not in CLOCKS)
     plots = []
     for name in names:
         by_run = {
-            entry.name: [(record["step"], record[name]) for record in entry.log if name in record] for entry in entries
+            entry.name: [(int(record["step"]), record[name]) for record in entry.log if name in record]
+            for entry in entries
         }
-        plots.append((name, _plot(curves(name, by_run))))
+        plots.append((name, _plot_uri(curves(name, by_run))))
     return plots
 
 
 def _settings(recipes: Mapping[str, Config]) -> dict[str, dict[str, str]]:
-    """Settings in which recipes differ from the paper's, or from each other."""
+    """Return the settings in which recipes differ from the paper, or from each other."""
     paper = load_config("paper").to_dict()
     rows = differing({"as printed": paper, **{name: config.to_dict() for name, config in recipes.items()}})
     return {name: _written(row) for name, row in rows.items() if name not in ("seed", "preset")}
 
 
 def _written(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as TOML has them, texts without quotes; a dash where there is none."""
+    """Return values as in TOML, strings without quotes; a dash for None."""
     return {
         name: "–" if value is None else value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()
     }
 
 
-def _card(data: Path) -> dict[str, Any]:
-    """What the dataset is: its `dataset.toml`, and pairs, recordings and players counted by split."""
-    dataset = PairDataset(data)
+def _card(dataset: PreparedDataset) -> DatasetCard:
+    """Describe the dataset: its `dataset.toml`, and pairs, recordings and players by split."""
     splits = list(dict.fromkeys(pair.split for pair in dataset.pairs))
     by_class = Counter((pair.label, pair.split) for pair in dataset.pairs)
-    return {
-        "about": dataset.about,
-        "splits": splits,
-        "pairs": {label: [by_class[label, split] for split in splits] for label in dataset.classes},
-        "recordings": [len({p.recording for p in dataset.pairs if p.split == split}) for split in splits],
-        "players": [len({p.player for p in dataset.pairs if p.split == split and p.player}) for split in splits],
-    }
+    return DatasetCard(
+        about=dataset.about,
+        splits=splits,
+        pairs={label: [by_class[label, split] for split in splits] for label in dataset.classes},
+        recordings=[len({pair.recording for pair in dataset.split(name).pairs}) for name in splits],
+        players=[len({pair.player for pair in dataset.split(name).pairs if pair.player}) for name in splits],
+    )

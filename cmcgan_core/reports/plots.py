@@ -1,4 +1,4 @@
-"""Plots as SVG, drawn with Matplotlib, which is imported when the first one is drawn."""
+"""Plots as SVG, drawn with Matplotlib, which is imported when the first plot is drawn."""
 
 import importlib.util
 import io
@@ -11,16 +11,16 @@ from cmcgan_core.errors import ConfigError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-#: Inches; a plot is as wide as a phone, and several stand beside each other where there is more room.
+#: Size in inches: as wide as a phone. On a wider screen several plots are next to each other.
 SIZE = (4.0, 2.5)
-#: Colours that the colour-blind tell apart (Okabe and Ito), by the order of the runs.
+#: Colours that colour-blind people can tell apart (Okabe and Ito), in the order of the runs.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 #: Points (steps, values) of one run.
 Curve = Sequence[tuple[int, float]]
 
 
 def require_matplotlib() -> None:
-    """Say what to install before any work is done for a page that could not be drawn.
+    """Check that Matplotlib is installed, before any work for a page that could not be drawn.
 
     Raises:
         ConfigError: Matplotlib is not installed.
@@ -30,8 +30,8 @@ def require_matplotlib() -> None:
 
 
 def curves(title: str, by_run: Mapping[str, Curve]) -> str:
-    """One loss over the steps, a line a run; runs have the colours of their order."""
-    with _drawing(SIZE) as (axes, drawn):
+    """Return a plot of one loss over the steps, with a line for each run."""
+    with _drawing(SIZE) as (axes, svg):
         for place, (name, points) in enumerate(by_run.items()):
             steps, values = [step for step, _ in points], [value for _, value in points]
             axes.plot(steps, values, color=COLOURS[place % len(COLOURS)], linewidth=1.3, label=name)
@@ -40,14 +40,14 @@ def curves(title: str, by_run: Mapping[str, Curve]) -> str:
         axes.grid(visible=True, color="#ddd", linewidth=0.6)
         if len(by_run) > 1:
             axes.legend(frameon=False)
-    return drawn[0]
+    return svg[0]
 
 
 def confusion(title: str, matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
-    """Which class is taken for which, in per cent of the true class; empty cells are below one half."""
+    """Return a plot of a confusion matrix in per cent of the true class; shares below 0.5 % are not written."""
     shares = [[100 * count / max(1, sum(row)) for count in row] for row in matrix]
     side = max(3.2, 1.4 + 0.26 * len(classes))
-    with _drawing((side, side)) as (axes, drawn):
+    with _drawing((side, side)) as (axes, svg):
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=100)
         for i, row in enumerate(shares):
             for j, share in enumerate(row):
@@ -62,12 +62,18 @@ def confusion(title: str, matrix: Sequence[Sequence[int]], classes: Sequence[str
         axes.set_title(title)
         axes.spines[:].set_visible(False)
         axes.tick_params(length=0)
-    return drawn[0]
+    return svg[0]
 
 
 def intervals(title: str, rows: Sequence[tuple[str, float, tuple[float, float] | None]], ceiling: float) -> str:
-    """Accuracies from 0 to 1 as dots with their intervals, first row on top; a line marks what real samples reach."""
-    with _drawing((SIZE[0], 0.9 + 0.27 * len(rows))) as (axes, drawn):
+    """Return a plot of accuracies as dots with their intervals, the first row on top.
+
+    Args:
+        title: of the plot.
+        rows: label, accuracy (0 to 1), and interval of each row.
+        ceiling: accuracy on real samples, drawn as a dashed line.
+    """
+    with _drawing((SIZE[0], 0.9 + 0.27 * len(rows))) as (axes, svg):
         for place, (_, value, interval) in enumerate(rows):
             if interval is not None:
                 axes.plot(interval, (place, place), color=COLOURS[0], linewidth=1.5)
@@ -78,12 +84,12 @@ def intervals(title: str, rows: Sequence[tuple[str, float, tuple[float, float] |
         axes.set_xlim(0, 1)
         axes.set_title(title)
         axes.grid(visible=True, axis="x", color="#ddd", linewidth=0.6)
-    return drawn[0]
+    return svg[0]
 
 
 @contextmanager
 def _drawing(size: tuple[float, float]) -> Iterator[tuple["Axes", list[str]]]:
-    """Axes to draw on; at the end the list holds the SVG, which is the same for the same plot."""
+    """Yield axes to draw on, and a list that holds the SVG at the end. The same plot gives the same SVG."""
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
@@ -97,10 +103,10 @@ def _drawing(size: tuple[float, float]) -> Iterator[tuple["Axes", list[str]]]:
         "axes.spines.right": False,
         "text.parse_math": False,
     }
-    drawn: list[str] = []
+    svg: list[str] = []
     with rc_context(settings):
         figure = Figure(figsize=size, layout="constrained")
-        yield figure.add_subplot(), drawn
-        written = io.StringIO()
-        figure.savefig(written, format="svg", metadata={"Date": None, "Creator": None})
-        drawn.append(written.getvalue())
+        yield figure.add_subplot(), svg
+        content = io.StringIO()
+        figure.savefig(content, format="svg", metadata={"Date": None, "Creator": None})
+        svg.append(content.getvalue())

@@ -56,8 +56,12 @@ def train_judge(
         Interrupted: a stop was requested; the next call resumes.
     """
     config = classifier_config(preset, modalities, dataset.split("train"), seed)
-    out = dataset.root / "judges" / f"{preset}-{'-'.join(modalities)}-{seed}"
-    return train_once(config, dataset, out, device, on_progress)
+    return train_once(config, dataset, judge_folder(dataset, modalities, preset, seed), device, on_progress)
+
+
+def judge_folder(dataset: PreparedDataset, modalities: Sequence[Modality], preset: str, seed: int) -> Path:
+    """Return the run folder of a judge, see `train_judge`."""
+    return dataset.root / "judges" / f"{preset}-{'-'.join(modalities)}-{seed}"
 
 
 def train_run_classifier(

@@ -102,15 +102,17 @@ def averaged_model(network: nn.Module, decay: float, pretraining: int) -> Averag
         decay: see `TrainConfig.average`.
         pretraining: number of pretraining steps.
     """
+    model = AveragedModel(network)
 
-    def average(averaged: Any, current: Any, done: Any) -> None:
-        step = int(done) + 1
+    def average(averaged: Any, current: Any, _: Any) -> None:
+        # The model's own counter is on the CPU. Reading the one that is passed would wait for the device.
+        step = int(model.n_averaged) + 1
         now = 0.0 if step <= pretraining else min(decay, (1 + step) / (10 + step))
-        get_ema_multi_avg_fn(now)(averaged, current, done)  # type: ignore[no-untyped-call]
+        get_ema_multi_avg_fn(now)(averaged, current, _)  # type: ignore[no-untyped-call]
 
-    average_of = AveragedModel(network, multi_avg_fn=average)
-    average_of.eval().requires_grad_(False)
-    return average_of
+    model.multi_avg_fn = average
+    model.eval().requires_grad_(False)
+    return model
 
 
 def cosine(progress: float, final: float) -> float:

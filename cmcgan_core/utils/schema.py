@@ -121,7 +121,8 @@ def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noq
     if origin in (tuple, list) and _check_type((list, tuple), value, path, "a list", faults):
         return origin(_convert(get_args(hint)[0], v, f"{path}[{i}]", faults) for i, v in enumerate(value))
     if origin is dict and _check_type(Mapping, value, path, "a table", faults):
-        return {k: _convert(get_args(hint)[1], v, f"{path}.{k}", faults) for k, v in value.items()}
+        key, item = get_args(hint)
+        return {_convert(key, k, path, faults): _convert(item, v, f"{path}.{k}", faults) for k, v in value.items()}
     if origin in (tuple, list, dict) or hint is Any:
         return value
     return _convert_scalar(hint, value, path, faults)

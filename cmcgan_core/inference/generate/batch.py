@@ -1,4 +1,4 @@
-"""Many inputs, one after the other as they were given, each of which may fail alone."""
+"""Generate from many inputs in their order. An input that fails does not stop the others."""
 
 import time
 from collections import deque
@@ -11,52 +11,43 @@ from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
-from cmcgan_core.inference.classify import LabelGuesser
 from cmcgan_core.inference.generate import clips, films
-from cmcgan_core.inference.generate.plan import OutputOptions, Route, Task, plan
+from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
+from cmcgan_core.inference.generate.session import GenerationSession
 from cmcgan_core.inference.inputs import Input
+from cmcgan_core.inference.routes import Route
 from cmcgan_core.inference.translate import SamplingOptions, require_translator
 from cmcgan_core.media.damage import DamagedInterval
-from cmcgan_core.modality import Direction
 from cmcgan_core.progress import OnProgress, Progress, silent
 
-#: Inputs that go through the network at a time.
-BATCH = 16
+#: Inputs that pass through the network at once.
+CLIPS_PER_BATCH = 16
 #: Groups of inputs that are read ahead.
-AHEAD = 2
-#: Threads that read and write while the network works.
-WORKERS = 2
-#: What the network does on a route.
-DIRECTIONS: dict[Route, Direction] = {
-    "pictures": Direction.A2V,
-    "film": Direction.A2V,
-    "repair": Direction.A2V,
-    "sounds": Direction.V2A,
-    "soundtrack": Direction.V2A,
-}
-#: Makes one film.
-Filmer = Callable[[Trained, Task, SamplingOptions, OutputOptions, LabelGuesser, OnProgress], films.Film | None]
-FILMERS: dict[Route, Filmer] = {
-    "film": films.make_film,
-    "soundtrack": films.make_soundtrack,
-    "repair": films.repair,
+GROUPS_AHEAD = 2
+#: Threads that read and write while the network computes.
+THREADS = 2
+#: The functions that make films, by route.
+FILM_MAKERS: dict[Route, Callable[[GenerationSession, Task], films.FilmResult | None]] = {
+    Route.FILM: films.make_film,
+    Route.SOUNDTRACK: films.make_soundtrack,
+    Route.REPAIR: films.repair_film,
 }
 
 
 @dataclass(frozen=True)
 class Generated:
-    """What became of one input.
+    """The result of one input.
 
     Attributes:
-        input: as it was given.
-        outputs: files that were made or were there.
-        route: see `plan.Route`; None where nothing could become of it.
-        seed: see `SamplingOptions`; of the first sample.
-        seconds: that it took; of inputs that were made together, their share.
-        guess: class that the run's classifier takes input and result for; None without a classifier.
-        repaired: of a film that was repaired, the stretches.
-        skipped: whether all outputs existed.
-        error: why nothing was made, or "".
+        input: path of the input, as the user named it.
+        outputs: files that were written, or existed already.
+        route: what the input became, see `routes.Route`; None if it cannot become anything.
+        seed: seed of the first sample, see `SamplingOptions`.
+        seconds: time that it took; for inputs that were generated together, the mean.
+        guess: the class that the run's classifier assigns to input and output; None without a classifier.
+        repaired: the damaged intervals of a film that was repaired.
+        skipped: whether all outputs existed already.
+        error: why nothing was generated, or "".
     """
 
     input: Path
@@ -70,7 +61,7 @@ class Generated:
     error: str = ""
 
 
-def make_all(
+def generate_all(
     trained: Trained,
     tasks: Sequence[Task],
     sampling: SamplingOptions,
@@ -79,29 +70,29 @@ def make_all(
     *,
     on_progress: OnProgress = silent,
 ) -> Iterator[Generated]:
-    """Make what `plan` has planned, in its order; outputs are whole or not there, so the same call goes on later.
+    """Run the tasks of `plan`, in their order.
+
+    Outputs are written completely or not at all, and existing ones are skipped, so the same call resumes after a stop.
 
     Args:
-        trained: model.
-        tasks: what to make.
-        sampling: of the samples.
-        output: of the results, as given to `plan`.
-        classifier: the run's, for the guesses; see `classify.load_classifier`.
-        on_progress: told after every input, and within films.
+        trained: the model.
+        tasks: what to generate.
+        sampling: how outputs are sampled.
+        output: what the outputs look like; the same as for `plan`.
+        classifier: the multimodal classifier of the run, for `Generated.guess`.
+        on_progress: called after every input, and within films.
 
     Raises:
-        CheckpointError: the model does not go in a direction that is needed; before anything is made.
+        CheckpointError: the model does not support a direction that a task needs; raised before anything is generated.
     """
-    require_translator(trained, *dict.fromkeys(DIRECTIONS[task.route] for task in tasks if task.route))
-    guesser, done = LabelGuesser(trained, classifier), 0
-    with ThreadPoolExecutor(WORKERS) as pool:
+    require_translator(trained, *dict.fromkeys(task.route.direction for task in tasks if task.route))
+    session = GenerationSession(trained, sampling, output, classifier, on_progress)
+    with ThreadPoolExecutor(THREADS) as pool:
         try:
-            for group, sources in _read_ahead(pool, trained, _groups(tasks, output), sampling, output):
-                for made in _make(pool, trained, group, sources, sampling, output, guesser, on_progress):
-                    done += 1
-                    if len(tasks) > 1:
-                        on_progress(Progress("generating", done, len(tasks), "inputs"))
-                    yield made
+            for done, result in enumerate(_Batch(session, pool).run(tasks), start=1):
+                if len(tasks) > 1:
+                    on_progress(Progress("generating", done, len(tasks), "inputs"))
+                yield result
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -113,150 +104,139 @@ def generate_file(
     sampling: SamplingOptions | None = None,
     output: OutputOptions | None = None,
 ) -> Generated:
-    """Turn one file into the other modality.
+    """Generate the other modality of one file.
 
     Args:
-        trained: model.
-        source: sound, picture or video.
-        out: folder, or the name of the result.
-        sampling: of the samples.
-        output: of the result.
+        trained: the model.
+        source: a sound, a picture or a video.
+        out: folder of the output, or its name.
+        sampling: how outputs are sampled.
+        output: what the output looks like.
 
     Raises:
-        MediaError: the source cannot be read, cannot become what is asked for, or the result cannot be written.
-        ConfigError, CheckpointError: see `plan` and `make_all`.
+        MediaError: the source cannot be read, cannot become what is requested, or the output cannot be written.
+        ConfigError, CheckpointError: see `plan` and `generate_all`.
     """
     sampling, output = sampling or SamplingOptions(), output or OutputOptions()
     tasks = plan([Input(source, Path(source.name))], out, output, sampling)
-    (made,) = make_all(trained, tasks, sampling, output)
-    if made.error:
-        raise MediaError(made.error)
-    return made
+    (result,) = generate_all(trained, tasks, sampling, output)
+    if result.error:
+        raise MediaError(result.error)
+    return result
 
 
-def _groups(tasks: Iterable[Task], output: OutputOptions) -> Iterator[list[Task]]:
-    """Neighbours that go through the network together; what is no still or sound, or exists, is alone."""
-    group: list[Task] = []
-    for task in tasks:
-        together = _together(task, output)
-        if group and (not together or task.route != group[0].route or len(group) == BATCH):
+@dataclass(frozen=True)
+class _Batch:
+    """Runs tasks. Clips are read ahead and pass through the network in groups; films are generated one at a time.
+
+    Attributes:
+        session: the model and the options.
+        pool: reads inputs and writes outputs while the network computes.
+    """
+
+    session: GenerationSession
+    pool: ThreadPoolExecutor
+
+    def run(self, tasks: Iterable[Task]) -> Iterator[Generated]:
+        """Yield the result of each task, in their order."""
+        for group, sources in self._read_ahead(self._groups(tasks)):
+            yield from self._generate_group(group, sources)
+
+    def _groups(self, tasks: Iterable[Task]) -> Iterator[list[Task]]:
+        """Yield groups of consecutive clips of one route; any other task is a group of its own."""
+        group: list[Task] = []
+        for task in tasks:
+            clip = self._is_new_clip(task)
+            if group and (not clip or task.route != group[0].route or len(group) == CLIPS_PER_BATCH):
+                yield group
+                group = []
+            group.append(task)
+            if not clip:
+                yield group
+                group = []
+        if group:
             yield group
-            group = []
-        group.append(task)
-        if not together:
-            yield group
-            group = []
-    if group:
-        yield group
+
+    def _is_new_clip(self, task: Task) -> bool:
+        """Return whether a task is a clip whose outputs do not exist yet."""
+        return task.route is not None and task.route.is_clip and not self._exists(task)
+
+    def _exists(self, task: Task) -> bool:
+        return not self.session.output.overwrite and all(path.exists() for path in task.paths)
+
+    def _read_ahead(self, groups: Iterator[list[Task]]) -> Iterator[tuple[list[Task], list[Future[Tensor]]]]:
+        """Yield groups and their inputs, which are read `GROUPS_AHEAD` groups before they are needed."""
+        waiting: deque[tuple[list[Task], list[Future[Tensor]]]] = deque()
+        for group in groups:
+            new_clips = [task for task in group if self._is_new_clip(task)]
+            waiting.append((group, [self.pool.submit(clips.read_source, self.session, task) for task in new_clips]))
+            if len(waiting) > GROUPS_AHEAD:
+                yield waiting.popleft()
+        yield from waiting
+
+    def _generate_group(self, group: list[Task], sources: list[Future[Tensor]]) -> Iterator[Generated]:
+        """Yield the results of a group, in its order."""
+        task = group[0]
+        result = Generated(task.source, (), task.route, self.session.sampling.seed)
+        if task.route is None:
+            yield replace(result, error=task.error)
+        elif self._exists(task):
+            yield replace(result, outputs=task.paths, skipped=True)
+        elif task.route.is_clip:
+            yield from self._generate_clips(task.route, group, sources)
+        else:
+            yield self._generate_film(result, FILM_MAKERS[task.route], task)
+
+    def _generate_film(
+        self,
+        result: Generated,
+        make: Callable[[GenerationSession, Task], films.FilmResult | None],
+        task: Task,
+    ) -> Generated:
+        """Generate a film, and complete its result."""
+        started = time.monotonic()
+        try:
+            film = make(self.session, task)
+        except MediaError as error:
+            return replace(result, error=str(error))
+        result = replace(result, seconds=round(time.monotonic() - started, 3))
+        if film is None:
+            return result
+        return replace(result, outputs=task.paths, guess=film.guess, repaired=film.repaired)
+
+    def _generate_clips(self, route: Route, group: list[Task], sources: list[Future[Tensor]]) -> Iterator[Generated]:
+        """Yield the results of clips of one route; those that cannot be read do not pass through the network."""
+        errors = _media_errors(dict(enumerate(sources)))
+        readable = [i for i in range(len(group)) if i not in errors]
+        started = time.monotonic()
+        writing: dict[int, Future[None]] = {}
+        guesses: dict[int, str | None] = {}
+        if readable:
+            outputs = clips.generate_clips(self.session, route, [sources[i].result() for i in readable])
+            for i, (writers, guess) in zip(readable, outputs, strict=True):
+                writing[i] = self.pool.submit(self._write, group[i], writers)
+                guesses[i] = guess
+            errors |= _media_errors(writing)
+        seconds = round((time.monotonic() - started) / max(1, len(readable)), 3)
+        for i, task in enumerate(group):
+            result = Generated(task.source, (), route, self.session.sampling.seed, error=errors.get(i, ""))
+            yield result if i in errors else replace(result, outputs=task.paths, seconds=seconds, guess=guesses[i])
+
+    def _write(self, task: Task, writers: list[tuple[clips.Writer, ...]]) -> None:
+        """Write the outputs of a task, except those that exist and must not be replaced."""
+        for paths, writers_of_sample in zip(task.outputs, writers, strict=True):
+            for path, write in zip(paths, writers_of_sample, strict=True):
+                if self.session.output.overwrite or not path.exists():
+                    write(path)
 
 
-def _together(task: Task, output: OutputOptions) -> bool:
-    """Whether a task is read ahead, and goes through the network with its neighbours."""
-    return task.route in ("pictures", "sounds") and not _exists(task, output)
-
-
-def _exists(task: Task, output: OutputOptions) -> bool:
-    return not output.overwrite and all(path.exists() for path in task.paths)
-
-
-def _read_ahead(
-    pool: ThreadPoolExecutor,
-    trained: Trained,
-    groups: Iterator[list[Task]],
-    sampling: SamplingOptions,
-    output: OutputOptions,
-) -> Iterator[tuple[list[Task], list[Future[Tensor]]]]:
-    """Groups with what is being read for them, `AHEAD` groups before it is needed."""
-    waiting: deque[tuple[list[Task], list[Future[Tensor]]]] = deque()
-    for group in groups:
-        read = [task for task in group if _together(task, output)]
-        waiting.append((group, [pool.submit(clips.read, trained, task, sampling) for task in read]))
-        if len(waiting) > AHEAD:
-            yield waiting.popleft()
-    yield from waiting
-
-
-def _make(
-    pool: ThreadPoolExecutor,
-    trained: Trained,
-    group: list[Task],
-    sources: list[Future[Tensor]],
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    on_progress: OnProgress,
-) -> Iterator[Generated]:
-    """What became of a group, in its order."""
-    task = group[0]
-    if task.route is None:
-        yield Generated(task.source, (), None, sampling.seed, error=task.error)
-    elif _exists(task, output):
-        yield Generated(task.source, task.paths, task.route, sampling.seed, skipped=True)
-    elif task.route in FILMERS:
-        yield _film(trained, task, sampling, output, guesser, on_progress)
-    else:
-        yield from _clips(pool, trained, group, sources, sampling, output, guesser)
-
-
-def _film(
-    trained: Trained,
-    task: Task,
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    on_progress: OnProgress,
-) -> Generated:
-    assert task.route is not None
-    started = time.monotonic()
-    made = Generated(task.source, (), task.route, sampling.seed)
-    try:
-        film = FILMERS[task.route](trained, task, sampling, output, guesser, on_progress)
-    except MediaError as error:
-        return replace(made, error=str(error))
-    made = replace(made, seconds=round(time.monotonic() - started, 3))
-    if film is None:
-        return made
-    return replace(made, outputs=task.paths, guess=film.guess, repaired=film.repaired)
-
-
-def _clips(
-    pool: ThreadPoolExecutor,
-    trained: Trained,
-    group: list[Task],
-    sources: list[Future[Tensor]],
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-) -> Iterator[Generated]:
-    """What became of tasks of one route; those that cannot be read are left out of the batch."""
-    errors = {i: str(error) for i, future in enumerate(sources) if (error := _expected(future)) is not None}
-    readable = [i for i in range(len(group)) if i not in errors]
-    started = time.monotonic()
-    writing: dict[int, Future[None]] = {}
-    guesses: dict[int, str | None] = {}
-    if readable:
-        inputs = [sources[i].result() for i in readable]
-        made = clips.make(trained, [group[i] for i in readable], inputs, sampling, output, guesser)
-        for i, one in zip(readable, made, strict=True):
-            writing[i] = pool.submit(_write, group[i], one.writers, output)
-            guesses[i] = one.guess
-        errors |= {i: str(error) for i, future in writing.items() if (error := _expected(future)) is not None}
-    seconds = round((time.monotonic() - started) / max(1, len(readable)), 3)
-    for i, task in enumerate(group):
-        result = Generated(task.source, (), task.route, sampling.seed, error=errors.get(i, ""))
-        yield result if i in errors else replace(result, outputs=task.paths, seconds=seconds, guess=guesses[i])
-
-
-def _expected(future: "Future[Tensor] | Future[None]") -> MediaError | None:
-    """The fault of a file, if there was one; anything else that was raised is raised here."""
-    error = future.exception()
-    if error is not None and not isinstance(error, MediaError):
-        raise error
-    return error
-
-
-def _write(task: Task, writers: list[tuple[clips.Writer, ...]], output: OutputOptions) -> None:
-    for targets, of_sample in zip(task.outputs, writers, strict=True):
-        for target, write in zip(targets, of_sample, strict=True):
-            if output.overwrite or not target.exists():
-                write(target)
+def _media_errors(futures: "dict[int, Future[Tensor]] | dict[int, Future[None]]") -> dict[int, str]:
+    """Wait for futures, and return the messages of those that raised a `MediaError`. Any other error is raised."""
+    errors = {}
+    for number, future in futures.items():
+        error = future.exception()
+        if isinstance(error, MediaError):
+            errors[number] = str(error)
+        elif error is not None:
+            raise error
+    return errors

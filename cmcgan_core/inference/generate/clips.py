@@ -1,6 +1,7 @@
-"""Stills of half a second of sound, and sounds of a picture; several inputs at a time.
+"""Generate still pictures of half a second of sound, and sounds of a picture, for several inputs at a time.
 
-Shapes: N inputs, K samples of each, L samples of half a second, (M, T) mel bands and frames, S side of a picture.
+Shapes: N inputs, K samples of each, L samples of half a second, (M, T) bins and frames of a spectrogram, S side of a
+picture.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,23 +14,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.features import figures
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.scaling import resize, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.features.stitch import blend_chunks, stitch
-from cmcgan_core.inference.classify import LabelGuesser
-from cmcgan_core.inference.generate.latent_walk import LatentWalk
-from cmcgan_core.inference.generate.plan import OutputOptions, Task
+from cmcgan_core.inference.generate.plan import Task
+from cmcgan_core.inference.generate.session import GenerationSession
+from cmcgan_core.inference.routes import Route
 from cmcgan_core.inference.translate import (
-    SamplingOptions,
-    latents,
+    draw_latents,
     make_rngs,
     pictures_to_input,
-    read_chunk,
-    require_translator,
+    read_half_second,
     to_levels,
     to_pictures,
     translate_maps,
@@ -39,154 +37,144 @@ from cmcgan_core.media.files import read_picture, write_picture, write_sound
 from cmcgan_core.modality import Direction
 from cmcgan_core.utils.files import atomic_write
 
-#: Writes one output under a name.
+#: Writes one output to a path.
 Writer = Callable[[Path], None]
 
 
-class Made(NamedTuple):
-    """What became of one input: writers of its outputs by sample, and the class that it seems to be."""
+class ClipOutputs(NamedTuple):
+    """The outputs of one input, not yet written."""
 
-    writers: list[tuple[Writer, ...]]
-    guess: str | None
+    writers: list[tuple[Writer, ...]]  #: for each sample, the writers of its files
+    guess: str | None  #: the most probable class; None without a classifier
 
 
-def read(trained: Trained, task: Task, sampling: SamplingOptions) -> Tensor:
-    """What a task is made of: half a second of sound (L,), or a picture (S, S, 3) uint8.
+def read_source(session: GenerationSession, task: Task) -> Tensor:
+    """Read the input of a task: half a second of sound (L,), or a picture (S, S, 3) uint8.
 
     Raises:
         MediaError: it cannot be read.
     """
-    settings = trained.about.settings
-    if task.route == "pictures":
-        return read_chunk(task.source, settings, sampling.at)
-    return torch.from_numpy(read_picture(task.source, settings.picture_size).copy())
+    if task.route is Route.PICTURES:
+        return read_half_second(task.source, session.settings, session.sampling.at)
+    return torch.from_numpy(read_picture(task.source, session.settings.picture_size).copy())
 
 
-def make(
-    trained: Trained,
-    tasks: Sequence[Task],
-    sources: Sequence[Tensor],
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-) -> list[Made]:
-    """What becomes of tasks of one route, given what `read` has read for them."""
-    makers = {"pictures": _pictures, "sounds": _sounds}
-    return makers[str(tasks[0].route)](trained, torch.stack(list(sources)), sampling, output, guesser)
+def generate_clips(session: GenerationSession, route: Route, sources: Sequence[Tensor]) -> list[ClipOutputs]:
+    """Generate the outputs of inputs of one route.
+
+    Args:
+        session: the model and the options.
+        route: PICTURES or SOUNDS.
+        sources: the inputs, as `read_source` returns them.
+    """
+    inputs = torch.stack(list(sources))
+    return _generate_pictures(session, inputs) if route is Route.PICTURES else _generate_sounds(session, inputs)
 
 
-def resized(pictures: Tensor, size: int | None) -> Tensor:
-    """Maps (N, 3, S, S) in [-1, 1] with another side, if one is asked for."""
+def resize_pictures(pictures: Tensor, size: int | None) -> Tensor:
+    """Resize pictures (N, 3, S, S) in [-1, 1] to a side of `size` pixels; None keeps their size."""
     return pictures if size is None else resize(pictures, (size, size)).clamp(-1, 1)
 
 
-def _pictures(
-    trained: Trained, waveforms: Tensor, sampling: SamplingOptions, output: OutputOptions, guesser: LabelGuesser
-) -> list[Made]:
-    """Of sounds (N, L)."""
-    heard = waveforms_to_input(trained, waveforms)
-    samples = [translate_maps(trained, Direction.A2V, heard, z) for z in latents(trained, Direction.A2V, sampling)]
-    guesses = guesser.each(heard, samples[0])
-    drawn = torch.stack([resized(maps, output.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
-    sheets = [_sheet(one)[None] if output.grid else to_pictures(one) for one in drawn]
+def _generate_pictures(session: GenerationSession, waveforms: Tensor) -> list[ClipOutputs]:
+    """Generate pictures of sounds (N, L)."""
+    audio = waveforms_to_input(session.trained, waveforms)
+    latents = draw_latents(session.trained, Direction.A2V, session.sampling)
+    samples = [translate_maps(session.trained, Direction.A2V, audio, z) for z in latents]
+    guesses = session.guess_labels(audio, samples[0])
+    visual = torch.stack([resize_pictures(maps, session.output.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
+    outputs = [_draw_sheet(maps)[None] if session.output.grid else to_pictures(maps) for maps in visual]
     return [
-        Made([(partial(write_picture, picture=picture),) for picture in sheet], guess)
-        for sheet, guess in zip(sheets, guesses, strict=True)
+        ClipOutputs([(partial(write_picture, picture=picture),) for picture in pictures], guess)
+        for pictures, guess in zip(outputs, guesses, strict=True)
     ]
 
 
-def _sheet(samples: Tensor) -> NDArray[np.uint8]:
-    """Samples (K, 3, S, S) side by side, in rows of equal length that are about as many as they are long."""
+def _draw_sheet(samples: Tensor) -> NDArray[np.uint8]:
+    """Return samples (K, 3, S, S) as one picture (height, width, 3), in rows and columns of about the same number."""
     columns = int(np.ceil(np.sqrt(len(samples))))
     return figures.draw_grid(torch.split(samples, columns), side=samples.shape[-1])
 
 
-def _sounds(
-    trained: Trained, pictures: Tensor, sampling: SamplingOptions, output: OutputOptions, guesser: LabelGuesser
-) -> list[Made]:
-    """Of pictures (N, S, S, 3)."""
-    seen = pictures_to_input(trained, pictures.numpy())
-    maps = generate_spectrograms(trained, seen, sampling, output)
-    guesses = guesser.each(maps[:, 0, 0], seen)
-    settings = trained.about.settings
-    made = [
-        _writers(waveform, levels, settings)
-        for waveform, levels in synthesise_waveforms(trained, maps, sampling, output)
-    ]
-    return [Made(made[i * sampling.samples : (i + 1) * sampling.samples], guess) for i, guess in enumerate(guesses)]
+def _generate_sounds(session: GenerationSession, pictures: Tensor) -> list[ClipOutputs]:
+    """Generate sounds of pictures (N, S, S, 3)."""
+    visual = pictures_to_input(session.trained, pictures.numpy())
+    maps = generate_spectrograms(session, visual)
+    guesses = session.guess_labels(maps[:, 0, 0], visual)
+    writers = [_make_writers(waveform, levels, session.settings) for waveform, levels in synthesise_all(session, maps)]
+    count = session.sampling.samples
+    return [ClipOutputs(writers[i * count : (i + 1) * count], guess) for i, guess in enumerate(guesses)]
 
 
-def generate_spectrograms(trained: Trained, seen: Tensor, sampling: SamplingOptions, output: OutputOptions) -> Tensor:
-    """Maps (N, K, steps, 1, M, T') of pictures as the network sees them, for every half second of `form.seconds`."""
-    network, settings = require_translator(trained, Direction.V2A, hops=sampling.hops), trained.about.settings
-    drift = settings.seconds if output.drift is None else output.drift
-    starts = _starts(_seconds(output, settings), settings)
+def generate_spectrograms(session: GenerationSession, visual: Tensor) -> Tensor:
+    """Generate the spectrograms of N pictures, for all half seconds of `session.clip_seconds`.
+
+    Args:
+        session: the model and the options.
+        visual: pictures (N, 3, S', S') at the size of the network.
+
+    Returns:
+        Maps (N, K, half seconds, 1, M, T') in [-1, 1].
+    """
     samples = []
-    for rng in make_rngs(sampling):
-        z = LatentWalk(network, rng, sampling.hops, drift)
-        samples.append(
-            torch.stack([translate_maps(trained, Direction.V2A, seen, z.at([start])) for start in starts], dim=1)
-        )
+    for rng in make_rngs(session.sampling):
+        walk = session.start_latent_walk(Direction.V2A, rng, session.settings.seconds)
+        latents = [walk.at([start]) for start in _half_second_starts(session)]
+        samples.append(torch.stack([translate_maps(session.trained, Direction.V2A, visual, z) for z in latents], dim=1))
     return torch.stack(samples, dim=1)
 
 
-def synthesise_waveforms(
-    trained: Trained, maps: Tensor, sampling: SamplingOptions, output: OutputOptions
-) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
-    """Waveforms (n,) of what `generate_spectrograms` made, and their levels (M, frames) in decibels.
+def synthesise_all(session: GenerationSession, maps: Tensor) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
+    """Yield the sounds of maps from `generate_spectrograms`, one by one, all samples of the first picture first.
 
-    One by one, first all samples of the first picture.
+    Yields:
+        Waveform (n,), and its spectrogram (M, frames) in the unit of the representation, usually decibels.
     """
-    settings, seconds = trained.about.settings, _seconds(output, trained.about.settings)
-    levels = to_levels(trained, maps.flatten(0, 2))
+    levels = to_levels(session.trained, maps.flatten(0, 2))
     levels = levels.reshape(*maps.shape[:3], *levels.shape[1:])
-    if seconds == settings.seconds:
-        return _voiced(levels[:, :, 0], settings, sampling)
-    return _stitched(levels, seconds, settings, sampling)
+    if session.clip_seconds == session.settings.seconds:
+        return _synthesise_half_seconds(session, levels[:, :, 0])
+    return _stitch_half_seconds(session, levels)
 
 
-def _seconds(output: OutputOptions, settings: FeatureSettings) -> float:
-    return settings.seconds if output.seconds is None else output.seconds
+def _half_second_starts(session: GenerationSession) -> list[float]:
+    """Return the starts of the half seconds that the sound of a picture consists of, in seconds."""
+    seconds = session.settings.seconds
+    return [seconds * i for i in range(int(np.ceil(session.clip_seconds / seconds - 1e-6)))]
 
 
-def _starts(seconds: float, settings: FeatureSettings) -> list[float]:
-    """Of the half seconds that so long a sound is made of."""
-    return [settings.seconds * i for i in range(int(np.ceil(seconds / settings.seconds - 1e-6)))]
-
-
-def _voiced(
-    levels: Tensor, settings: FeatureSettings, sampling: SamplingOptions
+def _synthesise_half_seconds(
+    session: GenerationSession, levels: Tensor
 ) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
-    """Waveforms (L,) of single half seconds (N, K, M, T) in decibels, all at once, each with its levels (M, T)."""
-    phases = [rng for _ in levels for rng in make_rngs(sampling)]
-    waveforms = synthesise(levels.flatten(0, 1), settings, phases)
+    """Yield waveforms (L,) and their spectrograms (M, T) of single half seconds (N, K, M, T), synthesised together."""
+    rngs = [rng for _ in levels for rng in make_rngs(session.sampling)]
+    waveforms = synthesise(levels.flatten(0, 1), session.settings, rngs)
     yield from zip(waveforms.cpu().numpy(), levels.flatten(0, 1), strict=True)
 
 
-def _stitched(
-    levels: Tensor, seconds: float, settings: FeatureSettings, sampling: SamplingOptions
-) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
-    """Waveforms of several half seconds each (N, K, steps, M, T), one by one, with their levels (M, frames)."""
+def _stitch_half_seconds(session: GenerationSession, levels: Tensor) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
+    """Yield waveforms (n,) and their spectrograms (M, frames) of consecutive half seconds (N, K, count, M, T)."""
+    settings, seconds = session.settings, session.clip_seconds
     frames = 1 + int(seconds * settings.sample_rate) // settings.hop_length
     for samples in levels:
-        for chunks, rng in zip(samples, make_rngs(sampling), strict=True):
-            timed = list(zip(_starts(seconds, settings), chunks, strict=True))
+        for chunks, rng in zip(samples, make_rngs(session.sampling), strict=True):
+            timed = list(zip(_half_second_starts(session), chunks, strict=True))
             waveform = np.concatenate(list(stitch(timed, settings, seconds, rng)))
             yield waveform, torch.cat(list(blend_chunks(timed, settings, frames)), dim=1)
 
 
-def _writers(waveform: NDArray[np.float32], levels: Tensor, settings: FeatureSettings) -> tuple[Writer, ...]:
-    """Of a sound, of its spectrogram drawn, and of its levels (M, frames)."""
+def _make_writers(waveform: NDArray[np.float32], levels: Tensor, settings: FeatureSettings) -> tuple[Writer, ...]:
+    """Return the writers of a sound (n,), of a picture of its spectrogram, and of its spectrogram (M, frames)."""
     drawn = figures.draw_spectrograms(scale_spectrograms(levels, settings)[None, None], enlarge=3)[0]
     return (
         partial(write_sound, waveform=waveform, sample_rate=settings.sample_rate),
         partial(write_picture, picture=drawn),
-        partial(write_levels, levels=levels.cpu().numpy()),
+        partial(_write_levels, levels=levels.cpu().numpy()),
     )
 
 
-def write_levels(path: Path, levels: NDArray[np.float32]) -> None:
-    """Write levels (M, frames) in decibels as a .npy file, whole or not at all.
+def _write_levels(path: Path, levels: NDArray[np.float32]) -> None:
+    """Write a spectrogram (M, frames) as a .npy file, completely or not at all.
 
     Raises:
         MediaError: it cannot be written.

@@ -1,6 +1,7 @@
-"""A film that follows a sound, a soundtrack to a film that has none, and pictures anew where a film's are damaged.
+"""Generate films: frames that follow a sound, soundtracks for silent films, and frames for damaged intervals.
 
-All of them go through their input once, in memory that does not grow with its length.
+Each input is read in one pass, in memory that does not grow with its length. Exception: damaged intervals are found in
+a pass of their own.
 """
 
 import itertools
@@ -13,18 +14,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.features.stitch import stitch
-from cmcgan_core.inference.classify import LabelGuesser
-from cmcgan_core.inference.generate.clips import resized
+from cmcgan_core.inference.generate.clips import resize_pictures
 from cmcgan_core.inference.generate.latent_walk import LatentWalk
-from cmcgan_core.inference.generate.plan import OutputOptions, Task
+from cmcgan_core.inference.generate.plan import Task
+from cmcgan_core.inference.generate.session import GenerationSession, LabelGuesser
+from cmcgan_core.inference.routes import Format
 from cmcgan_core.inference.translate import (
-    SamplingOptions,
     make_rngs,
     pictures_to_input,
-    require_translator,
     to_levels,
     to_pictures,
     translate_maps,
@@ -35,141 +34,111 @@ from cmcgan_core.media import film
 from cmcgan_core.media.damage import DamagedInterval, find_damage
 from cmcgan_core.media.files import read_video, sound_seconds
 from cmcgan_core.modality import Direction
-from cmcgan_core.progress import OnProgress, Progress
+from cmcgan_core.progress import Progress
 from cmcgan_core.utils.batches import in_batches
 
-#: Pictures, or half seconds, that go through the network at a time.
-BATCH = 64
-#: The least side of a film's pictures, in pixels, where none is asked for: players enlarge small films badly.
-SIDE = 256
+#: Frames, or half seconds, that pass through the network at once.
+FRAMES_PER_BATCH = 64
+#: Smallest default side of a film's frames, in pixels, because players enlarge small films badly.
+MIN_FILM_SIZE = 256
 
 
 @dataclass(frozen=True)
-class Film:
-    """What became of a film.
+class FilmResult:
+    """What was generated for a film.
 
     Attributes:
-        guess: the class that it seems to be.
-        repaired: the stretches whose pictures were made anew.
+        guess: the most probable class; None without a classifier, and for repairs.
+        repaired: the damaged intervals whose frames were generated.
     """
 
     guess: str | None = None
     repaired: tuple[DamagedInterval, ...] = ()
 
 
-def make_film(
-    trained: Trained,
-    task: Task,
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    on_progress: OnProgress,
-) -> Film:
-    """A film of `form.fps` pictures a second, each made of the half second that begins when it is shown.
+def make_film(session: GenerationSession, task: Task) -> FilmResult:
+    """Write a film that follows a sound; each frame is generated from the half second of sound that begins with it.
 
     Raises:
-        MediaError: the sound cannot be read, or the film not written.
+        MediaError: the sound cannot be read, or the film cannot be written.
     """
     (target,) = task.paths
-    seen: list[Tensor | None] = []
-    frames = _frames(trained, task.source, sampling, output, guesser, seen, on_progress)
-    if output.format == "png-sequence":
+    guesser = LabelGuesser(session)
+    frames = _generate_frames(session, task.source, guesser)
+    if session.output.format == Format.PNG_SEQUENCE:
         film.write_sequence(target, frames)
     else:
-        film.write_film(target, frames, output.fps, sound=task.source)
-    return Film(guesser.mean(seen))
+        film.write_film(target, frames, session.output.fps, sound=task.source)
+    return FilmResult(guesser.guess())
 
 
-def make_soundtrack(
-    trained: Trained,
-    task: Task,
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    on_progress: OnProgress,
-) -> Film:
-    """The film as it is, with a sound that is made of one picture each half second.
+def make_soundtrack(session: GenerationSession, task: Task) -> FilmResult:
+    """Write the film with a generated soundtrack; each half second is generated from the frame at its start.
 
     Raises:
-        MediaError: the film cannot be read, or the new one not written.
+        MediaError: the film cannot be read, or the new one cannot be written.
     """
     (target,) = task.paths
-    settings, (rng,) = trained.about.settings, make_rngs(sampling)
+    settings, rng = session.settings, make_rngs(session.sampling)[0]
     ends = (track.start + track.seconds for track in film.probe(task.source) if track.kind == "picture")
     if not (seconds := max(ends, default=0.0)):
         raise MediaError(f"{task.source}: holds no pictures that can be decoded")
-    seen: list[Tensor | None] = []
-    chunks = _chunks(trained, task.source, seconds, sampling, output, guesser, seen, on_progress)
+    guesser = LabelGuesser(session)
+    chunks = _generate_chunks(session, task.source, seconds, guesser)
     film.add_soundtrack(task.source, target, stitch(chunks, settings, seconds, rng), settings.sample_rate)
-    return Film(guesser.mean(seen))
+    return FilmResult(guesser.guess())
 
 
-def repair(
-    trained: Trained,
-    task: Task,
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    on_progress: OnProgress,
-) -> Film | None:
-    """The film with its damaged pictures made anew of the sound beside them, and its other pictures and its sound kept.
+def repair_film(session: GenerationSession, task: Task) -> FilmResult | None:
+    """Write the film with its damaged frames generated from its sound; its other frames and its sound are kept.
 
     Returns:
-        None where no picture is damaged, so that nothing is made.
+        None if no frame is damaged; then nothing is written.
 
     Raises:
-        MediaError: the film cannot be read, or the new one not written.
+        MediaError: the film cannot be read, or the new one cannot be written.
     """
-    del guesser
     (target,) = task.paths
-    stretches = find_damage(task.source)
-    if not stretches:
+    intervals = find_damage(task.source)
+    if not intervals:
         return None
-    windows, drift = open_windows(task.source, trained.about.settings), _drift(trained, Direction.A2V, sampling, output)
-    done = itertools.count(1)
-    total = sum(stretch.frames for stretch in stretches)
+    windows, walk = open_windows(task.source, session.settings), _start_walk(session, Direction.A2V)
+    numbers = itertools.count(1)
+    total = sum(interval.frames for interval in intervals)
 
-    def anew(time: float, picture: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
-        if not any(stretch.start <= time < stretch.end for stretch in stretches):
+    def repair_frame(time: float, _: NDArray[np.uint8] | None) -> NDArray[np.uint8] | None:
+        if not any(interval.start <= time < interval.end for interval in intervals):
             return None
         waveform = windows.at(time)
         if waveform is None:
             return None
-        maps = translate_maps(
-            trained, Direction.A2V, waveforms_to_input(trained, torch.from_numpy(waveform)[None]), drift.at([time])
-        )
-        on_progress(Progress(f"repairing {task.source.name}", next(done), total, "pictures"))
-        made: NDArray[np.uint8] = to_pictures(maps)[0]
-        return made
+        audio = waveforms_to_input(session.trained, torch.from_numpy(waveform)[None])
+        visual = translate_maps(session.trained, Direction.A2V, audio, walk.at([time]))
+        session.on_progress(Progress(f"repairing {task.source.name}", next(numbers), total, "pictures"))
+        frame: NDArray[np.uint8] = to_pictures(visual)[0]
+        return frame
 
-    film.replace_frames(task.source, target, anew)
-    return Film(repaired=tuple(stretches))
+    film.replace_frames(task.source, target, repair_frame)
+    return FilmResult(repaired=tuple(intervals))
 
 
-def _frames(
-    trained: Trained,
-    source: Path,
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    seen: list[Tensor | None],
-    on_progress: OnProgress,
-) -> Iterator[NDArray[np.uint8]]:
-    """The pictures (S, S, 3) of a film, one after the other; adds to `seen` what the classifier sees in them."""
-    windows, drift = open_windows(source, trained.about.settings), _drift(trained, Direction.A2V, sampling, output)
-    size = output.size or max(SIDE, trained.about.config.network.picture_size)
-    total = int(sound_seconds(source) * output.fps) or None
-    for batch in in_batches(_heard(windows, output.fps), BATCH):
+def _generate_frames(session: GenerationSession, source: Path, guesser: LabelGuesser) -> Iterator[NDArray[np.uint8]]:
+    """Yield the frames (S, S, 3) of a film that follows a sound, and pass them to the guesser."""
+    trained, fps = session.trained, session.output.fps
+    windows, walk = open_windows(source, session.settings), _start_walk(session, Direction.A2V)
+    size = session.output.size or max(MIN_FILM_SIZE, trained.about.config.network.picture_size)
+    total = int(sound_seconds(source) * fps) or None
+    for batch in in_batches(_windows_of_frames(windows, fps), FRAMES_PER_BATCH):
         times, waveforms = zip(*batch, strict=True)
-        heard = waveforms_to_input(trained, torch.from_numpy(np.stack(waveforms)))
-        maps = translate_maps(trained, Direction.A2V, heard, drift.at(times))
-        seen.append(guesser.probabilities(heard, maps))
-        yield from to_pictures(resized(maps, size))
-        on_progress(Progress(f"filming {source.name}", round(times[-1] * output.fps) + 1, total, "pictures"))
+        audio = waveforms_to_input(trained, torch.from_numpy(np.stack(waveforms)))
+        visual = translate_maps(trained, Direction.A2V, audio, walk.at(times))
+        guesser.add(audio, visual)
+        yield from to_pictures(resize_pictures(visual, size))
+        session.on_progress(Progress(f"filming {source.name}", round(times[-1] * fps) + 1, total, "pictures"))
 
 
-def _heard(windows: Windows, fps: float) -> Iterator[tuple[float, NDArray[np.float32]]]:
-    """When each picture is shown, and the half second from then on."""
+def _windows_of_frames(windows: Windows, fps: float) -> Iterator[tuple[float, NDArray[np.float32]]]:
+    """Yield the time of each frame in seconds, and the half second of sound (L,) that begins with it."""
     for number in itertools.count():
         waveform = windows.at(number / fps)
         if waveform is None:
@@ -177,28 +146,30 @@ def _heard(windows: Windows, fps: float) -> Iterator[tuple[float, NDArray[np.flo
         yield number / fps, waveform
 
 
-def _chunks(
-    trained: Trained,
-    source: Path,
-    seconds: float,
-    sampling: SamplingOptions,
-    output: OutputOptions,
-    guesser: LabelGuesser,
-    seen: list[Tensor | None],
-    on_progress: OnProgress,
+def _generate_chunks(
+    session: GenerationSession, source: Path, seconds: float, guesser: LabelGuesser
 ) -> Iterator[tuple[float, Tensor]]:
-    """When each half second starts, and its levels (M, T); adds to `seen` what the classifier sees in them."""
-    settings, drift = trained.about.settings, _drift(trained, Direction.V2A, sampling, output)
+    """Yield the start of each half second of a soundtrack and its spectrogram (M, T), and pass them to the guesser.
+
+    Args:
+        session: the model and the options.
+        source: the film.
+        seconds: length of the film.
+        guesser: guesses the class of the film.
+    """
+    trained, settings = session.trained, session.settings
+    walk = _start_walk(session, Direction.V2A)
     total = int(np.ceil(seconds / settings.seconds))
-    for batch in in_batches(read_video(source, settings.seconds, settings.picture_size), BATCH):
+    for batch in in_batches(read_video(source, settings.seconds, settings.picture_size), FRAMES_PER_BATCH):
         times, pictures = zip(*((time, picture) for time, (picture,) in batch), strict=True)
-        shown = pictures_to_input(trained, np.stack(pictures))
-        maps = translate_maps(trained, Direction.V2A, shown, drift.at(times))
-        seen.append(guesser.probabilities(maps, shown))
-        yield from zip(times, to_levels(trained, maps), strict=True)
-        on_progress(Progress(f"scoring {source.name}", round(times[-1] / settings.seconds) + 1, total, "half seconds"))
+        visual = pictures_to_input(trained, np.stack(pictures))
+        audio = translate_maps(trained, Direction.V2A, visual, walk.at(times))
+        guesser.add(audio, visual)
+        yield from zip(times, to_levels(trained, audio), strict=True)
+        finished = round(times[-1] / settings.seconds) + 1
+        session.on_progress(Progress(f"scoring {source.name}", finished, total, "half seconds"))
 
 
-def _drift(trained: Trained, direction: Direction, sampling: SamplingOptions, output: OutputOptions) -> LatentWalk:
-    network = require_translator(trained, direction, hops=sampling.hops)
-    return LatentWalk(network, make_rngs(sampling)[0], sampling.hops, output.drift or 0.0)
+def _start_walk(session: GenerationSession, direction: Direction) -> LatentWalk:
+    """Start the latent walk of a film: by default the latents are constant."""
+    return session.start_latent_walk(direction, make_rngs(session.sampling)[0], 0.0)

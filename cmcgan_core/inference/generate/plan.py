@@ -1,58 +1,47 @@
-"""What becomes of each input, and under which names, before anything is made."""
+"""Choose the route and the output names of each input, before anything is generated."""
 
 import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.inputs import Input
+from cmcgan_core.inference.routes import FORMATS, Format, Route
 from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.windows import SECONDS_PER_BLOCK
 from cmcgan_core.media.files import MediaKind, media_kind, sound_blocks, sound_seconds, track_kinds
+from cmcgan_core.modality import Modality
 
-#: What an input becomes: stills of half a second of sound, a film that follows a sound, sounds of a picture, a film
-#: with the sound that it lacks, a film whose damaged pictures are made anew.
-Route = Literal["pictures", "film", "sounds", "soundtrack", "repair"]
-
-#: Sounds of at most this many seconds become a picture, longer ones a film, unless a format is asked for.
-CLIP = 10.0
-#: What can be asked for, by route. If nothing is, it is the first one, but for films that are given: they stay what
-#: they are where they can, and become the first one otherwise. A png-sequence is a folder.
-FORMATS: dict[Route, tuple[str, ...]] = {
-    "pictures": ("png", "jpg", "webp"),
-    "film": ("mp4", "mkv", "mov", "gif", "png-sequence"),
-    "sounds": ("wav", "flac"),
-    "soundtrack": ("mkv", "mp4", "m4v", "mov", "webm", "avi"),
-    "repair": ("mkv", "mp4", "m4v", "mov"),
-}
+#: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
+MAX_CLIP_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class OutputOptions:
-    """What a user may choose of the results.
+    """What the outputs look like.
 
     Attributes:
-        to: "visual" or "audio"; None is what the input lacks.
-        format: one of `FORMATS`; None is the route's own.
-        grid: all samples of a sound on one picture.
-        size: side of pictures in pixels; None is the model's own, and at least `films.SIDE` in a film.
-        fps: pictures a second of a film that is made of a sound.
-        seconds: length of the sound that is made of a picture; None is the model's own half second.
-        drift: seconds from one latent to the next, with all that lies between them on the way; 0 holds the first one.
-            None holds it in films, and takes another one for each half second of a picture's sound.
-        repair: make only the damaged pictures of films.
-        overwrite: replace results that exist.
+        to: the modality to generate; None generates the one that the input lacks.
+        format: format of the outputs; None is the default of each route, see `routes.FORMATS`.
+        grid: draw all samples of a sound into one picture.
+        size: side of pictures in pixels; None is the model's own size, in films at least `films.MIN_FILM_SIZE`.
+        fps: frames per second of a film that follows a sound.
+        seconds: length of the sound of a picture; None is the model's own length, half a second.
+        drift: seconds from one latent to the next in a latent walk; 0 keeps the first latent. None keeps it in films,
+            and uses a new latent for each half second of a picture's sound.
+        repair: generate only the damaged frames of films.
+        overwrite: replace existing outputs.
 
     Raises:
-        ConfigError: a number that nothing can be made of.
+        ConfigError: a number is out of range.
     """
 
-    to: Literal["visual", "audio"] | None = None
-    format: str | None = None
+    to: Modality | None = None
+    format: Format | None = None
     grid: bool = False
     size: int | None = None
     fps: float = 10.0
@@ -77,10 +66,10 @@ class Task:
     """One input and what it becomes.
 
     Attributes:
-        source: the input.
-        route: what it becomes; None where nothing can become of it.
-        outputs: files, or a folder for a png-sequence, by sample.
-        error: why nothing can.
+        source: path of the input.
+        route: what it becomes; None if it cannot become anything.
+        outputs: for each sample, its files, or the folder of a png-sequence.
+        error: why it cannot become anything, or "".
     """
 
     source: Path
@@ -90,111 +79,128 @@ class Task:
 
     @property
     def paths(self) -> tuple[Path, ...]:
-        """All outputs in a row."""
+        """All outputs as one sequence."""
         return tuple(path for paths in self.outputs for path in paths)
 
 
 def plan(inputs: Sequence[Input], out: Path, output: OutputOptions, sampling: SamplingOptions) -> list[Task]:
-    """What becomes of each input; results of inputs that differ never bear one name.
+    """Return what each input becomes. Outputs of different inputs never have the same name.
 
     Args:
         inputs: see `inputs.expand`.
-        out: folder for the results, or the name of the single one.
-        output: of the results.
-        sampling: of the samples; several, or one place in a sound, make stills of it.
+        out: folder of the outputs, or the name of the only output.
+        output: what the outputs look like.
+        sampling: how outputs are sampled. With several samples, or with `at`, a sound becomes still pictures.
 
     Raises:
-        ConfigError: choices that do not go together, or a result that would take the place of an input or another.
+        ConfigError: options contradict each other, or an output would replace an input or another output.
     """
-    output, name = _named(inputs, out, output)
+    output, name = _apply_name(inputs, out, output)
     stills = sampling.samples > 1 or output.grid or sampling.at is not None
-    _check(output, stills=stills)
+    _check_options(output, stills=stills)
 
-    def task(one: Input, base: Path) -> Task:
+    def make_task(item: Input, base: Path) -> Task:
         try:
-            route = choose_route(one.path, output, stills=stills)
-            return Task(one.path, route, _outputs(one.path, route, base, output, sampling.samples))
+            route = choose_route(item.path, output, stills=stills)
+            return Task(item.path, route, _output_paths(item.path, route, base, output, sampling.samples))
         except MediaError as error:
-            return Task(one.path, None, error=str(error))
+            return Task(item.path, None, error=str(error))
 
     if name is not None:
-        tasks = [task(one, name.with_suffix("")) for one in inputs]
+        tasks = [make_task(item, name.with_suffix("")) for item in inputs]
         tasks = [replace(t, outputs=((name, *t.outputs[0][1:]),)) if len(t.outputs) == 1 else t for t in tasks]
     else:
-        tasks = _apart(inputs, out, task)
+        tasks = _make_distinct_tasks(inputs, out, make_task)
     _refuse_collisions(tasks)
     return tasks
 
 
 def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -> Route:
-    """What an input becomes.
+    """Return what an input becomes.
 
     Args:
-        source: the input.
-        output: what is asked for.
-        stills: whether a sound is to become pictures, however long it is.
+        source: path of the input.
+        output: what the outputs look like.
+        stills: whether a sound becomes still pictures, even if it is long.
 
     Raises:
-        MediaError: it is no medium, cannot be opened, or cannot become what is asked for.
+        MediaError: the input is not a media file, cannot be opened, or cannot become what is requested.
     """
     kind = media_kind(source)
     if kind is None:
-        raise MediaError(f"{source}: is neither a sound, a picture nor a video that is known by its suffix")
-    route = _route_of_video(source, output) if kind == "video" else _route_of(source, kind, output)
-    possible = FORMATS[route] if route != "pictures" else FORMATS["pictures"] + FORMATS["film"]
+        raise MediaError(f"{source}: is neither a sound, a picture nor a video with a known suffix")
+    route = _route_of_video(source, output) if kind == "video" else _route_of_sound_or_picture(source, kind, output)
+    possible = FORMATS[route] if route is not Route.PICTURES else FORMATS[Route.PICTURES] + FORMATS[Route.FILM]
     if output.format not in (None, *possible):
         raise MediaError(f"{source}: cannot become {output.format}; it becomes {', '.join(possible)}")
-    if route == "pictures":
-        return _still_or_film(source, output, stills=stills)
-    if route != "sounds" and stills:
+    if route is Route.PICTURES:
+        return _choose_pictures_or_film(source, output, stills=stills)
+    if route is not Route.SOUNDS and stills:
         raise MediaError(f"{source}: becomes one film; leave out --samples, --grid and --at")
     return route
 
 
-def _still_or_film(source: Path, output: OutputOptions, *, stills: bool) -> Route:
-    """What a sound becomes."""
+def _choose_pictures_or_film(source: Path, output: OutputOptions, *, stills: bool) -> Route:
+    """Return what a sound becomes."""
     if output.format is None:
-        return "film" if not stills and sound_seconds(source) > CLIP else "pictures"
-    return "film" if output.format in FORMATS["film"] else "pictures"
+        return Route.FILM if not stills and sound_seconds(source) > MAX_CLIP_SECONDS else Route.PICTURES
+    return Route.FILM if output.format in FORMATS[Route.FILM] else Route.PICTURES
 
 
-def _route_of(source: Path, kind: MediaKind, output: OutputOptions) -> Route:
-    """What a sound or a picture becomes."""
+def _route_of_sound_or_picture(source: Path, kind: MediaKind, output: OutputOptions) -> Route:
+    """Return the route of a sound or a picture; a sound may become a film instead.
+
+    Raises:
+        MediaError: it cannot become what is requested.
+    """
     if output.repair:
-        raise MediaError(f"{source}: is no video, so there are no pictures to repair")
-    route: Route = "pictures" if kind == "sound" else "sounds"
-    if output.to == {"pictures": "audio", "sounds": "visual"}[route]:
+        raise MediaError(f"{source}: is not a video, so it has no pictures to repair")
+    route = Route.PICTURES if kind == "sound" else Route.SOUNDS
+    if output.to == route.direction.source:
         raise MediaError(f"{source}: is a {kind} already; leave out --to")
     return route
 
 
 def _route_of_video(source: Path, output: OutputOptions) -> Route:
-    there = track_kinds(source)
-    if not there:
+    """Return the route of a video.
+
+    Raises:
+        MediaError: it cannot become what is requested.
+    """
+    tracks = track_kinds(source)
+    if not tracks:
         raise MediaError(f"{source}: holds neither sound nor pictures")
     if output.repair:
-        if there != {"sound", "picture"}:
+        if tracks != {"sound", "picture"}:
             raise MediaError(
-                f"{source}: has no {'sound' if 'picture' in there else 'pictures'}; "
-                "repairing makes pictures anew from the sound beside them"
+                f"{source}: has no {'sound' if 'picture' in tracks else 'pictures'}; "
+                "--repair generates damaged pictures from the sound at the same time"
             )
-        return "repair"
-    if output.to == "visual" or "picture" not in there:
-        if "sound" not in there or output.to == "audio":
-            raise MediaError(f"{source}: has no {'sound' if output.to == 'visual' else 'pictures'} to begin with")
-        return "pictures"
-    if output.to is None and "sound" in there and not is_silent(source):
-        raise MediaError(f"{source}: has both sound and pictures; ask for --to visual, --to audio or --repair")
-    return "soundtrack"
+        return Route.REPAIR
+    if output.to == Modality.VISUAL or "picture" not in tracks:
+        if "sound" not in tracks or output.to == Modality.AUDIO:
+            missing = "sound" if output.to == Modality.VISUAL else "pictures"
+            raise MediaError(f"{source}: has no {missing}, so --to {output.to} is not possible")
+        return Route.PICTURES
+    if output.to is None and "sound" in tracks and not is_silent(source):
+        raise MediaError(f"{source}: has both sound and pictures; choose --to visual, --to audio or --repair")
+    return Route.SOUNDTRACK
 
 
 def is_silent(source: Path) -> bool:
-    """Whether the sound of a video is nothing but zeros, as editors leave it in films without one."""
-    return not any(np.any(block) for block in sound_blocks(source, 44_100, 8.0))
+    """Return whether the sound of a video is all zeros, as editors write it to films without sound."""
+    return not any(np.any(block) for block in sound_blocks(source, 44_100, SECONDS_PER_BLOCK))
 
 
-def _named(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tuple[OutputOptions, Path | None]:
-    """The form as the name of a single result completes it, and that name; None where `out` is a folder."""
+def _apply_name(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tuple[OutputOptions, Path | None]:
+    """Take the format from the name of a single output.
+
+    Returns:
+        The options with this format, and the name; or unchanged options and None if `out` is a folder.
+
+    Raises:
+        ConfigError: there are several inputs, or the name does not fit the format.
+    """
     suffix = out.suffix[1:].lower()
     if out.is_dir() or not suffix or media_kind(out) is None:
         return output, None
@@ -204,65 +210,94 @@ def _named(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tuple[O
         )
     if output.format not in (None, suffix):
         raise ConfigError(f"--format {output.format} does not fit the name {out.name}")
-    return replace(output, format=suffix), out
+    return replace(output, format=_parse_format(suffix)), out
 
 
-def _check(output: OutputOptions, *, stills: bool) -> None:
-    """Refuse what does not go together, rather than leave out a part of it."""
-    formats = dict.fromkeys(name for names in FORMATS.values() for name in names)
-    if output.format not in (None, *formats):
-        raise ConfigError(f"unknown format {output.format!r}; known are {', '.join(formats)}")
-    if stills and (output.repair or output.format in FORMATS["film"]):
+def _parse_format(name: str) -> Format:
+    """Return the format with a name.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    try:
+        return Format(name)
+    except ValueError:
+        raise ConfigError(f"unknown format {name!r}; known are {', '.join(Format)}") from None
+
+
+def _check_options(output: OutputOptions, *, stills: bool) -> None:
+    """Refuse options that contradict each other, instead of ignoring one of them.
+
+    Raises:
+        ConfigError: two options contradict each other, or the format is unknown.
+    """
+    if output.format is not None:
+        _parse_format(output.format)
+    if stills and (output.repair or output.format in FORMATS[Route.FILM]):
         raise ConfigError("--samples, --grid and --at are for pictures and sounds, not for films")
     if output.repair and output.to:
-        raise ConfigError("--repair makes pictures; leave out --to")
+        raise ConfigError("--repair generates pictures; leave out --to")
 
 
-def _outputs(
+def _output_paths(
     source: Path, route: Route, base: Path, output: OutputOptions, samples: int
 ) -> tuple[tuple[Path, ...], ...]:
-    """Files by sample, from a name without its suffix."""
+    """Return the output files of each sample.
+
+    Args:
+        source: path of the input.
+        route: what it becomes.
+        base: path of the outputs without suffix.
+        output: what the outputs look like.
+        samples: number of samples.
+    """
     own = source.suffix[1:].lower()
-    if route in ("soundtrack", "repair"):
-        chosen = output.format or (own if own in FORMATS[route] else FORMATS[route][0])
-        return ((_with(base, f".{'soundtrack' if route == 'soundtrack' else 'repaired'}.{chosen}"),),)
-    chosen = output.format or FORMATS[route][0]
-    if route == "film":
-        return ((_with(base, ".frames" if chosen == "png-sequence" else f".{chosen}"),),)
-    suffixes = (f".{chosen}",) if route == "pictures" else (f".{chosen}", ".lms.png", ".lms.npy")
-    together = samples == 1 or (output.grid and route == "pictures")
+    if route in (Route.SOUNDTRACK, Route.REPAIR):
+        suffix = output.format or (own if own in FORMATS[route] else FORMATS[route][0])
+        return ((_append(base, f".{'soundtrack' if route is Route.SOUNDTRACK else 'repaired'}.{suffix}"),),)
+    format_ = output.format or FORMATS[route][0]
+    if route is Route.FILM:
+        return ((_append(base, ".frames" if format_ == Format.PNG_SEQUENCE else f".{format_}"),),)
+    suffixes = (f".{format_}",) if route is Route.PICTURES else (f".{format_}", ".lms.png", ".lms.npy")
+    together = samples == 1 or (output.grid and route is Route.PICTURES)
     bases = [base] if together else [base.with_name(f"{base.name}-{i + 1}") for i in range(samples)]
-    return tuple(tuple(_with(one, suffix) for suffix in suffixes) for one in bases)
+    return tuple(tuple(_append(path, suffix) for suffix in suffixes) for path in bases)
 
 
-def _with(base: Path, suffix: str) -> Path:
+def _append(base: Path, suffix: str) -> Path:
     return base.with_name(base.name + suffix)
 
 
-def _apart(inputs: Sequence[Input], out: Path, task: Callable[[Input, Path], Task]) -> list[Task]:
-    """Tasks under short names; where two would make the same file, under their inputs' whole names."""
-    short = [task(one, out / one.relative.with_suffix("")) for one in inputs]
-    uses = Counter(_same(path) for one in short for path in set(one.paths))
+def _make_distinct_tasks(inputs: Sequence[Input], out: Path, make_task: Callable[[Input, Path], Task]) -> list[Task]:
+    """Return tasks with short output names, or with the full names of their inputs where short names are equal."""
+    short = [make_task(item, out / item.relative.with_suffix("")) for item in inputs]
+    uses = Counter(key for task in short for key in {_collision_key(path) for path in task.paths})
     return [
-        task(one, out / one.relative) if any(uses[_same(path)] > 1 for path in made.paths) else made
-        for one, made in zip(inputs, short, strict=True)
+        make_task(item, out / item.relative) if any(uses[_collision_key(path)] > 1 for path in task.paths) else task
+        for item, task in zip(inputs, short, strict=True)
     ]
 
 
-def _same(path: Path) -> str:
-    """Equal for names that are one file on some file systems."""
+def _collision_key(path: Path) -> str:
+    """Return a key that is equal for names that some file systems treat as the same file."""
     return str(path.absolute()).casefold()
 
 
 def _refuse_collisions(tasks: Sequence[Task]) -> None:
-    sources = {_same(task.source.resolve()): task.source for task in tasks}
+    """Check that no output replaces an input or another output.
+
+    Raises:
+        ConfigError: one does.
+    """
+    sources = {_collision_key(task.source.resolve()): task.source for task in tasks}
     taken: dict[str, Path] = {}
     for task in tasks:
         for path in task.paths:
-            if _same(path.resolve()) in sources:
+            if _collision_key(path.resolve()) in sources:
                 raise ConfigError(f"{task.source} would become {path.name}, which is an input; choose another --out")
-            if taken.setdefault(_same(path), task.source) != task.source:
+            first = taken.setdefault(_collision_key(path), task.source)
+            if first != task.source:
                 raise ConfigError(
-                    f"{taken[_same(path)]} and {task.source} would both become {path.name}; make them "
-                    "apart, each with an --out of its own"
+                    f"{first} and {task.source} would both become {path.name}; generate them "
+                    "separately, each with its own --out"
                 )

@@ -30,8 +30,8 @@ from cmcgan_core.nn.encoders import ClassifierEncoder
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.training.train import plan_run, train_run
 
-RIVALS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
-#: What makes a rival train in seconds, to nothing.
+PRESETS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
+#: Settings that make training take seconds. The samples are of no use.
 TINY = [
     "network.width=0.0625",
     "network.picture_size=32",
@@ -57,33 +57,33 @@ def make(preset: str, *settings: str, size: int = 6) -> tuple[CMAV, Batch]:
     return method, Batch(audio, visual, label, torch.arange(size) * 10_000)
 
 
-def seeded(seed: int = 0) -> torch.Generator:
+def make_rng(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def moved(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
-    """The parts of a method whose parameters have changed."""
+def changed_parts(module: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
+    """Return the names of the parts of a method whose parameters have changed."""
     changed = [name for name, value in module.named_parameters() if not torch.equal(value, before[name])]
     return {name.split(".")[1 if name.startswith("network") else 0] for name in changed}
 
 
-def parameters(module: nn.Module) -> dict[str, Tensor]:
+def copy_parameters(module: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in module.named_parameters()}
 
 
 @pytest.mark.parametrize(("layers", "last"), [(3, []), (4, [(16, 8, 8)])])
 def test_the_sound_encoder_is_the_papers_classifier(layers: int, last: list[tuple[int, ...]]) -> None:
     encoder = ClassifierEncoder(1, (64, 64), NetworkConfig(layers=layers), [])
-    made = shapes_of(encoder, (nn.Conv2d, nn.Linear), torch.rand(2, 1, 64, 64), "real")
-    assert made == [(4, 32, 32), (8, 16, 16), (16, 8, 8), *last, (1024,), (128,), (64,)]
+    shapes = shapes_of(encoder, (nn.Conv2d, nn.Linear), torch.rand(2, 1, 64, 64), "real")
+    assert shapes == [(4, 32, 32), (8, 16, 16), (16, 8, 8), *last, (1024,), (128,), (64,)]
     assert [m.p for m in encoder.modules() if isinstance(m, nn.Dropout)] == pytest.approx([0.3, 0.2])
 
 
 def test_the_picture_encoder_is_the_papers_classifier() -> None:
     encoder = ClassifierEncoder(3, (64, 64), NetworkConfig(layers=4), [])
-    made = shapes_of(encoder, (nn.Conv2d, nn.Linear), torch.rand(2, 3, 64, 64), "real")
-    assert made[:6] == [(16, 64, 64)] * 2 + [(32, 32, 32)] * 2 + [(64, 32, 32)] * 2
-    assert made[6:] == [(1024,), (128,), (64,)]
+    shapes = shapes_of(encoder, (nn.Conv2d, nn.Linear), torch.rand(2, 3, 64, 64), "real")
+    assert shapes[:6] == [(16, 64, 64)] * 2 + [(32, 32, 32)] * 2 + [(64, 32, 32)] * 2
+    assert shapes[6:] == [(1024,), (128,), (64,)]
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -102,61 +102,61 @@ def test_another_number_of_layers_is_refused() -> None:
 def test_generator_and_discriminator_have_the_papers_sizes(channels: int) -> None:
     network = load_config("s2i-c").network
     generator = Generator(channels, (64, 64), network, latent=10)
-    made = shapes_of(generator, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
+    shapes = shapes_of(generator, (nn.ConvTranspose2d,), torch.rand(2, 64), torch.rand(2, 10))
     assert generator.first.in_features == 74
     assert generator.start == (512, 4, 4)
-    assert made == [(256, 8, 8), (128, 16, 16), (64, 32, 32), (channels, 64, 64)]
+    assert shapes == [(256, 8, 8), (128, 16, 16), (64, 32, 32), (channels, 64, 64)]
     discriminator = MatchingDiscriminator(channels, (64, 64), 1.0)
     features = discriminator.features(torch.rand(2, channels, 64, 64))
     assert features.shape == (2, 512, 4, 4)
     assert discriminator(features, torch.rand(2, 64)).shape == (2,)
 
 
-@pytest.mark.parametrize("preset", RIVALS)
-def test_the_first_stage_moves_the_encoder_alone(preset: str) -> None:
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_first_stage_trains_only_the_encoder(preset: str) -> None:
     method, batch = make(preset)
-    before = parameters(method)
-    losses = method.pretrain_step(batch, method.optimizers(), seeded())
+    before = copy_parameters(method)
+    losses = method.pretrain_step(batch, method.optimizers(), make_rng())
     assert losses.keys() == {"encoder"}
-    assert moved(method, before) == {"encoder", "helper"}
+    assert changed_parts(method, before) == {"encoder", "helper"}
 
 
-@pytest.mark.parametrize("preset", RIVALS)
-def test_the_second_stage_moves_everything_else(preset: str) -> None:
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_second_stage_trains_only_generator_and_discriminator(preset: str) -> None:
     method, batch = make(preset)
-    before = parameters(method)
-    losses = method.train_step(batch, method.optimizers(), seeded())
+    before = copy_parameters(method)
+    losses = method.train_step(batch, method.optimizers(), make_rng())
     assert losses.keys() == {"discriminator", "adversarial"}
-    assert moved(method, before) == {"generator", "discriminator"}
+    assert changed_parts(method, before) == {"generator", "discriminator"}
 
 
-def test_discriminator_and_generator_play_in_turn() -> None:
+def test_discriminator_and_generator_are_updated_in_turn() -> None:
     method, batch = make("s2i-c")
-    code, before = method._frozen_code(batch), parameters(method)
-    fake = method._generate(code, batch, seeded())
+    code, before = method._frozen_code(batch), copy_parameters(method)
+    fake = method._generate(code, batch, make_rng())
     optimizers = method.optimizers()
-    loss = method.discriminator_loss(code, fake.detach(), batch, seeded())
+    loss = method.discriminator_loss(code, fake.detach(), batch, make_rng())
     loss.backward()
     optimizers["discriminator"].step()
-    assert moved(method, before) == {"discriminator"}
-    before = parameters(method)
+    assert changed_parts(method, before) == {"discriminator"}
+    before = copy_parameters(method)
     method.zero_grad()
     method.adversarial_loss(code, fake, batch).backward()
     for optimizer in optimizers.values():
         optimizer.step()
-    assert moved(method, before) == {"generator"}
+    assert changed_parts(method, before) == {"generator"}
 
 
 def test_only_s2i_n_has_no_wrong_pairs() -> None:
-    for preset, counts in (("s2i-c", True), ("s2i-n", False)):
+    for preset, draws_wrong_pairs in (("s2i-c", True), ("s2i-n", False)):
         method, batch = make(preset)
         code = method._frozen_code(batch)
         with torch.no_grad():
-            losses = {float(method.discriminator_loss(code, batch.visual, batch, seeded(s))) for s in range(8)}
-        assert (len(losses) > 1) == counts  # what is drawn is the wrong partners, and nothing else
+            losses = {float(method.discriminator_loss(code, batch.visual, batch, make_rng(s))) for s in range(8)}
+        assert (len(losses) > 1) == draws_wrong_pairs  # only the wrong partners are random here
 
 
-def test_codes_have_no_dropout_while_the_generator_learns() -> None:
+def test_codes_have_no_dropout_while_the_generator_is_trained() -> None:
     method, batch = make("s2i-c")
     method.train()
     torch.testing.assert_close(method._frozen_code(batch), method._frozen_code(batch), rtol=0, atol=0)
@@ -165,14 +165,14 @@ def test_codes_have_no_dropout_while_the_generator_learns() -> None:
 
 
 @pytest.mark.parametrize("preset", ["s2i-c", "s2i-a"])
-def test_an_encoder_learns_a_batch_by_heart(preset: str) -> None:
+def test_an_encoder_can_overfit_a_batch(preset: str) -> None:
     method, batch = make(preset, "options.encoder_optimizer.learning_rate=0.003")
     optimizers = method.optimizers()
-    losses = [float(method.pretrain_step(batch, optimizers, seeded(step))["encoder"]) for step in range(100)]
+    losses = [float(method.pretrain_step(batch, optimizers, make_rng(step))["encoder"]) for step in range(100)]
     assert min(losses[-10:]) < losses[0] / 2
 
 
-def test_a_batch_can_be_overfitted() -> None:
+def test_the_generator_can_overfit_a_batch() -> None:
     rates = ["train.generator.learning_rate=0.002", "train.discriminator.learning_rate=0.0005"]
     method, batch = make("s2i-c", "network.picture_size=16", *rates, size=3)
     colours = torch.tensor([[1.0, -1.0, -1.0], [-1.0, 1.0, -1.0], [-1.0, -1.0, 1.0]])
@@ -180,9 +180,9 @@ def test_a_batch_can_be_overfitted() -> None:
     optimizers = method.optimizers()
     for train_step, steps in ((method.pretrain_step, 60), (method.train_step, 150)):
         for step in range(steps):
-            train_step(batch, optimizers, seeded(step))
-    made = method._generate(method._frozen_code(batch), batch, seeded()).detach()
-    assert float((made - batch.visual).mean(dim=(2, 3)).abs().mean()) < 0.2  # what tells the classes apart is 1.6
+            train_step(batch, optimizers, make_rng(step))
+    output = method._generate(method._frozen_code(batch), batch, make_rng()).detach()
+    assert float((output - batch.visual).mean(dim=(2, 3)).abs().mean()) < 0.2  # the classes differ by 1.6
 
 
 @pytest.mark.parametrize(
@@ -203,55 +203,54 @@ def test_settings_that_contradict_one_another_are_refused(
 @pytest.mark.parametrize("settings", [["options.encoder_epochs=3"], ["train.epochs=9", "train.steps=6"]])
 def test_an_encoder_that_leaves_no_steps_to_the_generator_is_refused(prepared: Path, settings: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"steps leave none for the generator.*encoder_epochs"):
-        plan_run(
-            tiny("s2i-c", *settings), open_dataset(prepared)
-        )  # epochs have three steps, the encoder has two or three of them
+        # An epoch has three steps; the encoder gets two or three epochs.
+        plan_run(tiny("s2i-c", *settings), open_dataset(prepared))
 
 
-@pytest.mark.parametrize("preset", RIVALS)
-def test_a_small_rival_is_its_paper_sized_one_but_for_its_size(preset: str) -> None:
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_small_preset_differs_in_its_size_and_encoder_epochs(preset: str) -> None:
     paper, small = load_config(preset), load_config(f"{preset}-small")
     assert small.options == {**paper.options, "encoder_epochs": small.options["encoder_epochs"]}
     assert small.network == replace(paper.network, width=0.5)
 
 
 @pytest.fixture(scope="module")
-def rivals(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A finished run of one rival in each direction."""
-    runs = {preset: tmp_path_factory.mktemp("rivals") / preset for preset in ("s2i-c", "i2s")}
-    for preset, out in runs.items():
+def runs(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Finished runs, one in each direction, by preset."""
+    folders = {preset: tmp_path_factory.mktemp("cmav") / preset for preset in ("s2i-c", "i2s")}
+    for preset, out in folders.items():
         train_run(tiny(preset), open_dataset(prepared), out)
-    return runs
+    return folders
 
 
-def test_pre_training_is_a_stage_of_the_run_and_of_its_log(rivals: dict[str, Path]) -> None:
-    log = [json.loads(line) for line in (rivals["s2i-c"] / "metrics.jsonl").read_text().splitlines()]
+def test_pretraining_is_a_stage_of_the_run_and_of_its_log(runs: dict[str, Path]) -> None:
+    log = [json.loads(line) for line in (runs["s2i-c"] / "metrics.jsonl").read_text().splitlines()]
     stages = {line["step"]: "encoder" in line for line in log if "validation" not in line}
     assert stages == {3: True, 6: True, 9: False}  # 48 pairs, batches of 16, two epochs of three
     assert [line["step"] for line in log if "validation" in line] == [9]
-    assert [file.name for file in (rivals["s2i-c"] / "samples").iterdir()] == ["epoch_0003.png"]
+    assert [file.name for file in (runs["s2i-c"] / "samples").iterdir()] == ["epoch_0003.png"]
 
 
-def test_a_resumed_run_equals_an_unbroken_one(prepared: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(prepared: Path, tmp_path: Path) -> None:
     config = tiny("s2i-c", "train.average=0.9", "train.final_learning_rate=0.1")
     train_run(config, open_dataset(prepared), tmp_path / "whole")
-    for step in (2, 6, 7):  # in the first stage, at its end, in the second
+    for step in (2, 6, 7):  # in the first stage, at its end, in the second stage
         with pytest.raises(Interrupted, match=f"step {step} of"):
             train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
     train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True)
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
-    # The averaged model uses the very encoder that its generator learnt with.
+    # The averaged weights have the encoder that the generator was trained with, not an average of it.
     for name, weights in first.items():
         if name.startswith("network.encoder."):
             torch.testing.assert_close(weights, first[f"method.{name}"])
 
 
-def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> None:
-    trained = load_checkpoint(rivals["s2i-c"] / "last.safetensors", torch.device("cpu"))
-    made = translate(trained, Direction.A2V, torch.zeros(2, 1, 32, 32), SamplingOptions(samples=3))
-    assert made.shape == (6, 3, 32, 32)
+def test_a_run_has_one_direction_and_one_hop(runs: dict[str, Path]) -> None:
+    trained = load_checkpoint(runs["s2i-c"] / "last.safetensors", torch.device("cpu"))
+    output = translate(trained, Direction.A2V, torch.zeros(2, 1, 32, 32), SamplingOptions(samples=3))
+    assert output.shape == (6, 3, 32, 32)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
         translate(trained, Direction.V2A, torch.zeros(2, 3, 32, 32), SamplingOptions())
     with pytest.raises(CheckpointError, match="cannot take 2 hops"):
@@ -261,47 +260,47 @@ def test_a_rival_knows_one_direction_and_one_hop(rivals: dict[str, Path]) -> Non
 @pytest.mark.parametrize(
     ("preset", "table", "rows"), [("s2i-c", "S2I", {"V-A", "GV-A"}), ("i2s", "I2S", {"V-A", "GA-V"})]
 )
-def test_a_rival_is_judged_in_its_direction(
-    prepared: Path, rivals: dict[str, Path], preset: str, table: str, rows: set[str], cmcgan: Run
+def test_a_run_is_evaluated_in_its_direction(
+    prepared: Path, runs: dict[str, Path], preset: str, table: str, rows: set[str], cmcgan: Run
 ) -> None:
-    command = ["evaluate", prepared, "--checkpoint", rivals[preset], "--latents", 2, "--quiet"]
-    found, said = document_and_text(cmcgan, *command)
-    assert found["table1"].keys() == found["quality"].keys() == {table}
-    assert found["table1"][table].keys() == {"1"}
-    assert found["quality"][table].keys() == {"1", "real"}
-    assert {row for row in found["table2"] if " " not in row} == {"V", "A", *rows}
-    assert {row for row in found["retrained"] if " " not in row} == rows
-    assert f"{table} direct *" in said
-    assert {"S2I", "I2S"}.intersection(said.split()) == {table}
+    command = ["evaluate", prepared, "--checkpoint", runs[preset], "--latents", 2, "--quiet"]
+    document, text = document_and_text(cmcgan, *command)
+    assert document["table1"].keys() == document["quality"].keys() == {table}
+    assert document["table1"][table].keys() == {"1"}
+    assert document["quality"][table].keys() == {"1", "real"}
+    assert {row for row in document["table2"] if " " not in row} == {"V", "A", *rows}
+    assert {row for row in document["retrained"] if " " not in row} == rows
+    assert f"{table} direct *" in text
+    assert {"S2I", "I2S"}.intersection(text.split()) == {table}
 
 
-def test_a_rival_completes_classifies_and_is_rated_as_far_as_it_can(rivals: dict[str, Path], tmp_path: Path) -> None:
-    run = rivals["s2i-c"]
+def test_a_run_completes_classifies_and_is_rated_in_its_direction(runs: dict[str, Path], tmp_path: Path) -> None:
+    run = runs["s2i-c"]
     trained, classifier = (
         load_checkpoint(run / f"{n}.safetensors", torch.device("cpu")) for n in ("last", "classifier")
     )
     assert classifier.about.temperatures.keys() == {"V-A", "GV-A"}
     soundfile.write(tmp_path / "a.wav", np.sin(np.arange(22_050) / 10) / 2, 44_100)
     Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
-    given_sound = classify_files(trained, classifier, tmp_path / "a.wav", None, SamplingOptions())
-    assert (given_sound.generated, given_sound.calibrated) == ("visual", True)
+    classification = classify_files(trained, classifier, tmp_path / "a.wav", None, SamplingOptions())
+    assert (classification.generated, classification.calibrated) == ("visual", True)
     with pytest.raises(CheckpointError, match="does a2v, not v2a; name another run"):
         classify_files(trained, classifier, None, tmp_path / "a.png", SamplingOptions())
     assert open_rated_model(run, seed=0).available("a") == ("picture",)
-    assert open_rated_model(rivals["i2s"], seed=0).available("a") == ("sound",)
+    assert open_rated_model(runs["i2s"], seed=0).available("a") == ("sound",)
 
 
-def test_a_rival_is_exported(rivals: dict[str, Path], tmp_path: Path) -> None:
+def test_a_run_is_exported(runs: dict[str, Path], tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime")
-    exported = export_onnx(rivals["i2s"] / "last.safetensors", Direction.V2A, tmp_path / "i2s.onnx")
+    exported = export_onnx(runs["i2s"] / "last.safetensors", Direction.V2A, tmp_path / "i2s.onnx")
     assert exported.hops == 1
     assert ("batch", 1, 32, 32) in exported.shapes.values()
     with pytest.raises(CheckpointError, match="cannot take 2 hops"):
-        export_onnx(rivals["i2s"] / "last.safetensors", Direction.V2A, tmp_path / "i2s.onnx", hops=2)
+        export_onnx(runs["i2s"] / "last.safetensors", Direction.V2A, tmp_path / "i2s.onnx", hops=2)
 
 
-def test_the_paper_sized_rivals_are_much_smaller_than_cmcgan() -> None:
-    sizes = {p: count_parameters(CMAV(load_config(p), CLASSES, FeatureSettings()).network) for p in RIVALS}
+def test_presets_of_the_papers_size_have_this_many_parameters() -> None:
+    sizes = {p: count_parameters(CMAV(load_config(p), CLASSES, FeatureSettings()).network) for p in PRESETS}
     assert sizes["s2i-c"] == sizes["s2i-n"] == sizes["s2i-a"]
     assert round(sizes["s2i-c"] / 1e6, 1) == 6.1
     assert round(sizes["i2s"] / 1e6, 1) == 21.9

@@ -1,0 +1,174 @@
+"""The tables of `cmcgan evaluate`: the scores of one network."""
+
+from typing import TYPE_CHECKING
+
+from cmcgan_cli.tables.cells import NONE, accuracy_text, published_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.results import Evaluation
+    from cmcgan_core.evaluation.scores import Accuracy
+
+
+def tables(evaluation: "Evaluation", *, confusion: bool) -> "list[Table]":
+    """Return the tables that apply to the network, with the confusion matrices if they are asked for."""
+    shown = []
+    if evaluation.table1:
+        shown += [table1(evaluation), quality(evaluation), table2(evaluation)]
+    if evaluation.classification is not None:
+        shown.append(classification(evaluation))
+    if evaluation.retrieval is not None:
+        shown.append(retrieval(evaluation))
+    return [*shown, *confusions(evaluation)] if confusion else shown
+
+
+def summary(evaluation: "Evaluation") -> str:
+    """Return a sentence about the pairs and the latents of the tables."""
+    pairs, split, latents = evaluation.pairs, evaluation.split, evaluation.seeds.latents
+    parts = [f"{pairs[split]} {split} pairs of {evaluation.recordings[split]} recordings"]
+    if latents:
+        parts.append(f"{len(latents)} latents each, seeds {latents[0]} to {latents[-1]}")
+    text = f"{', '.join(parts)}; {pairs['train']} training pairs. Brackets: 95 % over recordings."
+    if evaluation.table1 and not _has_pose(evaluation):
+        return f"{text} No poses: only the demonstration set has a score."
+    return text
+
+
+def table1(evaluation: "Evaluation") -> "Table":
+    """Return the table of the judged accuracy of generated samples, with the published figures."""
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.labels import kind_label, plural
+    from cmcgan_core.evaluation.paper import paper_tables
+
+    split, judges = evaluation.split, list(evaluation.other_judges.values())[:1]
+    columns = ["", "train", split, "balanced", *(["2nd judge"] if judges else [])]
+    table = Table(*columns, title="Table 1: judged accuracy of generated samples")
+    for direction, by_hops in evaluation.table1.items():
+        name, modality = direction.table_name, direction.target
+        for hops, parts in by_hops.items():
+            own = " *" if hops == str(evaluation.hops) else ""
+            second = [accuracy_text(judge.table1[direction][hops][split]) for judge in judges]
+            table.add_row(f"{name} {kind_label(hops)}{own}", *_cells(parts, split), *second)
+        if modality in evaluation.recovered:
+            second = [accuracy_text(judge.recovered[modality][split]) for judge in judges]
+            row = f"{name} {plural(modality)} recovered"
+            table.add_row(row, *_cells(evaluation.recovered[modality], split), *second)
+        for row, values in paper_tables().table1[name].items():
+            table.add_row(
+                f"{name} {row}", published_text(values.get("train")), published_text(values.get("test")), style="dim"
+            )
+        second = [accuracy_text(judge.real[modality][split]) for judge in judges]
+        real = _cells(evaluation.real[modality], split)
+        table.add_row(f"{name} real {plural(modality)}", *real, *second, end_section=True)
+    table.caption = (
+        "* the model's own output; recovered: real samples, translated to the other modality and back; real: the "
+        "judge's own accuracy, the ceiling"
+    )
+    return table
+
+
+def table2(evaluation: "Evaluation") -> "Table":
+    """Return the table of dynamic multimodal classification, with the controls and the published figures."""
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.paper import paper_tables
+
+    paper, retrained = paper_tables().table2, evaluation.retrained
+    columns = ["", evaluation.split, "balanced", *(["retrained"] if retrained else []), "paper"]
+    table = Table(*columns, title="Table 2: dynamic multimodal classification")
+    for name, accuracy in evaluation.table2.items():
+        label = name if name in paper else f"  {name}"
+        own = [accuracy_text(retrained.get(name))] if retrained else []
+        cells = accuracy_text(accuracy), accuracy_text(accuracy, balanced=True), *own
+        table.add_row(label, *cells, published_text(paper.get(name)))
+    table.caption = "indented: controls, which carry no information"
+    if retrained:
+        table.caption += "; retrained: the run's classifier, trained on generated samples too"
+    return table
+
+
+def quality(evaluation: "Evaluation") -> "Table":
+    """Return the table of the metrics of the samples, with a column for each direction and kind of samples."""
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.labels import kind_label
+    from cmcgan_core.evaluation.sample_metrics import metrics_to_show
+
+    columns = [(direction, kind) for direction, kinds in evaluation.quality.items() for kind in kinds]
+    heads = [f"{direction.table_name}\n{kind_label(kind)}" for direction, kind in columns]
+    table = Table("", *heads, title=f"Samples of the {evaluation.split} split")
+    qualities = [evaluation.quality[direction][kind] for direction, kind in columns]
+    for name, metric in metrics_to_show(qualities).items():
+        values = (samples.get(name) for samples in qualities)
+        table.add_row(metric.title, *(NONE if value is None else format(value, metric.format) for value in values))
+    table.caption = "real: the same figure for real samples; for distances, that of the training split"
+    return table
+
+
+def classification(evaluation: "Evaluation") -> "Table":
+    """Return the table of the accuracy of a classifier on real pairs."""
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.labels import plural
+
+    assert evaluation.classification is not None
+    table = Table("", "train", evaluation.split, "balanced", title="Classification of real pairs")
+    inputs = " and ".join(plural(modality) for modality in evaluation.classification.modalities)
+    table.add_row(inputs, *_cells(evaluation.classification.accuracy, evaluation.split))
+    return table
+
+
+def retrieval(evaluation: "Evaluation") -> "Table":
+    """Return the table of cross-modal retrieval, with the level of chance."""
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.labels import plural
+
+    assert evaluation.retrieval is not None
+    chance = evaluation.retrieval.chance
+    heads = [f"recall@{rank}" for rank in chance.recall]
+    table = Table("", *heads, "mean precision", title="Cross-modal retrieval by class")
+    rows = {
+        f"{direction.source.word} to {plural(direction.target)}": ranking
+        for direction, ranking in evaluation.retrieval.ranking.items()
+    }
+    for label, ranking in {**rows, "by chance": chance}.items():
+        figures = (*ranking.recall.values(), ranking.mean_average_precision)
+        table.add_row(label, *(f"{value:.3f}" for value in figures), style="dim" if ranking is chance else "")
+    table.caption = "items of the query's own recording are left out"
+    return table
+
+
+def confusions(evaluation: "Evaluation") -> "list[Table]":
+    """Return confusion matrices in per cent of the true class: of the model's own output, and of a classifier."""
+    matrices = {
+        f"{direction.table_name}: judged class": kinds[str(evaluation.hops)]
+        for direction, kinds in evaluation.confusion.items()
+    }
+    if evaluation.classification is not None:
+        matrices["predicted class"] = evaluation.classification.confusion
+    return [_confusion(f"{title}, %", evaluation.classes, matrix) for title, matrix in matrices.items()]
+
+
+def _confusion(title: str, classes: "Sequence[str]", matrix: "Sequence[Sequence[int]]") -> "Table":
+    from rich.table import Table
+
+    table = Table("true", *(str(i + 1) for i in range(len(matrix))), title=title)
+    for number, (name, counts) in enumerate(zip(classes, matrix, strict=True), start=1):
+        shares = [round(100 * count / max(1, sum(counts))) for count in counts]
+        table.add_row(f"{number} {name}", *(str(share) if share else "." for share in shares))
+    return table
+
+
+def _cells(parts: "dict[str, Accuracy]", split: str) -> tuple[str, str, str]:
+    """Return the accuracy on training pairs, on the split, and balanced on the split."""
+    return f"{parts['train'].micro:.3f}", accuracy_text(parts[split]), accuracy_text(parts[split], balanced=True)
+
+
+def _has_pose(evaluation: "Evaluation") -> bool:
+    kinds = (quality for by_kind in evaluation.quality.values() for quality in by_kind.values())
+    return any(quality.get("pose") is not None for quality in kinds)

@@ -1,0 +1,118 @@
+"""The tables of `cmcgan study`: a row for each recipe."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmcgan_cli.tables.cells import NONE, accuracy_text, brackets, figure_text, folding_table, published_text
+from cmcgan_cli.tables.comparison import costs
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.compare import Group
+    from cmcgan_core.evaluation.pooling import PooledAccuracy, PooledJudgeScores
+    from cmcgan_core.experiments.representations import RepresentationStudy
+    from cmcgan_core.experiments.study import Study, StudyResult
+    from cmcgan_core.modality import Direction
+
+#: Largest number of metrics in one table of samples.
+METRICS_PER_TABLE = 6
+
+
+def tables(result: "StudyResult") -> "list[Table]":
+    """Return all tables of a study."""
+    from cmcgan_core.modality import Direction
+
+    groups, shown = result.compared.groups, [costs(result.compared)]
+    for direction in Direction:
+        if translating := [group for group in groups if direction in group.figures.table1]:
+            shown += [table1(translating, direction), *samples(translating, direction)]
+    return [*shown, table2(groups)] if groups else shown
+
+
+def plan(study: "Study", data: Path, folder: Path, parameters: dict[str, int]) -> "Table":
+    """Return the table of what a study would train."""
+    table = folding_table(
+        f"{study.title}: {data} -> {folder}", "recipe", "preset", "settings", "parameters to generate"
+    )
+    for name, recipe in study.rows.items():
+        table.add_row(name, recipe.preset, "\n".join((*study.set, *recipe.set)), f"{parameters[name]:,}")
+    trainings, seeds = len(study.rows) * len(study.seeds), ", ".join(map(str, study.seeds))
+    table.caption = (
+        f"{trainings} trainings (seeds {seeds}) of {study.seconds:g} seconds of CPU or GPU: "
+        f"{trainings * study.seconds / 3600:.1f} hours, plus the evaluations"
+    )
+    return table
+
+
+def table1(groups: "Sequence[Group]", direction: "Direction") -> "Table":
+    """Return the table of the judged accuracy of the samples of one direction, with the published figures."""
+    from cmcgan_core.evaluation.labels import kind_label
+    from cmcgan_core.evaluation.paper import paper_tables
+
+    split, modality, two = groups[0].entries[0].evaluation.split, direction.target, "2"
+    title = f"Table 1, {direction.table_name}: judged accuracy of generated samples"
+    table = folding_table(title, "", "train", split, "2nd judge", kind_label(two), "recovered")
+    for group in groups:
+        pooled, by_hops = group.figures, group.figures.table1[direction]
+        own, second = by_hops[group.hops], _second_judge(group).table1[direction][group.hops]
+        accuracies: list[PooledAccuracy | None] = [own["train"], own[split], second[split]]
+        accuracies += [parts.get(split) for parts in (by_hops.get(two, {}), pooled.recovered.get(modality, {}))]
+        table.add_row(group.name, *(figure_text(item.micro if item else None) for item in accuracies))
+    real, second = groups[0].figures.real[modality], _second_judge(groups[0]).real[modality]
+    cells = (figure_text(item.micro) for item in (real["train"], real[split], second[split]))
+    table.add_row("real", *cells, "", "", end_section=True)
+    for name, values in paper_tables().table1[direction.table_name].items():
+        published = (published_text(values.get(part)) for part in ("train", "test"))
+        table.add_row(name, *published, *[NONE] * 3, style="dim")
+    table.caption = f"{brackets(groups)}; recovered: real samples, translated to the other modality and back"
+    return table
+
+
+def _second_judge(group: "Group") -> "PooledJudgeScores":
+    return next(iter(group.figures.other_judges.values()))
+
+
+def samples(groups: "Sequence[Group]", direction: "Direction") -> "list[Table]":
+    """Return the tables of the metrics of the samples of one direction, in parts that fit a terminal."""
+    from cmcgan_core.evaluation.labels import REAL
+    from cmcgan_core.evaluation.sample_metrics import metrics_to_show
+    from cmcgan_core.utils.batches import in_batches
+
+    rows = {group.name: group.figures.quality[direction][group.hops] for group in groups}
+    rows["real"] = groups[0].figures.quality[direction][REAL]
+    shown = []
+    for part in in_batches(metrics_to_show(rows.values()).items(), METRICS_PER_TABLE):
+        titles = (metric.title for _, metric in part)
+        table = folding_table(f"Samples, {direction.table_name}", "", *titles)
+        for row, quality in rows.items():
+            table.add_row(row, *(figure_text(quality.get(name), metric.format) for name, metric in part))
+        shown.append(table)
+    return shown
+
+
+def table2(groups: "Sequence[Group]") -> "Table":
+    """Return the table of dynamic multimodal classification, with what each recipe generates."""
+    from cmcgan_core.evaluation.paper import paper_tables
+
+    names = [name for name in paper_tables().table2 if name.startswith("G")]
+    table = folding_table("Table 2: classification with a generated modality", "", *names)
+    for group in groups:
+        accuracies = [group.figures.table2.get(name) for name in names]
+        table.add_row(group.name, *(figure_text(item.micro if item else None) for item in accuracies))
+    real = groups[0].figures.table2
+    table.add_row("the real modality alone", figure_text(real["A"].micro), figure_text(real["V"].micro))
+    return table
+
+
+def representations(study: "RepresentationStudy") -> "Table":
+    """Return the table of the accuracy of CMAV's sound classifiers by representation, with the published figures."""
+    from rich.table import Table
+
+    table = Table("", "layers", "train", study.split, "balanced", "paper", title="CMAV, Table 1: sound classifiers")
+    for row in study.rows:
+        accuracy = accuracy_text(row.accuracy), accuracy_text(row.accuracy, balanced=True)
+        cells = str(row.layers), f"{row.train.micro:.3f}", *accuracy
+        table.add_row(row.representation.upper(), *cells, published_text(row.paper))
+    return table

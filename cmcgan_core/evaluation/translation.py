@@ -1,0 +1,83 @@
+"""Tables 1 and 2 and the metrics of the samples of a translator."""
+
+from dataclasses import replace
+
+from cmcgan_core.checkpoint import Trained
+from cmcgan_core.data.dataset import PairDataset
+from cmcgan_core.data.synthetic.heights import note_heights
+from cmcgan_core.evaluation.collect import EvaluationPass
+from cmcgan_core.evaluation.judges import JudgePanel, load_judges
+from cmcgan_core.evaluation.outputs import PairClassifier
+from cmcgan_core.evaluation.results import Evaluation
+from cmcgan_core.evaluation.scores import Scores, judge_scores
+from cmcgan_core.inference.translate import require_translator
+from cmcgan_core.modality import Modality
+from cmcgan_core.progress import OnProgress
+
+
+def evaluate_translator(
+    evaluation: Evaluation,
+    trained: Trained,
+    split: PairDataset,
+    *,
+    latents: int,
+    thorough: bool,
+    device: str,
+    on_progress: OnProgress,
+) -> Evaluation:
+    """Translate a split and as many training pairs, judge the samples, and add the scores to an evaluation.
+
+    Args:
+        evaluation: of the checkpoint; it has the seeds.
+        trained: a translator.
+        split: to translate.
+        latents: number of samples of each pair. Training pairs get one.
+        thorough: whether to use the second judge and the pose judge.
+        device: see `choose_device`.
+        on_progress: called in every stage.
+    """
+    seed, name = evaluation.seeds.controls, evaluation.split
+    panel = load_judges(trained, split.dataset, thorough=thorough, device=device, on_progress=on_progress)
+    by_split = score_splits(trained, panel, split, latents, seed, on_progress)
+    scores, (judge, *other_judges) = by_split[name], panel.single
+    main = judge_scores(judge, by_split, name)
+    alone = {"V": main.real[Modality.VISUAL][name], "A": main.real[Modality.AUDIO][name]}
+    return replace(
+        evaluation,
+        seeds=replace(evaluation.seeds, latents=tuple(seed + k for k in range(latents)), judges=panel.seeds),
+        hops=require_translator(trained).hops,
+        judge=judge,
+        real=main.real,
+        table1=main.table1,
+        recovered=main.recovered,
+        other_judges={other: judge_scores(other, by_split, name) for other in other_judges},
+        quality={
+            direction: {
+                kind: scores.merge_quality(scores.map_quality(sample), main.quality[direction][kind])
+                for kind, sample in kinds.items()
+            }
+            for direction, kinds in scores.kinds.items()
+        },
+        confusion={
+            direction: {kind: scores.confusion(judge, sample) for kind, sample in kinds.items()}
+            for direction, kinds in scores.kinds.items()
+        },
+        table2={**alone, **scores.table2(PairClassifier.REAL)},
+        retrained=scores.table2(PairClassifier.RETRAINED),
+    )
+
+
+def score_splits(
+    trained: Trained, panel: JudgePanel, split: PairDataset, latents: int, seed: int, on_progress: OnProgress
+) -> dict[str, Scores]:
+    """Return the scores of a split, and of as many training pairs, spread evenly, by name of the split."""
+    settings, training = trained.about.settings, None
+    by_split: dict[str, Scores] = {}
+    evaluated = EvaluationPass(trained, panel, split, latents=latents, seed=seed)
+    outputs = evaluated.run(full=True, on_progress=on_progress)
+    if split.split != "train":
+        other = EvaluationPass(trained, panel, split.dataset.split("train"), latents=1, seed=seed, limit=len(split))
+        training = other.run(full=False, on_progress=on_progress)
+        by_split["train"] = Scores(training, other.pair_info(), settings, seed=seed)
+    pairs = evaluated.pair_info(note_heights(split) if panel.pose else None)
+    return {**by_split, str(split.split): Scores(outputs, pairs, settings, seed=seed, training=training)}

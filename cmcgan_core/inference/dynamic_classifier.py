@@ -1,0 +1,178 @@
+"""The dynamic multimodal classification network: generates the missing modality, then classifies the pair.
+
+Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint
+from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
+from cmcgan_core.modality import REAL_PAIR, Direction, Modality
+
+
+@dataclass(frozen=True)
+class TimelineStep:
+    """The class of one step of a timeline.
+
+    Attributes:
+        start: start of the step, in seconds.
+        end: end of the step, in seconds; the last step ends with the last half second.
+        label: the most probable class; None if the step is silent.
+        confidence: its probability; None if the step is silent.
+    """
+
+    start: float
+    end: float
+    label: str | None
+    confidence: float | None
+
+
+@dataclass(frozen=True)
+class Classified:
+    """The classification of one input.
+
+    Attributes:
+        label: the most probable class.
+        confidence: its probability.
+        calibrated: whether the probabilities are calibrated: among inputs similar to the run's validation split, about
+            a share p of those with confidence p is classified correctly. Without a validation split they are the
+            uncalibrated outputs of the network.
+        probabilities: probability of each class, in [0, 1], most probable first. For several half seconds it is their
+            mean.
+        given: the modalities of the input.
+        generated: the modality that was generated, or None.
+        chunks: number of half seconds that were classified.
+        timeline: the steps, if a timeline was requested and the input has a length.
+    """
+
+    label: str
+    confidence: float
+    calibrated: bool
+    probabilities: dict[str, float]
+    given: tuple[Modality, ...]
+    generated: Modality | None
+    chunks: int
+    timeline: tuple[TimelineStep, ...] = ()
+
+
+def load_classifier(run: Path, device: torch.device) -> Trained:
+    """Load the multimodal classifier of a run.
+
+    Args:
+        run: the run folder, or a checkpoint in it.
+        device: the device to load it to.
+
+    Raises:
+        CheckpointError: the run has no classifier, or the classifier cannot be read.
+    """
+    file = _classifier_of(run)
+    if not file.is_file():
+        raise CheckpointError(f"{file} does not exist; finish the run with: cmcgan train --resume {file.parent}")
+    return load_checkpoint(file, device)
+
+
+def find_classifier(run: Path, device: torch.device) -> Trained | None:
+    """Load the multimodal classifier of a run, as `load_classifier`; return None if the run has none.
+
+    Raises:
+        CheckpointError: the classifier cannot be read.
+    """
+    return load_classifier(run, device) if _classifier_of(run).is_file() else None
+
+
+def _classifier_of(run: Path) -> Path:
+    return RunFolder(run if run.is_dir() else run.parent).classifier
+
+
+@dataclass(frozen=True)
+class DynamicClassifier:
+    """The dynamic multimodal classification network of a run.
+
+    Attributes:
+        generating: the generating run.
+        classifier: the multimodal classifier of the run.
+        sampling: how a missing modality is generated. Several samples are classified and their probabilities averaged.
+
+    Raises:
+        ConfigError: the two know different classes.
+    """
+
+    generating: Trained
+    classifier: Trained
+    sampling: SamplingOptions
+
+    def __post_init__(self) -> None:
+        if self.generating.about.classes != self.classifier.about.classes:
+            raise ConfigError(
+                f"{self.generating.path} and {self.classifier.path} know different classes; use those of one run"
+            )
+
+    def classify(self, maps: Mapping[Modality, Tensor]) -> Classified:
+        """Classify spectrograms (N, 1, M, T), pictures (N, 3, H, W), or both, in [-1, 1], as one input.
+
+        Raises:
+            ConfigError: no maps are given.
+            CheckpointError: the run cannot generate the missing modality.
+        """
+        return self.summarise(self.predict(maps), maps)
+
+    def predict(self, maps: Mapping[Modality, Tensor]) -> Tensor:
+        """Return probabilities (N, classes) of N items; arguments and errors as for `classify`."""
+        direction = _missing_direction(maps)
+        count = len(next(iter(maps.values())))
+        pairs = maps if direction is None else self._complete(maps[direction.source], direction)
+        with torch.inference_mode():
+            logits = self.classifier.network({m: to_network(self.classifier, values) for m, values in pairs.items()})
+        temperature = self.classifier.about.temperatures.get(_case(direction), 1.0)
+        probabilities: Tensor = (logits / temperature).softmax(dim=1).cpu()
+        return probabilities.reshape(-1, count, probabilities.shape[1]).mean(dim=0)
+
+    def summarise(self, probabilities: Tensor, modalities: Iterable[Modality]) -> Classified:
+        """Return the mean classification of N half seconds.
+
+        Args:
+            probabilities: their probabilities (N, classes).
+            modalities: the modalities of the input.
+        """
+        present = set(modalities)
+        direction = _missing_direction(present)
+        mean, classes = probabilities.mean(dim=0), self.classifier.about.classes
+        ranked = {classes[i]: round(float(mean[i]), 6) for i in mean.argsort(descending=True).tolist()}
+        label, confidence = next(iter(ranked.items()))
+        return Classified(
+            label=label,
+            confidence=confidence,
+            calibrated=_case(direction) in self.classifier.about.temperatures,
+            probabilities=ranked,
+            given=tuple(modality for modality in Modality if modality in present),
+            generated=None if direction is None else direction.target,
+            chunks=len(probabilities),
+        )
+
+    def _complete(self, source: Tensor, direction: Direction) -> dict[Modality, Tensor]:
+        """Return K N pairs of N maps of one modality, with K generated samples of the other modality."""
+        target = translate(self.generating, direction, to_network(self.generating, source), self.sampling)
+        return {direction.source: source.repeat(self.sampling.samples, 1, 1, 1), direction.target: target}
+
+
+def _missing_direction(modalities: Iterable[Modality]) -> Direction | None:
+    """Return the direction that generates the missing modality, or None if both are present.
+
+    Raises:
+        ConfigError: none is present.
+    """
+    present = set(modalities)
+    if not present:
+        raise ConfigError("there is nothing to classify; give a sound, a picture, both, or a video")
+    return next((direction for direction in Direction if direction.target not in present), None)
+
+
+def _case(direction: Direction | None) -> str:
+    """Return the paper's name of a pair whose target was generated, or of a real pair."""
+    return REAL_PAIR if direction is None else direction.completed
