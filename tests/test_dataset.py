@@ -102,6 +102,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
         ("index.csv", "cello-train_000,", "\ncello-train_000,"),
         ("index.csv", "cello-train_003,train,cello,cello-train,,1.5,cello-train.wav,cello-train.jpg,\n", ""),
         ("index.csv", ",1.5,", ",soon,"),
+        ("index.csv", ",1.5,", ",nan,"),
         ("index.csv", ",flute,", ",\x00,"),
         ("index.csv", ",flute,", ",harp,"),
         ("index.csv", "checksum", "sum"),

@@ -16,6 +16,7 @@ from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, sound_to_pictures
+from cmcgan_core.modality import Direction
 from cmcgan_core.training.train import train_run
 
 PITCHES = {"drum": 110, "piano": 880}
@@ -100,15 +101,16 @@ def test_every_method_is_trained_on_folders_and_generates_samples(prepare, tmp_p
     config = load_config(preset, settings=settings)
     train_run(config, open_dataset(data), out)
     trained = load_checkpoint(out / "last.safetensors", torch.device("cpu"))
+    assert trained.about.finished
     evaluation = evaluate(out, open_dataset(data), latents=1, thorough=False)
     directions = trained.network.directions
     assert evaluation.table1.keys() == set(directions)
-    if "a2v" in directions:
+    if Direction.A2V in directions:
         side = config.network.picture_size
         assert sound_to_pictures(trained, torch.zeros(22_050), SamplingOptions()).shape == (1, side, side, 3)
-    if "v2a" in directions:
+    if Direction.V2A in directions:
         waveforms, levels = picture_to_sounds(trained, np.zeros((50, 50, 3), np.uint8), SamplingOptions(samples=2))
         assert waveforms.shape == (2, 22_050)
         assert levels.shape == (2, trained.about.settings.bins, 44)
-        decibels = evaluation.quality["v2a"]["1"]["log_spectral_distance"]
+        decibels = evaluation.quality[Direction.V2A]["1"]["log_spectral_distance"]
         assert (decibels is None) == (representation == "mfcc")

@@ -79,9 +79,8 @@ def test_one_instrument_trains_by_pose_and_not_by_class(tmp_path: Path) -> None:
     by_class, by_pose = (tiny_config("train.epochs=1", f"train.wrong_pairs={by}") for by in ("class", "pose"))
     with pytest.raises(DataError, match="of two classes"):
         plan_run(by_class, open_dataset(data))
-    assert (
-        plan_run(by_pose, open_dataset(data))["pairs"] == 12
-    )  # the four in the middle are less than 5 s from all others
+    # Of 16: the four in the middle are less than 5 s from all others.
+    assert plan_run(by_pose, open_dataset(data))["pairs"] == 12
     train_run(by_pose, open_dataset(data), tmp_path / "run")
     assert not (tmp_path / "run" / "classifier.safetensors").exists()
 
@@ -98,8 +97,7 @@ def test_the_command_names_the_setting(
         if code == "0":
             planned = json.loads(printed.out)
             assert planned["config"]["train"]["wrong_pairs"] == "pose"
-            assert (
-                planned["pairs"] == 36
-            )  # of 48: the four in the middle of each class are less than 5 s from all others
+            # Of 48: the four in the middle of each class are less than 5 s from all others.
+            assert planned["pairs"] == 36
         else:
             assert "train.wrong_pairs: should be one of 'class', 'pose', not 'colour'" in printed.err

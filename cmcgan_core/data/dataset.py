@@ -1,6 +1,7 @@
 """Reading prepared datasets. `docs/data.md` describes the format; `data.prepare` writes it."""
 
 import csv
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -237,6 +238,8 @@ def read_index(root: Path) -> list[Pair]:
             if len(row) != len(Pair._fields):
                 raise ValueError(f"line {rows.line_num} has {len(row)} columns, not {len(Pair._fields)}")
             row[start] = float(row[start])
+            if not math.isfinite(row[start]):
+                raise ValueError(f"line {rows.line_num} starts at {row[start]} s")
             index.append(Pair._make(row))
     return index
 
