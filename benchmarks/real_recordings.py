@@ -18,13 +18,11 @@ from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
-from cmcgan_core.media.files import loudness, media_kind, read_sound
+from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_sound
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import tqdm_progress
 from cmcgan_core.training.classifiers import train_judge
 
-#: Level below which a half second is silent, in dBFS; the default of `cmcgan prepare`.
-SILENCE_DBFS = -60.0
 #: Names of folders that differ from the name of their class.
 SYNONYMS = {"saxophone": "sax"}
 
@@ -36,7 +34,7 @@ def read_audible_spectrograms(folder: Path, settings: FeatureSettings) -> Tensor
         if media_kind(file) == "sound":
             sound = read_sound(file, settings.sample_rate)
             chunks = sound[: len(sound) // settings.samples * settings.samples].reshape(-1, settings.samples)
-            audible = [chunk for chunk in chunks if loudness(chunk) > SILENCE_DBFS]
+            audible = [chunk for chunk in chunks if loudness(chunk) > SILENT_DBFS]
             spectrograms += [analyse(torch.from_numpy(chunk), settings) for chunk in audible]
     return scale_spectrograms(torch.stack(spectrograms), settings)[:, None]
 

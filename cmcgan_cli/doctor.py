@@ -26,7 +26,7 @@ def doctor(as_json: Json = False) -> None:
 
         table = Table("check", "result", "fault", "fix")
         for finding in findings:
-            row = (finding.name, finding.value, finding.fault or "", finding.mend or "")
+            row = (finding.name, finding.value, finding.fault or "", finding.fix or "")
             table.add_row(*row, style="red" if finding.fault else None)
         out().print(table)
     if any(finding.fault for finding in findings):

@@ -42,7 +42,9 @@ Hop = Annotated[float, typer.Option(help="Seconds between the starts of two pair
 Split = Annotated[
     str, typer.Option(help="Shares of train, validation and test, for recordings whose split is not fixed.")
 ]
-Silence = Annotated[float, typer.Option(help="Leave out chunks whose level is below this, in dBFS.")]
+Silence = Annotated[
+    float | None, typer.Option(help="Leave out chunks below this level, in dBFS. Default: -60.", show_default=False)
+]
 KeepSilence = Annotated[bool, typer.Option("--keep-silence", help="Keep silent chunks too.")]
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Number of processes. Default: one per core, fewer for little work.")
@@ -63,7 +65,7 @@ def prepare(
     hop: Hop = 0.5,
     seed: Seed = 0,
     split: Split = "0.7,0.1,0.2",
-    silence: Silence = -60.0,
+    silence: Silence = None,
     keep_silence: KeepSilence = False,
     workers: Workers = None,
     overwrite: Overwrite = False,
@@ -95,11 +97,13 @@ def prepare(
     from cmcgan_core.data import prepare as preparation
     from cmcgan_core.data.synthetic import DemoSource
     from cmcgan_core.features.representations import default_settings
+    from cmcgan_core.media.files import SILENT_DBFS
 
     options = preparation.SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
     is_demo = str(source) == "demo" and layout is None and labels is None and not source.exists()
     chosen = DemoSource() if is_demo else layout
     ratio = _parse_ratio(split)
+    level = SILENT_DBFS if silence is None else silence
     if dry_run:
         _show_plan(preparation.plan(source, chosen, options, split=ratio), json=json)
         return
@@ -113,7 +117,7 @@ def prepare(
             chosen,
             options,
             split=ratio,
-            silence=None if keep_silence else silence,
+            silence=None if keep_silence else level,
             workers=workers,
             overwrite=overwrite,
             on_progress=on_progress,

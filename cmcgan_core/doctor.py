@@ -24,13 +24,13 @@ class Finding:
         name: what was checked.
         value: what was found, usually a version.
         fault: what is wrong, or None.
-        mend: how to fix it, or None.
+        fix: how to fix it, or None.
     """
 
     name: str
     value: str
     fault: str | None = None
-    mend: str | None = None
+    fix: str | None = None
 
 
 def run_checks() -> list[Finding]:
@@ -57,8 +57,8 @@ def _run_check(name: str, check: Callable[[], Finding]) -> Finding:
     try:
         return check()
     except Exception as error:  # a broken package may raise anything
-        mend = TORCH_REPAIR_COMMAND if name in ("torch", "cuda") else f"pip install --force-reinstall {name}"
-        return Finding(name, "broken", f"{type(error).__name__}: {error}", mend)
+        fix = TORCH_REPAIR_COMMAND if name in ("torch", "cuda") else f"pip install --force-reinstall {name}"
+        return Finding(name, "broken", f"{type(error).__name__}: {error}", fix)
 
 
 def _torch() -> Finding:

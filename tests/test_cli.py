@@ -190,7 +190,7 @@ def test_train_writes_a_run_and_names_the_next_command(run: Run, prepared: Path,
     assert code == 1
     assert f"--resume {out_dir}" in err
     code, out, _ = run("train", "--resume", out_dir, "--json")
-    assert (code, json.loads(out)["finished"]) == (0, True)
+    assert (code, json.loads(out)["steps"]) == (0, 6)
     assert run("train", prepared, "--resume", out_dir)[0] == 2
 
 
@@ -239,7 +239,7 @@ def test_plugins_lists_the_installed_parts(run: Run) -> None:
     code, out, _ = run("plugins", "--json")
     assert code == 0
     assert {"cmcgan.encoders", "cmcgan.losses", "cmcgan.commands"} <= {p["group"] for p in json.loads(out)}
-    assert run("parameters", "tiny", "--encoder", "residual")[1].startswith("picture encoder 'residual'")
+    assert run("parameters", "tiny", "--encoder", "residual")[1].startswith("sound encoder 'residual'")
 
 
 def test_doctor_reports_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -253,7 +253,7 @@ def test_doctor_reports_a_torchaudio_that_does_not_fit(run: Run, monkeypatch: py
     (finding,) = [f for f in json.loads(out) if f["name"] == "torchaudio"]
     assert code == 1
     assert "libcudart" in finding["fault"]
-    assert "torchaudio>=2.11,<2.12" in finding["mend"]
+    assert "torchaudio>=2.11,<2.12" in finding["fix"]
 
 
 def test_the_rate_of_a_stage_counts_from_where_it_was_resumed_or_restarted(

@@ -1,4 +1,4 @@
-"""What only a CUDA device can show; run with: pytest -m gpu."""
+"""Tests that need a CUDA device; run them with: pytest -m gpu -n 0."""
 
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.experiments.study import load_study, run_study
 from cmcgan_core.inference.translate import require_translator
+from cmcgan_core.modality import Direction
 from cmcgan_core.training.train import train_run
 
 pytestmark = pytest.mark.gpu
@@ -28,9 +29,9 @@ def _needs_cuda() -> None:
 def test_a_run_trains_on_cuda_and_resumes_there(prepared: Path, tmp_path: Path, precision: str) -> None:
     config = tiny_config(f"train.precision={precision}", "train.epochs=10")
     result = train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda")
-    assert result.finished
     assert result.losses["class"] < 1.0
-    assert train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda", resume=True).finished
+    train_run(config, open_dataset(prepared), tmp_path / "run", device="cuda", resume=True)
+    assert read_about(tmp_path / "run" / "last.safetensors").finished
     assert evaluate(tmp_path / "run", open_dataset(prepared), device="cuda").pairs["test"] == 12
 
 
@@ -42,7 +43,7 @@ def test_cuda_generates_what_the_cpu_generates(prepared: Path, tiny_run: Path) -
         rng = torch.Generator().manual_seed(0)
         with torch.inference_mode():
             network = require_translator(trained)
-            made.append(network.translate("a2v", batch.audio, network.draw(len(batch.audio), rng)).cpu())
+            made.append(network.translate(Direction.A2V, batch.audio, network.draw(len(batch.audio), rng)).cpu())
     torch.testing.assert_close(made[0], made[1], atol=1e-3, rtol=1e-3)
 
 
@@ -51,6 +52,7 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
     from media_fixtures import plain, tone, write_video, write_wav
 
     from cmcgan_core.inference.generate import OutputOptions, generate_file
+    from cmcgan_core.inference.routes import Format
     from cmcgan_core.media import film
 
     sources = [
@@ -60,8 +62,8 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
     for device in (CPU, CUDA):
         trained = load_checkpoint(tiny_run / "last.safetensors", device)
         for source in sources:
-            form = OutputOptions(format="mkv")
-            assert generate_file(trained, source, tmp_path / device.type, form=form).outputs[0].exists()
+            output = OutputOptions(format=Format.MKV)
+            assert generate_file(trained, source, tmp_path / device.type, output=output).outputs[0].exists()
     for name in ("song.mkv", "silent.soundtrack.mkv"):
         cpu, cuda = (film.probe(tmp_path / device.type / name) for device in (CPU, CUDA))
         assert [track.seconds for track in cpu] == [track.seconds for track in cuda]

@@ -34,8 +34,7 @@ def invert_mel(mel_power: Tensor, filters: Tensor, rounds: int = 60) -> Tensor:
     """Estimate the power spectrum (B, F, T), non-negative, from mel power (B, M, T) by multiplicative updates.
 
     The updates (Lee and Seung's rule) minimise the Kullback-Leibler divergence between the given mel power and that of
-    the estimate. This is half a decibel closer than non-negative least squares and nine times cheaper
-    (`docs/benchmarks.md`).
+    the estimate.
 
     Args:
         mel_power: mel power (B, M, T).

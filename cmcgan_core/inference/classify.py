@@ -18,13 +18,11 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, TimelineStep
 from cmcgan_core.inference.translate import SamplingOptions, read_half_second, to_audio, to_visual
-from cmcgan_core.media.files import loudness, media_kind, read_picture, sound_seconds
+from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, sound_seconds
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches
 
-#: Half seconds below this level are silent and not counted; `prepare` has the same default.
-SILENT_DBFS = -60.0
 #: Half seconds that are classified at once.
 HALF_SECONDS_PER_BATCH = 64
 #: Shortest step of a timeline, in seconds.

@@ -36,6 +36,8 @@ SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
 SAMPLES_PER_READ = 1 << 18
 #: Length in seconds of the blocks from which `read_sound` joins a whole sound.
 SECONDS_PER_BLOCK = 60.0
+#: Level below which half a second counts as silent, in dBFS.
+SILENT_DBFS = -60.0
 
 #: Built-in exceptions that decoders raise on damaged files, because they trust the sizes and offsets in the file.
 DECODER_ERRORS = (

@@ -21,7 +21,7 @@ from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folder
 from cmcgan_core.data.prepare.splits import SPLITS, assign_splits
 from cmcgan_core.errors import DataError, MediaError
-from cmcgan_core.media.files import media_kind, sound_seconds
+from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.files import explain_write_errors, write_text
 from cmcgan_core.utils.toml import dump_toml
@@ -138,7 +138,7 @@ def plan(
     options: SourceOptions,
     *,
     split: Ratio = (0.7, 0.1, 0.2),
-    silence: float | None = -60.0,
+    silence: float | None = SILENT_DBFS,
 ) -> PreparePlan:
     """Return what `prepare` would write with the same arguments. Only file names and headers are read.
 
@@ -169,7 +169,7 @@ def prepare(
     options: SourceOptions,
     *,
     split: Ratio = (0.7, 0.1, 0.2),
-    silence: float | None = -60.0,
+    silence: float | None = SILENT_DBFS,
     workers: int | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
