@@ -4,6 +4,7 @@ The checkpoint that a run resumes from has the state of its training too. A chec
 metadata is one JSON document. Loading it never unpickles, so it never runs code.
 """
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -123,7 +124,7 @@ class Trained:
     @property
     def device(self) -> torch.device:
         """The device that its weights are on."""
-        return next(self.network.parameters()).device
+        return next(itertools.chain(self.network.parameters(), self.network.buffers())).device
 
 
 def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
@@ -230,6 +231,8 @@ def training_tensors(method: Method[Any], network: nn.Module, optimizers: Mappin
     averaged = network is not method.network
     own = {name: t for name, t in method.state_dict().items() if averaged or not name.startswith("network.")}
     tensors |= {f"method.{name}": t for name, t in own.items()}
+    # This marks the training state: an optimizer without momentum has no tensors.
+    tensors["optimizers"] = torch.tensor(len(optimizers))
     for name, optimizer in optimizers.items():
         for index, values in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{name}.{index}.{key}": v for key, v in values.items() if isinstance(v, Tensor)}
@@ -242,7 +245,7 @@ def load_training(path: Path, method: Method[Any], network: nn.Module, optimizer
     Raises:
         CheckpointError: the checkpoint has no training state, or that of another model.
     """
-    if not read_tensors(path, "optimizer."):
+    if not read_tensors(path, "optimizer"):
         raise CheckpointError(f"{path} has no training state; resume from the run's last.safetensors")
     used = read_tensors(path, "network.")
     weights = read_tensors(path, "method.")

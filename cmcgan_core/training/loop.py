@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cmcgan_core.data.loader import Batch, Loader
 from cmcgan_core.methods import Method
@@ -91,28 +91,24 @@ def fit(
             done = step
 
 
-def averaged_model(network: nn.Module, decay: float, pretraining: int) -> AveragedModel:
-    """Make the exponential moving average of a network's weights; buffers are copied.
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the exponential moving average of a network's weights one step on; buffers are copied.
 
-    At first the decay is smaller, (1 + step) / (10 + step), so that the random initial weights are forgotten. While a
-    part is pretrained, the weights are copied.
+    At first the decay is smaller, (1 + step) / (10 + step), so that the random initial weights are forgotten. This is
+    not `torch.optim.swa_utils.AveragedModel`, because that copies a counter to the device, and so waits for the device,
+    in every step.
 
     Args:
+        average: a copy of the network, which is changed.
         network: the trained network.
-        decay: see `TrainConfig.average`.
-        pretraining: number of pretraining steps.
+        decay: see `TrainConfig.average`; 0 copies the weights.
+        step: number of the training step, from 1.
     """
-    model = AveragedModel(network)
-
-    def average(averaged: Any, current: Any, _: Any) -> None:
-        # The model's own counter is on the CPU. Reading the one that is passed would wait for the device.
-        step = int(model.n_averaged) + 1
-        now = 0.0 if step <= pretraining else min(decay, (1 + step) / (10 + step))
-        get_ema_multi_avg_fn(now)(averaged, current, _)  # type: ignore[no-untyped-call]
-
-    model.multi_avg_fn = average
-    model.eval().requires_grad_(False)
-    return model
+    move = get_ema_multi_avg_fn(min(decay, (1 + step) / (10 + step)))  # type: ignore[no-untyped-call]
+    if weights := list(average.parameters()):
+        move(weights, list(network.parameters()), None)
+    for averaged, current in zip(average.buffers(), network.buffers(), strict=True):
+        averaged.copy_(current)
 
 
 def cosine(progress: float, final: float) -> float:

@@ -7,6 +7,8 @@ generates also gets `classifier.safetensors`, the classifier that `cmcgan classi
 folder `classifier/`.
 """
 
+import copy
+import itertools
 import math
 import platform
 import time
@@ -33,7 +35,7 @@ from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, Traini
 from cmcgan_core.methods import make_method
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.log import RunLog
-from cmcgan_core.training.loop import PairCompleter, Update, averaged_model, fit
+from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import explain_write_errors, write_text
@@ -119,11 +121,10 @@ class Run:
         self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = self.method.optimizers()
         self.steps = self._planned_steps()
-        self.average = None
+        #: The network that the run is used with: the trained one, or its moving average.
+        self.network: nn.Module = self.method.network
         if config.train.average:
-            self.average = averaged_model(self.method.network, config.train.average, self.pretraining_steps)
-        #: The network that the run is used with.
-        self.network: nn.Module = self.average.module if self.average else self.method.network
+            self.network = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.step = 0
         self.best: float | None = None
 
@@ -159,8 +160,6 @@ class Run:
             )
         load_training(last, self.method, self.network, self.optimizers)
         self.step, self.best = about.step, about.best
-        if self.average is not None:
-            self.average.n_averaged.fill_(self.step)
 
     def train(self, on_progress: OnProgress, stop: StopRequest) -> TrainResult:
         """Train from the current step to the end.
@@ -177,8 +176,9 @@ class Run:
             for update in fit(self.method, self.optimizers, self.loader, self.steps, self.step, self.completer):
                 self.step = update.step
                 pending.append(update.losses)
-                if self.average is not None:
-                    self.average.update_parameters(self.method.network)
+                if self.network is not self.method.network:
+                    decay = 0.0 if self.step <= self.pretraining_steps else self.config.train.average
+                    update_average(self.network, self.method.network, decay, self.step)
                 ends_epoch = update.step % len(self.loader) == 0 or update.step == self.steps
                 if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
@@ -229,8 +229,11 @@ class Run:
         return (update.epoch + 1) % self.config.train.sample_every == 0 or update.step == self.steps
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Average losses over steps, and raise a `TrainingError` if one is not finite."""
-        means = {name: float(torch.stack([losses[name] for losses in pending]).mean()) for name in pending[0]}
+        """Average each loss over the steps that have it, and raise a `TrainingError` if one is not finite."""
+        values: dict[str, list[Tensor]] = {}
+        for name, loss in itertools.chain.from_iterable(losses.items() for losses in pending):
+            values.setdefault(name, []).append(loss)
+        means = {name: float(torch.stack(of_steps).mean()) for name, of_steps in values.items()}
         if bad := [name for name, value in means.items() if not math.isfinite(value)]:
             raise TrainingError(self._advice(f"the loss {bad[0]!r} is no longer finite"))
         return means
