@@ -247,6 +247,22 @@ def test_neither_moved_code_nor_a_new_setting_with_a_default_changes_the_identit
     assert read_about(BOX / "last.safetensors").content == "f4f80f080b8e434f7466d983dc6747ee"
 
 
+def test_a_dataset_from_before_a_new_setting_is_complete(tmp_path):
+    prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1)
+    file = tmp_path / "a" / "dataset.toml"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith("max_level")))
+    assert prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1).already_complete
+
+
+def test_replacing_a_dataset_removes_what_was_computed_on_it(tmp_path):
+    prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1)
+    for name in ("judges", "evaluations", "mine"):
+        (tmp_path / "a" / name).mkdir()
+    prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1, silence=None, overwrite=True)
+    assert {path.name for path in (tmp_path / "a").iterdir() if path.is_dir()} == {"shards", "mine"}
+
+
 def test_silent_chunks_are_left_out_and_counted(tmp_path):
     report = prepare(tmp_path, tmp_path / "a", Takes(), OPTIONS, workers=1)
     assert (report.counts, report.dropped_silent) == ({"train": {"flute": 2, "tuba": 2}}, 2)

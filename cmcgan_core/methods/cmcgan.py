@@ -400,4 +400,7 @@ def _contradictions(config: Config, options: Options) -> list[str]:
         faults.append("options.posterior and loss_weights.latent need each other")
     if options.posterior and not config.network.latent:
         faults.append("options.posterior needs a latent vector (network.latent)")
+    routes = {route for kind in options.fakes for route in FAKES[kind] if kind == "direct" or route in paths}
+    if weights.get("adversarial") and {target_of(route) for route in routes} != set(Modality):
+        faults.append("options.fakes has no fakes of one modality; add direct, or paths that end in it")
     return faults

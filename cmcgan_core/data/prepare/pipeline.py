@@ -21,9 +21,11 @@ from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folder
 from cmcgan_core.data.prepare.splits import SPLITS, assign_splits
 from cmcgan_core.errors import DataError, MediaError
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.files import explain_write_errors, write_text
+from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes
 
@@ -208,7 +210,7 @@ def prepare(
         "content": _hash_content(scanned.recordings, names),
     }
     if (out / "dataset.toml").exists() and not overwrite:
-        return _report_complete(out, about, asdict(options.settings))
+        return _report_complete(out, about, options.settings)
     _clear_output(out, overwrite)
     jobs = list(zip(scanned.recordings, parts, strict=True))
     _make_parts(scanned.layout, jobs, options, silence, workers, on_progress)
@@ -274,7 +276,7 @@ def _hash_content(recordings: list[Recording], parts: list[str]) -> str:
     return blake2b("".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def _report_complete(out: Path, about: dict[str, Any], settings: dict[str, Any]) -> PrepareReport:
+def _report_complete(out: Path, about: dict[str, Any], settings: FeatureSettings) -> PrepareReport:
     """Return the report of an existing dataset.
 
     Args:
@@ -287,10 +289,11 @@ def _report_complete(out: Path, about: dict[str, Any], settings: dict[str, Any])
     """
     with explain_read_errors(out, "dataset.toml"):
         existing = read_about(out)
+        existing_settings = build(FeatureSettings, existing["features"], "[features]")
     expected = {key: value for key, value in about.items() if key != "name"}
     changed = [key for key, value in expected.items() if existing.get(key) != value]
     changed += {"recordings", "counts", "dropped_silent"} - existing.keys()
-    if changed or existing["features"] != settings:
+    if changed or existing_settings != settings:
         differences = [f"{key} {existing.get(key)}" for key in changed if key != "content"]
         how = f"with other settings ({', '.join(differences)})" if differences else "from other files or other features"
         raise DataError(
@@ -323,8 +326,8 @@ def _clear_output(out: Path, overwrite: bool) -> None:
         (out / ".parts").mkdir(parents=True, exist_ok=True)
         for name in ("dataset.toml", "index.csv", "skipped.csv"):
             (out / name).unlink(missing_ok=True)
-        # The judges were trained on pairs that may be in the new test split.
-        for folder in ("shards", "judges"):
+        # The judges were trained on pairs that may be in the new test split; evaluations are of the old pairs.
+        for folder in ("shards", "judges", "evaluations"):
             if (out / folder).exists():
                 shutil.rmtree(out / folder)
         for leftover in (*out.glob(".*.tmp"), *(out / ".parts").glob(".*.tmp")):
