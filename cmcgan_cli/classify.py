@@ -96,7 +96,7 @@ def classify(
     if every is not None and len(performances[0]) > 1:
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
     generating = load_checkpoint(find_run(checkpoint), choose_device(device))
-    classifier = load_classifier(generating.path, generating.device)
+    classifier = load_classifier(generating)
     note(f"model: {generating.path}", quiet=quiet)
     if as_json:
         print_result = _json_printer({"seed": seed, "checkpoint": str(generating.path)})
@@ -196,7 +196,11 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
         table.add_row(name, f"{probability:.3f}")
     out().print(table)
     averaged = f"mean over {result.chunks} half seconds; " if result.chunks > 1 else ""
-    reliable = "calibrated on the validation split" if result.calibrated else "not calibrated (no validation split)"
+    reliable = (
+        "calibrated on the validation split"
+        if result.calibrated
+        else "not calibrated (that needs a generating run and a validation split)"
+    )
     note(f"{averaged}probabilities {reliable}", quiet=quiet)
 
 

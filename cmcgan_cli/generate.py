@@ -144,7 +144,7 @@ def generate(
     note(f"model: {trained.path}", quiet=quiet)
     failed = False
     with resumable(), progress_bar(quiet=quiet) as on_progress:
-        classifier = find_classifier(trained.path, trained.device)
+        classifier = find_classifier(trained)
         for result in generate_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
             failed |= bool(result.error)
             _print_result(result, as_json=as_json, quiet=quiet)

@@ -9,6 +9,7 @@ from conftest import CLASSES
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_spectrograms
@@ -16,9 +17,11 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import read_half_seconds
 from cmcgan_core.inference.classify import classify_all, classify_file, classify_files
 from cmcgan_core.inference.dynamic_classifier import DynamicClassifier, load_classifier
+from cmcgan_core.inference.model import Model
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.inference.windows import Windows
 from cmcgan_core.modality import Direction, Modality
+from cmcgan_core.training.classifiers import train_judge
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
@@ -30,8 +33,8 @@ def trained(tiny_run: Path) -> Trained:
 
 
 @pytest.fixture(scope="module")
-def classifier(tiny_run: Path) -> Trained:
-    return load_classifier(tiny_run, CPU)
+def classifier(trained: Trained) -> Trained:
+    return load_classifier(trained)
 
 
 @pytest.fixture
@@ -93,9 +96,23 @@ def test_classifying_nothing_is_refused(trained: Trained, classifier: Trained) -
         classify_files(trained, classifier, None, None, SamplingOptions())
 
 
-def test_a_run_without_a_classifier_names_the_next_command(tmp_path: Path) -> None:
+def test_a_run_without_a_classifier_names_the_next_command(trained: Trained, tmp_path: Path) -> None:
+    lacking = replace(trained, path=tmp_path / "last.safetensors")
     with pytest.raises(CheckpointError, match="cmcgan train --resume"):
-        load_classifier(tmp_path, CPU)
+        load_classifier(lacking)
+    with pytest.raises(CheckpointError, match="one class only"):
+        load_classifier(replace(lacking, about=replace(trained.about, classes=("flute",))))
+    with pytest.raises(CheckpointError, match="neither classifies nor generates"):
+        load_classifier(replace(lacking, network=torch.nn.Linear(1, 1)))
+
+
+def test_a_run_that_is_a_classifier_classifies_what_it_reads(prepared: Path, tmp_path: Path) -> None:
+    judge = load_checkpoint(train_judge(open_dataset(prepared), [Modality.AUDIO], "judge-tiny"), CPU)
+    assert load_classifier(judge) is judge
+    result = Model(judge, None).classify(write_wav(tmp_path / "a.wav", tone(1, 440)))
+    assert (result.given, result.generated, result.calibrated) == (("audio",), None, False)
+    with pytest.raises(CheckpointError, match="generates nothing"):
+        Model(judge, None).classify(picture=write_jpg(tmp_path / "a.jpg", plain((200, 0, 0))))
 
 
 FRAMES = [plain(colour) for colour in [(200, 0, 0)] * 5 + [(0, 200, 0)] * 5 + [(0, 0, 200)] * 5]

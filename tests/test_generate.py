@@ -147,7 +147,7 @@ def test_inputs_that_cannot_be_read_are_named(trained: Trained, tmp_path: Path, 
 
 def test_a_classifier_cannot_generate(tiny_run: Path) -> None:
     with pytest.raises(CheckpointError, match="generates nothing"):
-        require_translator(load_classifier(tiny_run, CPU))
+        require_translator(load_classifier(load_checkpoint(tiny_run / "last.safetensors", CPU)))
 
 
 def test_a_picture_becomes_sound_of_any_length(trained: Trained, picture: Path, tmp_path: Path) -> None:
@@ -236,6 +236,6 @@ def test_the_classifier_labels_the_results(
     trained: Trained, tiny_run: Path, sound: Path, picture: Path, tmp_path: Path
 ) -> None:
     tasks = plan(expand([str(sound), str(picture)]), tmp_path / "made", OutputOptions(), SamplingOptions())
-    for classifier in (load_classifier(tiny_run, CPU), None):
+    for classifier in (load_classifier(load_checkpoint(tiny_run / "last.safetensors", CPU)), None):
         for result in generate_all(trained, tasks, SamplingOptions(), OutputOptions(overwrite=True), classifier):
             assert (result.guess in trained.about.classes) == (classifier is not None)

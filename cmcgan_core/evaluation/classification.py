@@ -8,12 +8,11 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import to_batch
-from cmcgan_core.errors import CheckpointError
 from cmcgan_core.evaluation.metrics import confusion_matrix
 from cmcgan_core.evaluation.outputs import PairInfo
 from cmcgan_core.evaluation.scores import Accuracy, accuracy_of
+from cmcgan_core.inference.dynamic_classifier import require_classifier
 from cmcgan_core.modality import Modality
-from cmcgan_core.nn.capabilities import Classifier
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches, spread_evenly
 
@@ -63,17 +62,6 @@ def evaluate_classifier(
         if part is split:
             confusion = confusion_matrix(predicted, pairs.label, pairs.classes)
     return Classification(require_classifier(trained).modalities, accuracy, confusion.tolist())
-
-
-def require_classifier(trained: Trained) -> Classifier:
-    """Return the network of a checkpoint as a classifier.
-
-    Raises:
-        CheckpointError: it is not a classifier.
-    """
-    if not isinstance(trained.network, Classifier):
-        raise CheckpointError(f"{trained.path} holds a {trained.about.config.method}, which does not classify")
-    return trained.network
 
 
 def classify_pairs(trained: Trained, split: PairDataset, items: list[int], on_progress: OnProgress = silent) -> Tensor:

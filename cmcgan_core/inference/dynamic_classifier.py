@@ -5,7 +5,6 @@ Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -14,6 +13,7 @@ from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.modality import REAL_PAIR, Direction, Modality
+from cmcgan_core.nn.capabilities import Classifier, Translator
 
 
 @dataclass(frozen=True)
@@ -61,38 +61,56 @@ class Classified:
     timeline: tuple[TimelineStep, ...] = ()
 
 
-def load_classifier(run: Path, device: torch.device) -> Trained:
-    """Load the multimodal classifier of a run.
+def load_classifier(trained: Trained) -> Trained:
+    """Load the multimodal classifier of a run. A run that is a classifier itself is its own.
 
     Args:
-        run: the run folder, or a checkpoint in it.
-        device: the device to load it to.
+        trained: the run.
 
     Raises:
         CheckpointError: the run has no classifier, or the classifier cannot be read.
     """
-    file = _classifier_of(run)
-    if not file.is_file():
-        raise CheckpointError(f"{file} does not exist; finish the run with: cmcgan train --resume {file.parent}")
-    return load_checkpoint(file, device)
+    if (classifier := find_classifier(trained)) is not None:
+        return classifier
+    if not isinstance(trained.network, Translator):
+        raise CheckpointError(
+            f"{trained.path} holds a {trained.about.config.method}, which neither classifies nor generates; "
+            "name another run with --checkpoint"
+        )
+    if len(trained.about.classes) == 1:
+        raise CheckpointError(f"{trained.path} knows one class only, so there is nothing to classify")
+    file = RunFolder(trained.path.parent).classifier
+    raise CheckpointError(f"{file} does not exist; finish the run with: cmcgan train --resume {file.parent}")
 
 
-def find_classifier(run: Path, device: torch.device) -> Trained | None:
+def find_classifier(trained: Trained) -> Trained | None:
     """Load the multimodal classifier of a run, as `load_classifier`; return None if the run has none.
 
     Raises:
         CheckpointError: the classifier cannot be read.
     """
-    return load_classifier(run, device) if _classifier_of(run).is_file() else None
+    file = RunFolder(trained.path.parent).classifier
+    if file.is_file():
+        return load_checkpoint(file, trained.device)
+    return trained if isinstance(trained.network, Classifier) else None
 
 
-def _classifier_of(run: Path) -> Path:
-    return RunFolder(run if run.is_dir() else run.parent).classifier
+def require_classifier(trained: Trained) -> Classifier:
+    """Return the network of a checkpoint as a classifier.
+
+    Raises:
+        CheckpointError: it is not a classifier.
+    """
+    if not isinstance(trained.network, Classifier):
+        raise CheckpointError(f"{trained.path} holds a {trained.about.config.method}, which does not classify")
+    return trained.network
 
 
 @dataclass(frozen=True)
 class DynamicClassifier:
     """The dynamic multimodal classification network of a run.
+
+    Only modalities that the classifier reads are generated.
 
     Attributes:
         generating: the generating run.
@@ -101,6 +119,7 @@ class DynamicClassifier:
 
     Raises:
         ConfigError: the two know different classes.
+        CheckpointError: `classifier` does not classify.
     """
 
     generating: Trained
@@ -108,6 +127,7 @@ class DynamicClassifier:
     sampling: SamplingOptions
 
     def __post_init__(self) -> None:
+        require_classifier(self.classifier)
         if self.generating.about.classes != self.classifier.about.classes:
             raise ConfigError(
                 f"{self.generating.path} and {self.classifier.path} know different classes; use those of one run"
@@ -124,7 +144,7 @@ class DynamicClassifier:
 
     def predict(self, maps: Mapping[Modality, Tensor]) -> Tensor:
         """Return probabilities (N, classes) of N items; arguments and errors as for `classify`."""
-        direction = _missing_direction(maps)
+        direction = self._missing_direction(maps)
         count = len(next(iter(maps.values())))
         pairs = maps if direction is None else self._complete(maps[direction.source], direction)
         with torch.inference_mode():
@@ -141,7 +161,7 @@ class DynamicClassifier:
             modalities: the modalities of the input.
         """
         present = set(modalities)
-        direction = _missing_direction(present)
+        direction = self._missing_direction(present)
         mean, classes = probabilities.mean(dim=0), self.classifier.about.classes
         ranked = {classes[i]: round(float(mean[i]), 6) for i in mean.argsort(descending=True).tolist()}
         label, confidence = next(iter(ranked.items()))
@@ -160,17 +180,17 @@ class DynamicClassifier:
         target = translate(self.generating, direction, to_network(self.generating, source), self.sampling)
         return {direction.source: source.repeat(self.sampling.samples, 1, 1, 1), direction.target: target}
 
+    def _missing_direction(self, modalities: Iterable[Modality]) -> Direction | None:
+        """Return the direction that generates the modality that the classifier lacks, or None if it lacks none.
 
-def _missing_direction(modalities: Iterable[Modality]) -> Direction | None:
-    """Return the direction that generates the missing modality, or None if both are present.
-
-    Raises:
-        ConfigError: none is present.
-    """
-    present = set(modalities)
-    if not present:
-        raise ConfigError("there is nothing to classify; give a sound, a picture, both, or a video")
-    return next((direction for direction in Direction if direction.target not in present), None)
+        Raises:
+            ConfigError: no modality is present.
+        """
+        present = set(modalities)
+        if not present:
+            raise ConfigError("there is nothing to classify; give a sound, a picture, both, or a video")
+        lacking = set(require_classifier(self.classifier).modalities) - present
+        return next((direction for direction in Direction if direction.target in lacking), None)
 
 
 def _case(direction: Direction | None) -> str:

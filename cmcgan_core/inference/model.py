@@ -53,7 +53,7 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
     """
     chosen = choose_device(device)
     trained = load_checkpoint(find_checkpoint(Path(checkpoint)), chosen)
-    return Model(trained, find_classifier(trained.path, chosen))
+    return Model(trained, find_classifier(trained))
 
 
 @dataclass(frozen=True)
@@ -350,7 +350,7 @@ class Model:
         Raises:
             CheckpointError: there is none; the message says how to train one.
         """
-        return self.classifier or load_classifier(self.trained.path, self.trained.device)
+        return self.classifier or load_classifier(self.trained)
 
 
 def _progress_bar(progress: bool) -> OnProgress:

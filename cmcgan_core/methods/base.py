@@ -58,8 +58,8 @@ class Method(nn.Module, ABC, Generic[Network]):
         self.loss_weights = {name: config.loss_weights.get(name, 0.0) for name in self.losses}
         if self.losses and not any(self.loss_weights.values()):
             raise ConfigError(
-                f"loss_weights: every loss of {config.method} has weight 0; its losses are {', '.join(self.losses)}; set "
-                f"one above 0, as --set loss_weights.{next(iter(self.losses))}=1"
+                f"loss_weights: every loss of {config.method} has weight 0; its losses are {', '.join(self.losses)}; "
+                f"set one above 0, as --set loss_weights.{next(iter(self.losses))}=1"
             )
         self.config = config
         self.classes = classes
