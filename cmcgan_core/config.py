@@ -177,6 +177,7 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         value = tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         value = text
-    for key in reversed(keys):
-        value = {key: value}
-    return value  # type: ignore[no-any-return]
+    table: dict[str, Any] = {keys[-1]: value}
+    for key in reversed(keys[:-1]):
+        table = {key: table}
+    return table

@@ -85,7 +85,8 @@ class Registry(Generic[T]):
         if len(matches) > 1:
             packages = " and ".join(_package_label(p) for p in matches)
             raise PluginError(f"{self.group}: {name!r} is provided by {packages}; uninstall one of them")
-        return load_entry_point(matches[0])  # type: ignore[no-any-return]
+        part: T = load_entry_point(matches[0])
+        return part
 
     def _entry_points(self) -> list[EntryPoint]:
         return list(entry_points(group=self.group))

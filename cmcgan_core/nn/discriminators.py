@@ -90,8 +90,8 @@ def discriminator_branch(channels: int, size: tuple[int, int], width: float) -> 
     """Make convolutions that halve each side until it is about 4: (B, C, H, W) to (B, c, 4, 4)."""
     layers: list[nn.Module] = []
     for count in branch_channels(size, width):
-        stride = tuple(2 if side > 4 else 1 for side in size)
-        layers += [nn.Conv2d(channels, count, 5, stride=stride, padding=2), nn.LeakyReLU(SLOPE)]  # type: ignore[arg-type]
+        stride = (2 if size[0] > 4 else 1, 2 if size[1] > 4 else 1)
+        layers += [nn.Conv2d(channels, count, 5, stride=stride, padding=2), nn.LeakyReLU(SLOPE)]
         channels, size = count, ((size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1)
     if size != (4, 4):
         layers.append(nn.AdaptiveAvgPool2d(4))

@@ -62,10 +62,10 @@ def build(cls: type[C], table: Mapping[str, Any], what: str) -> C:
         ConfigError: lists every fault: unknown and missing names, wrong types, values out of range.
     """
     faults: list[str] = []
-    built = _build(cls, table, "", faults)
+    built: C = _build(cls, table, "", faults)
     if faults:
         raise ConfigError(f"{what} is not a valid configuration:\n" + "\n".join(f"  {f}" for f in faults))
-    return built  # type: ignore[no-any-return]
+    return built
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
