@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from cmcgan_core.progress import OnProgress, Progress
 
 
+#: What an interrupted command says, unless it says something else.
+RESUMES = "the same command resumes"
 #: Largest number of finished stages that are shown above the current ones.
 SHOWN = 6
 
@@ -78,7 +80,7 @@ def note(message: str, *, quiet: bool = False) -> None:
 
 
 @contextmanager
-def resumable(hint: str = "the same command resumes") -> Iterator[None]:
+def resumable(hint: str = RESUMES) -> Iterator[None]:
     """On Ctrl-C, print how to resume, and exit with code 130."""
     from cmcgan_core.errors import Interrupted
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
+from cmcgan_cli.console import RESUMES, Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
 
 
 def demo(
@@ -34,7 +34,8 @@ def demo(
     from cmcgan_cli.tables.evaluation import table1, table2
     from cmcgan_core.tour import FAST, FULL, run_demo
 
-    with resumable(), progress_bar(quiet=quiet) as on_progress:
+    hint = "the same command without --overwrite resumes" if overwrite else RESUMES
+    with resumable(hint), progress_bar(quiet=quiet) as on_progress:
         done = run_demo(
             out_dir,
             FAST if fast else FULL,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cmcgan_cli.console import (
+    RESUMES,
     Checkpoint,
     Device,
     Json,
@@ -143,7 +144,8 @@ def generate(
     trained = load_checkpoint(find_run(checkpoint), choose_device(device))
     note(f"model: {trained.path}", quiet=quiet)
     failed = False
-    with resumable(), progress_bar(quiet=quiet) as on_progress:
+    hint = "with --overwrite, the same command starts again" if overwrite else RESUMES
+    with resumable(hint), progress_bar(quiet=quiet) as on_progress:
         classifier = find_classifier(trained)
         for result in generate_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
             failed |= bool(result.error)

@@ -11,6 +11,7 @@ from media_fixtures import plain, write_video
 from PIL import Image
 
 from cmcgan_cli import console
+from cmcgan_core.errors import Interrupted
 from cmcgan_core.progress import Progress
 
 COMMANDS = [
@@ -190,7 +191,7 @@ def test_train_writes_a_run_and_names_the_next_command(run: Run, prepared: Path,
     assert code == 1
     assert f"--resume {out_dir}" in err
     code, out, _ = run("train", "--resume", out_dir, "--json")
-    assert (code, json.loads(out)["steps"]) == (0, 6)
+    assert (code, json.loads(out)["steps"]) == (0, 3)
     assert run("train", prepared, "--resume", out_dir)[0] == 2
 
 
@@ -279,3 +280,19 @@ def test_a_file_name_that_is_not_utf8_gives_valid_json(media: dict[str, Path], t
     result = subprocess.run(command, capture_output=True, check=False)
     assert result.returncode == 1
     assert os.fsencode(json.loads(result.stdout.decode("utf-8"))["input"]) == name
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"), [([], "the same command resumes"), (["--overwrite"], "without --overwrite resumes")]
+)
+def test_an_interrupted_tour_says_how_to_resume(
+    cmcgan: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: list[str], hint: str
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise Interrupted("stopped at step 3 of 9")
+
+    monkeypatch.setattr("cmcgan_core.tour.run_demo", stop)
+    code, _, errors = cmcgan("demo", "--out", tmp_path, *options)
+    assert code == 130
+    assert "stopped at step 3 of 9" in errors
+    assert hint in errors

@@ -14,6 +14,7 @@ from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils import device as devices
+from cmcgan_core.utils.schema import C, build
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -106,6 +107,15 @@ class Method(nn.Module, ABC, Generic[Network]):
     def autocast(self, batch: Batch) -> AbstractContextManager[None]:
         """Return the mixed precision that the configuration asks for."""
         return devices.autocast(batch.visual.device, self.config.train.precision)
+
+
+def read_options(cls: type[C], config: Config) -> C:
+    """Build a method's options, a dataclass, from the table `options` of the configuration.
+
+    Raises:
+        ConfigError: lists every fault: unknown and missing names, wrong types, values out of range.
+    """
+    return build(cls, config.options, f"[options] of {config.method}")
 
 
 def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) -> Optimizer:

@@ -19,10 +19,9 @@ from cmcgan_core.data.augment import augment
 from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.methods.base import Method, make_optimizer, update, weighted_sum
+from cmcgan_core.methods.base import Method, make_optimizer, read_options, update, weighted_sum
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.fusion import FusionNetwork
-from cmcgan_core.utils.schema import build
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ class MultimodalClassifier(Method[FusionNetwork]):
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__(config, classes, settings)
-        self.options = _options(config)
+        self.options = read_options(Options, config)
         weights = self.options.class_weights or (1.0,) * len(classes)
         if len(weights) != len(classes) or min(weights) < 0:
             raise ConfigError(
@@ -62,7 +61,7 @@ class MultimodalClassifier(Method[FusionNetwork]):
     @classmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> FusionNetwork:
         """Build the encoders and the layer on their codes."""
-        return FusionNetwork(config.network, _options(config).modalities, len(classes))
+        return FusionNetwork(config.network, read_options(Options, config).modalities, len(classes))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Make one optimizer, with the settings of `train.generator`."""
@@ -87,7 +86,3 @@ class MultimodalClassifier(Method[FusionNetwork]):
         return F.cross_entropy(logits, label, self.class_weights)
 
     losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {"class": class_loss}
-
-
-def _options(config: Config) -> Options:
-    return build(Options, config.options, f"[options] of {config.method}")

@@ -17,7 +17,7 @@ from torch.optim import Optimizer
 from cmcgan_core.config import Config, NetworkConfig, OptimizerConfig
 from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.methods.base import Method, frozen, make_optimizer, require_consistent, update
+from cmcgan_core.methods.base import Method, frozen, make_optimizer, read_options, require_consistent, update
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder, Translator
 from cmcgan_core.nn.decoders import Generator
@@ -25,7 +25,7 @@ from cmcgan_core.nn.discriminators import MatchingDiscriminator
 from cmcgan_core.nn.encoders import ENCODERS
 from cmcgan_core.nn.layers import CODE, full_precision
 from cmcgan_core.nn.losses import matching_discriminator_loss, plain_discriminator_loss, real_loss
-from cmcgan_core.utils.schema import Range, build
+from cmcgan_core.utils.schema import Range
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class CMAV(Method[CMAVTranslator]):
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__(config, classes, settings)
-        self.options = _options(config)
+        self.options = read_options(Options, config)
         require_consistent(_contradictions(self.options, classes))
         self.pretraining_epochs = self.options.encoder_epochs
         self.direction = self.options.direction
@@ -109,7 +109,7 @@ class CMAV(Method[CMAVTranslator]):
     @classmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> CMAVTranslator:
         """Build the encoder and the generator."""
-        return CMAVTranslator(config.network, _options(config).direction)
+        return CMAVTranslator(config.network, read_options(Options, config).direction)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Make one for the encoder and its helper, one for the generator, one for the discriminator."""
@@ -192,10 +192,6 @@ class CMAV(Method[CMAVTranslator]):
     def _translate(self, network: CMAVTranslator, batch: Batch, rng: torch.Generator) -> Tensor:
         source = batch.maps()[self.direction.source]
         return network.translate(self.direction, source, network.draw(len(source), rng))
-
-
-def _options(config: Config) -> Options:
-    return build(Options, config.options, f"[options] of {config.method}")
 
 
 def _contradictions(options: Options, classes: tuple[str, ...]) -> list[str]:

@@ -18,7 +18,15 @@ from cmcgan_core.config import Config, NetworkConfig
 from cmcgan_core.data.augment import augment
 from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.methods.base import Method, frozen, make_optimizer, require_consistent, update, weighted_sum
+from cmcgan_core.methods.base import (
+    Method,
+    frozen,
+    make_optimizer,
+    read_options,
+    require_consistent,
+    update,
+    weighted_sum,
+)
 from cmcgan_core.modality import Direction, Modality, source_of, target_of
 from cmcgan_core.nn.capabilities import Embedder, Translator
 from cmcgan_core.nn.decoders import DECODERS
@@ -32,7 +40,7 @@ from cmcgan_core.nn.losses import (
     kl_divergence,
     standard_discriminator_loss,
 )
-from cmcgan_core.utils.schema import Share, build
+from cmcgan_core.utils.schema import Share
 
 #: The subnetworks: the encoder of the first modality and the decoder of the last (a = audio, v = visual).
 SUBNETWORKS = ("a2v", "v2a", "a2a", "v2v")
@@ -164,7 +172,7 @@ class CMCGAN(Method[Generators]):
 
     def __init__(self, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> None:
         super().__init__(config, classes, settings)
-        self.options = _options(config)
+        self.options = read_options(Options, config)
         require_consistent(_contradictions(config, self.options))
         self.distance = LOSSES.get(self.options.consistency)
         self.discriminator = DISCRIMINATORS.get(config.network.discriminator)(config.network)
@@ -176,7 +184,7 @@ class CMCGAN(Method[Generators]):
     @classmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> Generators:
         """Build the encoders and decoders."""
-        return Generators(config.network, _options(config))
+        return Generators(config.network, read_options(Options, config))
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Make one for the discriminator, if it is trained, and one for generators, heads and posteriors."""
@@ -380,10 +388,6 @@ class CMCGAN(Method[Generators]):
 def _repeat(features: Tensor, fakes: Tensor) -> Tensor:
     """Repeat the features of real partners (B, ...) for n kinds of fakes (n B, ...)."""
     return features.repeat(len(fakes) // len(features), 1, 1, 1)
-
-
-def _options(config: Config) -> Options:
-    return build(Options, config.options, f"[options] of {config.method}")
 
 
 def _contradictions(config: Config, options: Options) -> list[str]:
