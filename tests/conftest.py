@@ -33,7 +33,11 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def cmcgan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line, called as from a shell; `listed` is standard input."""
-    from cmcgan_cli import app
+    from cmcgan_cli import app, console
+
+    # A console reads the width of the terminal when it is made, and a test may have set another one.
+    console.out.cache_clear()
+    console.err.cache_clear()
 
     def call(*arguments: object, listed: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cmcgan", *map(str, arguments)])
