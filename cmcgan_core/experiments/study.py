@@ -206,15 +206,15 @@ def run_study(
 
     Writes into `out`: `plan.toml` (the recipes, and the steps that the budget buys), a run folder for each recipe and
     seed, and for each direction held-out pairs with the samples of every recipe (`S2I.png`, `I2S.png`). A study may
-    grow: new rows and new seeds are trained too.
+    grow: rows and seeds that are added later are trained too.
 
     Args:
         study: the recipes.
-        dataset: to train and evaluate on.
+        dataset: the dataset to train and evaluate on.
         out: folder of the study.
         split: name of the evaluated split.
         latents: number of samples of each pair.
-        seed: of the latents, the controls and the bootstrap.
+        seed: seed of the latents, the controls and the bootstrap.
         device: see `choose_device`.
         on_progress: called in every stage.
 
@@ -277,7 +277,7 @@ def _plan_steps(
     It is measured once and kept in `plan.toml`, so all seeds train equally long.
 
     Raises:
-        ConfigError: `plan.toml` is of another dataset, device or budget, or a recipe was another one then.
+        ConfigError: `plan.toml` was made for another dataset, device or budget, or with another version of a recipe.
     """
     file = out / "plan.toml"
     plan: dict[str, Any] = read_toml(file) if file.exists() else {}

@@ -137,7 +137,7 @@ def translate_maps(trained: Trained, direction: Direction, source: Tensor, z: Te
 
 
 def translate(trained: Trained, direction: Direction, source: Tensor, sampling: SamplingOptions) -> Tensor:
-    """Translate maps (N, C, H, W) of one modality to (K N, C', H', W') of the other, with own latents for every item.
+    """Translate maps (N, C, H, W) of one modality to (K N, C', H', W') of the other, with latents for each item.
 
     The first N outputs are the first sample of each item.
 

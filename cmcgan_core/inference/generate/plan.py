@@ -68,7 +68,7 @@ class Task:
     Attributes:
         source: path of the input.
         route: what it becomes; None if it cannot become anything.
-        outputs: for each sample, its files, or the folder of a png-sequence.
+        outputs: files of each sample, or the folder of a png-sequence.
         error: why it cannot become anything, or "".
     """
 
