@@ -191,5 +191,5 @@ def _require_fitting(trained: Trained, dataset: PreparedDataset) -> None:
     if about.data == dataset.name and about.content != dataset.content:
         raise CheckpointError(
             f"{dataset.root} was prepared again since {trained.path} was trained on it: pairs that are in its test "
-            "split now may have been trained on; train again"
+            "split now may have been used for training; train again"
         )

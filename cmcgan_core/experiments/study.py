@@ -31,10 +31,10 @@ from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_
 from cmcgan_core.utils.schema import Positive, Seed, build, did_you_mean
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
-#: Settings that a study decides itself.
+#: Settings that a study chooses; its file cannot set them.
 DECIDED = ("seed", "train.steps")
 #: What to do after a study could not be written.
-NEXT_STEP = "give the same command again"
+NEXT_STEP = "run the same command again"
 
 
 @dataclass(frozen=True)
@@ -141,17 +141,17 @@ def load_study(file: Path) -> Study:
         ConfigError: it is not valid; the message lists every fault.
     """
     study = build(Study, read_toml(file), str(file))
-    faults = [f"{name}: there are none" for name in ("rows", "seeds") if not getattr(study, name)]
+    faults = [f"{name}: is empty; add at least one" for name in ("rows", "seeds") if not getattr(study, name)]
     if len(set(study.seeds)) < len(study.seeds):
-        faults.append("seeds: a seed is there twice")
+        faults.append("seeds: a seed is listed twice")
     settings = {"set": study.set, **{f"rows.{name}.set": recipe.set for name, recipe in study.rows.items()}}
     for place, changes in settings.items():
         names = {setting.partition("=")[0].strip() for setting in changes}
-        faults += [f"{place}: the study decides {name} itself" for name in DECIDED if name in names]
+        faults += [f"{place}: the study chooses {name}; remove this setting" for name in DECIDED if name in names]
     slugs = {name: slug(name) for name in study.rows}
     for name, folder in slugs.items():
         if not folder or list(slugs.values()).count(folder) > 1:
-            faults.append(f"rows.{name}: it needs letters or digits of its own, because it names folders")
+            faults.append(f"rows.{name}: its name needs letters or digits that differ from those of other rows")
     faults += _faults_of_configs(study)
     if faults:
         raise ConfigError(f"{file} is not a valid study:\n" + "\n".join(f"  {fault}" for fault in faults))
@@ -170,7 +170,7 @@ def _faults_of_configs(study: Study) -> list[str]:
             faults.append(f"rows.{name}: {error}")
     if len(judges) > 1:
         several = ", ".join(sorted(judges))
-        faults.append(f"rows: they name several judges ({several}); set one for all, as judge=judge-small")
+        faults.append(f"rows: they have different judges ({several}); set one for all, for example judge=judge-small")
     return faults
 
 
@@ -288,7 +288,7 @@ def _plan_steps(
         if build(Config, rows[name]["config"], str(file)) != study.config(name):
             differing.append(f"rows.{name}")
     if differing:
-        raise ConfigError(f"{file} is of another study: it differs in {', '.join(differing)}; choose another --out")
+        raise ConfigError(f"{file} is from another study: it differs in {', '.join(differing)}; choose another --out")
     if new := [name for name in study.rows if name not in rows]:
         steps = affordable_steps(new, lambda name: _new_run(study, name, dataset, device), study.seconds, on_progress)
         rows |= {name: {"steps": steps[name], "config": study.config(name).to_dict()} for name in new}

@@ -98,7 +98,7 @@ def require_translator(trained: Trained, *directions: Direction, hops: int | Non
             "name another run with --checkpoint"
         )
     if hops not in (None, *network.possible_hops):
-        raise CheckpointError(f"{trained.path} cannot take {hops} hops; leave the number to the model")
+        raise CheckpointError(f"{trained.path} does not support {hops} hops; leave out --hops")
     return network
 
 

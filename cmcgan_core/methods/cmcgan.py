@@ -393,11 +393,11 @@ def _contradictions(config: Config, options: Options) -> list[str]:
     if options.hops == 2 and not {"a2a2v", "v2v2a"} <= paths:
         faults.append("options.hops=2 needs the paths a2a2v and v2v2a")
     if not paths and (weights.get("consistency") or "two-hop" in options.fakes):
-        faults.append("without options.paths there is no loss_weights.consistency and no options.fakes two-hop")
+        faults.append("loss_weights.consistency and two-hop in options.fakes need options.paths")
     if options.draw_paths and {target_of(path) for path in paths} != set(Modality):
         faults.append("options.draw_paths needs a path to each modality")
     if bool(options.posterior) != bool(weights.get("latent")):
-        faults.append("options.posterior and loss_weights.latent need each other")
+        faults.append("set both options.posterior and loss_weights.latent, or neither")
     if options.posterior and not config.network.latent:
         faults.append("options.posterior needs a latent vector (network.latent)")
     return faults

@@ -205,7 +205,7 @@ class Run:
         steps = train.steps or max(train.epochs, math.ceil(train.least_steps / per_epoch)) * per_epoch
         if steps <= self.pretraining_steps:
             raise ConfigError(
-                f"{steps} steps leave none for the generator: its encoder is trained for "
+                f"{steps} steps leave no step for the generator: the encoder is trained for "
                 f"{self.method.pretraining_epochs} epochs of {per_epoch} steps; raise train.epochs or train.steps, or "
                 "lower options.encoder_epochs"
             )
