@@ -3,8 +3,8 @@
 Prints the seconds per step of both, measured in alternation, and their ratio. On the CPU these are CPU-seconds of one
 thread.
 
-The preset's sizes and weights are used, except that all paths are run, and that of the losses that the paper does not
-have, only the class loss on the codes of the inputs and the loss on direct outputs remain.
+The preset's sizes and weights are used, with two exceptions. All paths are run. Of the losses that the paper does not
+have, only two are used: the class loss on the codes of the inputs, and the loss on direct outputs.
 
 usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE]      (small, 32 and cpu by default)
 """

@@ -93,7 +93,7 @@ def resumable(hint: str = "the same command resumes") -> Iterator[None]:
 
 
 def find_run(checkpoint: Path | None) -> Path:
-    """Find the checkpoint that `--checkpoint` names; by default that of the newest run here, else the box.
+    """Find the checkpoint that `--checkpoint` names; by default the newest run here, else the shipped model.
 
     Runs are searched below `runs/` and `cmcgan-demo/`.
 

@@ -1,4 +1,4 @@
-"""The model in the box, which a new installation uses before anything is trained."""
+"""The model that ships with cmcgan ("the box"), which a new installation uses before anything is trained."""
 
 import json
 from pathlib import Path

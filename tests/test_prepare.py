@@ -242,7 +242,7 @@ def test_the_identity_of_a_dataset_depends_on_its_source_its_recordings_and_its_
 
 
 def test_neither_moved_code_nor_a_new_setting_with_a_default_changes_the_identity_of_a_dataset():
-    """The model in the box identifies the demonstration set by this hash."""
+    """The model that ships with cmcgan identifies the demonstration set by this hash."""
     assert plan(Path(), DemoSource(), SourceOptions()).content == "f4f80f080b8e434f7466d983dc6747ee"
     assert read_about(BOX / "last.safetensors").content == "f4f80f080b8e434f7466d983dc6747ee"
 

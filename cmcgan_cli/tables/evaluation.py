@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tables(evaluation: "Evaluation", *, confusion: bool) -> "list[Table]":
-    """Return the tables that apply to the network, with the confusion matrices if they are asked for."""
+    """Return the tables that apply to the network, with the confusion matrices if they are requested."""
     shown = []
     if evaluation.table1:
         shown += [table1(evaluation), quality(evaluation), table2(evaluation)]

@@ -27,7 +27,7 @@ class Classification:
 
     Attributes:
         modalities: the modalities that it reads.
-        accuracy: by split.
+        accuracy: the accuracy on each split, by name of the split.
         confusion: counts on the evaluated split; the row is the true class, the column the predicted one.
     """
 
@@ -43,8 +43,8 @@ def evaluate_classifier(
 
     Args:
         trained: a classifier.
-        split: to classify.
-        seed: of the bootstrap.
+        split: the pairs to classify.
+        seed: seed of the bootstrap.
         on_progress: called after every batch.
 
     Raises:

@@ -28,9 +28,9 @@ def evaluate_translator(
     """Translate a split and as many training pairs, judge the samples, and add the scores to an evaluation.
 
     Args:
-        evaluation: of the checkpoint; it has the seeds.
+        evaluation: the evaluation that the scores are added to; it has the seeds.
         trained: a translator.
-        split: to translate.
+        split: the pairs to translate.
         latents: number of samples of each pair. Training pairs get one.
         thorough: whether to use the second judge and the pose judge.
         device: see `choose_device`.

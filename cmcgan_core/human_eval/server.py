@@ -165,7 +165,7 @@ class RaterPages:
         return Route(f"/r/{{token}}{path}", handle, methods=[method])
 
     async def resume(self, request: Request, rater: Rater) -> Response:
-        """Return a rater who opens the personal link to where they stopped."""
+        """Send a rater who opens the personal link to the page where they stopped."""
         return _redirect(f"{_base_path(request)}/{'rate' if rater.started else 'sound'}")
 
     async def sound(self, request: Request, rater: Rater) -> Response:

@@ -40,7 +40,7 @@ class DamagedInterval:
     Attributes:
         start: when the first one appears, in seconds.
         end: when the last one disappears, in seconds.
-        frames: how many they are. Missing frames are counted at the frame rate of the film.
+        frames: number of frames. Missing frames are counted at the frame rate of the film.
         reason: what is wrong with them.
     """
 

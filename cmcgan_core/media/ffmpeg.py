@@ -197,7 +197,7 @@ def first_timestamp(container: "InputContainer") -> float:
 def _require_complete(path: Path, container: "InputContainer", stream: "AudioStream", decoded: float) -> None:
     """Raise a `MediaError` if fewer seconds of sound were decoded than the header promises.
 
-    FFmpeg reports no error where a file is cut off. A header without a duration promises nothing.
+    FFmpeg reports no error if a file is cut off. Without a duration in the header, nothing is checked.
     """
     if stream.duration and stream.time_base and container.duration:
         promised = min(float(stream.duration * stream.time_base), container.duration / 1e6)

@@ -19,7 +19,7 @@ class DiscriminatorClass(Protocol):
 
 
 class PairScorer(nn.Module):
-    """A discriminator in two steps, so that the features of a map that stands in several pairs are computed once."""
+    """A discriminator in two steps, so that the features of a map in several pairs are computed once."""
 
     def features(self, modality: Modality, maps: Tensor) -> Tensor:
         """Compute the features (B, ...) of maps (B, C, H, W); they must not depend on the rest of the batch."""

@@ -92,7 +92,7 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
     hints = get_type_hints(cls, include_extras=True)
     known = {f.name for f in fields(cls)}
     for name in table.keys() - known:
-        faults.append(f"{path}{name}: there is no such setting{did_you_mean(name, known)}")
+        faults.append(f"{path}{name}: is not a known setting{did_you_mean(name, known)}")
     values = {}
     for f in fields(cls):
         if f.name in table:
