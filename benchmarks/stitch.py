@@ -52,7 +52,7 @@ def make_rng() -> torch.Generator:
 
 
 def synthesise_separately(chunks: Chunks, seconds: float) -> Tensor:
-    """Synthesise every half second by itself, and concatenate the waveforms."""
+    """Synthesise every half second separately, and concatenate the waveforms."""
     return torch.cat([synthesise(spectrogram[None], SETTINGS, make_rng())[0] for _, spectrogram in chunks])
 
 

@@ -1,4 +1,4 @@
-"""Measure one CMCGAN step that computes every shared feature once, against the step as the paper's figure draws it.
+"""Measure one CMCGAN step that computes every shared feature once, and the step as drawn in the paper's figure.
 
 Prints the seconds per step of both, measured in alternation, and their ratio. On the CPU these are CPU-seconds of one
 thread.
@@ -57,7 +57,7 @@ def naive_forward(method: CMCGAN, batch: Batch, rng: torch.Generator) -> Outputs
 def naive_step(
     method: CMCGAN, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator
 ) -> dict[str, Tensor]:
-    """Update the discriminator, scoring each pair by itself; run all paths again, and update the generators."""
+    """Update the discriminator, with a separate score for each pair; run all paths again, and update the generators."""
     visual, audio = batch.visual, batch.audio
     with torch.no_grad():
         outputs = naive_forward(method, batch, rng)

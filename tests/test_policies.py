@@ -35,7 +35,7 @@ def test_the_core_does_not_import_the_command_line(file: Path) -> None:
 
 
 def test_every_folder_imports_only_from_the_layers_below_it() -> None:
-    """The contracts are in pyproject.toml; docs/architecture.md draws them."""
+    """The contracts are in pyproject.toml; docs/architecture.md describes them."""
     result = subprocess.run(
         [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
         cwd=ROOT,

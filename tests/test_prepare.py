@@ -1,4 +1,4 @@
-"""`prepare` writes the same dataset however often it is interrupted, and lists the files that it cannot use."""
+"""`prepare` writes the same dataset with and without interruptions, and lists the files that it cannot use."""
 
 import csv
 import errno
@@ -56,7 +56,7 @@ def whole(songs, tmp_path_factory):
 
 
 def contents(out):
-    """Return the content of every file of a dataset by name, without the dataset's name, which is the folder's."""
+    """Return the content of every file of a dataset by name, without the name of the dataset (that of the folder)."""
     files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     files["dataset.toml"] = files["dataset.toml"].replace(f'name = "{out.name}"'.encode(), b"")
     return files

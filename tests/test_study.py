@@ -114,7 +114,7 @@ def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(result: StudyR
         assert all((a != b).any() for a, b in itertools.combinations(row, 2))
 
 
-def test_a_run_of_another_process_is_left_to_it(result: StudyResult, data: Path, file: Path, out: Path) -> None:
+def test_a_run_that_another_process_trains_is_skipped(result: StudyResult, data: Path, file: Path, out: Path) -> None:
     process = hold(out / ".I2S-1.lock")
     partly = run_study(load_study(file), open_dataset(data), out, latents=1)
     process.communicate("")
@@ -219,7 +219,7 @@ def test_the_studies_that_ship_are_valid(name: str, data: Path) -> None:
     ("change", "fault"),
     [
         (('preset = "i2s"', 'preset = "i2"'), "no preset is called 'i2'"),
-        (("judge=judge-tiny", "judge=judge"), "several judges"),
+        (("judge=judge-tiny", "judge=judge"), "different judges"),
         (("seeds = [0, 1]", "seeds = []"), "seeds: is empty"),
         (("seeds = [0, 1]", "seeds = [1, 1]"), "a seed is listed twice"),
         (("rows.I2S", 'rows."CMCGAN / tiny"'), "needs letters or digits that differ from those of other rows"),

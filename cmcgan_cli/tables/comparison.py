@@ -81,7 +81,7 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
             name = f"{direction.source.word} to {plural(direction.target)}"
             for rank, recall in ranking.recall.items():
                 yield RowKey("retrieval", f"{name}: recall@{rank}"), recall
-            yield RowKey("retrieval", f"{name}: mean precision"), ranking.mean_average_precision
+            yield RowKey("retrieval", f"{name}: mean average precision"), ranking.mean_average_precision
 
 
 def _quality_rows(group: "Group") -> "Iterator[tuple[RowKey, Figure | None]]":

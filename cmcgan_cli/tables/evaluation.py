@@ -133,7 +133,7 @@ def retrieval(evaluation: "Evaluation") -> "Table":
     assert evaluation.retrieval is not None
     chance = evaluation.retrieval.chance
     heads = [f"recall@{rank}" for rank in chance.recall]
-    table = Table("", *heads, "mean precision", title="Cross-modal retrieval by class")
+    table = Table("", *heads, "mean average precision", title="Cross-modal retrieval by class")
     rows = {
         f"{direction.source.word} to {plural(direction.target)}": ranking
         for direction, ranking in evaluation.retrieval.ranking.items()

@@ -39,7 +39,7 @@ class Classification:
 def evaluate_classifier(
     trained: Trained, split: PairDataset, *, seed: int, on_progress: OnProgress = silent
 ) -> Classification:
-    """Classify all pairs of a split, and as many training pairs, spread evenly, if the dataset has any.
+    """Classify all pairs of a split, and an equal number of training pairs, spread evenly, if there are any.
 
     Args:
         trained: a classifier.

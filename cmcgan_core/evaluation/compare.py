@@ -156,7 +156,7 @@ def compare(
 
 
 def group_entries(entries: Sequence[Entry]) -> list[Group]:
-    """Group the runs of each recipe. A second run with the same seed starts a group of its own."""
+    """Group the runs of each recipe. A second run with the same seed starts a separate group."""
     groups: list[list[Entry]] = []
     for entry in entries:
         fitting = (

@@ -68,7 +68,7 @@ def evaluate(
     cached: bool = True,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Evaluate a run on all pairs of a split, and on as many training pairs, spread evenly.
+    """Evaluate a run on all pairs of a split, and on an equal number of training pairs, spread evenly.
 
     Args:
         run: a checkpoint or a run folder.

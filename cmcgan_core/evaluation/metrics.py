@@ -77,8 +77,8 @@ def bootstrap_interval(
 def frechet_distance(generated: Tensor, real: Tensor) -> float:
     """Return the squared Fréchet distance between normal distributions fitted to features (N, D); 0 or more.
 
-    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. It needs well over D items on
-    each side, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the
+    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. Each side needs many more items
+    than D, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the
     count: with D = 64 use at least 500 items, compare at equal counts only, and read it next to the distance between
     two sets of real items. Its scale depends on the judge, so distances by different judges cannot be compared.
     """

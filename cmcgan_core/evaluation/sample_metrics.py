@@ -256,7 +256,7 @@ METRICS: Registry[Metric] = Registry(
         ),
         "precision_at_1": SetMetric(label="retrieval: precision at 1", better="near real", compute=_precision_at_1),
         "mean_average_precision": SetMetric(
-            label="retrieval: mean precision", better="near real", compute=_mean_average_precision
+            label="retrieval: mean average precision", better="near real", compute=_mean_average_precision
         ),
         "pose": SetMetric(
             label="pose: r within classes",

@@ -33,7 +33,7 @@ from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Settings that a study chooses; its file cannot set them.
 DECIDED = ("seed", "train.steps")
-#: What to do after a study could not be written.
+#: What to do after a study could not be written, for error messages.
 NEXT_STEP = "run the same command again"
 
 
@@ -74,7 +74,7 @@ class Study:
         return load_config(recipe.preset, settings=(*self.set, *recipe.set, *settings))
 
     def command(self, name: str, data: Path, steps: int) -> str:
-        """Return the command line that trains the first run of a row by itself."""
+        """Return the command line that trains the first run of a row without the study."""
         settings = (*self.set, *self.rows[name].set, f"train.steps={steps}")
         words = ["cmcgan", "train", str(data), "--preset", self.rows[name].preset, "--seed", str(self.seeds[0])]
         words += [word for setting in settings for word in ("--set", setting)]
@@ -91,7 +91,7 @@ class StudyResult:
         compared: the finished runs, with a group for every recipe that has one.
         unfinished: folders of runs that another process is working on.
         failed: the reasons why runs could not be trained, by folder.
-        commands: the command that trains each recipe's first run by itself, by recipe.
+        commands: the command that trains each recipe's first run without the study, by recipe.
     """
 
     study: Study

@@ -93,7 +93,7 @@ class MelSpectrum:
         return power
 
     def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Return waveforms (B, L) for mel power (B, 128, T), by way of LMS."""
+        """Return waveforms (B, L) for mel power (B, 128, T), which is converted to LMS first."""
         return LogMel().synthesise(10 * spectrograms.clamp_min(1e-10).log10(), settings, rng)
 
 
@@ -111,7 +111,7 @@ class Mfcc:
         return self._transform(settings).to(log_mel.device) @ log_mel
 
     def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Return waveforms (B, L) for coefficients (B, 20, T), by way of the smoothed LMS that they describe."""
+        """Return waveforms (B, L) for coefficients (B, 20, T), from the smoothed LMS that they describe."""
         log_mel = self._transform(settings).T.to(spectrograms.device) @ spectrograms
         return LogMel().synthesise(log_mel, replace(settings, bins=self.bands), rng)
 

@@ -133,7 +133,7 @@ def _frame_period(path: Path) -> float:
 
 
 def _decode(container: "InputContainer", stream: "VideoStream") -> Iterator[tuple[float, "VideoFrame | None"]]:
-    """Yield increasing times in seconds and the frames that appear then, or None where the decoder fails."""
+    """Yield increasing times in seconds and the frames that appear then; None if the decoder fails."""
     import av
 
     time_0 = ffmpeg.first_timestamp(container)

@@ -135,7 +135,7 @@ def resample(pieces: Iterable[tuple[NDArray[np.float32], int]], sample_rate: int
 
 
 def make_sound_frame(channels: NDArray[np.float32], rate: int) -> "AudioFrame":
-    """Return samples (channels, n) as a frame of planar floats, with FFmpeg's default layout for so many channels."""
+    """Return samples (channels, n) as a frame of planar floats, with FFmpeg's default channel layout."""
     import av
 
     samples = np.ascontiguousarray(channels, np.float32)

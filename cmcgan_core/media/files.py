@@ -258,7 +258,7 @@ def loudness(sound: NDArray[np.float32]) -> float:
 
 
 def require_file(path: Path) -> None:
-    """Check that a file can be read and is not empty, where a decoder's message would be obscure.
+    """Check that a file can be read and is not empty, because a decoder's message would not be clear.
 
     Raises:
         MediaError: the file is missing, a folder, unreadable or empty.

@@ -32,7 +32,8 @@ class Method(nn.Module, ABC, Generic[Network]):
     Attributes:
         network: the network that a trained run uses. Its type says what it can do, see `nn.capabilities`.
         loss_weights: weight of every loss term; 0 for terms that the configuration does not name.
-        pretraining_epochs: epochs at the start of a run that call `pretrain_step`, with a schedule of their own.
+        pretraining_epochs: number of epochs at the start of a run that call `pretrain_step`; their learning
+            rate has a separate schedule.
 
     Raises:
         ConfigError: the configuration names unknown loss terms, or gives all terms weight 0.

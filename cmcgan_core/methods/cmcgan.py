@@ -138,7 +138,7 @@ class Generators(Translator, Embedder):
         return Outputs(maps, codes)
 
     def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
-        """See `Translator`; every decoding has latents of its own."""
+        """See `Translator`; every decoding has its own latents."""
         return self._run_route(TRANSLATIONS[len(z)][direction], source, z)
 
     def recover(self, modality: Modality, source: Tensor, z: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class Translator(nn.Module, ABC):
         directions: the directions that it can translate in.
         hops: number of subnetworks in a row for its own output, see `methods.cmcgan.Options.hops`.
         possible_hops: all numbers of subnetworks in a row that it supports.
-        recovers: modalities that it was trained to recover by way of the other modality.
+        recovers: modalities that it was trained to recover through the other modality.
         latent: size of a latent, Z.
     """
 

@@ -139,7 +139,7 @@ def _convert_number(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
 
 
 def _convert_scalar(scalar_type: type, value: Any, path: str, faults: list[str]) -> Any:
-    """Check an int, float, bool or str. Only a whole number is converted: to a float, where a float is expected."""
+    """Check an int, float, bool or str. A whole number becomes a float if a float is expected."""
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if scalar_type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
