@@ -86,7 +86,8 @@ find = importlib.util.find_spec
 importlib.util.find_spec = lambda name, *rest: None if name in {blocked} else find(name, *rest)
 import torch
 sys.meta_path.insert(0, Blocker())
-sys.argv = ["cmcgan", "train", {str(prepared)!r}, "--preset", "tiny", "--set", "train.steps=3", "--out", {str(tmp_path / "run")!r}, "--quiet"]
+sys.argv = ["cmcgan", "train", {str(prepared)!r}, "--preset", "tiny", "--set", "train.steps=3", "--quiet"]
+sys.argv += ["--out", {str(tmp_path / "run")!r}]
 from cmcgan_cli.app import main
 main()
 """
