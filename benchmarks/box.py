@@ -1,4 +1,4 @@
-"""Put a finished run into the package as the model in the box: network and classifier, weights in half precision.
+"""Put a finished run into the package as the shipped model ("box"): network and classifier, weights in half precision.
 
 The model card is written by hand.
 

@@ -1,6 +1,6 @@
-"""Measure memory and time of a film that follows a long sound, and of a soundtrack to a long silent film.
+"""Measure memory and time to generate a film for a long sound, and a soundtrack for a long silent film.
 
-`cmcgan generate` makes each one, at several lengths, in a process of its own. Peak memory must not grow with the
+`cmcgan generate` makes each one, at several lengths, each in a separate process. Peak memory must not grow with the
 length. The real-time factors are CPU-seconds and seconds by the clock for one second of media.
 
 usage: python benchmarks/long_media.py SOUND [MINUTES ...]      (6 and 60 by default)

@@ -1,7 +1,7 @@
 """Compare three ways to turn the spectrograms of half seconds into one long sound, on real recordings.
 
 The recordings of each folder, one after the other, are one piece. Its half seconds are analysed as `cmcgan prepare`
-does, and turned back into sound: each half second by itself, all by one Griffin-Lim, or in sections
+does, and turned back into sound: each half second separately, all with one Griffin-Lim, or in sections
 (`features.stitch`).
 
 Errors are mean distances in decibels to the spectrogram of the whole piece: of the blended spectrograms, and of the
@@ -52,7 +52,7 @@ def make_rng() -> torch.Generator:
 
 
 def synthesise_separately(chunks: Chunks, seconds: float) -> Tensor:
-    """Synthesise every half second by itself, and concatenate the waveforms."""
+    """Synthesise every half second separately, and concatenate the waveforms."""
     return torch.cat([synthesise(spectrogram[None], SETTINGS, make_rng())[0] for _, spectrogram in chunks])
 
 
@@ -82,7 +82,7 @@ def measure_click(waveform: Tensor, positions: list[int], width: int) -> float:
 
     Args:
         waveform: samples (L,).
-        positions: of the joins, in samples. Positions in silence are ignored.
+        positions: positions of the joins, in samples. Positions in silence are ignored.
         width: samples of a join.
 
     Returns:

@@ -1,10 +1,10 @@
-"""Measure one CMCGAN step that computes every shared feature once, against the step as the paper's figure draws it.
+"""Measure one CMCGAN step that computes every shared feature once, and the step as drawn in the paper's figure.
 
 Prints the seconds per step of both, measured in alternation, and their ratio. On the CPU these are CPU-seconds of one
 thread.
 
-The preset's sizes and weights are used, except that all paths are run, and that of the losses that the paper does not
-have, only the class loss on the codes of the inputs and the loss on direct outputs remain.
+The preset's sizes and weights are used, with two exceptions. All paths are run. Of the losses that the paper does not
+have, only two are used: the class loss on the codes of the inputs, and the loss on direct outputs.
 
 usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE]      (small, 32 and cpu by default)
 """
@@ -57,7 +57,7 @@ def naive_forward(method: CMCGAN, batch: Batch, rng: torch.Generator) -> Outputs
 def naive_step(
     method: CMCGAN, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator
 ) -> dict[str, Tensor]:
-    """Update the discriminator, scoring each pair by itself; run all paths again, and update the generators."""
+    """Update the discriminator, with a separate score for each pair; run all paths again, and update the generators."""
     visual, audio = batch.visual, batch.audio
     with torch.no_grad():
         outputs = naive_forward(method, batch, rng)

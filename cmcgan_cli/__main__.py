@@ -1,4 +1,4 @@
-"""`python -m cmcgan_cli`, where the `cmcgan` script is not on the path."""
+"""`python -m cmcgan_cli`, for shells where the `cmcgan` script is not on the path."""
 
 from cmcgan_cli.app import main
 

@@ -110,7 +110,7 @@ def cmcgan(
 def main() -> None:
     """Run the command line. An expected error becomes one line on standard error."""
     # OpenMP's threads spin while they wait for each other; by default 30 times longer than this. If other programs run
-    # too, that makes a training step many times slower (docs/benchmarks.md). Not spinning at all is not better.
+    # too, that makes a training step many times slower (docs/benchmarks.md). No spinning at all is not faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     # File names that are not UTF-8 are printed as escapes, which JSON has too; otherwise they would end the command.
     if isinstance(sys.stdout, TextIOWrapper):

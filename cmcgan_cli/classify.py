@@ -51,7 +51,7 @@ def classify(
     at: Annotated[
         float | None,
         typer.Option(
-            help="Time of the one half second to use, in seconds. Default: the loudest one of a sound, all of a video."
+            help="Time of the half second to use, in seconds. Default: the loudest one of a sound; all of a video."
         ),
     ] = None,
     device: Device = "auto",

@@ -29,8 +29,8 @@ def compare(
 ) -> None:
     """Evaluate several runs on the same pairs with the same latents, and print one table.
 
-    Runs that share everything except the seed are one recipe, and their figures are pooled. An evaluation that was
-    computed before is used again.
+    Runs that differ only in their seed are one recipe, and their figures are pooled. Earlier evaluations of the runs
+    are reused.
 
     Examples:
 

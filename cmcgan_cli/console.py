@@ -95,7 +95,7 @@ def resumable(hint: str = RESUMES) -> Iterator[None]:
 
 
 def find_run(checkpoint: Path | None) -> Path:
-    """Find the checkpoint that `--checkpoint` names; by default that of the newest run here, else the box.
+    """Find the checkpoint that `--checkpoint` names; by default the newest run here, else the shipped model.
 
     Runs are searched below `runs/` and `cmcgan-demo/`.
 

@@ -13,15 +13,18 @@ def demo(
     fast: Annotated[bool, typer.Option("--fast", help="Finish in under two minutes, with worse pictures.")] = False,
     soundfont: Annotated[
         Path | None,
-        typer.Option(help="Render with this .sf2 (needs pyfluidsynth or tinysoundfont).", show_default=False),
+        typer.Option(
+            help="Render the sounds with this soundfont, an .sf2 file (needs pyfluidsynth or tinysoundfont).",
+            show_default=False,
+        ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a tour that exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing demonstration.")] = False,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Take a tour: render performances, train on them, generate in both directions, evaluate, and write a page.
+    """Run a demonstration: render performances, train on them, generate in both directions, evaluate, and write a page.
 
     It takes several minutes on two CPU cores. After an interruption, the same command resumes.
 

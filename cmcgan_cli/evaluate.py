@@ -38,8 +38,8 @@ def evaluate(
     """Evaluate a trained model on a split, next to the paper's Tables 1 and 2.
 
     A model that translates is judged by classifiers, which are trained once on the real training pairs and kept with
-    the dataset. A classifier is scored by its accuracy, an embedding of both modalities by retrieval. An evaluation
-    that was computed before is printed again.
+    the dataset. A model that classifies is scored by its accuracy. A model that embeds both modalities is scored by
+    retrieval. An earlier evaluation is reused if nothing has changed.
 
     Examples:
 

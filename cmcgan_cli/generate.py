@@ -55,7 +55,7 @@ def generate(
     seed: Seed = 0,
     at: Annotated[
         float | None,
-        typer.Option(help="Start of the half second of a sound to use, in seconds. Default: the loudest."),
+        typer.Option(help="Start of the half second of a sound to use, in seconds. Default: the loudest half second."),
     ] = None,
     seconds: Annotated[
         float | None, typer.Option(help="Length of the sound of a picture, in seconds. Default: half a second.")
@@ -85,9 +85,7 @@ def generate(
         typer.Option(min=1, max=2, help="1: A2V or V2A; 2: the paper's A-A-V or V-V-A. Default: the model's own."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace existing results. Default: skip them.")] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print what would be generated, and write nothing.")
-    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned results, and write nothing.")] = False,
     device: Device = "auto",
     as_json: Json = False,
     quiet: Quiet = False,

@@ -341,7 +341,7 @@ def forget(
     folder: StudyFolder,
     rater: Annotated[str, typer.Argument(help="The rater's number, as on the last page and in exports.")],
 ) -> None:
-    """Delete a rater who withdrew, with all answers.
+    """Delete a rater who withdrew, and all their answers.
 
     Examples:
 
@@ -374,8 +374,8 @@ def power(
     """Compute how many raters a study needs to tell two models apart.
 
     The default rates are two I-ASTs of the CMCGAN paper. The test is paired over raters and two-sided at 5 %; the
-    formula is in docs/human-eval.md. After the study, `cmcgan human-eval report` prints the number of raters that the
-    observed differences need.
+    formula is in docs/human-eval.md. After the study, `cmcgan human-eval report` prints the number of raters that is
+    needed for the observed differences.
 
     Examples:
 

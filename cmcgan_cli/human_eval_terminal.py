@@ -165,7 +165,8 @@ def _picture_rows(path: Path) -> "list[Text]":
 def _play_sound(path: Path) -> bool:
     """Play a sound file on this machine, and return whether it was played.
 
-    Nothing is played over ssh, where the rater sits at another machine, nor without a working player.
+    Over ssh nothing is played, because the rater sits at another machine. Without a working player nothing is played
+    either.
     """
     player = next((name for name in PLAYERS if shutil.which(name)), None)
     if player is None or "SSH_CONNECTION" in os.environ:

@@ -52,7 +52,7 @@ Workers = Annotated[
 Overwrite = Annotated[
     bool, typer.Option("--overwrite", help="Replace a dataset that has other settings or was made from other files.")
 ]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the dataset that would be made; write nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the planned dataset; write nothing.")]
 Verify = Annotated[bool, typer.Option("--check", help="Verify every file and every checksum of a prepared dataset.")]
 
 
@@ -76,7 +76,7 @@ def prepare(
 ) -> None:
     """Cut recordings into pairs of half a second of sound and the picture at its start.
 
-    To resume an interrupted run, give the same command again. Damaged files are listed and left out, and the exit code
+    To resume an interrupted run, run the same command again. Damaged files are listed and left out, and the exit code
     is then 1. docs/data.md describes the layouts and the format.
 
     Examples:
@@ -149,7 +149,7 @@ def _check(folder: Path, *, json: bool) -> None:
 
 
 def _show_plan(plan: "PreparePlan", *, json: bool) -> None:
-    """Print what would be made."""
+    """Print the plan of a dataset."""
     if json:
         emit_json(plan.to_dict())
     else:
@@ -161,7 +161,7 @@ def _show_plan(plan: "PreparePlan", *, json: bool) -> None:
 
 
 def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
-    """Print what was made; exit with code 1 if files were skipped."""
+    """Print a summary of the dataset that was written; exit with code 1 if files were skipped."""
     if json:
         emit_json(report.to_dict())
     else:

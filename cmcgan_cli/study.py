@@ -44,18 +44,19 @@ def study(
         int, typer.Option(min=0, help="Seed of the latents; the study sets the seeds of its trainings.")
     ] = 0,
     device: Device = "auto",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained; train nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned trainings; train nothing.")] = False,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Train several recipes with equal budgets and several seeds, evaluate them alike, and compare them.
 
-    rivals: CMCGAN, its literal recipe, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: CMCGAN's
-    Figures 3 to 5. recipe: one change at a time. --dry-run prints the path of a study's file, to copy it.
-    representations: CMAV's sound classifiers on the same pairs, prepared in several representations of sound.
+    rivals: CMCGAN, its recipe as printed, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: the
+    comparisons of CMCGAN's Figures 3 to 5. recipe: the recommended recipe with one change at a time. representations:
+    CMAV's sound classifiers on the same pairs, prepared in several representations of sound. --dry-run prints the path
+    of a study's file, which you can copy and edit.
 
-    The same command resumes a study. On another core or GPU at the same time, it takes part in the study. A run that
-    fails is named, the other runs are trained, and the exit code is 1.
+    The same command resumes a study. If you start it several times at once, on several cores or GPUs, the processes
+    share the runs. If a run fails, it is named, the other runs are trained, and the exit code is 1.
 
     Examples:
 
@@ -118,7 +119,7 @@ def _show(result: "StudyResult", page: Path | None, *, as_json: bool, quiet: boo
         for name, command in result.commands.items():
             note(f"{name}: {command}", quiet=quiet)
     if result.unfinished:
-        note(f"other processes are working on {', '.join(result.unfinished)}; give the same command again afterwards")
+        note(f"other processes are working on {', '.join(result.unfinished)}; afterwards, run the same command again")
     if page is not None:
         note(f"open {page} in a browser", quiet=quiet)
     for run, reason in result.failed.items():
@@ -126,7 +127,7 @@ def _show(result: "StudyResult", page: Path | None, *, as_json: bool, quiet: boo
 
 
 def _show_plan(study: "Study", file: Path, dataset: "PreparedDataset", folder: Path, *, as_json: bool) -> None:
-    """Print what a study would train."""
+    """Print the planned trainings of a study."""
     from cmcgan_cli.tables.study import plan
     from cmcgan_core.experiments.study import plan_study
 
@@ -135,7 +136,7 @@ def _show_plan(study: "Study", file: Path, dataset: "PreparedDataset", folder: P
         emit_json({"out": str(folder), "file": str(file), "parameters": parameters, **asdict(study)})
         return
     out().print(plan(study, dataset.root, folder, parameters))
-    note(f"its file, to copy: {file}")
+    note(f"to define a study of your own, copy and edit: {file}")
 
 
 def _study_representations(

@@ -31,9 +31,10 @@ def train(
         Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/DATASET-PRESET.", show_default=False)
     ] = None,
     resume: Annotated[Path | None, typer.Option(help="Resume the run in this folder.", show_default=False)] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run that exists.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed. Default: that of the preset.", show_default=False)
+        int | None,
+        typer.Option(min=0, help="Seed of all random numbers. Default: the seed of the preset.", show_default=False),
     ] = None,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings and sizes; train nothing.")] = False,

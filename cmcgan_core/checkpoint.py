@@ -1,6 +1,6 @@
 """Checkpoints: one self-sufficient file with weights, configuration, classes and feature settings.
 
-The checkpoint that a run resumes from has the state of its training too. A checkpoint is a safetensors file, whose
+A checkpoint that a run can resume from also holds the training state. A checkpoint is a safetensors file, whose
 metadata is one JSON document. Loading it never unpickles, so it never runs code.
 """
 
@@ -43,27 +43,27 @@ class RunFolder:
 
     @property
     def config(self) -> Path:
-        """The configuration, as it was resolved."""
+        """The resolved configuration."""
         return self.path / "config.toml"
 
     @property
     def info(self) -> Path:
-        """Dataset, device and versions."""
+        """The dataset, the device and the versions of packages."""
         return self.path / "run.toml"
 
     @property
     def log(self) -> Path:
-        """Losses and validation losses over the steps."""
+        """The log: losses and validation losses over the steps."""
         return self.path / "metrics.jsonl"
 
     @property
     def last(self) -> Path:
-        """The last checkpoint, to use the run and to resume it."""
+        """The last checkpoint, for using the run and for resuming it."""
         return self.path / "last.safetensors"
 
     @property
     def best(self) -> Path:
-        """The checkpoint with the lowest validation loss, to use the run."""
+        """The checkpoint with the lowest validation loss, for using the run."""
         return self.path / "best.safetensors"
 
     @property
@@ -113,7 +113,7 @@ class Trained:
 
     Attributes:
         about: metadata of its checkpoint.
-        network: what it can do is its type, see `nn.capabilities`.
+        network: the network. Its type says what it can do, see `nn.capabilities`.
         path: its checkpoint.
     """
 
@@ -132,8 +132,8 @@ def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> 
 
     Args:
         path: the file.
-        about: metadata.
-        tensors: as `network_tensors` or `training_tensors` return them.
+        about: the metadata to write.
+        tensors: tensors as `network_tensors` or `training_tensors` return them.
     """
     document = {"format": FORMAT, "version": __version__, **asdict(about)}
     # Clones: safetensors refuses tensors that share memory or are laid out with their channels last.
@@ -143,14 +143,14 @@ def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> 
 
 
 def find_checkpoint(path: Path) -> Path:
-    """Find the checkpoint file that a path stands for.
+    """Return the checkpoint file that a path means.
 
     Args:
         path: a checkpoint file, a run folder, the name of a folder below `runs/`, or "box" for the model that ships
             with cmcgan.
 
     Raises:
-        CheckpointError: there is no such file.
+        CheckpointError: the checkpoint does not exist.
     """
     if not path.exists():
         named = BOX if path == Path("box") else Path("runs") / path
@@ -184,7 +184,7 @@ def read_about(path: Path) -> About:
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Trained:
-    """Load the trained network of a checkpoint. Nothing that only training needs is built.
+    """Load the trained network of a checkpoint, without the parts that only training needs.
 
     Raises:
         CheckpointError: as `read_about`; or the weights do not fit the configuration.
@@ -223,9 +223,9 @@ def training_tensors(method: Method[Any], network: nn.Module, optimizers: Mappin
     """Return the tensors that using a model and resuming its training need; no weight is stored twice.
 
     Args:
-        method: with its networks.
-        network: what the run is used with: the method's own network, or an average of it.
-        optimizers: the method's.
+        method: the method, with its networks.
+        network: the network that the run is used with: the method's own, or an average of it.
+        optimizers: optimizers of the method.
     """
     tensors = network_tensors(network)
     averaged = network is not method.network
@@ -267,5 +267,5 @@ def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     for parameter, values in optimizer.state.items():
         for key, value in values.items():
-            if value.shape == parameter.shape:  # laid out as the parameter is, which makes a step fast
+            if value.shape == parameter.shape:  # with the memory layout of the parameter, which makes a step fast
                 values[key] = torch.empty_like(parameter).copy_(value)

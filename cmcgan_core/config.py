@@ -74,14 +74,14 @@ class TrainConfig:
         wrong_pairs: what makes a pair wrong for a discriminator. "class": sound and picture are of different classes
             (CMCGAN; CMAV's instrument-oriented setting). "pose": they are of one class, but of different recordings or
             of different times (CMAV's pose-oriented setting). See `data.mismatch`.
-        generator: optimizer of the generator networks, or of the whole network where there is no discriminator.
+        generator: optimizer of the generator networks, or of the whole network if the method has no discriminator.
         discriminator: optimizer of the discriminator.
         generator_updates: K of Algorithm 1.
         final_learning_rate: learning rate at the end of the cosine schedule, as a share of the first; 1 keeps it
             constant.
-        average: decay of the exponential moving average of the weights. The average is what a trained run is used
-            with. 0 for none.
-        precision: of the forward pass; "auto" is bfloat16 on CUDA and float32 elsewhere.
+        average: decay of the exponential moving average of the weights. A trained run uses the averaged weights.
+            0 for none.
+        precision: number format of the forward pass; "auto" is bfloat16 on CUDA and float32 elsewhere.
         sample_every: epochs between two sample grids and checkpoints.
     """
 
@@ -106,7 +106,7 @@ class Config:
     Attributes:
         preset: name of the preset that the configuration started from.
         method: name in `methods.METHODS`.
-        seed: of the initial weights, the order of the pairs, the wrong pairs and the latents.
+        seed: seed of the initial weights, the order of the pairs, the wrong pairs and the latents.
         judge: preset of the classifiers that judge this run and that complete a missing modality.
         network: architecture and sizes.
         options: the method's own settings; the method checks them.
@@ -149,7 +149,7 @@ def load_config(preset: str, file: Path | None = None, settings: Iterable[str] =
     changes = [] if file is None else [read_toml(file)]
     for change in [*changes, *map(_parse_setting, settings)]:
         if change.get("method", table["method"]) != table["method"]:
-            # Options and loss weights belong to one method. They mean nothing to another.
+            # Options and loss weights belong to one method and have no meaning for another one.
             table = {key: value for key, value in table.items() if key not in ("options", "loss_weights")}
         table = merge(table, change)
     return build(Config, table, what=str(file or f"preset {preset}"))

@@ -11,7 +11,7 @@ CmcganError
 └── PluginError       a plugin, or a name that only a plugin could provide, is missing or broken
 ```
 
-A message names the file or the setting, says what is wrong, and names the next command where there is one. The command
+A message names the file or the setting, says what is wrong, and names the next command if there is one. The command
 line prints the message and exits with code 1. Any exception that is not a `CmcganError` is a bug and keeps its
 traceback.
 """

@@ -1,6 +1,6 @@
 """Progress reports of long work.
 
-A function that takes long calls its `on_progress` argument; the caller decides how to display the reports. The command
+A slow function calls its `on_progress` argument; the caller decides how to display the reports. The command
 line displays them with rich. Python users can pass `on_progress=tqdm_progress()`.
 """
 
@@ -15,7 +15,7 @@ class Progress:
     Attributes:
         stage: what is being done, in a few words ("preparing", "training small").
         done: the number of units finished.
-        total: the number of units in all, or None while it is unknown.
+        total: the total number of units, or None while it is unknown.
         unit: what is counted ("recordings", "steps").
         values: figures to display (losses, pairs so far), by name.
     """

@@ -104,7 +104,7 @@ def run_demo(
         out: folder for everything: `data/`, `run/`, `given/`, `made/`, `evaluation.json`, `index.html`.
         tour: size of the dataset, and what to train.
         soundfont: render with this soundfont instead of the built-in synthesis.
-        seed: of everything.
+        seed: seed of everything.
         device: see `choose_device`.
         overwrite: replace the tour in `out`, which may be of another size or seed.
         on_progress: called in every stage.

@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Fixtures and helpers that several test modules use."""
 
 import csv
 import io
@@ -33,7 +33,11 @@ Run = Callable[..., tuple[int, str, str]]
 @pytest.fixture
 def cmcgan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """The command line, called as from a shell; `listed` is standard input."""
-    from cmcgan_cli import app
+    from cmcgan_cli import app, console
+
+    # A console reads the width of the terminal when it is made, and a test may have set another one.
+    console.out.cache_clear()
+    console.err.cache_clear()
 
     def call(*arguments: object, listed: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cmcgan", *map(str, arguments)])
@@ -51,7 +55,7 @@ def cmcgan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Two threads on a busy two-core machine wait for each other; one is faster, and repeats exactly."""
+    """Use one thread: two threads wait for each other on a busy two-core machine, and one repeats results exactly."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -127,7 +131,7 @@ def write_dataset(out: Path) -> Path:
 
 
 def document_and_text(cmcgan: Run, *arguments: object) -> tuple[Any, str]:
-    """What a command says with `--json`, and what it says to people."""
+    """The output of a command with `--json`, and its output for people."""
     said = []
     for more in (["--json"], []):
         code, out, _ = cmcgan(*arguments, *more)
@@ -139,7 +143,7 @@ def document_and_text(cmcgan: Run, *arguments: object) -> tuple[Any, str]:
 def shapes_of(
     network: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...], *inputs: object
 ) -> list[tuple[int, ...]]:
-    """Shapes, without the batch, of what the modules of a kind make of inputs."""
+    """Shapes, without the batch, of the outputs of all modules of a kind."""
     shapes: list[tuple[int, ...]] = []
     for module in network.modules():
         if isinstance(module, kind):

@@ -1,4 +1,4 @@
-"""docs/architecture.md names what exists."""
+"""All names in docs/architecture.md exist."""
 
 import re
 from importlib import import_module
@@ -12,7 +12,7 @@ ROUTE = TEXT[TEXT.index("## The route of a pair") : TEXT.index("## Glossary")]
 
 
 def resolve(name: str) -> object:
-    """Find what a dotted name below cmcgan_core stands for."""
+    """Return the object that a dotted name below cmcgan_core refers to."""
     parts = name.split(".")
     for end in range(len(parts), 0, -1):
         try:

@@ -1,4 +1,4 @@
-"""The model in the box, which a new installation uses before anything is trained."""
+"""The model that ships with cmcgan ("the box"), which a new installation uses before anything is trained."""
 
 import json
 from pathlib import Path
@@ -63,7 +63,7 @@ CARD = {"V-A": 0.992, "GV-A": 0.923, "GA-V": 0.935}
 
 
 def test_the_box_reaches_the_figures_of_its_card() -> None:
-    """The rendered set, the networks and the weights still belong together as when the model was trained."""
+    """The model reaches its figures, so rendering, networks and weights still match those at training time."""
     batch = rendered_test_pairs()
     generating, classifier = (
         load_checkpoint(BOX / f"{name}.safetensors", torch.device("cpu")) for name in ("last", "classifier")

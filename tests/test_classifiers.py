@@ -40,7 +40,7 @@ def completion(tiny_run: Path) -> Completion:
 
 @pytest.fixture
 def run(tiny_run: Path, tmp_path: Path) -> Path:
-    """A copy of `tiny_run`, so that what it is completed with can change."""
+    """A copy of `tiny_run` that a test may change."""
     return Path(shutil.copytree(tiny_run, tmp_path / "run"))
 
 
@@ -80,7 +80,7 @@ def test_it_is_trained_again_when_the_run_has_changed(dataset: PreparedDataset, 
 
 @pytest.fixture
 def one_thread() -> Iterator[None]:
-    """Several threads add up in an order that may differ from call to call."""
+    """Use one thread: several threads may add up in another order in each call."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -88,7 +88,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("one_thread")
-def test_what_was_interrupted_resumes_as_if_it_never_was(dataset: PreparedDataset, run: Path) -> None:
+def test_an_interrupted_training_of_the_classifier_resumes_with_the_same_result(
+    dataset: PreparedDataset, run: Path
+) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.done == 4:
             os.kill(os.getpid(), signal.SIGINT)
@@ -143,7 +145,7 @@ def test_a_third_stays_real_and_of_each_other_third_one_modality_is_generated(
     assert torch.equal(mixed.label, batch.label)
 
 
-def test_what_stands_in_is_what_the_run_generates(completion: Completion, batch: Batch) -> None:
+def test_a_missing_modality_is_replaced_by_the_output_of_the_run(completion: Completion, batch: Batch) -> None:
     network = completion.generating.network
     picture = completion.complete(batch, "GV-A", draws())
     assert torch.equal(
@@ -165,7 +167,7 @@ def test_labels_take_no_part(completion: Completion, batch: Batch) -> None:
     assert torch.equal(mine.audio, theirs.audio)
 
 
-def test_a_run_that_only_shows_what_it_hears_completes_pictures_only(completion: Completion, batch: Batch) -> None:
+def test_a_run_that_only_generates_pictures_completes_only_pictures(completion: Completion, batch: Batch) -> None:
     class Painter(Translator):
         directions = (Direction.A2V,)
         hops, latent = 1, 0

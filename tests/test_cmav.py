@@ -31,7 +31,7 @@ from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.training.train import plan_run, train_run
 
 PRESETS = ["s2i-c", "s2i-n", "s2i-a", "i2s"]
-#: Settings that make training take seconds. The samples are of no use.
+#: Settings that make training take seconds. The samples are useless.
 TINY = [
     "network.width=0.0625",
     "network.picture_size=32",

@@ -49,7 +49,7 @@ def forward(method: CMCGAN, batch: Batch, seed: int = 0) -> tuple[Outputs, dict[
 
 
 def naive_outputs(method: CMCGAN, batch: Batch, z: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Run each path by itself, as the paper's figure draws it: every feature is computed again for each use."""
+    """Run each path separately, as drawn in the paper's figure: every feature is computed again for each use."""
     g, real = method.network, batch.maps()
     maps = {}
     for path, (first, second) in PATHS.items():

@@ -1,4 +1,4 @@
-"""Several runs next to each other; figures worked by hand."""
+"""Several runs next to each other; figures computed by hand."""
 
 import json
 from dataclasses import replace

@@ -41,7 +41,7 @@ def test_all_faults_are_reported_at_once() -> None:
         load_config("small", settings=settings)
     message = str(fault.value)
     for line in (
-        "train.epoch: there is no such setting (did you mean epochs?)",
+        "train.epoch: is not a known setting (did you mean epochs?)",
         "train.batch_size: should be at least 2, not 1",
         "network.width: should be a number, not 'wide'",
         "train.precision: should be one of 'auto', 'float32', 'bfloat16', not 'half'",
@@ -95,7 +95,7 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path) -> None:
 
 def test_options_are_checked_by_the_method() -> None:
     config = load_config("tiny", settings=["options.hop=1"])
-    with pytest.raises(ConfigError, match=r"hop: there is no such setting \(did you mean hops\?\)"):
+    with pytest.raises(ConfigError, match=r"hop: is not a known setting \(did you mean hops\?\)"):
         make_method(config, ("a", "b"), FeatureSettings())
 
 

@@ -1,4 +1,4 @@
-"""The worked examples of CONTRIBUTING.md run."""
+"""The examples in CONTRIBUTING.md run without errors."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ TEXT = (Path(__file__).parents[1] / "CONTRIBUTING.md").read_text(encoding="utf-8
 
 
 def run_example(name: str) -> dict[str, Any]:
-    """Run the code block of that name; returns what it defines."""
+    """Run the code block of that name, and return its variables."""
     (code,) = re.findall(rf"```python {name}\n(.*?)```", TEXT, flags=re.DOTALL)
     namespace: dict[str, Any] = {}
     exec(code, namespace)

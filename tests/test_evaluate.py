@@ -147,13 +147,13 @@ def test_evaluation_repeats_with_its_seed(dataset: PreparedDataset, tiny_run: Pa
     assert first.to_dict() == second.to_dict()
 
 
-def test_without_the_judges_that_need_training_of_their_own(dataset: PreparedDataset, tiny_run: Path) -> None:
+def test_evaluation_without_the_second_judge_and_the_pose_judge(dataset: PreparedDataset, tiny_run: Path) -> None:
     evaluation = evaluate(tiny_run, dataset, latents=1, thorough=False)
     assert evaluation.other_judges == {}
     assert evaluation.quality[A2V]["1"]["diversity"] is None  # of one latent
 
 
-def test_the_training_split_is_not_its_own_floor(dataset: PreparedDataset, tiny_run: Path) -> None:
+def test_the_training_split_is_not_compared_with_itself(dataset: PreparedDataset, tiny_run: Path) -> None:
     evaluation = evaluate(tiny_run, dataset, split="train", latents=1, thorough=False)
     assert evaluation.pairs == {"train": COUNTS["train"] * 3}
     assert evaluation.quality[A2V]["real"]["frechet_distance"] is None
@@ -209,14 +209,14 @@ def test_judges_are_not_trained_again(dataset: PreparedDataset, prepared: Path, 
     assert {path: path.stat().st_mtime_ns for path in (prepared / "judges").rglob("*")} == before
 
 
-def test_the_papers_figures_are_the_papers() -> None:
+def test_the_published_figures_equal_those_in_the_papers() -> None:
     tables = asdict(paper_tables())
     assert tables["table1"]["S2I"]["CMCGAN (paper)"] == {"train": 0.9105, "test": 0.7661}
     assert tables["table1"]["I2S"]["CMCGAN (paper)"] == {"train": 0.8109, "test": 0.5189}
     assert tables["table2"] == {"V": 0.9531, "A": 0.8863, "V-A": 0.9741, "GV-A": 0.9804, "GA-V": 0.9861}
 
 
-def test_what_does_not_fit_is_named(dataset: PreparedDataset, tiny_run: Path, tmp_path: Path) -> None:
+def test_an_unknown_split_and_a_missing_run_are_named(dataset: PreparedDataset, tiny_run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no pairs in its tset split"):
         evaluate(tiny_run, dataset, split="tset")
     with pytest.raises(CheckpointError, match="does not exist"):
@@ -234,7 +234,7 @@ def test_an_accuracy_is_the_mean_over_the_latents() -> None:
     assert accuracy.micro_interval == (0.5, 1.0)
 
 
-#: Makes scores from which pairs are of the right class, and from a function of the true heights.
+#: Makes scores. Arguments: whether each pair has the right class, and a function of the true heights.
 Posing = Callable[[Tensor, Callable[[Tensor], Tensor]], tuple[Quality, Quality]]
 
 

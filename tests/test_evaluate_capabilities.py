@@ -1,4 +1,4 @@
-"""What is evaluated depends on what a network can do."""
+"""The evaluation of a network depends on its capabilities."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ from cmcgan_core.training.classifiers import train_judge
 
 
 class ClassEmbedder(Embedder):
-    """Embeds pictures by their colour and sounds by their pitch, which are those of their class."""
+    """Embeds pictures by their colour and sounds by their pitch; each class has its own colour and pitch."""
 
     embeds = tuple(Modality)
 
@@ -44,7 +44,7 @@ class ClassEmbedder(Embedder):
 
 
 class Toy(Method[nn.Module]):
-    """A method whose network is given."""
+    """A method that uses the network that is passed."""
 
     network_class: type[nn.Module]
 
@@ -61,7 +61,7 @@ Saved = Callable[[type[nn.Module]], Path]
 
 @pytest.fixture
 def dataset(tmp_path: Path) -> PreparedDataset:
-    """A dataset of four test recordings a class, of a pair each."""
+    """A dataset with four test recordings per class; each recording has one pair."""
     data = write_dataset(tmp_path / "data")
     lines = (data / "index.csv").read_text().splitlines()
     rows = [line.split(",") for line in lines]
@@ -160,7 +160,7 @@ def test_a_dataset_without_training_pairs_is_classified(dataset: PreparedDataset
     assert "0 training pairs" in err
 
 
-def test_recordings_of_one_a_class_leave_nothing_to_retrieve(saved: Saved, tmp_path: Path, cmcgan: Run) -> None:
+def test_with_one_recording_per_class_there_is_no_retrieval(saved: Saved, tmp_path: Path, cmcgan: Run) -> None:
     code, out, err = cmcgan("evaluate", write_dataset(tmp_path / "other"), "-c", saved(ClassEmbedder))
     assert (code, out) == (0, "")
     assert "no class of this split has two recordings" in err

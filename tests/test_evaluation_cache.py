@@ -1,4 +1,4 @@
-"""Evaluations that are kept: the same figures, and never those of something else."""
+"""The cache of evaluations returns the same figures, and never those of another evaluation."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from cmcgan_core.evaluation.evaluate import evaluate
 
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """The checkpoints that were judged rather than remembered."""
+    """The checkpoints that were evaluated and not read from the cache."""
     done: list[Path] = []
     compute = evaluation.compute_evaluation
 
@@ -27,13 +27,13 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
 
 @pytest.fixture
 def data(prepared: Path, tmp_path: Path) -> PreparedDataset:
-    """A dataset that nothing was judged on."""
+    """A dataset without cached evaluations."""
     shutil.copytree(prepared, tmp_path / "data")
     shutil.rmtree(tmp_path / "data" / "evaluations", ignore_errors=True)
     return open_dataset(tmp_path / "data")
 
 
-def test_what_was_judged_is_remembered_exactly(
+def test_a_cached_evaluation_equals_the_computed_one(
     data: PreparedDataset, tiny_run: Path, tmp_path: Path, judged: list[Path]
 ) -> None:
     first = evaluate(tiny_run, data, latents=1)
@@ -47,7 +47,7 @@ def test_what_was_judged_is_remembered_exactly(
     assert again.table1 == first.table1
 
 
-def test_what_decides_a_figure_is_judged_again(
+def test_a_change_that_affects_the_figures_is_evaluated_again(
     data: PreparedDataset, tiny_run: Path, tmp_path: Path, judged: list[Path]
 ) -> None:
     evaluate(tiny_run, data, latents=1)

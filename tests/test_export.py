@@ -35,7 +35,7 @@ MODEL = BOX / "last.safetensors"
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both directions of the model in the box, exported."""
+    """A folder with both directions of the shipped model, exported."""
     folder = tmp_path_factory.mktemp("onnx")
     export.export_onnx(MODEL, "v2a", folder / "v2a.onnx")
     arguments = ["export", "--direction", "a2v", "-c", MODEL, "-o", folder / "a2v.onnx", "--hops", 2, "--json", "-q"]

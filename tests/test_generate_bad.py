@@ -1,4 +1,4 @@
-"""Bad inputs: each is named with its fault, and none stops the others."""
+"""A bad input is named with its fault and does not stop the others."""
 
 import struct
 import zlib

@@ -139,7 +139,7 @@ def test_damaged_frames_are_generated_from_the_sound_and_the_others_are_kept(tra
     assert track(result.outputs[0], "sound").seconds == pytest.approx(track(source, "sound").seconds, abs=0.05)
 
 
-def test_a_film_without_damage_is_left_alone(trained: Trained, tmp_path: Path) -> None:
+def test_a_film_without_damage_is_not_changed(trained: Trained, tmp_path: Path) -> None:
     grain = np.random.default_rng(0).integers(0, 255, (32, 48, 3), dtype=np.uint8)
     source = write_video(tmp_path / "good.mp4", [grain] * 8, sound=tone(0.8))
     result = generate_file(trained, source, tmp_path, output=OutputOptions(repair=True))

@@ -111,8 +111,8 @@ def test_the_name_of_a_single_output_gives_its_format(media: Path) -> None:
         ("no pictures.mp4", OutputOptions(to=Modality.AUDIO), "has no pictures"),
         ("silent.mp4", OutputOptions(repair=True), "has no sound"),
         ("short.wav", OutputOptions(repair=True), "is not a video"),
-        ("player.jpg", OutputOptions(format="mp4"), "cannot become mp4; it becomes wav, flac"),
-        ("short.wav", OutputOptions(format="wav"), "cannot become wav; it becomes png"),
+        ("player.jpg", OutputOptions(format="mp4"), "cannot become mp4; possible formats: wav, flac"),
+        ("short.wav", OutputOptions(format="wav"), "cannot become wav; possible formats: png"),
         ("silent.mp4", OutputOptions(grid=True), "becomes one film"),
     ],
 )

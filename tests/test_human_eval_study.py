@@ -89,7 +89,7 @@ def test_errors_say_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"study\.db cannot be used"):
         Store(study)
     study.database.unlink()
-    with pytest.raises(DataError, match=r"has lost its study\.db"):
+    with pytest.raises(DataError, match=r"has no study\.db"):
         open_study(study.root)
 
 

@@ -1,4 +1,4 @@
-"""The judges, and what they read."""
+"""The judges, and the maps that they read."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ def test_the_residual_encoder_makes_codes_of_any_size(size: tuple[int, int]) -> 
     assert encoder(torch.zeros(2, 1, *size), "real").shape == (2, 64, 1, 1)
 
 
-def test_a_judge_sees_maps_of_any_size(prepared: Path) -> None:
+def test_a_judge_reads_maps_of_any_size(prepared: Path) -> None:
     dataset = open_dataset(prepared)
     path = train_judge(dataset, [Modality.VISUAL], "judge-tiny" + SECOND, seed=1)
     judge = Judge(load_checkpoint(path, torch.device("cpu")))

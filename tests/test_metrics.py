@@ -1,4 +1,4 @@
-"""Figures are worked by hand where they can be."""
+"""Metrics equal figures that were computed by hand, where possible."""
 
 import math
 
@@ -155,7 +155,7 @@ def test_diversity_by_hand() -> None:
     assert diversity(torch.tensor([[[0.0, 1.0]], [[2.0, 1.0]]])).tolist() == pytest.approx([math.sqrt(2) / 2])
 
 
-def test_within_class_correlation_is_not_what_the_class_tells() -> None:
+def test_within_class_correlation_does_not_count_differences_between_classes() -> None:
     label = torch.tensor([0, 0, 0, 5, 5, 5])
     x = torch.tensor([1.0, 2.0, 3.0, 11.0, 12.0, 13.0])
     assert within_class_correlation(x, torch.tensor([9.0, 8.0, 7.0, 103.0, 102.0, 101.0]), label) == pytest.approx(-1)

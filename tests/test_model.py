@@ -124,7 +124,7 @@ def test_a_short_sound_becomes_a_film_with_this_sound(
     tracks = {track.kind: track for track in film.probe(out)}
     assert (tracks["picture"].frames, tracks["picture"].size) == (13, (64, 64))
     assert abs(tracks["sound"].seconds - 1.3) < 0.05
-    assert "filming song.wav" in capsys.readouterr().err
+    assert "making a film of song.wav" in capsys.readouterr().err
     for name in ("song.png", "song", "song.wav"):
         with pytest.raises(ConfigError, match=r"not the name of a film; take one that ends in \.mp4"):
             model.sound_to_film(song, tmp_path / "made" / name)

@@ -1,4 +1,4 @@
-"""`prepare` writes the same dataset however often it is interrupted, and lists the files that it cannot use."""
+"""`prepare` writes the same dataset with and without interruptions, and lists the files that it cannot use."""
 
 import csv
 import errno
@@ -56,7 +56,7 @@ def whole(songs, tmp_path_factory):
 
 
 def contents(out):
-    """Return the content of every file of a dataset by name, without the dataset's name, which is the folder's."""
+    """Return the content of every file of a dataset by name, without the name of the dataset (that of the folder)."""
     files = {path.relative_to(out).as_posix(): path.read_bytes() for path in out.rglob("*") if path.is_file()}
     files["dataset.toml"] = files["dataset.toml"].replace(f'name = "{out.name}"'.encode(), b"")
     return files
@@ -242,7 +242,7 @@ def test_the_identity_of_a_dataset_depends_on_its_source_its_recordings_and_its_
 
 
 def test_neither_moved_code_nor_a_new_setting_with_a_default_changes_the_identity_of_a_dataset():
-    """The model in the box identifies the demonstration set by this hash."""
+    """The model that ships with cmcgan identifies the demonstration set by this hash."""
     assert plan(Path(), DemoSource(), SourceOptions()).content == "f4f80f080b8e434f7466d983dc6747ee"
     assert read_about(BOX / "last.safetensors").content == "f4f80f080b8e434f7466d983dc6747ee"
 

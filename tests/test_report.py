@@ -1,4 +1,4 @@
-"""The report: right figures, nothing from elsewhere, and it opens in a browser."""
+"""The report has the right figures, needs no other file, and opens in a browser."""
 
 import base64
 import re
@@ -22,7 +22,7 @@ from cmcgan_core.reports.samples import typical_items
 
 pytest.importorskip("matplotlib", reason="install it with: uv sync")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-#: A folder that means something in HTML, in Matplotlib's formulas and in a browser's address.
+#: A folder name with characters that have a meaning in HTML, in Matplotlib's formulas and in a URL.
 STRANGE = "<i>$a$ & b"
 
 
@@ -57,7 +57,7 @@ def dataset(prepared: Path) -> PreparedDataset:
 
 @pytest.fixture(scope="module")
 def compared(dataset: PreparedDataset, tiny_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
-    """Two runs that differ in their seeds alone; their special figures are invented."""
+    """Two runs that differ only in their seeds; some of their figures are invented."""
     second = tmp_path_factory.mktemp("report") / STRANGE
     shutil.copytree(tiny_run, second)
     one, two = compare([tiny_run, second], dataset, latents=1).entries

@@ -1,4 +1,4 @@
-"""The five audio representations of CMAV: their sizes, their way back to sound, and their reference values."""
+"""The five audio representations of CMAV: their sizes, the synthesis of sound from them, and their reference values."""
 
 import importlib
 from typing import ClassVar

@@ -100,7 +100,7 @@ def test_neighbours_are_cross_faded_over_three_frames() -> None:
 
 
 def test_the_zeros_beyond_a_chunk_add_no_noise() -> None:
-    """In windows that reach beyond a chunk its end is a click, which is loud in the upper half of the bands."""
+    """A window that reaches beyond a chunk contains a click at its end, loud in the upper half of the bands."""
     tone = torch.sin(2 * torch.pi * 440 * torch.arange(3 * RATE) / RATE) * 0.3
     spectrogram = torch.cat(list(blend_chunks(cut(tone), SETTINGS, 258)), dim=1)
     assert float(clipped(tone[: SETTINGS.samples])[64:, 0].max()) > -40
@@ -115,7 +115,7 @@ def test_gaps_are_silent() -> None:
     assert not whole(stitch([], SETTINGS, 0.3, seeded())).abs().gt(1e-3).any()
 
 
-def test_what_reaches_beyond_the_end_is_cut() -> None:
+def test_chunks_beyond_the_end_are_cut_off() -> None:
     assert len(whole(stitch(cut(melody(2.0)), SETTINGS, 1.234, seeded()))) == round(1.234 * RATE)
     assert list(stitch(cut(melody(1.0)), SETTINGS, 0.0, seeded())) == []
 

@@ -42,7 +42,7 @@ set = [
 """
 
 
-#: What a budget buys here, whatever the machine: of I2S, its encoder's epoch of three steps, then three.
+#: Steps that a budget buys here, on any machine. For I2S: one epoch of three steps for its encoder, then three steps.
 STEPS = 6
 
 
@@ -114,7 +114,7 @@ def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(result: StudyR
         assert all((a != b).any() for a, b in itertools.combinations(row, 2))
 
 
-def test_a_run_of_another_process_is_left_to_it(result: StudyResult, data: Path, file: Path, out: Path) -> None:
+def test_a_run_that_another_process_trains_is_skipped(result: StudyResult, data: Path, file: Path, out: Path) -> None:
     process = hold(out / ".I2S-1.lock")
     partly = run_study(load_study(file), open_dataset(data), out, latents=1)
     process.communicate("")
@@ -144,7 +144,7 @@ def test_the_folder_of_another_study_is_refused(result: StudyResult, data: Path,
             run_study(load_study(file.with_name("other.toml")), open_dataset(data), out)
     dataset = data / "dataset.toml"
     kept = dataset.read_text()
-    dataset.write_text('content = "prepared anew"\n' + kept)
+    dataset.write_text('content = "prepared again"\n' + kept)
     with pytest.raises(ConfigError, match="differs in content"):
         run_study(load_study(file), open_dataset(data), out)
     dataset.write_text(kept)
@@ -173,7 +173,7 @@ def test_faults_are_reported_before_anything_is_trained(data: Path, file: Path, 
         run_study(load_study(tmp_path / "faulty.toml"), open_dataset(data), tmp_path / "out")
     assert not (tmp_path / "out").exists()
     (tmp_path / "out").write_text("a file")
-    with pytest.raises(TrainingError, match=r"cannot be written.*give the same command again"):
+    with pytest.raises(TrainingError, match=r"cannot be written.*run the same command again"):
         run_study(study, open_dataset(data), tmp_path / "out")
 
 
@@ -219,15 +219,15 @@ def test_the_studies_that_ship_are_valid(name: str, data: Path) -> None:
     ("change", "fault"),
     [
         (('preset = "i2s"', 'preset = "i2"'), "no preset is called 'i2'"),
-        (("judge=judge-tiny", "judge=judge"), "several judges"),
-        (("seeds = [0, 1]", "seeds = []"), "seeds: there are none"),
-        (("seeds = [0, 1]", "seeds = [1, 1]"), "a seed is there twice"),
-        (("rows.I2S", 'rows."CMCGAN / tiny"'), "needs letters or digits of its own"),
+        (("judge=judge-tiny", "judge=judge"), "different judges"),
+        (("seeds = [0, 1]", "seeds = []"), "seeds: is empty"),
+        (("seeds = [0, 1]", "seeds = [1, 1]"), "a seed is listed twice"),
+        (("rows.I2S", 'rows."CMCGAN / tiny"'), "needs letters or digits that differ from those of other rows"),
         (("seconds = 0.5", "second = 0.5"), "seconds: is missing"),
         (("network.width=0.0625", "network.wide=0.0625"), r"rows\.I2S: .*\n.*did you mean width"),
         (("judge=judge-tiny", "judge=judge-tinny"), "rows.I2S: no preset is called 'judge-tinny'"),
-        (("network.width=0.0625", "seed=4"), r"rows\.I2S\.set: the study decides seed itself"),
-        (("train.sample_every=50", "train.steps=50"), r"\n  set: the study decides train\.steps itself"),
+        (("network.width=0.0625", "seed=4"), r"rows\.I2S\.set: the study chooses seed; remove this setting"),
+        (("train.sample_every=50", "train.steps=50"), r"\n  set: the study chooses train\.steps; remove this setting"),
         (("seeds = [0, 1]", "seeds = [0, -1]"), r"seeds\[1\]: should be at least 0"),
     ],
 )

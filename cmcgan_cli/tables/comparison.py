@@ -81,7 +81,7 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
             name = f"{direction.source.word} to {plural(direction.target)}"
             for rank, recall in ranking.recall.items():
                 yield RowKey("retrieval", f"{name}: recall@{rank}"), recall
-            yield RowKey("retrieval", f"{name}: mean precision"), ranking.mean_average_precision
+            yield RowKey("retrieval", f"{name}: mean average precision"), ranking.mean_average_precision
 
 
 def _quality_rows(group: "Group") -> "Iterator[tuple[RowKey, Figure | None]]":
@@ -95,7 +95,7 @@ def _quality_rows(group: "Group") -> "Iterator[tuple[RowKey, Figure | None]]":
 
 
 def published_rows() -> dict[RowKey, float]:
-    """Return the published figures by row. The output of the paper's Table 1 is that of two hops."""
+    """Return the published figures by row. The paper's Table 1 scores the output of two hops."""
     from cmcgan_core.evaluation.labels import kind_label
     from cmcgan_core.evaluation.paper import paper_tables
 

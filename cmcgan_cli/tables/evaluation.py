@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def tables(evaluation: "Evaluation", *, confusion: bool) -> "list[Table]":
-    """Return the tables that apply to the network, with the confusion matrices if they are asked for."""
+    """Return the tables that apply to the network, with the confusion matrices if they are requested."""
     shown = []
     if evaluation.table1:
         shown += [table1(evaluation), quality(evaluation), table2(evaluation)]
@@ -133,7 +133,7 @@ def retrieval(evaluation: "Evaluation") -> "Table":
     assert evaluation.retrieval is not None
     chance = evaluation.retrieval.chance
     heads = [f"recall@{rank}" for rank in chance.recall]
-    table = Table("", *heads, "mean precision", title="Cross-modal retrieval by class")
+    table = Table("", *heads, "mean average precision", title="Cross-modal retrieval by class")
     rows = {
         f"{direction.source.word} to {plural(direction.target)}": ranking
         for direction, ranking in evaluation.retrieval.ranking.items()

@@ -32,7 +32,7 @@ def tables(result: "StudyResult") -> "list[Table]":
 
 
 def plan(study: "Study", data: Path, folder: Path, parameters: dict[str, int]) -> "Table":
-    """Return the table of what a study would train."""
+    """Return the table of the planned trainings of a study."""
     table = folding_table(
         f"{study.title}: {data} -> {folder}", "recipe", "preset", "settings", "parameters to generate"
     )

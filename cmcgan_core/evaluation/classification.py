@@ -26,7 +26,7 @@ class Classification:
 
     Attributes:
         modalities: the modalities that it reads.
-        accuracy: by split.
+        accuracy: the accuracy on each split, by name of the split.
         confusion: counts on the evaluated split; the row is the true class, the column the predicted one.
     """
 
@@ -38,12 +38,12 @@ class Classification:
 def evaluate_classifier(
     trained: Trained, split: PairDataset, *, seed: int, on_progress: OnProgress = silent
 ) -> Classification:
-    """Classify all pairs of a split, and as many training pairs, spread evenly, if the dataset has any.
+    """Classify all pairs of a split, and an equal number of training pairs, spread evenly, if there are any.
 
     Args:
         trained: a classifier.
-        split: to classify.
-        seed: of the bootstrap.
+        split: the pairs to classify.
+        seed: seed of the bootstrap.
         on_progress: called after every batch.
 
     Raises:

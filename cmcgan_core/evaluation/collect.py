@@ -46,7 +46,7 @@ class EvaluationPass:
         panel: the judges.
         split: the pairs.
         latents: K. The rng of the k-th latent has seed + k, so a latent does not depend on K.
-        seed: of the latents and of the controls.
+        seed: seed of the latents and of the controls.
         limit: largest number of pairs; they are spread evenly over the split. None for all.
     """
 
@@ -139,7 +139,7 @@ class EvaluationPass:
 
         Args:
             outputs: what the judges return is added to it.
-            direction: of the translation.
+            direction: direction of the translation.
             batch: at the sizes of the network.
             judged: the same pairs at the sizes of the judges.
             full: see `run`.

@@ -1,4 +1,4 @@
-"""Several runs next to each other: the figures of each recipe, and what its training cost."""
+"""Several runs next to each other: the figures of each recipe, and the cost of its training."""
 
 import json
 import tomllib
@@ -50,7 +50,7 @@ class Group:
     """Runs of one recipe: they share everything except the seed. Often it is a single run.
 
     Attributes:
-        name: of the recipe; by default the names of its runs.
+        name: name of the recipe; by default the names of its runs.
         entries: the runs.
         figures: pooled over the runs.
         steps: number of training steps of each run.
@@ -131,10 +131,10 @@ def compare(
 
     Args:
         runs: checkpoints or run folders.
-        dataset: to evaluate on.
+        dataset: the dataset to evaluate on.
         split: name of the split.
         latents: number of samples of each pair.
-        seed: of the latents, the controls and the bootstrap.
+        seed: seed of the latents, the controls and the bootstrap.
         device: see `choose_device`.
         on_progress: called in every stage.
 
@@ -156,7 +156,7 @@ def compare(
 
 
 def group_entries(entries: Sequence[Entry]) -> list[Group]:
-    """Group the runs of each recipe. A second run with the same seed starts a group of its own."""
+    """Group the runs of each recipe. A second run with the same seed starts a separate group."""
     groups: list[list[Entry]] = []
     for entry in entries:
         fitting = (

@@ -44,7 +44,7 @@ class Request:
     Attributes:
         split: name of the split.
         latents: number of latents.
-        seed: of the latents, the controls and the bootstrap.
+        seed: seed of the latents, the controls and the bootstrap.
         thorough: whether the second judge and the pose judge are used.
         device: kind of the device.
     """
@@ -68,14 +68,14 @@ def evaluate(
     cached: bool = True,
     on_progress: OnProgress = silent,
 ) -> Evaluation:
-    """Evaluate a run on all pairs of a split, and on as many training pairs, spread evenly.
+    """Evaluate a run on all pairs of a split, and on an equal number of training pairs, spread evenly.
 
     Args:
         run: a checkpoint or a run folder.
-        dataset: keeps the judges and the cache.
+        dataset: the dataset to evaluate on; its folder keeps the judges and the cache.
         split: name of the split.
         latents: number of samples of each pair. Training pairs get one.
-        seed: of the latents, the controls and the bootstrap.
+        seed: seed of the latents, the controls and the bootstrap.
         thorough: whether to use the second judge and the pose judge. Judges are trained when they are first needed.
         device: see `choose_device`.
         cached: whether to return an earlier evaluation, if nothing that decides the figures has changed, and to keep
@@ -138,7 +138,7 @@ def compute_evaluation(
 
 
 def _cache_file(checkpoint: Path, dataset: PreparedDataset, request: Request) -> Path:
-    """Return the file of the evaluation that all of this decides."""
+    """Return the cache file, whose name depends on everything that decides the figures."""
     root = dataset.root
     judges = judge_files(dataset, read_about(checkpoint).config.judge)
     others = [RunFolder(checkpoint.parent).classifier, root / "dataset.toml", root / "index.csv"]
@@ -160,7 +160,7 @@ def _code() -> str:
 
 
 def _metric_code(name: str) -> str:
-    """Return the hash of the file that defines a metric, which may be that of a plugin; "" if there is no such file."""
+    """Return the hash of the file that defines a metric, which may belong to a plugin; "" without a file."""
     metric = METRICS.get(name)
     if isinstance(metric, MapMetric | SetMetric) and inspect.isfunction(metric.compute):
         return fingerprint(Path(inspect.getfile(metric.compute)))
@@ -191,5 +191,5 @@ def _require_fitting(trained: Trained, dataset: PreparedDataset) -> None:
     if about.data == dataset.name and about.content != dataset.content:
         raise CheckpointError(
             f"{dataset.root} was prepared again since {trained.path} was trained on it: pairs that are in its test "
-            "split now may have been trained on; train again"
+            "split now may have been used for training; train again"
         )

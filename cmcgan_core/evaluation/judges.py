@@ -80,7 +80,7 @@ def load_judges(
 
     Args:
         generating: the run to be judged; its configuration names the preset of the judges.
-        dataset: keeps the judges.
+        dataset: the dataset whose folder keeps the judges.
         thorough: whether to use the second judge and the judge of poses too.
         device: see `choose_device`.
         on_progress: called after every step.
@@ -120,7 +120,7 @@ def judge_files(dataset: PreparedDataset, preset: str) -> list[Path]:
 def one_trainer(root: Path, on_progress: OnProgress) -> Iterator[None]:
     """Keep other processes from training judges of the dataset in this folder at the same time.
 
-    If no lock can be had, as in a folder that cannot be written to, no process waits: existing judges can be used.
+    If the folder cannot be locked, for example because it is read-only, no process waits: existing judges can be used.
     """
     with ExitStack() as locks:
         with suppress(OSError):
@@ -129,7 +129,7 @@ def one_trainer(root: Path, on_progress: OnProgress) -> Iterator[None]:
 
 
 def _retrained(generating: Trained) -> Judge | None:
-    """Load the classifier in the run's folder, if it was trained on what this very checkpoint generates."""
+    """Load the classifier in the run's folder, if it was trained on samples of exactly this checkpoint."""
     file = RunFolder(generating.path.parent).classifier
     if not file.is_file() or read_about(file).completed_by != Completion(generating).fingerprint:
         return None

@@ -53,7 +53,7 @@ def bootstrap_interval(
         recording: number of each item's recording (N,).
         label: class indices (N,) for the balanced accuracy (of a draw: over the classes in it); None for the accuracy
             over all items.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
         The lower and the upper end; None if there are fewer than two recordings.
@@ -77,8 +77,8 @@ def bootstrap_interval(
 def frechet_distance(generated: Tensor, real: Tensor) -> float:
     """Return the squared Fréchet distance between normal distributions fitted to features (N, D); 0 or more.
 
-    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. It needs well over D items on
-    each side, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the
+    Source: Heusel et al. 2017 ("FID"); here on a judge's codes instead of Inception's. Each side needs many more items
+    than D, because covariances of fewer items have no full rank. It is too high by an amount that shrinks with the
     count: with D = 64 use at least 500 items, compare at equal counts only, and read it next to the distance between
     two sets of real items. Its scale depends on the judge, so distances by different judges cannot be compared.
     """
@@ -99,7 +99,7 @@ def kernel_distance(generated: Tensor, real: Tensor) -> float:
     """Return the unbiased squared maximum mean discrepancy of features (N, D) under the kernel (x.y / D + 1)^3.
 
     Source: Binkowski et al. 2018 ("KID"); here on a judge's codes. If both sides have the same distribution, its
-    expectation is 0 at any count (at least two items a side), so it may be negative.
+    expectation is 0 at any count (at least two items on each side), so it may be negative.
     """
     generated, real = generated.double(), real.double()
     within = [
@@ -120,7 +120,7 @@ def _kernel(product: Tensor, size: int) -> Tensor:
 def high_frequency_energy(maps: Tensor) -> Tensor:
     """Return the energy above half the Nyquist frequency of maps (N, C, H, W), as a mean per value of the map; (N,).
 
-    Counted is what lies above 1/4 cycle per pixel (band, frame) in radius in the two-dimensional Fourier transform. The
+    It sums the energy above a radius of 1/4 cycle per pixel (band, frame) in the two-dimensional Fourier transform. The
     mean of a map is at frequency zero, so it does not count. The ratio of the means over generated and over real maps
     is below 1 for blurred maps, and above 1 for maps with noise or checkerboard artefacts.
     """
@@ -171,8 +171,9 @@ def log_spectral_distance(generated: Tensor, real: Tensor, settings: FeatureSett
 def diversity(maps: Tensor) -> Tensor:
     """Return how much K versions of N maps (K, N, ...) differ: the mean standard deviation of their values; (N,).
 
-    Over the latents of one source it says how much z matters; over the real items of one class, how much it could. It
-    is too low by 8 % on average with K = 4, by 3 % with K = 10 (normally distributed values).
+    Over the latents of one source it measures how much z changes the output. Over the real items of one class it
+    measures how much the class varies. It is too low by 8 % on average with K = 4, by 3 % with K = 10 (normally
+    distributed values).
     """
     return maps.std(dim=0).flatten(1).mean(dim=1)
 
@@ -180,7 +181,7 @@ def diversity(maps: Tensor) -> Tensor:
 def within_class_correlation(x: Tensor, y: Tensor, label: Tensor) -> float | None:
     """Return Pearson's r between two values (N,) minus their class means, -1 to 1; None if either is constant.
 
-    What the class alone tells (a tuba is low) does not count.
+    So information that the class alone gives (a tuba is low) does not count.
     """
     x, y = centred_by_class(x, label), centred_by_class(y, label)
     norm = x.norm() * y.norm()
@@ -210,9 +211,9 @@ class Ranking:
 def retrieval(
     query: Tensor, key: Tensor, label: Tensor, recording: Tensor, ranks: Sequence[int] = (1,)
 ) -> Ranking | None:
-    """Rank the codes of real items by their cosine to each query, and score where the items of its class stand.
+    """Rank the codes of real items by their cosine to each query, and score the ranks of the items of its class.
 
-    A query never ranks the items of its own recording.
+    The items of the query's own recording are left out.
 
     Args:
         query: codes of N pairs (N, D): of generated items, or of the items of the other modality.
@@ -256,7 +257,7 @@ def retrieval_by_chance(label: Tensor, recording: Tensor, ranks: Sequence[int] =
 
 
 def _draws_that_miss(n: Tensor, r: Tensor, rank: int) -> Tensor:
-    """Return the share of draws of `rank` from n items that hold none of r items: C(n - r, rank) / C(n, rank)."""
+    """Return the share of draws of `rank` from n items that contain none of r items: C(n - r, rank) / C(n, rank)."""
     share = torch.ones_like(n)
     for drawn in range(rank):
         share *= ((n - r - drawn) / (n - drawn).clamp_min(1)).clamp_min(0)

@@ -85,11 +85,12 @@ class JudgeOutputs:
     """What judges and metrics return for N pairs.
 
     Attributes:
-        predicted: by judge (name of its preset) and sample, class indices (K, N).
-        codes: by judge and sample, codes (K, N, D).
-        pairs: by classifier and case, class indices (K, N).
-        heights: by sample, heights (K, N, classes) that the pose judge reads, for each class that a picture may show.
-        measures: by name of a `MapMetric` and sample, its values (K or 1, N).
+        predicted: class indices (K, N), by judge (name of its preset) and sample.
+        codes: codes (K, N, D), by judge and sample.
+        pairs: class indices (K, N), by classifier and case.
+        heights: heights (K, N, classes) that the pose judge reads, one for each class that a picture may show, by
+            sample.
+        measures: values (K or 1, N) of each `MapMetric`, by its name and sample.
     """
 
     predicted: dict[tuple[str, Sample], Tensor] = field(default_factory=dict)
@@ -123,7 +124,7 @@ class PairInfo:
         recording: number of each pair's recording (N,).
         classes: number of classes.
         height: height (N,) of the note that sounds, see `data.synthetic.heights.note_heights`; None for other datasets.
-        class_measures: by name of a `MapMetric` and modality, its mean over sets of real samples of one class.
+        class_measures: mean of each `MapMetric` over sets of real samples of one class, by its name and modality.
     """
 
     label: Tensor

@@ -22,7 +22,7 @@ class Figure:
     """A figure of one run, or of several runs that differ only in their seeds.
 
     Attributes:
-        value: of the run, or the mean over the runs.
+        value: value of the run, or the mean over the runs.
         deviation: sample standard deviation (n - 1) over the runs; None for one run.
         interval: 95 % interval over the recordings; None if there is none. Runs of one recipe are judged on the same
             recordings, so this is the mean of the lower and the mean of the upper ends of their intervals.

@@ -1,4 +1,4 @@
-"""The pose judge: reads from a picture how high the note is that its player plays. For the demonstration set only."""
+"""The pose judge: reads from a picture the height of the note that the player plays. For the demonstration set only."""
 
 import json
 from pathlib import Path
@@ -67,10 +67,10 @@ def train_pose_judge(
     Its targets are the heights minus the mean of their class, so that knowing the class does not help.
 
     Args:
-        dataset: to train on.
-        network: the size of the pictures.
-        seed: of the initial weights and of the order of the pairs.
-        device: to train and use the judge on.
+        dataset: the dataset to train on.
+        network: configuration with the size of the pictures.
+        seed: seed of the initial weights and of the order of the pairs.
+        device: device to train and use the judge on.
         on_progress: called after every step.
 
     Returns:

@@ -17,10 +17,10 @@ class Seeds:
     """Seeds of everything that an evaluation draws.
 
     Attributes:
-        latents: of each latent.
-        controls: of the controls of Table 2 and of the poses.
-        bootstrap: of the bootstrap.
-        judges: of the trainings of the judges, by preset.
+        latents: seed of each latent.
+        controls: seed of the controls of Table 2 and of the poses.
+        bootstrap: seed of the bootstrap.
+        judges: seed of the training of each judge, by preset.
     """
 
     latents: tuple[int, ...]
@@ -31,13 +31,13 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of one network on one split. What does not apply to the network is empty or None.
+    """The scores of one network on one split. Scores that do not apply to the network are empty or None.
 
     Attributes:
         checkpoint, data, split: what was evaluated: a checkpoint on a split of a dataset.
-        seeds: of everything that was drawn.
+        seeds: seeds of everything that was drawn.
         classes: names of the classes, in the order of the confusion matrices.
-        pairs, recordings: their number, by split.
+        pairs, recordings: number of pairs and of recordings, by split.
         hops: number of subnetworks in a row that the network's own output takes, which Table 2 uses; 0 if it does not
             translate.
         judge: preset of the main judge; "" if the network does not translate.

@@ -24,7 +24,7 @@ class CrossModalRetrieval:
     """How well items of one modality find items of their class in the other modality. Their own recording is left out.
 
     Attributes:
-        ranking: by direction, from the modality of the queries to that of the ranked items.
+        ranking: scores by direction, from the modality of the queries to that of the ranked items.
         chance: what random rankings reach on average.
     """
 
@@ -44,7 +44,7 @@ def evaluate_embedder(
 
     Args:
         trained: a network that embeds both modalities.
-        split: to embed.
+        split: the pairs to embed.
         on_progress: called after every batch.
 
     Returns:

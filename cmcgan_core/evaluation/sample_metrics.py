@@ -46,7 +46,7 @@ class MapBatch:
 
 @dataclass(frozen=True)
 class SampleSet:
-    """Samples of one kind, one for each of N pairs, as a judge sees them.
+    """Samples of one kind, one for each of N pairs, with a judge's outputs.
 
     Attributes:
         real: whether these are the real samples themselves.
@@ -58,7 +58,7 @@ class SampleSet:
         recording: number of each pair's recording (N,).
         read_height: height (N,) that the pose judge reads, see `evaluation.pose`; None if it does not apply.
         height: height (N,) of the note that sounds; None if it is not known.
-        seed: of random draws.
+        seed: seed of random draws.
     """
 
     real: bool
@@ -105,7 +105,7 @@ class Needs:
         """Return whether a metric of maps or codes applies to samples of a modality.
 
         Args:
-            modality: of the samples.
+            modality: modality of the samples.
             settings: feature settings of the spectrograms.
             latents: number of latents.
             real: whether these are the real samples themselves.
@@ -127,7 +127,7 @@ class Metric:
         label: its name in tables.
         better: which values are better, in a few words.
         needs: what it needs to apply.
-        unit: of its values; "" for none.
+        unit: unit of its values; "" for none.
         format: format specification of its values.
     """
 
@@ -148,7 +148,7 @@ class MapMetric(Metric):
     """A figure of spectrograms or pictures: the mean over pairs and latents.
 
     Attributes:
-        compute: returns values (K, B) or (1, B) of a batch.
+        compute: function that returns the values (K, B) or (1, B) of a batch.
         relative_to: divides the figure by that of real samples: of the same pairs ("pairs"), or of sets of real samples
             of one class, taken as if they were latents of one source ("class"). None does not divide.
     """
@@ -162,7 +162,7 @@ class SetMetric(Metric):
     """A figure of all samples of a split, by the outputs of a judge: the mean over latents.
 
     Attributes:
-        compute: returns the figure of one latent, or None if there is none.
+        compute: function that returns the figure of one latent, or None if there is none.
     """
 
     compute: Callable[[SampleSet], float | None]
@@ -185,7 +185,7 @@ def _mean_average_precision(samples: SampleSet) -> float | None:
 
 
 def _pose(samples: SampleSet) -> float | None:
-    """Correlate read and true heights within the classes; of generated pictures, those of the right class count."""
+    """Correlate read and true heights within the classes; generated pictures count only if their class is right."""
     if samples.read_height is None or samples.height is None:
         return None
     counts = torch.ones_like(samples.label, dtype=torch.bool) if samples.real else samples.predicted == samples.label
@@ -256,7 +256,7 @@ METRICS: Registry[Metric] = Registry(
         ),
         "precision_at_1": SetMetric(label="retrieval: precision at 1", better="near real", compute=_precision_at_1),
         "mean_average_precision": SetMetric(
-            label="retrieval: mean precision", better="near real", compute=_mean_average_precision
+            label="retrieval: mean average precision", better="near real", compute=_mean_average_precision
         ),
         "pose": SetMetric(
             label="pose: r within classes",

@@ -60,10 +60,10 @@ class Scores:
     """Computes scores from the outputs for one split.
 
     Args:
-        outputs: of judges and metrics for the pairs of the split.
+        outputs: outputs of judges and metrics for the pairs of the split.
         pairs: what is known about the pairs.
         settings: feature settings of the spectrograms.
-        seed: of the bootstrap and of the pairing in a control.
+        seed: seed of the bootstrap and of the pairing in a control.
         training: outputs for pairs of the training split, which give the distances of real samples; None for none.
     """
 

@@ -25,12 +25,12 @@ def evaluate_translator(
     device: str,
     on_progress: OnProgress,
 ) -> Evaluation:
-    """Translate a split and as many training pairs, judge the samples, and add the scores to an evaluation.
+    """Translate a split and an equal number of training pairs, judge the samples, and add the scores to an evaluation.
 
     Args:
-        evaluation: of the checkpoint; it has the seeds.
+        evaluation: the evaluation that the scores are added to; it has the seeds.
         trained: a translator.
-        split: to translate.
+        split: the pairs to translate.
         latents: number of samples of each pair. Training pairs get one.
         thorough: whether to use the second judge and the pose judge.
         device: see `choose_device`.
@@ -70,7 +70,7 @@ def evaluate_translator(
 def score_splits(
     trained: Trained, panel: JudgePanel, split: PairDataset, latents: int, seed: int, on_progress: OnProgress
 ) -> dict[str, Scores]:
-    """Return the scores of a split, and of as many training pairs, spread evenly, by name of the split."""
+    """Return the scores of a split, and of an equal number of training pairs, spread evenly, by name of the split."""
     settings, training = trained.about.settings, None
     by_split: dict[str, Scores] = {}
     evaluated = EvaluationPass(trained, panel, split, latents=latents, seed=seed)

@@ -25,7 +25,7 @@ def affordable_steps(
 
     Args:
         recipes: names of the recipes.
-        start: returns a new run of a recipe, whose number of steps does not matter. The run is trained a little.
+        start: function that returns a new run of a recipe. Its number of steps does not matter; it is trained a little.
         seconds: budget of a training. Validation, samples and checkpoints are not part of it.
         on_progress: called after every measurement.
 
@@ -57,7 +57,7 @@ def step_seconds(run: Run, done: int, most: int = WARM_UP + TIMED) -> float:
     """Return the cost of a step, including reading its pairs.
 
     Args:
-        run: to measure.
+        run: the run to measure.
         done: number of steps before those that are measured.
         most: largest number of steps to train.
     """

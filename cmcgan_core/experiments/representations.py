@@ -36,7 +36,7 @@ class Row:
     Attributes:
         representation: name of the representation.
         layers: number of convolutional layers of the classifier.
-        accuracy: on the evaluated split.
+        accuracy: accuracy on the evaluated split.
         train: accuracy on the training split.
         paper: the published accuracy, or None.
     """
@@ -55,9 +55,9 @@ class RepresentationStudy:
     Attributes:
         data: folders of the datasets.
         split: name of the evaluated split.
-        seed: of the trainings and the bootstrap.
+        seed: seed of the trainings and the bootstrap.
         pairs: number of pairs by split.
-        rows: in the order of the datasets, then by number of layers.
+        rows: the results, in the order of the datasets, then by number of layers.
     """
 
     data: tuple[str, ...]
@@ -87,7 +87,7 @@ def study_representations(
     Args:
         datasets: the same pairs in different representations.
         split: name of the split.
-        seed: of the trainings and the bootstrap.
+        seed: seed of the trainings and the bootstrap.
         device: see `choose_device`.
         on_progress: called after every step.
 

@@ -31,10 +31,10 @@ from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_
 from cmcgan_core.utils.schema import Positive, Seed, build, did_you_mean
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
-#: Settings that a study decides itself.
+#: Settings that a study chooses; its file cannot set them.
 DECIDED = ("seed", "train.steps")
-#: What to do after a study could not be written.
-NEXT_STEP = "give the same command again"
+#: What to do after a study could not be written, for error messages.
+NEXT_STEP = "run the same command again"
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Study:
         return load_config(recipe.preset, settings=(*self.set, *recipe.set, *settings))
 
     def command(self, name: str, data: Path, steps: int) -> str:
-        """Return the command line that trains the first run of a row by itself."""
+        """Return the command line that trains the first run of a row without the study."""
         settings = (*self.set, *self.rows[name].set, f"train.steps={steps}")
         words = ["cmcgan", "train", str(data), "--preset", self.rows[name].preset, "--seed", str(self.seeds[0])]
         words += [word for setting in settings for word in ("--set", setting)]
@@ -91,7 +91,7 @@ class StudyResult:
         compared: the finished runs, with a group for every recipe that has one.
         unfinished: folders of runs that another process is working on.
         failed: the reasons why runs could not be trained, by folder.
-        commands: the command that trains each recipe's first run by itself, by recipe.
+        commands: the command that trains each recipe's first run without the study, by recipe.
     """
 
     study: Study
@@ -141,17 +141,17 @@ def load_study(file: Path) -> Study:
         ConfigError: it is not valid; the message lists every fault.
     """
     study = build(Study, read_toml(file), str(file))
-    faults = [f"{name}: there are none" for name in ("rows", "seeds") if not getattr(study, name)]
+    faults = [f"{name}: is empty; add at least one" for name in ("rows", "seeds") if not getattr(study, name)]
     if len(set(study.seeds)) < len(study.seeds):
-        faults.append("seeds: a seed is there twice")
+        faults.append("seeds: a seed is listed twice")
     settings = {"set": study.set, **{f"rows.{name}.set": recipe.set for name, recipe in study.rows.items()}}
     for place, changes in settings.items():
         names = {setting.partition("=")[0].strip() for setting in changes}
-        faults += [f"{place}: the study decides {name} itself" for name in DECIDED if name in names]
+        faults += [f"{place}: the study chooses {name}; remove this setting" for name in DECIDED if name in names]
     slugs = {name: slug(name) for name in study.rows}
     for name, folder in slugs.items():
         if not folder or list(slugs.values()).count(folder) > 1:
-            faults.append(f"rows.{name}: it needs letters or digits of its own, because it names folders")
+            faults.append(f"rows.{name}: its name needs letters or digits that differ from those of other rows")
     faults += _faults_of_configs(study)
     if faults:
         raise ConfigError(f"{file} is not a valid study:\n" + "\n".join(f"  {fault}" for fault in faults))
@@ -170,7 +170,7 @@ def _faults_of_configs(study: Study) -> list[str]:
             faults.append(f"rows.{name}: {error}")
     if len(judges) > 1:
         several = ", ".join(sorted(judges))
-        faults.append(f"rows: they name several judges ({several}); set one for all, as judge=judge-small")
+        faults.append(f"rows: they have different judges ({several}); set one for all, for example judge=judge-small")
     return faults
 
 
@@ -206,15 +206,15 @@ def run_study(
 
     Writes into `out`: `plan.toml` (the recipes, and the steps that the budget buys), a run folder for each recipe and
     seed, and for each direction held-out pairs with the samples of every recipe (`S2I.png`, `I2S.png`). A study may
-    grow: new rows and new seeds are trained too.
+    grow: rows and seeds that are added later are trained too.
 
     Args:
         study: the recipes.
-        dataset: to train and evaluate on.
+        dataset: the dataset to train and evaluate on.
         out: folder of the study.
         split: name of the evaluated split.
         latents: number of samples of each pair.
-        seed: of the latents, the controls and the bootstrap.
+        seed: seed of the latents, the controls and the bootstrap.
         device: see `choose_device`.
         on_progress: called in every stage.
 
@@ -277,7 +277,7 @@ def _plan_steps(
     It is measured once and kept in `plan.toml`, so all seeds train equally long.
 
     Raises:
-        ConfigError: `plan.toml` is of another dataset, device or budget, or a recipe was another one then.
+        ConfigError: `plan.toml` was made for another dataset, device or budget, or with another version of a recipe.
     """
     file = out / "plan.toml"
     plan: dict[str, Any] = read_toml(file) if file.exists() else {}
@@ -288,7 +288,7 @@ def _plan_steps(
         if build(Config, rows[name]["config"], str(file)) != study.config(name):
             differing.append(f"rows.{name}")
     if differing:
-        raise ConfigError(f"{file} is of another study: it differs in {', '.join(differing)}; choose another --out")
+        raise ConfigError(f"{file} is from another study: it differs in {', '.join(differing)}; choose another --out")
     if new := [name for name in study.rows if name not in rows]:
         steps = affordable_steps(new, lambda name: _new_run(study, name, dataset, device), study.seconds, on_progress)
         rows |= {name: {"steps": steps[name], "config": study.config(name).to_dict()} for name in new}

@@ -1,7 +1,7 @@
 """Convert waveforms to spectrograms and back: the five audio representations that CMAV compares.
 
 They are LMS, MS, CQT, MFCC and STFT. Source: Chen et al., "Deep Cross-Modal Audio-Visual Generation" (2017), Table 1;
-the numbers of rows are from Figure 3. What the paper does not state is in `docs/reproduction.md`.
+the numbers of rows are from Figure 3. `docs/reproduction.md` lists what the paper does not state.
 
 CQT uses librosa; MFCC and STFT use torchaudio. Both packages are imported only when they are used.
 
@@ -68,7 +68,7 @@ class LogMel:
         """Return waveforms (B, L) for mel power in decibels (B, M, T), by mel inversion and fast Griffin-Lim.
 
         Args:
-            spectrograms: as `analyse` returns them.
+            spectrograms: spectrograms as `analyse` returns them.
             settings: the settings that they were computed with.
             rng: draws the initial phases; the same state gives the same waveforms. With one for each item, the
                 waveform of an item does not depend on the other items of the batch.
@@ -93,7 +93,7 @@ class MelSpectrum:
         return power
 
     def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Return waveforms (B, L) for mel power (B, 128, T), by way of LMS."""
+        """Return waveforms (B, L) for mel power (B, 128, T), which is converted to LMS first."""
         return LogMel().synthesise(10 * spectrograms.clamp_min(1e-10).log10(), settings, rng)
 
 
@@ -111,7 +111,7 @@ class Mfcc:
         return self._transform(settings).to(log_mel.device) @ log_mel
 
     def synthesise(self, spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
-        """Return waveforms (B, L) for coefficients (B, 20, T), by way of the smoothed LMS that they describe."""
+        """Return waveforms (B, L) for coefficients (B, 20, T), from the smoothed LMS that they describe."""
         log_mel = self._transform(settings).T.to(spectrograms.device) @ spectrograms
         return LogMel().synthesise(log_mel, replace(settings, bins=self.bands), rng)
 

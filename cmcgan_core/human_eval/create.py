@@ -20,8 +20,8 @@ from cmcgan_core.human_eval.study import RatingStudy, StudyPlan, open_study, wri
 from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.progress import OnProgress, Progress, silent
 
-#: Level of every sound in a study, dBFS (RMS). One level for all: loudness must neither sway nor hurt a rater, nor
-#: reveal which model made the sound.
+#: Level of every sound in a study, dBFS (RMS). All sounds have one level, because loudness must not influence or
+#: hurt a rater, or reveal which model made the sound.
 LEVEL_DBFS = -23.0
 #: Largest side of a picture, pixels. All pictures of a study are resized to the size of its largest one.
 MAX_PICTURE_SIDE = 512
@@ -240,7 +240,7 @@ def _example_candidate(
 def _picture_side(
     pairs: list[RealPair], models: Mapping[str, RatedModel], modalities: tuple[RatedModality, ...]
 ) -> int:
-    """Return the side of all pictures in the study, pixels. One size for all: size must not reveal the model."""
+    """Return the side of all pictures in the study, pixels. They share one size, so size does not reveal the model."""
     sides = [int(max(pair.picture.shape[:2])) for pair in pairs]
     if "picture" in modalities:
         for model in models.values():

@@ -128,7 +128,7 @@ class RatedFolder:
 
     Attributes:
         root: the folder.
-        files: by pair name, the files of its generated sound and picture.
+        files: files of the generated sound and picture of each pair, by pair name.
     """
 
     root: Path

@@ -7,7 +7,7 @@ An answer is a plain HTML form. The server stores it on disk before it redirects
 same form again after a crash, the server ignores it.
 
 `Site` has the public pages, and what all pages share. `RaterPages` has the pages behind a personal link, `AdminPages`
-the progress page and the downloads. `make_app` combines them to one application, and `run_server` serves it.
+the progress page and the downloads. `make_app` combines them into one application, and `run_server` serves it.
 """
 
 import functools
@@ -165,7 +165,7 @@ class RaterPages:
         return Route(f"/r/{{token}}{path}", handle, methods=[method])
 
     async def resume(self, request: Request, rater: Rater) -> Response:
-        """Return a rater who opens the personal link to where they stopped."""
+        """Send a rater who opens the personal link to the page where they stopped."""
         return _redirect(f"{_base_path(request)}/{'rate' if rater.started else 'sound'}")
 
     async def sound(self, request: Request, rater: Rater) -> Response:
@@ -314,7 +314,7 @@ class AdminPages:
         return Response(text, media_type=EXPORT_FORMATS[file_format], headers=headers)
 
     def _render_progress(self, request: Request) -> Response:
-        """Render the progress page. It reads the whole database, so it runs in a thread of its own."""
+        """Render the progress page. It reads the whole database, so it runs in a separate thread."""
         store = self.site.store
         raters = store.answers_by_rater()
         return self.site.render(

@@ -112,7 +112,7 @@ def krippendorff_alpha(
     """Return Krippendorff's alpha: 1 is perfect agreement, 0 is agreement by chance. Uses the package `krippendorff`.
 
     Args:
-        ratings: for each rater, the values by item number.
+        ratings: one mapping for each rater: the rating of each item, by item number.
         values: all possible values, from worst to best.
         level: level of measurement.
 

@@ -273,7 +273,7 @@ class Store:
         return [(row["id"], row["n"]) for row in rows]
 
     def forget(self, rater: str) -> bool:
-        """Delete a rater who withdrew, with all answers. Return whether a rater with this id existed."""
+        """Delete a rater who withdrew, and all their answers. Return whether a rater with this id existed."""
         with self._transaction():
             for table in ("answers", "assignments"):
                 self._connection.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))

@@ -113,7 +113,7 @@ def open_study(root: Path) -> RatingStudy:
     find_design(plan.design)
     if not study.database.is_file():
         raise DataError(
-            f"{root} has lost its study.db, which holds the answers; restore it from a backup, or create a new study "
+            f"{root} has no study.db, the file with the answers; restore it from a backup, or create a new study "
             "with: cmcgan human-eval create"
         )
     return study

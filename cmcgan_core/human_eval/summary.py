@@ -175,7 +175,7 @@ class Summary:
         rows: the mean of each model on each measure.
         distributions: how often each model got each answer.
         comparisons: the difference between every two models on each measure.
-        agreement: Krippendorff's alpha by modality; None where it is not defined.
+        agreement: Krippendorff's alpha by modality; None if it is not defined.
         paper: published results of the same design.
     """
 

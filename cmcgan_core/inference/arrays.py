@@ -68,7 +68,7 @@ def _mix_to_mono(sound: NDArray[Any] | Tensor) -> NDArray[np.float32]:
     values = _to_numpy(sound)
     if not np.issubdtype(values.dtype, np.floating):
         raise MediaError(
-            f"a sound consists of floats in [-1, 1], not of {values.dtype}; divide it by its largest value"
+            f"a sound consists of floats in [-1, 1], not of {values.dtype}; scale it to floats in this range"
         )
     if values.ndim not in (1, 2) or not values.size or (values.ndim == 2 and len(values) > MAX_CHANNELS):
         raise MediaError(f"a sound has the shape (L,) or (channels, L), not {values.shape}")

@@ -201,7 +201,7 @@ def _make_timeline(
     """Return the steps of a timeline.
 
     Args:
-        predictions: of the half seconds.
+        predictions: predictions for the half seconds.
         classes: names of the classes.
         every: length of a step, in seconds.
         seconds: length of a half second, in seconds.

@@ -207,7 +207,7 @@ class Model:
         hops: int | None = None,
         progress: bool = False,
     ) -> tuple[DamagedInterval, ...]:
-        """Write a video whose black, damaged or missing frames are generated from its sound; return which they are.
+        """Write a video whose damaged, black or missing frames are generated from its sound; return the intervals.
 
         If nothing is damaged, nothing is written. `out` ends in .mkv, .mp4, .m4v or .mov.
         """
@@ -258,7 +258,7 @@ class Model:
         seed: int = 0,
         progress: bool = False,
     ) -> Classified:
-        """Classify a sound, a picture or a video; `every` adds a timeline with steps of so many seconds."""
+        """Classify a sound, a picture or a video; `every` adds a timeline with steps of this length in seconds."""
         sampling = SamplingOptions(samples=samples, seed=seed, at=at)
         return classify_file(
             self.trained, self._require_classifier(), Path(path), sampling, every, on_progress=_progress_bar(progress)

@@ -45,7 +45,7 @@ class Exported:
         checkpoint: the checkpoint that was exported.
         out: the ONNX file.
         direction: the exported direction.
-        hops: number of subnetworks in a row, and of latents; see `methods.cmcgan.Options.hops`.
+        hops: number of subnetworks in a row, which is also the number of latents; see `methods.cmcgan.Options.hops`.
         shapes: shapes of the inputs and the output, by name; "batch" stands for any number.
         opset: version of the ONNX operators.
         difference: largest difference between the maps of onnxruntime and torch, in [-1, 1].

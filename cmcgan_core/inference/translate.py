@@ -98,7 +98,7 @@ def require_translator(trained: Trained, *directions: Direction, hops: int | Non
             "name another run with --checkpoint"
         )
     if hops not in (None, *network.possible_hops):
-        raise CheckpointError(f"{trained.path} cannot take {hops} hops; leave the number to the model")
+        raise CheckpointError(f"{trained.path} does not support {hops} hops; leave out --hops")
     return network
 
 
@@ -137,7 +137,7 @@ def translate_maps(trained: Trained, direction: Direction, source: Tensor, z: Te
 
 
 def translate(trained: Trained, direction: Direction, source: Tensor, sampling: SamplingOptions) -> Tensor:
-    """Translate maps (N, C, H, W) of one modality to (K N, C', H', W') of the other, with own latents for every item.
+    """Translate maps (N, C, H, W) of one modality to (K N, C', H', W') of the other, with latents for each item.
 
     The first N outputs are the first sample of each item.
 

@@ -14,7 +14,7 @@ SECONDS_PER_BLOCK = 8.0
 
 
 class Windows:
-    """The half seconds of a sound. They are requested in the order of time.
+    """The half seconds of a sound, requested in time order.
 
     Args:
         blocks: the sound, as consecutive blocks of any length.

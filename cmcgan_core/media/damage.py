@@ -40,7 +40,7 @@ class DamagedInterval:
     Attributes:
         start: when the first one appears, in seconds.
         end: when the last one disappears, in seconds.
-        frames: how many they are. Missing frames are counted at the frame rate of the film.
+        frames: number of frames. Missing frames are counted at the frame rate of the film.
         reason: what is wrong with them.
     """
 
@@ -133,7 +133,7 @@ def _frame_period(path: Path) -> float:
 
 
 def _decode(container: "InputContainer", stream: "VideoStream") -> Iterator[tuple[float, "VideoFrame | None"]]:
-    """Yield increasing times in seconds and the frames that appear then, or None where the decoder fails."""
+    """Yield increasing times in seconds and the frames that appear then; None if the decoder fails."""
     import av
 
     time_0 = ffmpeg.first_timestamp(container)

@@ -135,7 +135,7 @@ def resample(pieces: Iterable[tuple[NDArray[np.float32], int]], sample_rate: int
 
 
 def make_sound_frame(channels: NDArray[np.float32], rate: int) -> "AudioFrame":
-    """Return samples (channels, n) as a frame of planar floats, with FFmpeg's default layout for so many channels."""
+    """Return samples (channels, n) as a frame of planar floats, with FFmpeg's default channel layout."""
     import av
 
     samples = np.ascontiguousarray(channels, np.float32)
@@ -197,7 +197,7 @@ def first_timestamp(container: "InputContainer") -> float:
 def _require_complete(path: Path, container: "InputContainer", stream: "AudioStream", decoded: float) -> None:
     """Raise a `MediaError` if fewer seconds of sound were decoded than the header promises.
 
-    FFmpeg reports no error where a file is cut off. A header without a duration promises nothing.
+    FFmpeg reports no error if a file is cut off. Without a duration in the header, nothing is checked.
     """
     if stream.duration and stream.time_base and container.duration:
         promised = min(float(stream.duration * stream.time_base), container.duration / 1e6)

@@ -65,7 +65,7 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
 
     Args:
         path: a file in any format that libsndfile or FFmpeg decodes.
-        sample_rate: of the result, Hz.
+        sample_rate: sample rate of the result, Hz.
 
     Returns:
         Waveform (L,) in [-1, 1]; samples of a float file can exceed this range. Time 0 is the start of the file: if the
@@ -83,7 +83,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
 
     Args:
         path: a file in any format that libsndfile or FFmpeg decodes.
-        sample_rate: of the result, Hz.
+        sample_rate: sample rate of the result, Hz.
         seconds: length of a block.
 
     Yields:
@@ -189,7 +189,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
 
     Args:
         path: a file in any format that Pillow reads.
-        size: side of the result. The whole picture is resized to it, whatever its aspect ratio. None keeps its size.
+        size: side of the result. The whole picture is resized to it; the aspect ratio is not kept. None keeps its size.
 
     Returns:
         Picture (size, size, 3), or (H, W, 3) if `size` is None.
@@ -258,7 +258,7 @@ def loudness(sound: NDArray[np.float32]) -> float:
 
 
 def require_file(path: Path) -> None:
-    """Check that a file can be read and is not empty, where a decoder's message would be obscure.
+    """Check that a file can be read and is not empty, because a decoder's message would not be clear.
 
     Raises:
         MediaError: the file is missing, a folder, unreadable or empty.

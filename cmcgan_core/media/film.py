@@ -94,7 +94,7 @@ def add_soundtrack(source: Path, out: Path, blocks: Iterable[NDArray[np.float32]
         source: the film. Its own sound is left out.
         out: the file to write; its suffix chooses the format. The safest choice is the suffix of `source`.
         blocks: mono sound (n,) in [-1, 1] from time 0 of the film on, requested block by block as it is written.
-        sample_rate: of the blocks, Hz.
+        sample_rate: sample rate of the blocks, Hz.
 
     Raises:
         MediaError: the film cannot be read or has no pictures, the format does not support its pictures, or the output
@@ -230,7 +230,7 @@ class Track:
         kind: what the stream contains.
         codec: FFmpeg's name of the codec.
         start: when it starts, in seconds after the earliest start of all streams.
-        seconds: from its start to the end of its last packet.
+        seconds: duration from its start to the end of its last packet.
         frames: the number of its packets.
         size: (width, height) of the pictures as coded, before any rotation; None for other streams.
         rate: average frames per second of pictures, samples per second of sound, 0 for other streams.

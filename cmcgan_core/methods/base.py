@@ -20,20 +20,21 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 class Method(nn.Module, ABC, Generic[Network]):
-    """A way to train a network: its networks, its loss terms and one training step.
+    """A way to train a network: the networks, the loss terms and one training step.
 
     To add a method, write a subclass with a `build_network`, `optimizers`, `train_step` and `validation_loss`, and
     register it in `METHODS` or under the entry point `cmcgan.methods`.
 
     Args:
-        config: of the run.
+        config: configuration of the run.
         classes: names of the classes, by index.
         settings: feature settings of the pairs.
 
     Attributes:
-        network: the part that a trained run is used with. What it can do is its type: see `nn.capabilities`.
+        network: the network that a trained run uses. Its type says what it can do, see `nn.capabilities`.
         loss_weights: weight of every loss term; 0 for terms that the configuration does not name.
-        pretraining_epochs: epochs at the start of a run that call `pretrain_step`, with a schedule of their own.
+        pretraining_epochs: number of epochs at the start of a run that call `pretrain_step`; their learning
+            rate has a separate schedule.
 
     Raises:
         ConfigError: the configuration names unknown loss terms, or gives all terms weight 0.
@@ -70,7 +71,7 @@ class Method(nn.Module, ABC, Generic[Network]):
     @classmethod
     @abstractmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> Network:
-        """Build the network that a trained run is used with, and nothing that only training needs."""
+        """Build the network that a trained run uses, without the parts that only training needs."""
 
     @abstractmethod
     def optimizers(self) -> dict[str, Optimizer]:
@@ -87,7 +88,7 @@ class Method(nn.Module, ABC, Generic[Network]):
     def pretrain_step(
         self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """Update what is trained first, see `pretraining_epochs`; returns as `train_step`."""
+        """Update the part that is trained first (see `pretraining_epochs`), and return losses as `train_step` does."""
         raise NotImplementedError(f"{type(self).__name__} has no pretraining")
 
     @abstractmethod
@@ -95,7 +96,7 @@ class Method(nn.Module, ABC, Generic[Network]):
         """Compute the scalar that selects the best checkpoint on held-out recordings; lower is better.
 
         Args:
-            network: the one to validate, which may be an average of the trained one.
+            network: the network to validate, which may be an average of the trained one.
             batch: held-out pairs.
             rng: draws the latents.
         """
@@ -105,7 +106,7 @@ class Method(nn.Module, ABC, Generic[Network]):
         return {}
 
     def autocast(self, batch: Batch) -> AbstractContextManager[None]:
-        """Return the mixed precision that the configuration asks for."""
+        """Return the context manager for the precision that the configuration sets."""
         return devices.autocast(batch.visual.device, self.config.train.precision)
 
 

@@ -1,8 +1,8 @@
 """CMAV's conditional GANs, one for each direction: S2I-C, S2I-N, S2I-A (sound to picture) and I2S (picture to sound).
 
 Source: Chen, Srivastava, Duan and Xu, "Deep Cross-Modal Audio-Visual Generation" (2017). First an encoder is trained,
-    as a classifier or as an autoencoder, and then frozen. Then a generator and a discriminator are trained, and both
-    are given the encoder's code. `docs/reproduction.md` lists what the paper leaves open.
+    as a classifier or as an autoencoder, and then frozen. Then a generator and a discriminator are trained. Both get
+    the encoder's code. `docs/reproduction.md` lists what the paper leaves open.
 """
 
 from collections.abc import Mapping

@@ -46,7 +46,7 @@ from cmcgan_core.utils.schema import Share
 SUBNETWORKS = ("a2v", "v2a", "a2a", "v2v")
 #: The generation paths: each is two subnetworks in order.
 PATHS = {"v2a2v": ("v2a", "a2v"), "a2v2a": ("a2v", "v2a"), "v2v2a": ("v2v", "v2a"), "a2a2v": ("a2a", "a2v")}
-#: By number of hops, the route of each direction: the direct subnetwork, or the paper's cross-modal path.
+#: The route of each direction, by number of hops: the direct subnetwork, or the paper's cross-modal path.
 TRANSLATIONS = {
     1: {Direction.A2V: "a2v", Direction.V2A: "v2a"},
     2: {Direction.A2V: "a2a2v", Direction.V2A: "v2v2a"},
@@ -72,9 +72,9 @@ class Options:
         augment: give the encoders augmented sounds and pictures (`data.augment`); the ground truth is not augmented
             (paper: no).
         posterior: share of each batch whose latents are inferred from the ground truth, as in a conditional variational
-            autoencoder (Sohn et al. 2015; with a discriminator, Zhu et al. 2017). Then z carries what the input cannot
-            tell, such as the room. Only these pairs have losses against the ground truth. 0 is the paper's z, which
-            training then ignores.
+            autoencoder (Sohn et al. 2015; with a discriminator, Zhu et al. 2017). Then z carries what the input does
+            not determine, such as the room. Only these pairs have losses against the ground truth. At 0, z is drawn as
+            in the paper, and training learns to ignore it.
     """
 
     hops: Literal[1, 2] = 2
@@ -90,7 +90,7 @@ class Options:
 class Outputs(NamedTuple):
     """Everything that one forward pass computes."""
 
-    maps: dict[str, Tensor]  #: by subnetwork and path: generated maps (B, C, H, W) in [-1, 1]
+    maps: dict[str, Tensor]  #: generated maps (B, C, H, W) in [-1, 1], by subnetwork and path
     codes: dict[str, Tensor]  #: codes (B, 64, 1, 1): of the inputs, by modality; of a path's first hop, by subnetwork
 
 
@@ -99,7 +99,7 @@ class Generators(Translator, Embedder):
 
     Args:
         network: architecture and sizes.
-        options: of the method.
+        options: options of the method.
     """
 
     directions = tuple(Direction)
@@ -133,7 +133,7 @@ class Generators(Translator, Embedder):
         """Run subnetworks and paths. A feature that several paths share is computed once.
 
         Args:
-            codes: of the inputs, see `encode`.
+            codes: codes of the inputs, see `encode`.
             z: latents (B, Z) by subnetwork and path; a subnetwork without latents is not run.
             paths: the paths to run.
         """
@@ -146,7 +146,7 @@ class Generators(Translator, Embedder):
         return Outputs(maps, codes)
 
     def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
-        """See `Translator`; every decoding has latents of its own."""
+        """See `Translator`; every decoding has its own latents."""
         return self._run_route(TRANSLATIONS[len(z)][direction], source, z)
 
     def recover(self, modality: Modality, source: Tensor, z: Tensor) -> Tensor:
@@ -210,7 +210,7 @@ class CMCGAN(Method[Generators]):
         return {name: loss.detach() for name, loss in {**logged, **losses}.items()}
 
     def discriminator_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Compute eq. 1. The features of each map are computed once, and serve all pairs that it is part of."""
+        """Compute eq. 1. The features of each map are computed once and used for all its pairs."""
         with self.autocast(batch):
             visual, fake_visual = self._real_and_fake_features(Modality.VISUAL, batch, outputs)
             audio, fake_audio = self._real_and_fake_features(Modality.AUDIO, batch, outputs)
@@ -397,11 +397,11 @@ def _contradictions(config: Config, options: Options) -> list[str]:
     if options.hops == 2 and not {"a2a2v", "v2v2a"} <= paths:
         faults.append("options.hops=2 needs the paths a2a2v and v2v2a")
     if not paths and (weights.get("consistency") or "two-hop" in options.fakes):
-        faults.append("without options.paths there is no loss_weights.consistency and no options.fakes two-hop")
+        faults.append("loss_weights.consistency and two-hop in options.fakes need options.paths")
     if options.draw_paths and {target_of(path) for path in paths} != set(Modality):
         faults.append("options.draw_paths needs a path to each modality")
     if bool(options.posterior) != bool(weights.get("latent")):
-        faults.append("options.posterior and loss_weights.latent need each other")
+        faults.append("set both options.posterior and loss_weights.latent, or neither")
     if options.posterior and not config.network.latent:
         faults.append("options.posterior needs a latent vector (network.latent)")
     routes = {route for kind in options.fakes for route in FAKES[kind] if kind == "direct" or route in paths}

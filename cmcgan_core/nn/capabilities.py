@@ -19,9 +19,9 @@ class Translator(nn.Module, ABC):
 
     Attributes:
         directions: the directions that it can translate in.
-        hops: number of subnetworks in a row that its own output takes, see `methods.cmcgan.Options.hops`.
-        possible_hops: all numbers of subnetworks in a row that it can take.
-        recovers: modalities that it was trained to recover by way of the other modality.
+        hops: number of subnetworks in a row for its own output, see `methods.cmcgan.Options.hops`.
+        possible_hops: all numbers of subnetworks in a row that it supports.
+        recovers: modalities that it was trained to recover through the other modality.
         latent: size of a latent, Z.
     """
 
@@ -43,7 +43,7 @@ class Translator(nn.Module, ABC):
 
     @abstractmethod
     def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
-        """Translate one modality to the other, and compute nothing else.
+        """Translate one modality to the other.
 
         Args:
             direction: one of `directions`.

@@ -19,7 +19,7 @@ class DiscriminatorClass(Protocol):
 
 
 class PairScorer(nn.Module):
-    """A discriminator in two steps, so that the features of a map that stands in several pairs are computed once."""
+    """A discriminator in two steps, so that the features of a map in several pairs are computed once."""
 
     def features(self, modality: Modality, maps: Tensor) -> Tensor:
         """Compute the features (B, ...) of maps (B, C, H, W); they must not depend on the rest of the batch."""
@@ -64,7 +64,7 @@ class MatchingDiscriminator(nn.Module):
 
     Source: CMAV, Figure 2, after GAN-CLS (Reed et al. 2016): convolutions to 4 x 4, concatenated with the repeated
         code. It has no batch normalisation, so the features of a map do not depend on the batch, and the features of
-        real maps serve right and wrong pairs.
+        real maps can be used for right and for wrong pairs.
 
     Args:
         channels: C of the maps.

@@ -18,7 +18,7 @@ from cmcgan_core.registry import Registry
 
 #: Channels of the paper's seven convolutional layers, the same for picture and sound; the last layer makes the code.
 ENCODER_CHANNELS = (64, 128, 256, 512, 512, 256, 64)
-#: Channels of the stages of the residual encoder at width 1; each stage but the first halves the map.
+#: Channels of the stages of the residual encoder at width 1; each stage except the first halves the map.
 RESIDUAL_CHANNELS = (64, 128, 256, 512)
 #: Channels of CMAV's sound classifier. The first three layers halve the map, so 64 x 64 becomes 16 x 8 x 8 = 1024
 #: values.
@@ -73,7 +73,7 @@ class Encoder(nn.Module):
 class ResidualEncoder(nn.Module):
     """Pre-activation residual blocks of 3 x 3 convolutions, global average pooling, and a linear map to the code.
 
-    It shares no architecture with the paper's networks, so a judge with this encoder does not share their blind spots.
+    It shares no architecture with the paper's networks, so a judge with this encoder makes different mistakes.
 
     Source: He et al. 2016, one block per stage.
 

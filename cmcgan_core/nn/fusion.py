@@ -16,7 +16,7 @@ class FusionNetwork(Classifier, Embedder):
     """Encoders of the given modalities and a fully connected layer on their codes (late fusion).
 
     Args:
-        network: which encoder, and its sizes.
+        network: the encoder's name and sizes.
         modalities: the modalities that it classifies by.
         classes: number of classes.
     """

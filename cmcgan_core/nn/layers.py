@@ -23,16 +23,16 @@ SLOPE = 0.2
 class Convolution(nn.Conv2d):
     """A 5 x 5 convolution with stride 2, and a fast exact form for 1 x 1 maps.
 
-    On a 1 x 1 map all taps but the centre meet padding only, so a linear layer on the centre tap gives the same result
-    at a 25th of the cost. It runs in float32: in bfloat16 on the CPU, the weight gradient of a convolution of a 1 x 1
-    map is wrong (torch 2.13).
+    On a 1 x 1 map, all taps except the centre read padding only, so a linear layer on the centre tap gives the same
+    result at a 25th of the cost. It runs in float32: in bfloat16 on the CPU, the weight gradient of a convolution of a
+    1 x 1 map is wrong (torch 2.13).
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__(channels_in, channels_out, 5, stride=2, padding=2, bias=False)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to half the size, rounded up."""
+        """Convolve maps (B, C, H, W) to half their size, rounded up."""
         if maps.shape[-2:] != (1, 1):
             return super().forward(maps)
         with torch.autocast(maps.device.type, enabled=False):
@@ -50,7 +50,7 @@ class Deconvolution(nn.ConvTranspose2d):
         super().__init__(channels_in, channels_out, 5, stride=2, padding=2, output_padding=extra)
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
-        """Maps (B, C, H, W) to twice the size."""
+        """Upsample maps (B, C, H, W) to twice their size, or one less."""
         if maps.shape[-2:] != (1, 1):
             return super().forward(maps)
         # The taps of a single position that fall inside the output start at the centre tap.
@@ -72,7 +72,7 @@ class ResizedConvolution(nn.Conv2d):
         self.after = after
 
     def forward(self, maps: Tensor) -> Tensor:
-        """Maps (B, C, H, W) to twice the size."""
+        """Upsample maps (B, C, H, W) to twice their size, or one less."""
         return super().forward(F.interpolate(maps, size=self.after, mode="nearest"))
 
 

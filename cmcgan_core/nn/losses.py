@@ -16,7 +16,7 @@ def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Ten
     """Compute the discriminator's joint corresponding adversarial loss, -L_D; a scalar.
 
     Source: CMCGAN, eq. 1. The real pair counts twice because it is part of both L_Dw and L_Df. Each argument is
-        averaged by itself and may have its own number of items, because there may be several kinds of fakes.
+        averaged separately and may have its own number of items, because there may be several kinds of fakes.
 
     Args:
         rvra: logits (n,) of pairs of a real picture and a real sound.
@@ -70,12 +70,12 @@ def joint_generator_loss(rvfa: Tensor, fvra: Tensor) -> Tensor:
 
 
 def real_loss(logits: Tensor) -> Tensor:
-    """Return the mean of -log S over logits (n,), a scalar: low where all are scored as real."""
+    """Return the mean of -log S over logits (n,), a scalar: low if all are scored as real."""
     return F.softplus(-logits).mean()
 
 
 def fake_loss(logits: Tensor) -> Tensor:
-    """Return the mean of -log(1 - S) over logits (n,), a scalar: low where all are scored as fake."""
+    """Return the mean of -log(1 - S) over logits (n,), a scalar: low if all are scored as fake."""
     return F.softplus(logits).mean()
 
 

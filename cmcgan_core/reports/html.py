@@ -40,7 +40,7 @@ class DatasetCard:
         about: content of its `dataset.toml`.
         splits: names of the splits.
         pairs: number of pairs by class, for each split.
-        recordings, players: their number, for each split.
+        recordings, players: number of recordings and of players, for each split.
     """
 
     about: dict[str, Any]
@@ -55,9 +55,9 @@ class QualityTable:
     """The table of the metrics of one direction.
 
     Attributes:
-        direction: of the samples.
+        direction: direction of the samples.
         columns: recipe and kind of samples of each column.
-        rows: metric, the figures of the columns, and the figure of real samples.
+        rows: for each metric, the metric, its figures in the columns, and its figure for real samples.
     """
 
     direction: Direction
@@ -69,9 +69,9 @@ def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], 
     """Return the page of `cmcgan demo`: samples to see and hear, the tables, and the next commands.
 
     Args:
-        evaluation: of the run.
+        evaluation: evaluation of the run.
         examples: paths relative to the page; the names are those of `tour.Example`.
-        config: of the run.
+        config: configuration of the run.
         seconds: duration of the tour.
     """
     template = _environment().get_template("demo.html")
@@ -83,13 +83,13 @@ def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], 
 def write_report(
     compared: Comparison, dataset: PreparedDataset, out: Path, *, seed: int = 0, device: str = "auto"
 ) -> Path:
-    """Write everything about evaluated runs as `index.html`, one file that needs no other.
+    """Write everything about evaluated runs as `index.html`, one self-contained file.
 
     Args:
         compared: one run, or several.
-        dataset: that they were evaluated on.
-        out: folder.
-        seed: of the first latents of the samples.
+        dataset: the dataset that they were evaluated on.
+        out: folder of the page.
+        seed: seed of the first latents of the samples.
         device: see `choose_device`.
 
     Returns:
@@ -223,7 +223,7 @@ def _settings(recipes: Mapping[str, Config]) -> dict[str, dict[str, str]]:
 
 
 def _written(values: Mapping[str, Any]) -> dict[str, str]:
-    """Return values as in TOML, strings without quotes; a dash for None."""
+    """Return a value as text: as in TOML, but strings without quotes, and a dash for None."""
     return {
         name: "–" if value is None else value if isinstance(value, str) else json.dumps(value)
         for name, value in values.items()

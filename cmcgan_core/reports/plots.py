@@ -20,7 +20,7 @@ Curve = Sequence[tuple[int, float]]
 
 
 def require_matplotlib() -> None:
-    """Check that Matplotlib is installed, before any work for a page that could not be drawn.
+    """Check that Matplotlib is installed, before any work is done for a page that needs it.
 
     Raises:
         ConfigError: Matplotlib is not installed.
@@ -69,7 +69,7 @@ def intervals(title: str, rows: Sequence[tuple[str, float, tuple[float, float] |
     """Return a plot of accuracies as dots with their intervals, the first row on top.
 
     Args:
-        title: of the plot.
+        title: title of the plot.
         rows: label, accuracy (0 to 1), and interval of each row.
         ceiling: accuracy on real samples, drawn as a dashed line.
     """

@@ -1,6 +1,6 @@
 """Held-out pairs and the samples of runs for a page: pictures, spectrograms and sounds as data URIs.
 
-Nobody selects the pairs: they are the middle pairs of the first recording of each class in the split.
+The pairs are not selected by hand: they are the middle pairs of the first recording of each class in the split.
 """
 
 import base64
@@ -80,8 +80,8 @@ def make_examples(
 
     Args:
         entries: the runs.
-        dataset: that they were evaluated on.
-        seed: of the first latents, as in `cmcgan generate --seed`.
+        dataset: the dataset that they were evaluated on.
+        seed: seed of the first latents, as in `cmcgan generate --seed`.
         device: see `choose_device`.
     """
     split = dataset.split(entries[0].evaluation.split)

@@ -1,4 +1,4 @@
-"""Sheets of samples as PNG: each column is a held-out pair, each row what a recipe generates from these pairs."""
+"""Sheets of samples as PNG: a column for each held-out pair, a row for what each recipe generates from them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ def write_sheets(
 
     Args:
         groups: the recipes.
-        dataset: that they were evaluated on.
-        out: folder.
-        seed: of the latents, as in `cmcgan generate --seed`.
+        dataset: the dataset that they were evaluated on.
+        out: folder of the sheets.
+        seed: seed of the latents, as in `cmcgan generate --seed`.
         device: see `choose_device`.
 
     Returns:
@@ -50,7 +50,7 @@ def write_sheets(
 def _rows(
     groups: Sequence[Group], dataset: PreparedDataset, direction: Direction, seed: int, device: str
 ) -> list[tuple[str, Tensor]]:
-    """Return named rows of maps (B, C, H, W): the given ones, the real ones, then those that each recipe generates."""
+    """Return named rows of maps (B, C, H, W): sources, real targets, then the maps that each recipe generates."""
     split = dataset.split(groups[0].entries[0].evaluation.split)
     stored = split.read(typical_items(split))
     rows: list[tuple[str, Tensor]] = []

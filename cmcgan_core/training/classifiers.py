@@ -42,15 +42,15 @@ def train_judge(
     """Train a classifier on the real training pairs of a dataset, once, and keep it with the dataset.
 
     Args:
-        dataset: to train on.
+        dataset: the dataset to train on.
         modalities: the inputs: pictures, sounds, or both.
-        preset: of the classifier.
-        seed: of the training.
+        preset: preset of the classifier.
+        seed: seed of the training.
         device: see `choose_device`.
         on_progress: called after every step.
 
     Returns:
-        Its checkpoint. A classifier of an earlier content of the dataset is replaced.
+        Its checkpoint. If the content of the dataset has changed, an older classifier is replaced.
 
     Raises:
         Interrupted: a stop was requested; the next call resumes.
@@ -72,14 +72,14 @@ def train_run_classifier(
     Of every three training pairs, one stays real, one gets a generated picture, and one gets a generated sound.
 
     Args:
-        dataset: that the run was trained on.
+        dataset: the dataset that the run was trained on.
         run: folder of a finished run that generates.
         device: see `choose_device`.
         on_progress: called after every step.
 
     Returns:
         Its checkpoint, `classifier.safetensors`. It has a temperature for each case if the dataset has a validation
-        split. A classifier of an earlier content of run or dataset is replaced.
+        split. If the run or the content of the dataset has changed, an older classifier is replaced.
 
     Raises:
         CheckpointError: the run has no checkpoint, or does not generate.

@@ -18,7 +18,7 @@ class RunLog:
     """The log of a run; a context manager.
 
     Args:
-        folder: of the run.
+        folder: folder of the run.
         step: number of steps that were done before. Records of later steps, which an interrupted run wrote, are
             removed, so that no step is logged twice.
     """

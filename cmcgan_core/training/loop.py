@@ -25,7 +25,7 @@ class Update:
     Attributes:
         step: its number, from 1.
         epoch: the number of its epoch, from 0.
-        losses: by name, scalars on the device.
+        losses: scalars on the device, by name.
     """
 
     step: int
@@ -37,7 +37,7 @@ class PairCompleter(Protocol):
     """Replaces one modality of some training pairs by a generated one; see `inference.completion.Completion`.
 
     Attributes:
-        fingerprint: identifies the generating checkpoint.
+        fingerprint: hash that identifies the generating checkpoint.
     """
 
     fingerprint: str
@@ -60,9 +60,9 @@ def fit(
     one.
 
     Args:
-        method: on its device, in training mode.
-        optimizers: the method's.
-        loader: of the training split.
+        method: the method to train, on its device and in training mode.
+        optimizers: optimizers of the method.
+        loader: batches of the training split.
         steps: number of steps in all.
         done: number of steps that were done before.
         completer: replaces one modality of some pairs, or None.

@@ -85,10 +85,10 @@ class Run:
     """The state of a run in its folder.
 
     Args:
-        config: of the run.
-        dataset: to train on.
+        config: configuration of the run.
+        dataset: the dataset to train on.
         out: run folder.
-        device: to train on.
+        device: device to train on.
         completer: see `fit`.
 
     Raises:
@@ -130,11 +130,11 @@ class Run:
 
     @property
     def pretraining_steps(self) -> int:
-        """Number of steps at the start that train a part by itself."""
+        """Number of steps at the start that train only a part of the networks."""
         return self.method.pretraining_epochs * len(self.loader)
 
     def start(self) -> None:
-        """Write the configuration of a new run, and remove the files of an older run in the folder, and no others."""
+        """Write the configuration of a new run, and remove only the files of an older run from the folder."""
         older = self.folder.config.exists()
         for pattern in OWN_FILES if older else ():
             for old in self.folder.path.glob(pattern):
@@ -205,7 +205,7 @@ class Run:
         steps = train.steps or max(train.epochs, math.ceil(train.least_steps / per_epoch)) * per_epoch
         if steps <= self.pretraining_steps:
             raise ConfigError(
-                f"{steps} steps leave none for the generator: its encoder is trained for "
+                f"{steps} steps leave no step for the generator: the encoder is trained for "
                 f"{self.method.pretraining_epochs} epochs of {per_epoch} steps; raise train.epochs or train.steps, or "
                 "lower options.encoder_epochs"
             )
@@ -282,7 +282,7 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     """Train a run to its end. On SIGINT or SIGTERM, finish the step, save, and raise `Interrupted`.
 
     Args:
-        run: in its folder.
+        run: the run to train.
         resume: resume the run in that folder, if there is one.
         overwrite: replace the run in that folder, if there is one.
         on_progress: called after every step.

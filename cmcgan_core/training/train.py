@@ -35,8 +35,8 @@ def train_run(
     dataset has a single class.
 
     Args:
-        config: of the run.
-        dataset: to train on.
+        config: configuration of the run.
+        dataset: the dataset to train on.
         out: run folder.
         device: see `choose_device`.
         resume: resume the run in `out`, if there is one.

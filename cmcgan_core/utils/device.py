@@ -8,7 +8,7 @@ from cmcgan_core.errors import ConfigError
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """Return the device called `name`; "auto" is CUDA where it is available, otherwise the CPU.
+    """Return the device called `name`; "auto" is CUDA if it is available, otherwise the CPU.
 
     Args:
         name: "auto", "cpu", "cuda" or "cuda:N".

@@ -74,8 +74,8 @@ def error_reason(error: Exception, path: Path | None = None) -> str:
     """Return the message of an exception, starting in lower case, for use inside a longer message.
 
     Args:
-        error: the exception. Of an error of the operating system or of FFmpeg only the description is used.
-        path: a file whose name is cut out of the message, where the longer message names it already.
+        error: the exception. For an error of the operating system or of FFmpeg, only its description is used.
+        path: a file whose name is removed from the message, because the longer message names it already.
     """
     text = str(getattr(error, "strerror", None) or error)
     if path is not None:
@@ -93,7 +93,7 @@ def explain_write_errors(path: Path, error_type: type[CmcganError], next_step: s
         next_step: what to do once the cause is fixed, for example "run the same command again".
 
     Raises:
-        CmcganError: of type `error_type`, where the block raises an `OSError` or a `SafetensorError`.
+        CmcganError: of type `error_type`, if the block raises an `OSError` or a `SafetensorError`.
     """
     try:
         yield

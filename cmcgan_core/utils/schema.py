@@ -92,7 +92,7 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
     hints = get_type_hints(cls, include_extras=True)
     known = {f.name for f in fields(cls)}
     for name in table.keys() - known:
-        faults.append(f"{path}{name}: there is no such setting{did_you_mean(name, known)}")
+        faults.append(f"{path}{name}: is not a known setting{did_you_mean(name, known)}")
     values = {}
     for f in fields(cls):
         if f.name in table:
@@ -139,7 +139,7 @@ def _convert_number(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
 
 
 def _convert_scalar(scalar_type: type, value: Any, path: str, faults: list[str]) -> Any:
-    """Check an int, float, bool or str. Only a whole number is converted: to a float, where a float is expected."""
+    """Check an int, float, bool or str. A whole number becomes a float if a float is expected."""
     names = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
     if scalar_type is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)

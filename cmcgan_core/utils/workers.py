@@ -51,7 +51,7 @@ def run_in_processes(
         except BrokenProcessPool as error:
             raise DataError(
                 "a worker process died, perhaps for lack of memory (or, in a script, for lack of an "
-                '`if __name__ == "__main__":` around the call); what is finished is kept: run the same '
+                '`if __name__ == "__main__":` around the call); finished work is kept: run the same '
                 f"command again with --workers {max(1, workers // 2)}"
             ) from error
 

@@ -223,7 +223,8 @@ def _find_empty_folders(root: Path, depth: int) -> list[str]:
 def _filter_readable(pictures: list[tuple[str, Path]], faults: list[Skipped]) -> Iterator[tuple[str, Path]]:
     """Yield the pictures that can be read, and append the others to `faults`.
 
-    Damaged pictures are left out before pictures are dealt, because a sound with damaged pictures only would be lost.
+    Damaged pictures are left out before pictures are dealt. Otherwise a sound that gets only damaged pictures would be
+    lost.
     """
     for name, path in pictures:
         try:

@@ -21,7 +21,7 @@ from cmcgan_core.media.files import loudness
 from cmcgan_core.utils.batches import in_batches
 from cmcgan_core.utils.files import atomic_write, explain_write_errors
 
-#: The number of pairs analysed at once: large enough to be fast, small enough for the processor's cache.
+#: The number of pairs that are analysed together: large enough to be fast, small enough for the processor's cache.
 BATCH = 32
 #: What to do after a dataset could not be written, for error messages.
 NEXT_STEP = "run the same command again"
@@ -56,8 +56,9 @@ class PartBatch(NamedTuple):
 def part_name(source: Source, recording: Recording, options: SourceOptions, silence: float | None) -> str:
     """Return the name of a recording's part: a hash of everything that determines its content.
 
-    Feature settings are hashed by name, and only if they differ from their defaults. Therefore neither moved code nor a
-    new setting with a default changes the identity of a dataset. `Source.identity` represents the code of the source.
+    Feature settings are hashed by name, and only if they differ from their defaults. Therefore moving code or adding a
+    setting with a default does not change the identity of a dataset. `Source.identity` represents the code of the
+    source.
     """
     defaults = FeatureSettings()
     features = {name: value for name, value in asdict(options.settings).items() if value != getattr(defaults, name)}

@@ -194,7 +194,9 @@ def prepare(
             files or cannot be written, or a worker process died.
     """
     if silence is not None and math.isnan(silence):
-        raise DataError("a silence of nan dBFS is not possible: give a level, or keep silent chunks")
+        raise DataError(
+            "a silence of nan dBFS is not possible: give a level (--silence), or keep silent chunks (--keep-silence)"
+        )
     scanned = _scan_source(root, source, options, split)
     names = scanned.part_names(options, silence)
     parts = [out / ".parts" / name for name in names]

@@ -39,8 +39,8 @@ class Recording:
         label: the class name (the instrument).
         player: the name of the player; "" if the source does not name players.
         split: "train", "validation" or "test" if the source fixes the split; None if `prepare` draws it.
-        group: the name of a group of recordings that share a split (a re-used take, the parts of a piece); "" for a
-            group of its own.
+        group: the name of a group of recordings that share a split (a re-used take, the parts of a piece); "" if
+            the recording belongs to no group.
         files: the files of the recording. A resumed run reuses its part only if their sizes and times are unchanged.
             Recordings with the same first file are read by one process, one after the other.
         extra: further values that `Source.read_pairs` needs, by name; they must be JSON values.

@@ -86,7 +86,7 @@ class SubUrmp:
         return sorted(songs.values(), key=lambda song: song.id), sorted(faults)
 
     def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
-        """Yield a pair for each WAV file and its JPEG file. A damaged file costs only its own pair."""
+        """Yield a pair for each WAV file and its JPEG file. A damaged file loses only its own pair."""
         settings = options.settings
         for wav, jpg in zip(recording.files[::2], recording.files[1::2], strict=True):
             sound_file, picture_file = (

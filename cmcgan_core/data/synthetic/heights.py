@@ -13,7 +13,7 @@ from cmcgan_core.data.synthetic.seeds import make_rng
 def note_heights(dataset: PairDataset) -> Tensor | None:
     """Return the relative pitch of the note that sounds at the start of each pair.
 
-    Hands, bows, slides and finger holes are drawn according to it. So a picture that fits a sound shows it.
+    Hands, bows, slides and finger holes are drawn at this height, so a picture that matches a sound shows it.
 
     Args:
         dataset: a split of a dataset.

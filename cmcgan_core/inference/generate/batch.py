@@ -143,7 +143,7 @@ class _Batch:
             yield from self._generate_group(group, sources)
 
     def _groups(self, tasks: Iterable[Task]) -> Iterator[list[Task]]:
-        """Yield groups of consecutive clips of one route; any other task is a group of its own."""
+        """Yield groups of consecutive clips of one route; any other task is a separate group."""
         group: list[Task] = []
         for task in tasks:
             clip = self._is_new_clip(task)

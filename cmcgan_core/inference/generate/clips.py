@@ -125,7 +125,9 @@ def generate_spectrograms(session: GenerationSession, visual: Tensor) -> Tensor:
 
 
 def synthesise_all(session: GenerationSession, maps: Tensor) -> Iterator[tuple[NDArray[np.float32], Tensor]]:
-    """Yield the sounds of maps from `generate_spectrograms`, one by one, all samples of the first picture first.
+    """Yield the sounds of maps from `generate_spectrograms`, one by one.
+
+    The order is that of the pictures; the samples of a picture follow one another.
 
     Yields:
         Waveform (n,), and its spectrogram (M, frames) in the unit of the representation, usually decibels.

@@ -1,7 +1,7 @@
 """Generate films: frames that follow a sound, soundtracks for silent films, and frames for damaged intervals.
 
 Each input is read in one pass, in memory that does not grow with its length. Exception: damaged intervals are found in
-a pass of their own.
+a separate pass.
 """
 
 import itertools
@@ -134,7 +134,7 @@ def _generate_frames(session: GenerationSession, source: Path, guesser: LabelGue
         visual = translate_maps(trained, Direction.A2V, audio, walk.at(times))
         guesser.add(audio, visual)
         yield from to_pictures(resize_pictures(visual, size))
-        session.on_progress(Progress(f"filming {source.name}", round(times[-1] * fps) + 1, total, "pictures"))
+        session.on_progress(Progress(f"making a film of {source.name}", round(times[-1] * fps) + 1, total, "pictures"))
 
 
 def _windows_of_frames(windows: Windows, fps: float) -> Iterator[tuple[float, NDArray[np.float32]]]:
@@ -167,7 +167,7 @@ def _generate_chunks(
         guesser.add(audio, visual)
         yield from zip(times, to_levels(trained, audio), strict=True)
         finished = round(times[-1] / settings.seconds) + 1
-        session.on_progress(Progress(f"scoring {source.name}", finished, total, "half seconds"))
+        session.on_progress(Progress(f"making a soundtrack for {source.name}", finished, total, "half seconds"))
 
 
 def _start_walk(session: GenerationSession, direction: Direction) -> LatentWalk:

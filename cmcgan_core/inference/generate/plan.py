@@ -68,7 +68,7 @@ class Task:
     Attributes:
         source: path of the input.
         route: what it becomes; None if it cannot become anything.
-        outputs: for each sample, its files, or the folder of a png-sequence.
+        outputs: files of each sample, or the folder of a png-sequence.
         error: why it cannot become anything, or "".
     """
 
@@ -132,7 +132,7 @@ def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -
     route = _route_of_video(source, output) if kind == "video" else _route_of_sound_or_picture(source, kind, output)
     possible = FORMATS[route] if route is not Route.PICTURES else FORMATS[Route.PICTURES] + FORMATS[Route.FILM]
     if output.format not in (None, *possible):
-        raise MediaError(f"{source}: cannot become {output.format}; it becomes {', '.join(possible)}")
+        raise MediaError(f"{source}: cannot become {output.format}; possible formats: {', '.join(possible)}")
     if route is Route.PICTURES:
         return _choose_pictures_or_film(source, output, stills=stills)
     if route is not Route.SOUNDS and stills:

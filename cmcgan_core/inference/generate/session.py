@@ -49,7 +49,7 @@ class GenerationSession:
         Args:
             direction: direction of the translation.
             rng: draws the latents.
-            seconds: from one latent to the next, if `output.drift` is None.
+            seconds: time from one latent to the next, if `output.drift` is None.
 
         Raises:
             CheckpointError: the model does not support the direction or the number of hops.
@@ -76,7 +76,7 @@ class LabelGuesser:
     """Guesses the class of one film from its parts.
 
     Args:
-        session: has the classifier; without one there is no guess.
+        session: the session with the classifier; without a classifier there is no guess.
     """
 
     def __init__(self, session: GenerationSession) -> None:

@@ -1,4 +1,4 @@
-"""A method: one linear layer per direction, trained on the squared error. A baseline without any adversary."""
+"""A method: one linear layer per direction, trained on the squared error. A baseline without a discriminator."""
 
 from collections.abc import Callable, Mapping
 from typing import ClassVar
@@ -26,7 +26,7 @@ class LinearTranslator(Translator):
     """A linear map from the pixels of one modality to those of the other, for each direction; it ignores the latents.
 
     Args:
-        network: sizes.
+        network: sizes of the maps.
     """
 
     directions = tuple(Direction)
@@ -48,7 +48,7 @@ class LinearTranslator(Translator):
 
 
 class LinearMethod(Method[LinearTranslator]):
-    """Least squares, in both directions."""
+    """Train both linear layers on the squared error."""
 
     @classmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> LinearTranslator:
