@@ -1,5 +1,6 @@
 import csv
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,7 +69,9 @@ def test_classify_archive(tiny_run: Path, tmp_path: Path) -> None:
     assert all(row["label"] in CLASSES for row in rows)
 
 
-def test_python_api(prepared: Path, tmp_path: Path) -> None:
+def test_python_api(prepared: Path, tiny_run: Path, tmp_path: Path) -> None:
+    # The example resumes a run, so it does not train again what the fixture has trained.
+    shutil.copytree(tiny_run, tmp_path / "runs" / f"{prepared.name}-from-python")
     output = run(sys.executable, EXAMPLES / "python_api.py", prepared, "tiny", cwd=tmp_path)
     assert [line.split(":")[0] for line in output.splitlines()] == ["noise", "tone"]
 
