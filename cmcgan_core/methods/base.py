@@ -43,6 +43,7 @@ class Method(nn.Module, ABC, Generic[Network]):
     #: Publication that the method implements, for reports; "" for none.
     paper: ClassVar[str] = ""
     #: The table of loss terms: the function of each, by name. `Config.loss_weights` may weight these and no others.
+    #: It holds functions: a subclass that overrides a loss function must also enter it in its own table.
     losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {}
     #: Names of the optimizers that `pretrain_step` uses. `train_step` uses the others.
     pretraining_optimizers: ClassVar[tuple[str, ...]] = ()
