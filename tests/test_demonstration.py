@@ -13,7 +13,6 @@ from cmcgan_core.tour import Tour, run_demo
 def test_a_tour_leaves_a_page_whose_files_are_there(tmp_path: Path) -> None:
     tour = Tour(130, "tiny", ("train.epochs=1",))
     done = run_demo(tmp_path, tour, seed=3)
-    assert done.finished
     page = done.page.read_text(encoding="utf-8")
     files = re.findall(r'src="([^"]+)"', page)
     assert len(files) == 13 * 6
