@@ -89,14 +89,19 @@ class EvaluationPass:
             on_progress(Progress(f"judging {self.split.split}", done, len(self.items), "pairs"))
         return join_outputs(batches)
 
-    def pair_info(self, height: Tensor | None = None) -> PairInfo:
-        """Return what is known about the pairs; `height` is that of all pairs of the split."""
+    def pair_info(self, *, full: bool, height: Tensor | None = None) -> PairInfo:
+        """Return what is known about the pairs.
+
+        Args:
+            full: whether to compute everything; otherwise no metrics over sets of one class, which read pairs again.
+            height: the heights of all pairs of the split.
+        """
         return PairInfo(
             label=self.split.labels[self.items],
             recording=self.split.recordings[self.items],
             classes=len(self.split.classes),
             height=None if height is None else height[self.items],
-            class_measures=self._measure_classes(),
+            class_measures=self._measure_classes() if full else {},
         )
 
     def _measure_classes(self) -> dict[tuple[str, Modality], float]:

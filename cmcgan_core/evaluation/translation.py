@@ -78,6 +78,6 @@ def score_splits(
     if split.split != "train":
         other = EvaluationPass(trained, panel, split.dataset.split("train"), latents=1, seed=seed, limit=len(split))
         training = other.run(full=False, on_progress=on_progress)
-        by_split["train"] = Scores(training, other.pair_info(), settings, seed=seed)
-    pairs = evaluated.pair_info(note_heights(split) if panel.pose else None)
+        by_split["train"] = Scores(training, other.pair_info(full=False), settings, seed=seed)
+    pairs = evaluated.pair_info(full=True, height=note_heights(split) if panel.pose else None)
     return {**by_split, str(split.split): Scores(outputs, pairs, settings, seed=seed, training=training)}
