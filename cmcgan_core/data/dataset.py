@@ -41,7 +41,7 @@ class Pair(NamedTuple):
     """A row of the index. The fields are the columns of index.csv, in their order."""
 
     id: str  #: recording and start; unique in the dataset
-    split: str  #: "train", "validation" or "test"
+    split: str  #: "train", "validation", "test", or a further split of the source
     label: str  #: class name
     recording: str  #: id of the recording, unique in the dataset
     player: str  #: "" if the source does not name players
@@ -84,7 +84,7 @@ class PreparedDataset:
         """Return the pairs of a split, which may be empty.
 
         Args:
-            name: "train", "validation" or "test"; None for all pairs.
+            name: "train", "validation", "test", or a further split of the source; None for all pairs.
         """
         if name not in self._splits:
             self._splits[name] = PairDataset(self, name)

@@ -411,8 +411,9 @@ def _assemble(
 
 
 def _sort_counts(counts: Counts) -> Counts:
-    """Return the counts with splits in their usual order and classes in alphabetical order."""
-    return {split: dict(sorted(counts[split].items())) for split in SPLITS if split in counts}
+    """Return the counts with splits in their usual order, further splits last, and classes in alphabetical order."""
+    order = [*(split for split in SPLITS if split in counts), *sorted(set(counts) - set(SPLITS))]
+    return {split: dict(sorted(counts[split].items())) for split in order}
 
 
 def _total(counts: Counts) -> int:

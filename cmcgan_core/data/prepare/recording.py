@@ -38,7 +38,7 @@ class Recording:
         id: an id that is unique in the source. The same files get the same id on every machine.
         label: the class name (the instrument).
         player: the name of the player; "" if the source does not name players.
-        split: "train", "validation" or "test" if the source fixes the split; None if `prepare` draws it.
+        split: "train", "validation", "test" or another name if the source fixes the split; None if `prepare` draws it.
         group: the name of a group of recordings that share a split (a re-used take, the parts of a piece); "" if
             the recording belongs to no group.
         files: the files of the recording. A resumed run reuses its part only if their sizes and times are unchanged.

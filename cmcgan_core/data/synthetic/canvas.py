@@ -12,6 +12,14 @@ from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
 
+#: The direction to the light: from above, to the left of the camera.
+LIGHT = rect(1, radians(-125))
+
+#: The layers of a round tube of metal or lacquer: share of its width, and factor of `shade`.
+_METAL = ((1.0, 0.62), (0.7, 1.0), (0.22, 1.7))
+#: The same of an arm or leg.
+_MATT = ((1.0, 0.74), (0.74, 0.95), (0.4, 1.08))
+
 _CIRCLE = [rect(1, radians(angle)) for angle in range(0, 360, 18)]
 
 
@@ -24,13 +32,21 @@ class Canvas:
         shift: added to every point afterwards.
         scale: size of the figure; 1 is the size that its points are given in.
         tilt: rotation of the figure, degrees clockwise.
+        unit: pixels of a hundredth of the frame, if the picture is larger than the frame.
     """
 
     def __init__(
-        self, image: Image.Image, pivot: complex = 0, shift: complex = 0, scale: float = 1, tilt: float = 0
+        self,
+        image: Image.Image,
+        pivot: complex = 0,
+        shift: complex = 0,
+        scale: float = 1,
+        tilt: float = 0,
+        *,
+        unit: float | None = None,
     ) -> None:
         self._draw = ImageDraw.Draw(image)
-        self._unit = image.width / 100
+        self._unit = unit or image.width / 100
         self._turn = rect(scale, radians(tilt)) * self._unit
         self._origin = (pivot + shift) * self._unit - pivot * self._turn
         self._width = scale * self._unit
@@ -52,6 +68,26 @@ class Canvas:
         across = (end - start) / abs(end - start) * 0.5j
         first, last = across * widths[0], across * widths[1]
         self.polygon((start + first, end + last, end - last, start - first), fill)
+
+    def pipe(self, points: Sequence[complex], width: float, fill: Colour, *, matt: bool = False) -> None:
+        """Draw a round tube along the points: a dark edge, the colour, and a highlight, which is weak if `matt`."""
+        for share, tone in _MATT if matt else _METAL:
+            offset = LIGHT * (1 - share) * width / 2
+            self.line([point + offset for point in points], width * share, shade(fill, tone))
+
+    def tube(self, start: complex, end: complex, widths: tuple[float, float], fill: Colour) -> None:
+        """Draw a round straight tube whose width changes; see `pipe` for the shading and `cone` for the widths."""
+        across = 1j * (end - start) / abs(end - start)
+        towards = across if (across * LIGHT.conjugate()).real > 0 else -across
+        for share, tone in _METAL:
+            first, last = (towards * width * (1 - share) / 2 * 0.7 for width in widths)
+            self.cone(start + first, end + last, (widths[0] * share, widths[1] * share), shade(fill, tone))
+
+    def dome(self, centre: complex, radii: complex, fill: Colour, axis: complex = 1) -> None:
+        """Draw a rounded ellipse, darker at the edge and lighter towards the light; see `ellipse` for the radii."""
+        reach = min(radii.real, radii.imag)
+        for share, tone in ((1, 0.72), (0.86, 1), (0.45, 1.25)):
+            self.ellipse(centre + LIGHT * (1 - share) * reach * 0.6, radii * share, shade(fill, tone), axis)
 
     def ellipse(self, centre: complex, radii: complex, fill: Colour, axis: complex = 1) -> None:
         """Draw a filled ellipse with one radius along the direction `axis` (real) and one across it (imaginary)."""

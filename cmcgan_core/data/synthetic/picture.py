@@ -1,12 +1,14 @@
-"""Render pictures of performances: a player with an instrument in a room."""
+"""Render pictures of performances: a player with an instrument in a booth or another room."""
 
 from math import pi, sin
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from cmcgan_core.data.prepare.sources import Recording
+from cmcgan_core.data.synthetic.booth import booth_seen_from
 from cmcgan_core.data.synthetic.canvas import Canvas, Colour
 from cmcgan_core.data.synthetic.instruments import FINISHES, Pose, draw_instrument
 from cmcgan_core.data.synthetic.person import (
@@ -18,12 +20,38 @@ from cmcgan_core.data.synthetic.person import (
     draw_trunk,
     sample_person,
 )
-from cmcgan_core.data.synthetic.room import paint_room
+from cmcgan_core.data.synthetic.room import Room, paint_room
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, note_at
 from cmcgan_core.data.synthetic.seeds import make_rng
 
 #: Pictures are drawn this many times larger and then reduced, which makes edges smooth.
 OVERSAMPLING = 2
+
+
+#: The colour of the chairs of the booth.
+CHAIR = (62, 64, 72)
+
+#: The number of the booth among the rooms of a recording.
+BOOTH = 0
+
+
+class Framing(NamedTuple):
+    """The ranges from which position and size of a player in the frame are drawn, once for each recording.
+
+    Attributes:
+        across, down: how far the player is moved to the right and down, hundredths of the frame.
+        scale: size of the player; 1 is the size of the figure in `person.py`.
+    """
+
+    across: tuple[float, float]
+    down: tuple[float, float]
+    scale: tuple[float, float]
+
+
+#: The camera of the studio moves a little between takes, as in Sub-URMP.
+STEADY = Framing((-7, -4), (7, 9), (1.18, 1.24))
+#: The camera of the rooms scene is set up anew for each take.
+MOVING = Framing((-9, 3), (3, 7), (1.08, 1.22))
 
 
 class Scene:
@@ -34,17 +62,18 @@ class Scene:
         recording: the recording. Its player decides the player's looks and the colour of the instrument, its room the
             room, and its id the positions of camera and player.
         size: side of the pictures, pixels.
+        framing: the camera.
     """
 
-    def __init__(self, seed: int, recording: Recording, size: int) -> None:
+    def __init__(self, seed: int, recording: Recording, size: int, framing: Framing) -> None:
         rng = make_rng(seed, recording.id, "picture")
         looks = make_rng(seed, recording.player, "looks")
         self.label = recording.label
         self.person = sample_person(recording.label, looks)
         self.finish = _vary_colour(FINISHES[recording.label], looks)
-        self.room = paint_room(make_rng(seed, "room", recording.extra["room"], "looks"), rng, OVERSAMPLING * size)
-        self.shift = complex(rng.uniform(-9, 3), rng.uniform(3, 7))
-        self.scale = self.person.height * rng.uniform(1.08, 1.22)
+        self.room = _paint_place(seed, recording, rng, OVERSAMPLING * size)
+        self.shift = complex(rng.uniform(*framing.across), rng.uniform(*framing.down))
+        self.scale = self.person.height * rng.uniform(*framing.scale)
         self.sway_seconds = rng.uniform(2, 5)
         self.backdrop = self.room.backdrop
         draw_legs(self._canvas(self.backdrop, 0), self.person, self.room.chair)
@@ -80,6 +109,14 @@ class Scene:
             plucked=note.plucked,
             sway=sin(2 * pi * time / self.sway_seconds),
         )
+
+
+def _paint_place(seed: int, recording: Recording, take: np.random.Generator, size: int) -> Room:
+    """Return the painted booth or room of a recording; `take` draws the position of the camera."""
+    number = recording.extra["room"]
+    if number == BOOTH:
+        return Room(booth_seen_from(take, size), CHAIR, (1, 1, 1))
+    return paint_room(make_rng(seed, "room", number, "looks"), take, size)
 
 
 def _vary_colour(colour: Colour, rng: np.random.Generator) -> Colour:

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.data.prepare.sources import RawPair, Recording, Skipped, SourceOptions
 from cmcgan_core.data.synthetic import soundfont as soundfonts
-from cmcgan_core.data.synthetic.picture import Scene
+from cmcgan_core.data.synthetic.picture import BOOTH, MOVING, STEADY, Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
 from cmcgan_core.data.synthetic.seeds import make_rng
 from cmcgan_core.data.synthetic.sound import record, render, sample_acoustics, sample_voice
@@ -22,12 +23,33 @@ DEMO_CLASSES = tuple(sorted(REGISTERS))
 #: The largest number of pairs of a recording: ten seconds at the default hop of half a second.
 MAX_PAIRS = 20
 
-#: The largest number of players of a class.
-PLAYERS = 8
-#: The number of rooms that are used for training.
+#: Number of players of each class in the studio: one to five, as in Sub-URMP.
+STUDIO_PLAYERS = {
+    "bassoon": 1,
+    "cello": 2,
+    "clarinet": 2,
+    "double_bass": 2,
+    "flute": 2,
+    "horn": 1,
+    "oboe": 1,
+    "sax": 3,
+    "trombone": 1,
+    "trumpet": 2,
+    "tuba": 1,
+    "viola": 3,
+    "violin": 5,
+}
+
+#: The largest number of players of a class in the rooms scene.
+ROOMS_PLAYERS = 8
+#: The number of rooms of the rooms scene that are used for training.
 SEEN_ROOMS = 12
-#: The number of rooms that only the test split uses.
+#: The number of rooms that are only used for tests: of the split new-rooms, and of the test split of the rooms scene.
 UNSEEN_ROOMS = 6
+
+
+#: The scenes of the demonstration set.
+SceneName = Literal["studio", "rooms"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +58,18 @@ class DemoSource:
 
     A recording is one piece, played once by one player in one room. Pieces are split 70 : 10 : 20 into train,
     validation and test (approximately, with fewer than ten pairs per class). Players in validation and test also play
-    in train. Half of a class's test recordings are in rooms of its training recordings, the others in rooms that no
-    class was trained in.
+    in train, as in the papers.
+
+    - `studio`: one to five players of each class sit in one booth before one camera, as in Sub-URMP. With at least
+      twelve pairs per class, two splits show what the papers do not report: `new-players` has players that no other
+      split has, and `new-rooms` has the known players in other rooms. Each has half as many pieces as `test`.
+    - `rooms`: up to eight players of each class in twelve rooms, with a camera that is set up anew for each recording.
+      Half of a class's test recordings are in rooms of its training recordings, the others in rooms that no class was
+      trained in.
 
     Attributes:
         pairs: number of pairs of the whole set, all splits and classes together; at least four per class.
+        scene: where the players are: "studio" or "rooms".
         soundfont: an SF2 file that plays the notes instead of the built-in synthesis, or None.
 
     Raises:
@@ -48,22 +77,23 @@ class DemoSource:
     """
 
     pairs: int = 5000
+    scene: SceneName = "studio"
     soundfont: Path | None = None
 
     def __post_init__(self) -> None:
         if self.pairs < 4 * len(DEMO_CLASSES):
             raise ConfigError(
                 f"the demonstration set needs at least {4 * len(DEMO_CLASSES)} pairs, not {self.pairs}: "
-                "four per class, for training, validation and two kinds of test rooms"
+                "four per class, for training, validation and test"
             )
         if self.soundfont is not None:
             soundfonts.require_playable(self.soundfont)
 
     @property
     def identity(self) -> str:
-        """Version of the renderer, number of pairs, and name and size of the soundfont."""
+        """Version of the renderer, scene, number of pairs, and name and size of the soundfont."""
         soundfont = "" if self.soundfont is None else f" {self.soundfont.name} {self.soundfont.stat().st_size}"
-        return f"demo/1 {self.pairs}{soundfont}"
+        return f"demo/2 {self.scene} {self.pairs}{soundfont}"
 
     def detects(self, root: Path) -> bool:
         """Return False, because no folder contains this set."""
@@ -72,10 +102,11 @@ class DemoSource:
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """Return all recordings, class by class. `root` is ignored, and no file is skipped."""
         shares = _split_evenly(self.pairs, len(DEMO_CLASSES))
+        class_recordings = _studio_recordings if self.scene == "studio" else _rooms_recordings
         return [
             recording
             for label, share in zip(DEMO_CLASSES, shares, strict=True)
-            for recording in _class_recordings(label, share, options.seed)
+            for recording in class_recordings(label, share, options.seed)
         ], []
 
     def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair]:
@@ -89,7 +120,9 @@ class DemoSource:
         samples = starts[-1] + settings.samples
         notes = _compose_piece(recording, samples / settings.sample_rate, options.seed)
         sound = self._render_sound(recording, notes, samples, options)
-        scene = Scene(options.seed, recording, settings.picture_size)
+        scene = Scene(
+            options.seed, recording, settings.picture_size, STEADY if self.scene == "studio" else MOVING
+        )
         for i, start in enumerate(starts):
             chunk = sound[start : start + settings.samples]
             time = i * options.hop
@@ -108,38 +141,53 @@ class DemoSource:
         return record(soundfonts.play(self.soundfont, recording.label, notes, samples, rate), acoustics, rate, rng)
 
 
-def _class_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
-    """Return the recordings of one class, one for each piece.
+def _studio_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
+    """Return the recordings of one class in the studio, one for each piece.
+
+    Their number is a multiple of twelve if there are enough pairs, so that the shares of the splits are exact.
+    """
+    lengths = _split_evenly(pairs, min(pairs, 12 * ceil(pairs / (12 * MAX_PAIRS))))
+    new = len(lengths) // 12
+    known = _split_pieces(len(lengths) - 2 * new)
+    splits = known + ["new-players"] * new + ["new-rooms"] * new
+    players = min(STUDIO_PLAYERS[label], known.count("train"))
+    rooms = 1 + make_rng(seed, label, "rooms").permutation(UNSEEN_ROOMS)
+    turns = [splits[:piece].count(split) for piece, split in enumerate(splits)]
+    recordings = []
+    for piece, (split, turn, length) in enumerate(zip(splits, turns, lengths, strict=True)):
+        player = STUDIO_PLAYERS[label] + turn if split == "new-players" else turn % players
+        room = int(rooms[turn % UNSEEN_ROOMS]) if split == "new-rooms" else BOOTH
+        recordings.append(_recording(f"{label}-p{player}", piece, room, split, length))
+    return recordings
+
+
+def _rooms_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
+    """Return the recordings of one class in the rooms scene, one for each piece.
 
     Their number is a multiple of ten if there are enough pairs, so that the split is exact.
     """
     lengths = _split_evenly(pairs, min(pairs, 10 * ceil(pairs / (10 * MAX_PAIRS))))
-    tested = 2 * max(1, len(lengths) // 10)
-    validated = tested // 2
-    trained = len(lengths) - tested - validated
+    splits = _split_pieces(len(lengths))
+    trained = splits.count("train")
     rng = make_rng(seed, label, "rooms")
-    seen, unseen = rng.permutation(SEEN_ROOMS), SEEN_ROOMS + rng.permutation(UNSEEN_ROOMS)
-    seen = seen[:trained]
+    seen = 1 + rng.permutation(SEEN_ROOMS)[:trained]
+    unseen = 1 + SEEN_ROOMS + rng.permutation(UNSEEN_ROOMS)
     recordings = []
-    for piece, length in enumerate(lengths):
-        split, turn = _split_of_piece(piece, trained, validated)
-        rooms = seen
+    for piece, (split, length) in enumerate(zip(splits, lengths, strict=True)):
+        turn, rooms = splits[:piece].count(split), seen
         if split == "test":
             # Both kinds of rooms get the same players, so that differences between them are not due to the players.
             turn, is_unseen = divmod(turn, 2)
             rooms = unseen if is_unseen else seen
-        player, room = f"{label}-p{turn % min(PLAYERS, trained)}", int(rooms[turn % len(rooms)])
+        player, room = f"{label}-p{turn % min(ROOMS_PLAYERS, trained)}", int(rooms[turn % len(rooms)])
         recordings.append(_recording(player, piece, room, split, length))
     return recordings
 
 
-def _split_of_piece(piece: int, trained: int, validated: int) -> tuple[str, int]:
-    """Return the split of a piece, and its position within the split."""
-    if piece < trained:
-        return "train", piece
-    if piece < trained + validated:
-        return "validation", piece - trained
-    return "test", piece - trained - validated
+def _split_pieces(pieces: int) -> list[str]:
+    """Return the split of each piece: train, validation and test in the shares 70 : 10 : 20, in this order."""
+    tested = 2 * max(1, pieces // 10)
+    return ["train"] * (pieces - tested - tested // 2) + ["validation"] * (tested // 2) + ["test"] * tested
 
 
 def _recording(player: str, piece: int, room: int, split: str, pairs: int) -> Recording:
