@@ -101,6 +101,21 @@ def test_taps_of_one_position_equal_the_whole_deconvolution(after: tuple[int, in
     torch.testing.assert_close(layer(maps), whole)
 
 
+@pytest.mark.parametrize("size", [(1, 1), (2, 1), (4, 1)])
+def test_mixed_precision_gives_the_gradients_of_full_precision_on_narrow_maps(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    after = (2 * size[0], 2 * size[1])
+    for layer in (Convolution(128, 64), Deconvolution(128, 64, size, after)):
+        maps, gradients = torch.randn(32, 128, *size).contiguous(memory_format=torch.channels_last), []
+        for enabled in (False, True):
+            layer.zero_grad()
+            with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+                layer(maps).float().square().mean().backward()
+            assert layer.weight.grad is not None
+            gradients.append(layer.weight.grad.flatten())
+        assert F.cosine_similarity(*gradients, dim=0) > 0.99
+
+
 def test_route_norm_trains_like_batch_norm_and_separates_routes() -> None:
     ours, plain = RouteNorm(3, ["real", "fake"]), nn.BatchNorm2d(3)
     real, fake = torch.randn(8, 3, 4, 4), torch.randn(8, 3, 4, 4) * 5 + 2

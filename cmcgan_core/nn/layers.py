@@ -24,8 +24,8 @@ class Convolution(nn.Conv2d):
     """A 5 x 5 convolution with stride 2, and a fast exact form for 1 x 1 maps.
 
     On a 1 x 1 map, all taps except the centre read padding only, so a linear layer on the centre tap gives the same
-    result at a 25th of the cost. It runs in float32: in bfloat16 on the CPU, the weight gradient of a convolution of a
-    1 x 1 map is wrong (torch 2.13).
+    result at a 25th of the cost. Maps with a side of 1 are convolved in float32: in bfloat16 on the CPU, the weight
+    gradients of their convolutions are wrong (torch 2.13).
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -33,16 +33,18 @@ class Convolution(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve maps (B, C, H, W) to half their size, rounded up."""
-        if maps.shape[-2:] != (1, 1):
+        if 1 not in maps.shape[-2:]:
             return super().forward(maps)
         with torch.autocast(maps.device.type, enabled=False):
+            if maps.shape[-2:] != (1, 1):
+                return super().forward(full_precision(maps))
             return F.linear(full_precision(maps).flatten(1), self.weight[:, :, 2, 2])[:, :, None, None]
 
 
 class Deconvolution(nn.ConvTranspose2d):
     """A 5 x 5 transposed convolution with stride 2, to a size that is twice as large or one less.
 
-    A 1 x 1 map is handled as in `Convolution`.
+    Maps with a side of 1 are handled as in `Convolution`.
     """
 
     def __init__(self, channels_in: int, channels_out: int, before: tuple[int, int], after: tuple[int, int]) -> None:
@@ -51,11 +53,13 @@ class Deconvolution(nn.ConvTranspose2d):
 
     def forward(self, maps: Tensor) -> Tensor:  # type: ignore[override]
         """Upsample maps (B, C, H, W) to twice their size, or one less."""
-        if maps.shape[-2:] != (1, 1):
+        if 1 not in maps.shape[-2:]:
             return super().forward(maps)
         # The taps of a single position that fall inside the output start at the centre tap.
         height, width = (1 + extra for extra in self.output_padding)
         with torch.autocast(maps.device.type, enabled=False):
+            if maps.shape[-2:] != (1, 1):
+                return super().forward(full_precision(maps))
             taps = self.weight[:, :, 2 : 2 + height, 2 : 2 + width]
             mapped = torch.einsum("bi,iohw->bohw", full_precision(maps).flatten(1), taps)
             return mapped + self.bias[:, None, None] if self.bias is not None else mapped
