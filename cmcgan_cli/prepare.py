@@ -1,5 +1,6 @@
 """The command `cmcgan prepare`: turn recordings into a prepared dataset, or verify one."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,6 +32,28 @@ Layout = Annotated[
         help="Layout of the folder: sub-urmp, urmp, classes, videos, or one of a plugin. Default: detected.",
     ),
 ]
+
+
+class SceneChoice(StrEnum):
+    """The scenes of the demonstration set."""
+
+    STUDIO = "studio"
+    ROOMS = "rooms"
+
+
+Scene = Annotated[
+    SceneChoice | None,
+    typer.Option(
+        "--scene",
+        help="Of demo only: studio (one booth, like Sub-URMP's) or rooms (many rooms and cameras, much harder).  "
+        "[default: studio]",
+        show_default=False,
+    ),
+]
+Pairs = Annotated[
+    int | None,
+    typer.Option("--pairs", min=52, help="Of demo only: number of pairs.  [default: 5000]", show_default=False),
+]
 Representation = Annotated[
     str, typer.Option(help="Representation of the sound: lms, ms, cqt, mfcc, stft, or one of a plugin.")
 ]
@@ -60,6 +83,8 @@ def prepare(
     source: Source,
     out_folder: Out = None,
     layout: Layout = None,
+    scene: Scene = None,
+    pairs: Pairs = None,
     representation: Representation = "lms",
     labels: Labels = None,
     hop: Hop = 0.5,
@@ -89,6 +114,8 @@ def prepare(
 
       cmcgan prepare demo
 
+      cmcgan prepare demo --scene rooms --pairs 20000 --out prepared/rooms
+
       cmcgan prepare --check prepared/URMP
     """
     if verify:
@@ -101,7 +128,9 @@ def prepare(
 
     options = preparation.SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
     is_demo = str(source) == "demo" and layout is None and labels is None and not source.exists()
-    chosen = DemoSource() if is_demo else layout
+    if not is_demo and (scene or pairs):
+        raise typer.BadParameter("this option needs the SOURCE demo", param_hint="--scene" if scene else "--pairs")
+    chosen = DemoSource(pairs or 5000, (scene or SceneChoice.STUDIO).value) if is_demo else layout
     ratio = _parse_ratio(split)
     level = SILENT_DBFS if silence is None else silence
     if dry_run:

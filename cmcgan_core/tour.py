@@ -113,7 +113,7 @@ def run_demo(
         Interrupted: a stop was requested; the same call resumes.
     """
     started = time.monotonic()
-    source, options = DemoSource(tour.pairs, soundfont), SourceOptions(seed=seed)
+    source, options = DemoSource(tour.pairs, soundfont=soundfont), SourceOptions(seed=seed)
     prepare(Path(), out / "data", source, options, overwrite=overwrite, on_progress=on_progress)
     dataset, run = open_dataset(out / "data"), out / "run"
     config = replace(tour.config(), seed=seed)

@@ -16,7 +16,7 @@ import torch
 from cmcgan_core.data.prepare import plan
 from cmcgan_core.data.prepare.sources import Recording, SourceOptions
 from cmcgan_core.data.synthetic import DEMO_CLASSES, DemoSource, soundfont
-from cmcgan_core.data.synthetic.picture import Scene
+from cmcgan_core.data.synthetic.picture import BOOTH, MOVING, STEADY, Scene
 from cmcgan_core.data.synthetic.score import (
     OPEN_STRINGS,
     REGISTERS,
@@ -37,8 +37,8 @@ OPTIONS = SourceOptions()
 NO_FOLDER = Path("no-folder")
 
 
-def recordings(pairs=5000, options=OPTIONS):
-    result, skipped = DemoSource(pairs).recordings(NO_FOLDER, options)
+def recordings(pairs=5000, options=OPTIONS, scene="studio"):
+    result, skipped = DemoSource(pairs, scene).recordings(NO_FOLDER, options)
     assert skipped == []
     return result
 
@@ -55,18 +55,67 @@ def held(label, pitch, bow=(0.2, 0.8)):
     return [Note(0, 1, 1, pitch, 0.6, bow, False)]
 
 
+def values(recordings, name):
+    return {getattr(r, name) if hasattr(r, name) else r.extra[name] for r in recordings}
+
+
+@pytest.mark.parametrize("scene", ["studio", "rooms"])
 @pytest.mark.parametrize("pairs", [52, 130, 777, 5000])
-def test_the_pairs_are_spread_evenly_over_the_classes(pairs):
+def test_the_pairs_are_spread_evenly_over_the_classes(pairs, scene):
     counts = dict.fromkeys(DEMO_CLASSES, 0)
-    for recording in recordings(pairs):
+    for recording in recordings(pairs, scene=scene):
         counts[recording.label] += recording.pairs
     assert sum(counts.values()) == pairs
     assert max(counts.values()) - min(counts.values()) <= 1
 
 
-@pytest.mark.parametrize("pairs", [52, 130, 5000])
-def test_every_class_is_in_every_split_and_is_tested_in_seen_and_unseen_rooms(pairs):
+@pytest.mark.parametrize(
+    ("pairs", "extra"),
+    [(52, set()), (130, set()), (156, {"new-players", "new-rooms"}), (5000, {"new-players", "new-rooms"})],
+)
+def test_every_class_is_in_every_split_of_the_studio(pairs, extra):
     all_recordings = recordings(pairs)
+    for label in DEMO_CLASSES:
+        splits = {r.split for r in all_recordings if r.label == label}
+        assert splits == {"train", "validation", "test"} | extra
+
+
+def test_the_studio_has_one_booth_and_one_to_five_players_who_are_all_trained_on():
+    all_recordings = recordings()
+    counts = []
+    for label in DEMO_CLASSES:
+        of_class = {
+            s: [r for r in all_recordings if (r.label, r.split) == (label, s)] for s in values(all_recordings, "split")
+        }
+        known = [*of_class["train"], *of_class["validation"], *of_class["test"]]
+        assert values(known, "room") == {BOOTH}
+        assert values(known, "player") == values(of_class["train"], "player")
+        counts.append(len(values(known, "player")))
+    assert {min(counts), max(counts)} == {1, 5}
+
+
+def test_new_players_play_in_the_booth_and_new_rooms_have_known_players():
+    all_recordings = recordings()
+    trained = [r for r in all_recordings if r.split == "train"]
+    new_players, new_rooms = ([r for r in all_recordings if r.split == s] for s in ("new-players", "new-rooms"))
+    assert values(new_players, "room") == {BOOTH}
+    assert not values(new_players, "player") & values(trained, "player")
+    assert BOOTH not in values(new_rooms, "room")
+    assert values(new_rooms, "player") <= values(trained, "player")
+
+
+@pytest.mark.parametrize("scene", ["studio", "rooms"])
+def test_split_is_about_70_10_20_and_by_piece(scene):
+    all_recordings = recordings(scene=scene)
+    pairs = {s: sum(r.pairs for r in all_recordings if r.split == s) for s in ("train", "validation", "test")}
+    share = {s: count / sum(pairs.values()) for s, count in pairs.items()}
+    assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.03)
+    assert len({r.group for r in all_recordings}) == len({r.id for r in all_recordings}) == len(all_recordings)
+
+
+@pytest.mark.parametrize("pairs", [52, 130, 5000])
+def test_every_class_of_the_rooms_scene_is_tested_in_seen_and_unseen_rooms(pairs):
+    all_recordings = recordings(pairs, scene="rooms")
     trained_rooms = {r.extra["room"] for r in all_recordings if r.split == "train"}
     for label in DEMO_CLASSES:
         recordings_of_class = [r for r in all_recordings if r.label == label]
@@ -78,15 +127,8 @@ def test_every_class_is_in_every_split_and_is_tested_in_seen_and_unseen_rooms(pa
         assert tested_rooms <= own_rooms | (tested_rooms - trained_rooms)
 
 
-def test_split_is_about_70_10_20_and_by_piece():
-    all_recordings = recordings()
-    share = {s: sum(r.pairs for r in all_recordings if r.split == s) / 5000 for s in ("train", "validation", "test")}
-    assert share == pytest.approx({"train": 0.7, "validation": 0.1, "test": 0.2}, abs=0.03)
-    assert len({r.group for r in all_recordings}) == len({r.id for r in all_recordings}) == len(all_recordings)
-
-
-def test_the_test_split_has_the_same_players_in_both_kinds_of_rooms():
-    all_recordings = recordings()
+def test_the_test_split_of_the_rooms_scene_has_the_same_players_in_both_kinds_of_rooms():
+    all_recordings = recordings(scene="rooms")
     trained = {r.extra["room"] for r in all_recordings if r.split == "train"}
     players = {True: set(), False: set()}
     for recording in (r for r in all_recordings if r.split == "test"):
@@ -94,10 +136,19 @@ def test_the_test_split_has_the_same_players_in_both_kinds_of_rooms():
     assert players[True] == players[False]
 
 
-def test_a_class_has_several_players_and_rooms():
-    trained = [r for r in recordings() if r.label == "oboe" and r.split == "train"]
+def test_a_class_of_the_rooms_scene_has_several_players_and_rooms():
+    trained = [r for r in recordings(scene="rooms") if r.label == "oboe" and r.split == "train"]
     assert len({r.player for r in trained}) >= 4
     assert len({r.extra["room"] for r in trained}) >= 4
+
+
+def test_the_camera_of_the_studio_moves_less_than_that_of_the_rooms_scene():
+    takes = [replace(short(), id=f"violin-p0-piece{i:02d}-room0") for i in range(6)]
+    spread = {}
+    for framing in (STEADY, MOVING):
+        frames = [Scene(0, take, 64, framing).frame(held("violin", 69), 0).astype(float) for take in takes]
+        spread[framing] = np.std(frames, axis=0).mean()
+    assert spread[STEADY] < 0.6 * spread[MOVING]
 
 
 def test_a_plan_knows_the_pairs_without_rendering_them():
@@ -182,7 +233,7 @@ def test_the_composed_note_sounds_in_tune(label):
 
 def scene(label):
     recording = next(r for r in recordings(130) if r.label == label)
-    return Scene(0, recording, 128)
+    return Scene(0, recording, 128, STEADY)
 
 
 @pytest.mark.parametrize("label", DEMO_CLASSES)
@@ -239,7 +290,7 @@ def test_source_detects_no_folder(tmp_path):
 
 def test_missing_soundfont_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nothing\.sf2"):
-        DemoSource(52, tmp_path / "nothing.sf2")
+        DemoSource(52, soundfont=tmp_path / "nothing.sf2")
 
 
 class Synth:
@@ -294,7 +345,7 @@ def test_soundfont_plays_the_notes_when_they_are_due(tmp_path):
 def test_a_source_can_play_a_soundfont(tmp_path):
     path = tmp_path / "a.sf2"
     path.write_bytes(b"RIFF")
-    source = DemoSource(52, path)
+    source = DemoSource(52, soundfont=path)
     pair = next(source.read_pairs(short(), OPTIONS))
     assert 0 < np.abs(pair.sound).max() <= 1
 
@@ -313,7 +364,7 @@ def test_soundfont_without_a_package_says_what_to_install(tmp_path, monkeypatch)
     for package in ("tinysoundfont", "fluidsynth"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match="pip install pyfluidsynth"):
-        DemoSource(52, path)
+        DemoSource(52, soundfont=path)
 
 
 def test_recording_is_a_protocol_recording():

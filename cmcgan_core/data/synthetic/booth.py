@@ -19,8 +19,8 @@ def booth_seen_from(take: np.random.Generator, size: int) -> Image.Image:
     """Return the picture (size x size pixels) of the booth from a camera that `take` moves a little."""
     booth = _paint_booth(size)
     unit = size / 100
-    zoom = take.uniform(1, 1.03)
-    left, top = MARGIN + take.uniform(-2, 2), MARGIN + take.uniform(-1.5, 1.5)
+    zoom = take.uniform(1, 1.02)
+    left, top = MARGIN + take.uniform(-1, 1), MARGIN + take.uniform(-1, 1)
     box = (left * unit, top * unit, (left + 100 / zoom) * unit, (top + 100 / zoom) * unit)
     return booth.resize((size, size), Image.Resampling.BILINEAR, box)
 

@@ -120,9 +120,7 @@ class DemoSource:
         samples = starts[-1] + settings.samples
         notes = _compose_piece(recording, samples / settings.sample_rate, options.seed)
         sound = self._render_sound(recording, notes, samples, options)
-        scene = Scene(
-            options.seed, recording, settings.picture_size, STEADY if self.scene == "studio" else MOVING
-        )
+        scene = Scene(options.seed, recording, settings.picture_size, STEADY if self.scene == "studio" else MOVING)
         for i, start in enumerate(starts):
             chunk = sound[start : start + settings.samples]
             time = i * options.hop
