@@ -148,7 +148,7 @@ def test_the_camera_of_the_studio_moves_less_than_that_of_the_rooms_scene():
     for framing in (STEADY, MOVING):
         frames = [Scene(0, take, 64, framing).frame(held("violin", 69), 0).astype(float) for take in takes]
         spread[framing] = np.std(frames, axis=0).mean()
-    assert spread[STEADY] < 0.6 * spread[MOVING]
+    assert spread[STEADY] < 0.75 * spread[MOVING]
 
 
 def test_a_plan_knows_the_pairs_without_rendering_them():
