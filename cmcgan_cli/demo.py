@@ -12,9 +12,10 @@ def demo(
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for all results.")] = Path("cmcgan-demo"),
     fast: Annotated[bool, typer.Option("--fast", help="Finish in under two minutes, with worse pictures.")] = False,
     soundfont: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            help="Render the sounds with this soundfont, an .sf2 file (needs pyfluidsynth or tinysoundfont).",
+            help="An .sf2 or .sf3 file that plays a share of the pieces (needs pyfluidsynth or tinysoundfont). "
+            "May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +43,7 @@ def demo(
         done = run_demo(
             out_dir,
             FAST if fast else FULL,
-            soundfont=soundfont,
+            soundfonts=tuple(soundfont or ()),
             seed=seed,
             device=device,
             overwrite=overwrite,

@@ -65,6 +65,14 @@ Hop = Annotated[float, typer.Option(help="Seconds between the starts of two pair
 Split = Annotated[
     str, typer.Option(help="Shares of train, validation and test, for recordings whose split is not fixed.")
 ]
+Soundfont = Annotated[
+    list[Path] | None,
+    typer.Option(
+        help="For demo: an .sf2 or .sf3 file that plays a share of the pieces (needs pyfluidsynth or tinysoundfont). "
+        "May be repeated.",
+        show_default=False,
+    ),
+]
 Silence = Annotated[
     float | None, typer.Option(help="Leave out chunks below this level, in dBFS. Default: -60.", show_default=False)
 ]
@@ -90,6 +98,7 @@ def prepare(
     hop: Hop = 0.5,
     seed: Seed = 0,
     split: Split = "0.7,0.1,0.2",
+    soundfont: Soundfont = None,
     silence: Silence = None,
     keep_silence: KeepSilence = False,
     workers: Workers = None,
@@ -116,6 +125,8 @@ def prepare(
 
       cmcgan prepare demo --scene rooms --pairs 20000 --out prepared/rooms
 
+      cmcgan prepare demo --soundfont FluidR3_GM.sf2 --soundfont MuseScore_General.sf3
+
       cmcgan prepare --check prepared/URMP
     """
     if verify:
@@ -128,9 +139,12 @@ def prepare(
 
     options = preparation.SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
     is_demo = str(source) == "demo" and layout is None and labels is None and not source.exists()
-    if not is_demo and (scene or pairs):
-        raise typer.BadParameter("this option needs the SOURCE demo", param_hint="--scene" if scene else "--pairs")
-    chosen = DemoSource(pairs or 5000, (scene or SceneChoice.STUDIO).value) if is_demo else layout
+    demo_only = {"--scene": scene, "--pairs": pairs, "--soundfont": soundfont}
+    given = next((name for name, value in demo_only.items() if value), None)
+    if given and not is_demo:
+        raise typer.BadParameter("this option needs the SOURCE demo", param_hint=given)
+    scene, soundfonts = scene or SceneChoice.STUDIO, tuple(soundfont or ())
+    chosen = DemoSource(pairs or 5000, scene.value, soundfonts) if is_demo else layout
     ratio = _parse_ratio(split)
     level = SILENT_DBFS if silence is None else silence
     if dry_run:

@@ -90,7 +90,7 @@ def run_demo(
     out: Path,
     tour: Tour = FULL,
     *,
-    soundfont: Path | None = None,
+    soundfonts: tuple[Path, ...] = (),
     seed: int = 0,
     device: str = "auto",
     overwrite: bool = False,
@@ -103,7 +103,7 @@ def run_demo(
     Args:
         out: folder for everything: `data/`, `run/`, `given/`, `made/`, `evaluation.json`, `index.html`.
         tour: size of the dataset, and what to train.
-        soundfont: render with this soundfont instead of the built-in synthesis.
+        soundfonts: see `DemoSource`.
         seed: seed of everything.
         device: see `choose_device`.
         overwrite: replace the tour in `out`, which may be of another size or seed.
@@ -113,7 +113,7 @@ def run_demo(
         Interrupted: a stop was requested; the same call resumes.
     """
     started = time.monotonic()
-    source, options = DemoSource(tour.pairs, soundfont=soundfont), SourceOptions(seed=seed)
+    source, options = DemoSource(tour.pairs, soundfonts=soundfonts), SourceOptions(seed=seed)
     prepare(Path(), out / "data", source, options, overwrite=overwrite, on_progress=on_progress)
     dataset, run = open_dataset(out / "data"), out / "run"
     config = replace(tour.config(), seed=seed)

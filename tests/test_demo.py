@@ -6,6 +6,7 @@ import subprocess
 import sys
 import zlib
 from dataclasses import replace
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -213,13 +214,13 @@ def test_spectrograms_fit_the_range_of_the_settings():
     sounds = [rendered(short(label))[0].sound for label in DEMO_CLASSES]
     spectrograms = analyse(torch.from_numpy(np.stack(sounds)), OPTIONS.settings)
     assert (spectrograms > OPTIONS.settings.max_level).float().mean() < 0.002
-    assert (spectrograms < OPTIONS.settings.min_level).float().mean() < 0.02
+    assert (spectrograms < OPTIONS.settings.min_level).float().mean() < 0.15
 
 
 @pytest.mark.parametrize("label", DEMO_CLASSES)
 def test_the_composed_note_sounds_in_tune(label):
     pitch = sum(REGISTERS[label]) // 2
-    voice = sample_voice(label, make_rng(0, label))
+    voice = sample_voice(label, make_rng(0, label), make_rng(0, label, "take"))
     acoustics = sample_acoustics(make_rng(0, "room"), make_rng(0, "take"))
     sound = render(held(label, pitch), voice, acoustics, samples=44_100, rate=44_100, rng=make_rng(0))
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
@@ -290,7 +291,7 @@ def test_source_detects_no_folder(tmp_path):
 
 def test_missing_soundfont_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nothing\.sf2"):
-        DemoSource(52, soundfont=tmp_path / "nothing.sf2")
+        DemoSource(52, soundfonts=(tmp_path / "nothing.sf2",))
 
 
 class Synth:
@@ -303,7 +304,7 @@ class Synth:
         return 1 if Path(path).read_bytes() == b"RIFF" else -1
 
     def program_select(self, channel, font, bank, program):
-        assert program == soundfont.PROGRAMS["violin"]
+        assert program in soundfont.PROGRAMS.values()
 
     def noteon(self, channel, pitch, velocity):
         self.held = velocity
@@ -318,6 +319,12 @@ class TinySynth(Synth):
 
 
 class FluidSynth(Synth):
+    def __init__(self, samplerate, channels, **settings):
+        super().__init__(samplerate)
+
+    def delete(self):
+        self.held = 0
+
     def get_samples(self, samples):
         return np.full(2 * samples, self.held * 258, np.int16)
 
@@ -345,9 +352,25 @@ def test_soundfont_plays_the_notes_when_they_are_due(tmp_path):
 def test_a_source_can_play_a_soundfont(tmp_path):
     path = tmp_path / "a.sf2"
     path.write_bytes(b"RIFF")
-    source = DemoSource(52, soundfont=path)
-    pair = next(source.read_pairs(short(), OPTIONS))
+    source = DemoSource(52, soundfonts=(path,))
+    recording = next(r for r in source.recordings(NO_FOLDER, OPTIONS)[0] if source.soundfont_of(r, 0) == path)
+    pair = next(source.read_pairs(recording, OPTIONS))
     assert 0 < np.abs(pair.sound).max() <= 1
+
+
+@pytest.mark.usefixtures("synthesizer")
+def test_synthesis_and_soundfonts_take_turns_over_the_pieces_of_each_class(tmp_path):
+    fonts = tmp_path / "a.sf2", tmp_path / "b.sf3"
+    for path in fonts:
+        path.write_bytes(b"RIFF")
+    source = DemoSource(1560, soundfonts=fonts)
+    for label in DEMO_CLASSES:
+        trained = [r for r in source.recordings(NO_FOLDER, OPTIONS)[0] if r.label == label and r.split == "train"]
+        players = [source.soundfont_of(recording, OPTIONS.seed) for recording in trained]
+        assert players == [source.soundfont_of(recording, OPTIONS.seed) for recording in trained]
+        counts = [players.count(font) for font in (None, *fonts)]
+        assert max(counts) - min(counts) <= 1
+    assert all(font.name in source.identity for font in fonts)
 
 
 @pytest.mark.usefixtures("synthesizer")
@@ -358,13 +381,23 @@ def test_a_file_that_is_not_a_soundfont_is_named(tmp_path):
         soundfont.play(path, "violin", held("violin", 60), 100, 1000)
 
 
+@pytest.mark.parametrize("name", ["sf2/FluidR3_GM.sf2", "sf3/MuseScore_General_Full.sf3"])
+def test_an_installed_soundfont_plays_in_tune(name):
+    path = Path("/usr/share/sounds") / name
+    if not path.exists() or find_spec("fluidsynth") is None:
+        pytest.skip(f"{path} or pyfluidsynth is not installed")
+    sound = soundfont.play(path, "clarinet", held("clarinet", 69), 22_050, 44_100)
+    spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
+    assert spectrum[218:223].sum() > 0.3 * spectrum.sum()  # 2 Hz per value: 436 to 444 Hz
+
+
 def test_soundfont_without_a_package_says_what_to_install(tmp_path, monkeypatch):
     path = tmp_path / "a.sf2"
     path.write_bytes(b"RIFF")
     for package in ("tinysoundfont", "fluidsynth"):
         monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match="pip install pyfluidsynth"):
-        DemoSource(52, soundfont=path)
+        DemoSource(52, soundfonts=(path,))
 
 
 def test_recording_is_a_protocol_recording():

@@ -8,9 +8,9 @@ import numpy as np
 #: lowered to what chamber music needs. The sax spans tenor to soprano, as in URMP.
 REGISTERS = {
     "bassoon": (34, 70),
-    "cello": (36, 74),
-    "clarinet": (50, 86),
-    "double_bass": (28, 60),
+    "cello": (36, 72),
+    "clarinet": (50, 84),
+    "double_bass": (28, 55),
     "flute": (60, 94),
     "horn": (41, 77),
     "oboe": (58, 86),
@@ -73,7 +73,7 @@ def compose(label: str, seconds: float, rng: np.random.Generator) -> list[Note]:
     pitches = _scale(label, rng)
     beat = 60 / rng.uniform(60, 132)
     touch = rng.uniform(0.6, 1.0)
-    level = rng.uniform(0.25, 0.75)
+    level = rng.uniform(0.1, 0.9)
     plucked = rng.random() < PIZZICATO.get(label, 0)
     place = int(rng.integers(len(pitches) // 4, 1 + 3 * len(pitches) // 4))
     start, bow, direction = 0.0, 0.1, 1

@@ -61,10 +61,17 @@ class Acoustics(NamedTuple):
     noise: float
 
 
-def sample_voice(label: str, rng: np.random.Generator) -> Voice:
-    """Return a random player of the instrument `label`."""
-    timbre = sample_timbre(label, rng)
-    return Voice(timbre, _ripple(rng, timbre.ripple, 1 / 8), rng.uniform(436, 446), rng.uniform(4.6, 6.6))
+def sample_voice(label: str, player: np.random.Generator, take: np.random.Generator) -> Voice:
+    """Return the sound of a random player of the instrument `label` in one recording.
+
+    Args:
+        label: the instrument.
+        player: draws what is the same in all recordings of a player.
+        take: draws what differs between recordings: reed, mute of the hand, point and pressure of the bow.
+    """
+    timbre = sample_timbre(label, player, take)
+    resonances = _ripple(player, timbre.ripple, 1 / 8)
+    return Voice(timbre, resonances, player.uniform(436, 446), player.uniform(4.6, 6.6))
 
 
 def sample_acoustics(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
@@ -72,13 +79,13 @@ def sample_acoustics(room: np.random.Generator, take: np.random.Generator) -> Ac
 
     Args:
         room: draws what is the same in all recordings of a room.
-        take: draws what differs between recordings: the microphone and its distance.
+        take: draws what differs between recordings: the microphone, its distance, and the limits of its band.
     """
-    response = _ripple(room, 1, 1 / 2) + _ripple(take, 0.8, 1) + take.normal(0, 0.5) * np.log2(GRID / 1000)
-    response -= 6 * np.log2(1 + (take.uniform(30, 90) / GRID) ** 2)
-    response -= 9 * np.log2(1 + (GRID / take.uniform(8_000, 22_000)) ** 4)
-    wet = room.uniform(-20, -8) + take.uniform(-6, 2)
-    return Acoustics(room.uniform(0.25, 1.8), wet, response, take.uniform(-18, -1), -take.uniform(42, 68))
+    response = _ripple(room, 1, 1 / 2) + _ripple(take, 1.5, 1 / 2) + take.normal(0, 1) * np.log2(GRID / 1000)
+    response -= 6 * np.log2(1 + (np.exp(take.uniform(log(25), log(160))) / GRID) ** 2)
+    response -= 9 * np.log2(1 + (GRID / np.exp(take.uniform(log(6_000), log(22_000)))) ** 4)
+    wet = room.uniform(-18, -8) + take.uniform(-10, 4)
+    return Acoustics(room.uniform(0.25, 1.8), wet, response, take.uniform(-26, 0), -take.uniform(42, 90))
 
 
 def render(
@@ -111,11 +118,12 @@ def _record_spectrum(
 ) -> Samples:
     """Return the recording (samples,) of a sound with the spectrum (F,): response, reverberation, noise and level."""
     length = 2 * (len(spectrum) - 1)
-    spectrum = spectrum * _gains(acoustics.response, length, rate)
+    response = _gains(acoustics.response, length, rate)
+    spectrum = spectrum * response
     spectrum = spectrum * np.fft.rfft(_impulse_response(acoustics, rate, rng), length)
     sound = np.fft.irfft(spectrum, length)[:samples]
     sound /= np.abs(sound).max() + 1e-9
-    sound += _background(samples, rate, rng) * 10 ** (acoustics.noise / 20)
+    sound += _background(samples, response, rate, rng) * 10 ** (acoustics.noise / 20)
     sound *= np.float32(10 ** (acoustics.level / 20) / np.abs(sound).max())
     return np.asarray(sound, np.float32)
 
@@ -155,7 +163,7 @@ def _play(note: Note, voice: Voice, rate: int, rng: np.random.Generator) -> tupl
     swing *= 0 if note.plucked else rng.uniform(0.5, 1)
     depth = timbre.vibrato / 1200 * log(2) / (2 * np.pi * voice.vibrato_hz)
     cycles = _cycles(hz, time, depth * swing, rng)
-    level = np.float32(10 ** (note.loudness - 1))
+    level = np.float32(10 ** (0.75 * (note.loudness - 1)))
     tone = _read_tables(_wavetables(hz, note.loudness, voice, rng), cycles, envelope)
     tone *= level * (1 + np.float32(timbre.tremolo) * swing)
     burst = np.float32(10 ** (timbre.onset / 20)) * np.exp(-time / np.float32(0.04))
@@ -273,11 +281,14 @@ def _impulse_response(acoustics: Acoustics, rate: int, rng: np.random.Generator)
     return np.asarray(tail)
 
 
-def _background(samples: int, rate: int, rng: np.random.Generator) -> Samples:
-    """Return the background noise of a room (samples,) with unit RMS, which falls by 3 to 9 dB per octave."""
-    length = spectrum_length(samples, rate)
+def _background(samples: int, response: Samples, rate: int, rng: np.random.Generator) -> Samples:
+    """Return the background noise of a room (samples,) with unit RMS, as the microphone with a response (F,) hears it.
+
+    Above 100 Hz it falls by 2 to 10 dB per octave in the room.
+    """
+    length = 2 * (len(response) - 1)
     hz = np.linspace(0, rate / 2, length // 2 + 1)
     noise = rng.standard_normal((2, length // 2 + 1), np.float32)
-    shape = (1 + hz / 100) ** -rng.uniform(0.3, 1.1)
+    shape = response * (1 + hz / 100) ** -rng.uniform(0.3, 1.7)
     sound = np.fft.irfft((noise[0] + 1j * noise[1]) * shape.astype(np.float32), length)[:samples]
     return np.asarray(sound / np.sqrt(np.mean(sound**2)), np.float32)

@@ -44,7 +44,7 @@ def play(path: Path, label: str, notes: list[Note], samples: int, rate: int) -> 
     """Return the sound of notes, mono and without reverberation, (samples,).
 
     Args:
-        path: the soundfont, an SF2 file.
+        path: the soundfont, an SF2 or SF3 file.
         label: the instrument.
         notes: the notes.
         samples: length of the sound.
@@ -53,14 +53,33 @@ def play(path: Path, label: str, notes: list[Note], samples: int, rate: int) -> 
     Raises:
         ConfigError: neither package is installed, or the file is not a soundfont.
     """
+    synth = _open_synth(rate)
+    try:
+        font = synth.sfload(str(path))
+        if font == -1:
+            raise ConfigError(f"{path} is not a soundfont")
+        synth.program_select(0, font, 0, PROGRAMS[label])
+        return _play_events(synth, _events(notes), samples, rate)
+    finally:
+        # FluidSynth keeps a font, of up to hundreds of megabytes, until it is told to forget it.
+        if hasattr(synth, "delete"):
+            synth.delete()
+
+
+def _open_synth(rate: int) -> Any:
+    """Return a new synthesizer, so that a sound does not depend on the sounds before it; `rate` is in Hz."""
     package = _import_player()
-    synth = package.Synth(samplerate=rate)
-    font = synth.sfload(str(path))
-    if font == -1:
-        raise ConfigError(f"{path} is not a soundfont")
-    synth.program_select(0, font, 0, PROGRAMS[label])
+    if package.__name__ == "tinysoundfont":
+        return package.Synth(samplerate=rate)
+    # Samples of other instruments stay on disk. The recording adds reverberation; a chorus would blur the harmonics.
+    settings = {"synth.dynamic-sample-loading": 1, "synth.reverb.active": 0, "synth.chorus.active": 0}
+    return package.Synth(samplerate=rate, channels=16, **settings)
+
+
+def _play_events(synth: Any, events: list[tuple[float, int, int]], samples: int, rate: int) -> NDArray[np.float32]:
+    """Return the sound (samples,) of the events of `_events`."""
     sound, done = [], 0
-    for time, pitch, velocity in _events(notes):
+    for time, pitch, velocity in events:
         until = min(round(time * rate), samples)
         sound.append(_next_samples(synth, until - done))
         done = until

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.data.prepare.sources import RawPair, Recording, Skipped, SourceOptions
-from cmcgan_core.data.synthetic import soundfont as soundfonts
+from cmcgan_core.data.synthetic import soundfont
 from cmcgan_core.data.synthetic.picture import BOOTH, MOVING, STEADY, Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
 from cmcgan_core.data.synthetic.seeds import make_rng
@@ -70,15 +70,15 @@ class DemoSource:
     Attributes:
         pairs: number of pairs of the whole set, all splits and classes together; at least four per class.
         scene: where the players are: "studio" or "rooms".
-        soundfont: an SF2 file that plays the notes instead of the built-in synthesis, or None.
+        soundfonts: SF2 or SF3 files. The built-in synthesis and the soundfonts play the pieces of a class in turns.
 
     Raises:
-        ConfigError: there are too few pairs, the soundfont does not exist, or no package that plays it is installed.
+        ConfigError: there are too few pairs, a soundfont does not exist, or no package that plays it is installed.
     """
 
     pairs: int = 5000
     scene: SceneName = "studio"
-    soundfont: Path | None = None
+    soundfonts: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if self.pairs < 4 * len(DEMO_CLASSES):
@@ -86,14 +86,14 @@ class DemoSource:
                 f"the demonstration set needs at least {4 * len(DEMO_CLASSES)} pairs, not {self.pairs}: "
                 "four per class, for training, validation and test"
             )
-        if self.soundfont is not None:
-            soundfonts.require_playable(self.soundfont)
+        for path in self.soundfonts:
+            soundfont.require_playable(path)
 
     @property
     def identity(self) -> str:
-        """Version of the renderer, scene, number of pairs, and name and size of the soundfont."""
-        soundfont = "" if self.soundfont is None else f" {self.soundfont.name} {self.soundfont.stat().st_size}"
-        return f"demo/2 {self.scene} {self.pairs}{soundfont}"
+        """Version of the renderer, scene, number of pairs, and names and sizes of the soundfonts."""
+        fonts = "".join(f" {path.name} {path.stat().st_size}" for path in self.soundfonts)
+        return f"demo/2 {self.scene} {self.pairs}{fonts}"
 
     def detects(self, root: Path) -> bool:
         """Return False, because no folder contains this set."""
@@ -133,10 +133,21 @@ class DemoSource:
         seed, rate = options.seed, options.settings.sample_rate
         rng = make_rng(seed, recording.id, "sound")
         acoustics = sample_acoustics(make_rng(seed, "room", _int_extra(recording, "room"), "sound"), rng)
-        if self.soundfont is None:
-            voice = sample_voice(recording.label, make_rng(seed, recording.player, "voice"))
+        font = self.soundfont_of(recording, seed)
+        if font is None:
+            take = make_rng(seed, recording.id, "voice")
+            voice = sample_voice(recording.label, make_rng(seed, recording.player, "voice"), take)
             return render(notes, voice, acoustics, samples=samples, rate=rate, rng=rng)
-        return record(soundfonts.play(self.soundfont, recording.label, notes, samples, rate), acoustics, rate, rng)
+        return record(soundfont.play(font, recording.label, notes, samples, rate), acoustics, rate, rng)
+
+    def soundfont_of(self, recording: Recording, seed: int) -> Path | None:
+        """Return the soundfont that plays a recording, or None for the built-in synthesis.
+
+        The sources take turns over the pieces of a class; the seed decides which one is first.
+        """
+        sources = (None, *self.soundfonts)
+        first = int(make_rng(seed, recording.label, "soundfonts").integers(len(sources)))
+        return sources[(first + _int_extra(recording, "piece")) % len(sources)]
 
 
 def _studio_recordings(label: str, pairs: int, seed: int) -> list[Recording]:

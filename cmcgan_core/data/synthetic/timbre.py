@@ -43,177 +43,200 @@ class Timbre:
     even: float = 0.0
 
 
-#: The timbre of each instrument. Formants, slopes, attacks and noise follow the descriptions in Meyer, "Acoustics and
-#: the Performance of Music" (chapter 3). They are round numbers, not measurements: they were adjusted until harmonics
-#: were close to the averages of open recordings, which did not include oboe and viola.
+#: The timbre of each instrument. Tilt, cutoff, slope, low, formants and the clarinet's even were fitted to harmonics
+#: of notes from three kinds of sources: open recordings of single notes and phrases (none of oboe and viola), and the
+#: General MIDI soundfonts FluidR3, MuseScore General and TimGM6mb. Levels and bands of the noise were fitted to the
+#: medians of the power halfway between the harmonics. In the fit, every note had its own level and loudness, errors
+#: above 6 dB counted linearly, and recordings weighed about as much as all soundfonts together (more for the trombone).
+#: The remaining error is 4 to 8 dB, mostly differences between sources. Articulation and vibrato are round numbers that
+#: follow the descriptions in Meyer, "Acoustics and the Performance of Music" (chapter 3).
 TIMBRES = {
     "bassoon": Timbre(
-        0,
-        (480, 1000),
-        22,
-        170,
-        ((500, 0.35, 11), (1150, 0.3, 6), (2200, 0.3, 3)),
+        -1.7,
+        (170, 1000),
+        15.2,
+        300,
+        ((520, 0.54, 9.4), (1097, 0.24, 4.4), (2572, 0.15, -6)),
         1.5,
         0.04,
         0.07,
         20,
         0.1,
-        -38,
-        (800, 5000),
+        -25,
+        (400, 450),
         3,
     ),
     "cello": Timbre(
-        -6,
-        (1200, 3200),
-        12,
-        80,
-        ((110, 0.2, 3), (190, 0.3, 5), (320, 0.3, 4), (700, 0.3, 3), (1500, 0.4, 2), (2500, 0.5, 4)),
+        -0.9,
+        (330, 2000),
+        13.8,
+        40,
+        ((117, 0.8, 3.7), (187, 0.63, 4.8), (308, 0.37, 1.5), (695, 0.15, -1.6), (1375, 0.28, -1.7), (2273, 0.25, 6)),
         6,
         0.08,
         0.15,
         40,
         0.1,
-        -30,
-        (700, 5000),
+        -28,
+        (40, 1500),
         8,
     ),
     "clarinet": Timbre(
-        -3,
-        (900, 2600),
-        16,
-        110,
-        ((1600, 0.5, 4), (3900, 0.4, 4)),
+        -2.3,
+        (520, 3100),
+        17.2,
+        50,
+        ((1857, 0.6, 6.2), (3411, 0.33, 2.8)),
         1.5,
         0.04,
         0.06,
         5,
         0.03,
-        -38,
-        (1500, 7000),
+        -30,
+        (150, 1500),
         3,
-        even=-33,
+        even=-21.5,
     ),
     "double_bass": Timbre(
-        -6,
-        (500, 1500),
-        12,
-        45,
-        ((70, 0.3, 4), (110, 0.3, 5), (220, 0.35, 4), (420, 0.4, 3), (800, 0.4, 2)),
+        -1.9,
+        (310, 1900),
+        14.1,
+        30,
+        ((77, 0.66, 4.8), (104, 0.61, 5.2), (668, 0.31, -3.5)),
         6,
         0.1,
         0.2,
         30,
         0.1,
-        -30,
-        (300, 3500),
+        -16,
+        (80, 450),
         8,
     ),
-    "flute": Timbre(-4, (1000, 2200), 16, 240, ((800, 0.6, 4),), 1.5, 0.07, 0.09, 22, 0.35, -25, (1500, 9000), 7),
+    "flute": Timbre(-1.4, (350, 2100), 14.7, 210, ((1017, 0.8, 3.6),), 1.5, 0.07, 0.09, 22, 0.35, -24, (1100, 3300), 7),
     "horn": Timbre(
-        0,
-        (330, 950),
-        24,
-        120,
-        ((340, 0.4, 6), (750, 0.3, 4), (1250, 0.3, 3)),
+        -1.7,
+        (290, 1700),
+        20.7,
+        180,
+        ((362, 0.73, 4.9), (556, 0.39, 4.6), (1098, 0.15, -3.1)),
         1.5,
         0.06,
         0.12,
         8,
         0.05,
-        -45,
-        (500, 3000),
+        -16,
+        (250, 300),
         4,
     ),
     "oboe": Timbre(
-        0,
-        (1700, 2800),
-        18,
-        480,
-        ((1100, 0.35, 9), (2800, 0.3, 8), (4500, 0.3, 4)),
+        -4.2,
+        (1200, 1800),
+        21.2,
+        1300,
+        ((1439, 0.36, 10.5), (3033, 0.22, 4.2), (3562, 0.31, 3.8)),
         1.5,
         0.03,
         0.06,
         22,
         0.15,
-        -40,
-        (2000, 8000),
+        -20,
+        (700, 700),
         2,
     ),
     "sax": Timbre(
-        -4,
-        (1300, 4000),
-        12,
-        130,
-        ((650, 0.5, 4), (1300, 0.4, 2), (2600, 0.5, 5), (4200, 0.4, 3)),
+        -4.3,
+        (1400, 8200),
+        19.4,
+        120,
+        ((624, 0.8, 2.3), (1309, 0.8, 1), (2489, 0.3, 4.7), (4972, 0.15, -2.1)),
         1.5,
         0.035,
         0.07,
         35,
         0.2,
-        -30,
-        (1500, 8000),
+        -25,
+        (400, 2200),
         5,
     ),
     "trombone": Timbre(
-        0, (450, 1700), 19, 80, ((550, 0.4, 6), (1500, 0.4, 3)), 1.5, 0.05, 0.08, 15, 0.08, -44, (800, 4000), 4
+        0,
+        (160, 1000),
+        15,
+        130,
+        ((640, 0.6, 7),),
+        1.5,
+        0.05,
+        0.08,
+        15,
+        0.08,
+        -18,
+        (400, 700),
+        4,
     ),
     "trumpet": Timbre(
-        0, (750, 2800), 18, 160, ((1250, 0.4, 6), (2400, 0.4, 5)), 1.5, 0.03, 0.07, 18, 0.1, -42, (1500, 6000), 4
+        -3.1, (620, 3700), 23.5, 1500, ((1367, 0.17, 1.8),), 1.5, 0.03, 0.07, 18, 0.1, -20, (400, 1000), 4
     ),
     "tuba": Timbre(
-        0, (190, 480), 20, 40, ((220, 0.4, 5), (400, 0.3, 3)), 1.5, 0.07, 0.12, 6, 0.04, -44, (300, 2000), 4
+        -2.7, (110, 650), 19.7, 150, ((235, 0.8, 3.6), (469, 0.49, 4.7)), 1.5, 0.07, 0.12, 6, 0.04, -14, (40, 200), 4
     ),
     "viola": Timbre(
-        -5,
-        (2000, 4200),
-        12,
-        180,
-        ((225, 0.25, 6), (400, 0.3, 4), (700, 0.3, 2), (1150, 0.3, 5), (1900, 0.4, 4)),
+        -3,
+        (1000, 6100),
+        15.3,
+        160,
+        ((233, 0.49, 1.2), (394, 0.58, 3.6), (1257, 0.15, 1), (2468, 0.56, 4.1)),
         6,
         0.07,
         0.13,
         45,
         0.1,
-        -29,
-        (1000, 6000),
+        -31,
+        (40, 3300),
         7,
     ),
     "violin": Timbre(
-        -4,
-        (3500, 7000),
-        13,
-        240,
-        ((280, 0.2, 4), (480, 0.3, 6), (1050, 0.3, 3), (2800, 0.45, 10)),
+        -3.6,
+        (1800, 10200),
+        17,
+        130,
+        ((281, 0.17, 2.9), (453, 0.59, 3.4), (903, 0.15, 2.1), (3641, 0.62, 5.7)),
         6,
         0.06,
         0.12,
         50,
         0.1,
-        -28,
-        (1500, 9000),
+        -26,
+        (150, 3300),
         7,
     ),
 }
 
 
-def sample_timbre(label: str, rng: np.random.Generator) -> Timbre:
-    """Return the timbre of a random player with a random instrument of the kind `label`."""
-    timbre = TIMBRES[label]
-    brightness = 2 ** rng.normal(0, 0.2)
+def sample_timbre(label: str, player: np.random.Generator, take: np.random.Generator) -> Timbre:
+    """Return the timbre of a random player with a random instrument of the kind `label`, in one recording.
+
+    Half of the variance is the player's, and half differs between recordings.
+    """
+    return _vary(_vary(TIMBRES[label], player), take)
+
+
+def _vary(timbre: Timbre, rng: np.random.Generator) -> Timbre:
+    """Return a random timbre that is similar to `timbre`."""
+    brightness = 2 ** rng.normal(0, 0.32)
     return replace(
         timbre,
-        tilt=timbre.tilt + rng.normal(0, 0.5),
+        tilt=timbre.tilt + rng.normal(0, 0.4),
         cutoff=(timbre.cutoff[0] * brightness, timbre.cutoff[1] * brightness),
         slope=timbre.slope + rng.normal(0, 1),
-        even=timbre.even * rng.uniform(0.6, 1.3),
+        even=timbre.even * rng.uniform(0.7, 1.2),
         low=timbre.low * 2 ** rng.normal(0, 0.2),
         formants=tuple(
-            (hz * 2 ** rng.normal(0, 0.04), width, gain + rng.normal(0, 1)) for hz, width, gain in timbre.formants
+            (hz * 2 ** rng.normal(0, 0.03), width, gain + rng.normal(0, 1)) for hz, width, gain in timbre.formants
         ),
-        attack=timbre.attack * 2 ** rng.normal(0, 0.5),
-        release=timbre.release * 2 ** rng.normal(0, 0.5),
-        vibrato=timbre.vibrato * rng.uniform(0.2, 1),
-        tremolo=timbre.tremolo * rng.uniform(0.2, 1),
+        attack=timbre.attack * 2 ** rng.normal(0, 0.35),
+        release=timbre.release * 2 ** rng.normal(0, 0.35),
+        vibrato=timbre.vibrato * rng.uniform(0.4, 1),
+        tremolo=timbre.tremolo * rng.uniform(0.4, 1),
         noise=timbre.noise + rng.normal(0, 3),
     )
 
