@@ -214,6 +214,7 @@ def test_spectrograms_fit_the_range_of_the_settings():
     sounds = [rendered(short(label))[0].sound for label in DEMO_CLASSES]
     spectrograms = analyse(torch.from_numpy(np.stack(sounds)), OPTIONS.settings)
     assert (spectrograms > OPTIONS.settings.max_level).float().mean() < 0.002
+    # Some microphones record nothing above 6 kHz, and some recordings have little noise.
     assert (spectrograms < OPTIONS.settings.min_level).float().mean() < 0.15
 
 

@@ -67,7 +67,7 @@ def sample_voice(label: str, player: np.random.Generator, take: np.random.Genera
     Args:
         label: the instrument.
         player: draws what is the same in all recordings of a player.
-        take: draws what differs between recordings: reed, mute of the hand, point and pressure of the bow.
+        take: draws what differs between a player's recordings, such as reed, embouchure and pressure of the bow.
     """
     timbre = sample_timbre(label, player, take)
     resonances = _ripple(player, timbre.ripple, 1 / 8)

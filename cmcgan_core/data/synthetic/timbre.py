@@ -21,7 +21,7 @@ class Timbre:
         release: seconds in which a note decays.
         vibrato: largest depth of the vibrato, cents.
         tremolo: largest relative change of level by the vibrato.
-        noise: level of breath or bow noise relative to the tone, dB.
+        noise: level of breath or bow noise relative to the tone, before the filter of `noise_band`, dB.
         noise_band: lower and upper limit of that noise, Hz.
         onset: level of the noise of the attack relative to the noise of the held note, dB.
         even: level of the even harmonics in the low register, dB; low for a cylinder that is closed at one end.
