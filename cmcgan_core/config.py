@@ -34,7 +34,8 @@ class NetworkConfig:
         latent: size of the Gaussian latent vector z (paper: 100); 0 for none (the paper's NLCMCGAN).
         layers: number of layers of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7), or of CMAV's
             sound encoder (3 or 4).
-        upsampling: how a decoder doubles a map: "deconvolution" (paper), or "resize" followed by a 3 x 3 convolution.
+        upsampling: how a decoder doubles a map: "deconvolution" (paper); or a 3 x 3 convolution after resizing, with
+            "resize" by nearest neighbours, with "linear" bilinear in pictures and linear in time in spectrograms.
     """
 
     encoder: str = "conv"
@@ -46,7 +47,7 @@ class NetworkConfig:
     frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
     latent: Annotated[int, Range(minimum=0)] = 100
     layers: Annotated[int, Range(minimum=3, maximum=7)] = 7
-    upsampling: Literal["deconvolution", "resize"] = "deconvolution"
+    upsampling: Literal["deconvolution", "resize", "linear"] = "deconvolution"
 
     def size(self, modality: Modality) -> tuple[int, int]:
         """Return (H, W) of the maps of a modality: (bins, frames), or (side, side) in pixels."""

@@ -11,7 +11,15 @@ from cmcgan_core.modality import Modality
 from cmcgan_core.nn.decoders import Decoder
 from cmcgan_core.nn.discriminators import Discriminator
 from cmcgan_core.nn.encoders import Encoder
-from cmcgan_core.nn.layers import Convolution, Deconvolution, ResizedConvolution, RouteNorm, count_parameters
+from cmcgan_core.nn.layers import (
+    BilinearConvolution,
+    Convolution,
+    Deconvolution,
+    ResizedConvolution,
+    RouteNorm,
+    TimeLinearConvolution,
+    count_parameters,
+)
 
 #: The paper's sizes.
 PAPER = NetworkConfig()
@@ -50,11 +58,11 @@ def test_decoder_has_the_papers_layers(channels: int, size: tuple[int, int], exp
     assert shapes == expected
 
 
-@pytest.mark.parametrize("upsampling", ["deconvolution", "resize"])
+@pytest.mark.parametrize("upsampling", ["deconvolution", "resize", "linear"])
 @pytest.mark.parametrize("layers", [5, 7])
 @pytest.mark.parametrize("size", [(64, 64), (128, 32), (96, 40), (33, 70)])
 def test_any_size_is_encoded_as_one_code_and_decoded_to_the_same_size(
-    size: tuple[int, int], layers: int, upsampling: Literal["deconvolution", "resize"]
+    size: tuple[int, int], layers: int, upsampling: Literal["deconvolution", "resize", "linear"]
 ) -> None:
     network = NetworkConfig(width=0.125, latent=10, layers=layers, upsampling=upsampling)
     code = Encoder(1, size, network, ["real"])(torch.rand(2, 1, *size), "real")
@@ -114,6 +122,16 @@ def test_mixed_precision_gives_the_gradients_of_full_precision_on_narrow_maps(si
             assert layer.weight.grad is not None
             gradients.append(layer.weight.grad.flatten())
         assert F.cosine_similarity(*gradients, dim=0) > 0.99
+
+
+def test_linear_resizing_is_smooth_in_pictures_and_keeps_lines_of_spectrograms() -> None:
+    step = torch.tensor([[[[0.0, 4.0], [0.0, 4.0]]]])
+    picture = BilinearConvolution(1, 1, (2, 2), (4, 4)).resize(step)
+    torch.testing.assert_close(picture, torch.tensor([0.0, 1.0, 3.0, 4.0]).expand(1, 1, 4, 4))
+    spectrogram = TimeLinearConvolution(1, 1, (2, 2), (4, 4))
+    torch.testing.assert_close(spectrogram.resize(step), picture)
+    lines = spectrogram.resize(step.transpose(-1, -2))
+    torch.testing.assert_close(lines, torch.tensor([[0.0], [0.0], [4.0], [4.0]]).expand(1, 1, 4, 4))
 
 
 def test_route_norm_trains_like_batch_norm_and_separates_routes() -> None:

@@ -66,7 +66,7 @@ class Decoder(nn.Module):
         sizes = layer_sizes(size, network.layers)[::-1]
         self.start = sizes[0]
         self.deconvolutions = nn.ModuleList(
-            upsampling_layer(network.upsampling, before, RESIZED_FROM[channels])(i, o, before, after)
+            upsampling_layer(network.upsampling, channels, before, RESIZED_FROM[channels])(i, o, before, after)
             for (i, o), (before, after) in zip(itertools.pairwise(counts), itertools.pairwise(sizes), strict=True)
         )
         self.norms = nn.ModuleList(RouteNorm(count, routes) for count in counts[1:-1])
@@ -100,7 +100,7 @@ class Generator(nn.Module):
         self.start = (counts[0], *sizes[0])
         self.first = nn.Linear(CODE + latent, counts[0] * sizes[0][0] * sizes[0][1])
         self.deconvolutions = nn.ModuleList(
-            upsampling_layer(network.upsampling, before, 1)(i, o, before, after)
+            upsampling_layer(network.upsampling, channels, before, 1)(i, o, before, after)
             for (i, o), (before, after) in zip(itertools.pairwise(counts), itertools.pairwise(sizes), strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(count) for count in counts[:-1])

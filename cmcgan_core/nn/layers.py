@@ -77,20 +77,50 @@ class ResizedConvolution(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Upsample maps (B, C, H, W) to twice their size, or one less."""
-        return super().forward(F.interpolate(maps, size=self.after, mode="nearest"))
+        return super().forward(self.resize(maps))
+
+    def resize(self, maps: Tensor) -> Tensor:
+        """Resize maps to the size of the output."""
+        return F.interpolate(maps, size=self.after, mode="nearest")
+
+
+class BilinearConvolution(ResizedConvolution):
+    """Bilinear resizing, then a 3 x 3 convolution. It is for pictures, where nearest neighbours leave a grid."""
+
+    def resize(self, maps: Tensor) -> Tensor:
+        """Resize maps to the size of the output."""
+        return F.interpolate(maps, size=self.after, mode="bilinear")
+
+
+class TimeLinearConvolution(ResizedConvolution):
+    """Resizing that is linear in time only, then a 3 x 3 convolution.
+
+    It is for spectrograms: they are smooth in time, but harmonics, which are lines, are blurred by linear resizing in
+    frequency.
+    """
+
+    def resize(self, maps: Tensor) -> Tensor:
+        """Resize maps, with frequencies as rows and times as columns, to the size of the output."""
+        rows = F.interpolate(maps, size=(self.after[0], maps.shape[-1]), mode="nearest")
+        return F.interpolate(rows, size=self.after, mode="bilinear")
 
 
 def upsampling_layer(
-    upsampling: str, before: tuple[int, int], resized_from: int
+    upsampling: str, channels: int, before: tuple[int, int], resized_from: int
 ) -> type[Deconvolution] | type[ResizedConvolution]:
     """Choose the layer that doubles a map.
 
     Args:
         upsampling: see `NetworkConfig.upsampling`.
+        channels: channels of what the decoder generates: 3 of a picture, 1 of a spectrogram.
         before: (H, W) of the input.
         resized_from: smallest longer side of an input that may be resized; smaller ones are deconvolved.
     """
-    return ResizedConvolution if upsampling == "resize" and max(before) >= resized_from else Deconvolution
+    if upsampling == "deconvolution" or max(before) < resized_from:
+        return Deconvolution
+    if upsampling == "resize":
+        return ResizedConvolution
+    return TimeLinearConvolution if channels == 1 else BilinearConvolution
 
 
 def full_precision(maps: Tensor) -> Tensor:
