@@ -71,6 +71,14 @@ def generate(
             min=0,
         ),
     ] = None,
+    loudness: Annotated[
+        str | None,
+        typer.Option(
+            help="Level of generated sounds in dBFS; sounds that would clip get a lower one, and silence stays "
+            "silence. model: the level that the model generates. Default: -20.",
+            show_default=False,
+        ),
+    ] = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -129,6 +137,7 @@ def generate(
         fps=fps,
         seconds=seconds,
         drift=drift,
+        loudness=_parse_loudness(loudness),
         repair=repair,
         overwrite=overwrite,
     )
@@ -150,6 +159,18 @@ def generate(
             _print_result(result, as_json=as_json, quiet=quiet)
     if failed:
         raise typer.Exit(1)
+
+
+def _parse_loudness(text: str | None) -> float | None:
+    """Return a level in dBFS, by default that of `media.level`, or None for the model's own level."""
+    from cmcgan_core.media.level import LOUDNESS
+
+    if text == "model":
+        return None
+    try:
+        return LOUDNESS if text is None else float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor 'model'", param_hint="--loudness") from None
 
 
 def _print_result(result: "Generated", *, as_json: bool, quiet: bool) -> None:

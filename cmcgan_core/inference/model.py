@@ -26,6 +26,7 @@ from cmcgan_core.inference.inputs import Input, expand
 from cmcgan_core.inference.routes import FORMATS, Format, Route
 from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures, to_audio, to_visual
 from cmcgan_core.media.damage import DamagedInterval
+from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
 from cmcgan_core.utils.device import choose_device
@@ -67,6 +68,7 @@ class Model:
     - `at`: start of the half second of the sound that is used, in seconds; None is the loudest half second.
     - `sample_rate`: sample rate in Hz of a sound that is an array or a tensor.
     - `drift`: seconds from one random variation to the next, see `cmcgan.OutputOptions`.
+    - `loudness`: level of the generated sound in dBFS, lower if a peak would clip; None keeps the model's own level.
     - `out`: file to write, completely or not at all; an existing file is replaced.
     - `progress`: whether to show a tqdm bar.
 
@@ -135,6 +137,7 @@ class Model:
         seconds: float = 0.5,
         *,
         drift: float | None = None,
+        loudness: float | None = LOUDNESS,
         seed: int = 0,
         hops: int | None = None,
     ) -> NDArray[np.float32]:
@@ -148,7 +151,10 @@ class Model:
         >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
         (22050,)
         """
-        sampling, output = SamplingOptions(seed=seed, hops=hops), OutputOptions(seconds=seconds, drift=drift)
+        sampling, output = (
+            SamplingOptions(seed=seed, hops=hops),
+            OutputOptions(seconds=seconds, drift=drift, loudness=loudness),
+        )
         session = GenerationSession(self.trained, sampling, output)
         pixels = to_picture(picture, session.settings.picture_size)
         maps = generate_spectrograms(session, pictures_to_input(self.trained, pixels[None]))
@@ -182,6 +188,7 @@ class Model:
         out: str | Path,
         *,
         drift: float | None = None,
+        loudness: float | None = LOUDNESS,
         seed: int = 0,
         hops: int | None = None,
         progress: bool = False,
@@ -191,7 +198,7 @@ class Model:
         The pictures are copied. The video's own sound is left out. `out` ends in .mkv, .mp4, .m4v, .mov, .webm or
         .avi.
         """
-        output = OutputOptions(to=Modality.AUDIO, drift=drift)
+        output = OutputOptions(to=Modality.AUDIO, drift=drift, loudness=loudness)
         self._generate_film(
             Route.SOUNDTRACK, film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress
         )

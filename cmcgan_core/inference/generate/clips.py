@@ -34,6 +34,7 @@ from cmcgan_core.inference.translate import (
     waveforms_to_input,
 )
 from cmcgan_core.media.files import read_picture, write_picture, write_sound
+from cmcgan_core.media.level import set_level
 from cmcgan_core.modality import Direction
 from cmcgan_core.utils.files import atomic_write
 
@@ -130,13 +131,15 @@ def synthesise_all(session: GenerationSession, maps: Tensor) -> Iterator[tuple[N
     The order is that of the pictures; the samples of a picture follow one another.
 
     Yields:
-        Waveform (n,), and its spectrogram (M, frames) in the unit of the representation, usually decibels.
+        Waveform (n,), at the level of `OutputOptions.loudness`, and the spectrogram (M, frames) that the model
+        generated, in the unit of the representation, usually decibels.
     """
     levels = to_levels(session.trained, maps.flatten(0, 2))
     levels = levels.reshape(*maps.shape[:3], *levels.shape[1:])
-    if session.clip_seconds == session.settings.seconds:
-        return _synthesise_half_seconds(session, levels[:, :, 0])
-    return _stitch_half_seconds(session, levels)
+    single = session.clip_seconds == session.settings.seconds
+    sounds = _synthesise_half_seconds(session, levels[:, :, 0]) if single else _stitch_half_seconds(session, levels)
+    for waveform, spectrogram in sounds:
+        yield set_level(waveform, session.settings.sample_rate, session.output.loudness), spectrogram
 
 
 def _half_second_starts(session: GenerationSession) -> list[float]:

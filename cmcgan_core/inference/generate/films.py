@@ -33,6 +33,7 @@ from cmcgan_core.inference.windows import Windows, open_windows
 from cmcgan_core.media import film
 from cmcgan_core.media.damage import DamagedInterval, find_damage
 from cmcgan_core.media.files import read_video, sound_seconds
+from cmcgan_core.media.level import set_level_of_blocks
 from cmcgan_core.modality import Direction
 from cmcgan_core.progress import Progress
 from cmcgan_core.utils.batches import in_batches
@@ -85,7 +86,9 @@ def make_soundtrack(session: GenerationSession, task: Task) -> FilmResult:
         raise MediaError(f"{task.source}: holds no pictures that can be decoded")
     guesser = LabelGuesser(session)
     chunks = _generate_chunks(session, task.source, seconds, guesser)
-    film.add_soundtrack(task.source, target, stitch(chunks, settings, seconds, rng), settings.sample_rate)
+    sound = stitch(chunks, settings, seconds, rng)
+    sound = set_level_of_blocks(sound, settings.sample_rate, session.output.loudness, target.parent)
+    film.add_soundtrack(task.source, target, sound, settings.sample_rate)
     return FilmResult(guesser.guess())
 
 
