@@ -303,7 +303,8 @@ def periodicity(waveforms: Tensor, sample_rate: int) -> Tensor:
     possible = (correlation < 0).cumsum(dim=-1).bool() & (lags >= shortest)
     peaks = correlation.masked_fill(~possible, 0).amax(dim=-1).clamp(0, 1)
     silent = frames.square().mean(dim=-1) < AUDIBLE_POWER
-    return peaks.masked_fill(silent, torch.nan).nanmedian(dim=-1).values
+    median: Tensor = peaks.masked_fill(silent, torch.nan).nanmedian(dim=-1).values
+    return median
 
 
 def sound_level(waveforms: Tensor) -> Tensor:

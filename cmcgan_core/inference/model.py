@@ -13,18 +13,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.arrays import Picture, Sound, to_picture, to_windows
-from cmcgan_core.inference.classify import classify_file
+from cmcgan_core.inference.classify import classify_file, classify_half_second
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, find_classifier, load_classifier
 from cmcgan_core.inference.generate import Generated, GenerationSession, OutputOptions, generate_all, plan
 from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_all
 from cmcgan_core.inference.inputs import Input, expand
 from cmcgan_core.inference.routes import FORMATS, Format, Route
-from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures, to_audio, to_visual
+from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures
 from cmcgan_core.media.damage import DamagedInterval
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
@@ -247,13 +246,12 @@ class Model:
             ConfigError: neither a sound nor a picture is given.
         """
         settings = self.trained.about.settings
-        maps: dict[Modality, Tensor] = {}
-        if sound is not None:
-            maps[Modality.AUDIO] = to_audio(self._read_half_second(sound, sample_rate, at)[None], settings)
-        if picture is not None:
-            maps[Modality.VISUAL] = to_visual(to_picture(picture, settings.picture_size)[None])
         sampling = SamplingOptions(samples=samples, seed=seed)
-        return DynamicClassifier(self.trained, self._require_classifier(), sampling).classify(maps)
+        return classify_half_second(
+            DynamicClassifier(self.trained, self._require_classifier(), sampling),
+            None if sound is None else self._read_half_second(sound, sample_rate, at),
+            None if picture is None else to_picture(picture, settings.picture_size),
+        )
 
     def classify_file(
         self,
