@@ -86,9 +86,9 @@ def note(message: str, *, quiet: bool = False) -> None:
 def note_unlike(counts: Mapping[str, int], total: int, *, quiet: bool = False) -> None:
     """Print how many of several inputs are "unlike" the training data and how many are "silent", if any is."""
     if counts["unlike"]:
-        note(f"{counts['unlike']} of {total} inputs are unlike the training data", quiet=quiet)
+        note(f"unlike the training data: {counts['unlike']} of {total} inputs", quiet=quiet)
     if counts["silent"]:
-        note(f"{counts['silent']} of {total} inputs are silent", quiet=quiet)
+        note(f"silent: {counts['silent']} of {total} inputs", quiet=quiet)
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def test_classify_marks_what_is_unlike_and_what_is_silent(cmcgan: Run, strict_ru
     first, second = out.splitlines()
     assert "unlike the training data" in first
     assert f"{silent}: (silent)" in second
-    assert "1 of 2 inputs are unlike the training data\n1 of 2 inputs are silent" in err
+    assert "unlike the training data: 1 of 2 inputs\nsilent: 1 of 2 inputs" in err
     _, out, _ = cmcgan(*command, tmp_path / "in", "--json")
     documents = [json.loads(line) for line in out.splitlines()]
     assert [(document["unlike_training"], document["label"] is None) for document in documents] == [
@@ -169,7 +169,7 @@ def test_generate_notes_what_is_unlike_and_what_is_silent(cmcgan: Run, strict_ru
         (None, True, True),
         (True, False, False),
     ]
-    assert "2 of 3 inputs are unlike the training data\n1 of 3 inputs are silent" in err
+    assert "unlike the training data: 2 of 3 inputs\nsilent: 1 of 3 inputs" in err
     _, _, err = cmcgan(*command, tmp_path / "again")
     assert "a.wav: is unlike the training data, so it may show none of the classes" in err
     assert "b.wav: is silent" in err
