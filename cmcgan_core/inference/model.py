@@ -150,11 +150,8 @@ class Model:
         >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
         (22050,)
         """
-        sampling, output = (
-            SamplingOptions(seed=seed, hops=hops),
-            OutputOptions(seconds=seconds, drift=drift, loudness=loudness),
-        )
-        session = GenerationSession(self.trained, sampling, output)
+        output = OutputOptions(seconds=seconds, drift=drift, loudness=loudness)
+        session = GenerationSession(self.trained, SamplingOptions(seed=seed, hops=hops), output)
         pixels = to_picture(picture, session.settings.picture_size)
         maps = generate_spectrograms(session, pictures_to_input(self.trained, pixels[None]))
         ((waveform, _),) = synthesise_all(session, maps)

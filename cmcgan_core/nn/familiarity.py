@@ -55,7 +55,7 @@ def fit_familiarity(codes: Tensor, label: Tensor, held_out: Tensor) -> Familiari
         label: their class indices (N,).
         held_out: codes of validation pairs (M, D), M at least 1.
     """
-    codes = codes.double()
+    codes = codes.cpu().double()
     members = [codes[label == index] for index in sorted(set(label.tolist()))]
     means = torch.stack([of_class.mean(dim=0) for of_class in members])
     centred = torch.cat([of_class - mean for of_class, mean in zip(members, means, strict=True)])
@@ -72,7 +72,7 @@ def fit_familiarity(codes: Tensor, label: Tensor, held_out: Tensor) -> Familiari
 
 def distances(codes: Tensor, whitening: Tensor, means: Tensor) -> Tensor:
     """Return the Mahalanobis distance of codes (N, D) to the nearest class: (N,)."""
-    whitened = codes.double().cpu() @ whitening.T
+    whitened = codes.cpu().double() @ whitening.T
     # Without matrix products, which lose the digits of small distances between large codes.
     return torch.cdist(whitened, means, compute_mode="donot_use_mm_for_euclid_dist").amin(dim=1)
 

@@ -91,8 +91,8 @@ class LabelGuesser:
     def __init__(self, session: GenerationSession, source: Modality) -> None:
         self._session, self._source = session, source
         self._total: Tensor | None = None  # the sum of the probabilities (classes,) of all parts
-        self._unlike: list[bool] = []  # which parts are unlike the training data
         self._parts = 0  # the parts that are not silent
+        self._like = self._unlike = 0  # the parts that are like the training data, and those that are unlike
 
     def add(self, audio: Tensor, visual: Tensor, audible: Sequence[bool] | None = None) -> None:
         """Add spectrograms (N, 1, M, T) and pictures (N, 3, S, S) that belong together.
@@ -108,9 +108,9 @@ class LabelGuesser:
         if not len(audio):
             return
         given = audio if self._source is Modality.AUDIO else visual
-        self._unlike += [
-            bool(unlike) for unlike in self._session.find_unlike(self._source, given) if unlike is not None
-        ]
+        verdicts = self._session.find_unlike(self._source, given)
+        self._like += verdicts.count(False)
+        self._unlike += verdicts.count(True)
         probabilities = self._session.predict(audio, visual)
         if probabilities is not None:
             added = probabilities.sum(dim=0)
@@ -122,7 +122,7 @@ class LabelGuesser:
 
     def unlike_training(self) -> bool | None:
         """Return whether most parts of the source are unlike the training data; None if the classifier cannot tell."""
-        return 2 * sum(self._unlike) > len(self._unlike) if self._unlike else None
+        return self._unlike > self._like if self._unlike or self._like else None
 
     def is_silent(self) -> bool:
         """Return whether the source is a sound without an audible part."""
