@@ -15,6 +15,7 @@ from torch import Tensor
 
 from cmcgan_core.checkpoint import BOX, RunFolder, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.inference.completion import fingerprint
+from cmcgan_core.nn.familiarity import familiarity_tensors
 
 #: Largest size of a file in the box, in bytes.
 LIMIT = 10_000_000
@@ -36,7 +37,8 @@ def main(run: str) -> None:
         about = replace(trained.about, best=None)
         if about.completed_by:
             about = replace(about, completed_by=fingerprint(box.last))
-        save_checkpoint(target, about, half_precision(network_tensors(trained.network)))
+        tensors = {**half_precision(network_tensors(trained.network)), **familiarity_tensors(trained.familiarity)}
+        save_checkpoint(target, about, tensors)
         size = target.stat().st_size
         assert size <= LIMIT, f"{target} has {size:,} bytes; a file in the box may have {LIMIT:,}"
         print(target, f"{size:,} bytes")

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmcgan_cli.console import (
+    UNLIKE_TRAINING,
     Checkpoint,
     Device,
     Json,
@@ -21,6 +23,7 @@ from cmcgan_cli.console import (
     err,
     find_run,
     note,
+    note_unlike,
     out,
     progress_bar,
 )
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
 #: Number of classes that the terminal shows for a single input.
 CLASSES_SHOWN = 3
 #: Columns of --csv.
-COLUMNS = ("input", "start", "end", "label", "confidence", "given", "generated", "error")
+COLUMNS = ("input", "start", "end", "label", "confidence", "unlike_training", "given", "generated", "error")
 
 
 def classify(
@@ -66,6 +69,9 @@ def classify(
     Each input is classified separately. Exception: exactly one sound and one picture, both named as files, are one
     performance (to separate them, name their folder, or use two commands). Folders are searched recursively. A bad
     input is named and does not stop the others; the exit code is then 1.
+
+    An input that is unlike the training data is marked: it may show none of the classes, and its probabilities mean
+    little. About 5 % of inputs like the validation split are marked too. A silent sound has no class.
 
     --json prints one line for each input, with all classes and whether the probabilities are calibrated on held-out
     recordings. --csv prints one row for each input, or with --every for each step. Silent steps have no label.
@@ -102,7 +108,7 @@ def classify(
         print_result = _json_printer({"seed": seed, "checkpoint": str(generating.path)})
     else:
         print_result = _csv_printer() if as_csv else _text_printer(len(performances), quiet=quiet)
-    failed = False
+    failed, counts = False, Counter[str]()
     with progress_bar(quiet=quiet) as on_progress:
         sampling = SamplingOptions(samples=samples, seed=seed, at=at)
         results = classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
@@ -110,7 +116,11 @@ def classify(
             if isinstance(result, Exception):
                 failed = True
                 err().print(f"error: {result}", style="red", soft_wrap=True)
+            else:
+                counts.update(unlike=bool(result.unlike_training), silent=result.label is None)
             print_result(paths, result)
+    if len(performances) > 1:
+        note_unlike(counts, len(performances), quiet=quiet)
     if failed:
         raise typer.Exit(1)
 
@@ -151,13 +161,13 @@ def _csv_printer() -> Printer:
     def print_result(paths: Sequence[Path], result: "Classified | MediaError") -> None:
         name = " + ".join(map(str, paths))
         if isinstance(result, Exception):
-            table.writerow([name, None, None, None, None, None, None, result])
+            table.writerow([name, *[None] * (len(COLUMNS) - 2), result])
         else:
             shared = ["+".join(result.given), result.generated, None]
             rows: list[tuple[object, ...]] = [
-                (step.start, step.end, step.label, step.confidence) for step in result.timeline
+                (step.start, step.end, step.label, step.confidence, step.unlike_training) for step in result.timeline
             ]
-            rows = rows or [(None, None, result.label, result.confidence)]
+            rows = rows or [(None, None, result.label, result.confidence, result.unlike_training)]
             table.writerows([name, *row, *shared] for row in rows)
         sys.stdout.flush()
 
@@ -171,13 +181,20 @@ def _text_printer(count: int, *, quiet: bool) -> Printer:
         if isinstance(result, Exception):
             return
         if count > 1 or result.timeline:
-            text = f"{paths[0]}: {result.label} {result.confidence:.3f} ({_describe_modalities(result)})"
-            out().print(text, soft_wrap=True)
+            out().print(f"{paths[0]}: {_describe_class(result)} ({_describe_modalities(result)})", soft_wrap=True)
             _print_timeline(result)
         else:
             _print_classes(result, quiet=quiet)
 
     return print_result
+
+
+def _describe_class(result: "Classified") -> str:
+    """Return the class and its probability, and whether the input is unlike the training data; or that it is silent."""
+    if result.label is None:
+        return "(silent)"
+    unlike = "  unlike the training data" if result.unlike_training else ""
+    return f"{result.label} {result.confidence:.3f}{unlike}"
 
 
 def _describe_modalities(result: "Classified") -> str:
@@ -191,13 +208,18 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
     from rich.table import Table
 
     out().print(_describe_modalities(result), soft_wrap=True)
+    if result.label is None:
+        out().print("The sound is silent, so it has no class.", soft_wrap=True)
+        return
+    if result.unlike_training:
+        out().print(f"Warning: the input {UNLIKE_TRAINING}", soft_wrap=True)
     table = Table("class", "probability")
     for name, probability in itertools.islice(result.probabilities.items(), CLASSES_SHOWN):
         table.add_row(name, f"{probability:.3f}")
     out().print(table)
     averaged = f"mean over {result.chunks} half seconds; " if result.chunks > 1 else ""
     reliable = (
-        "calibrated on the validation split"
+        "calibrated on the validation split, and only for inputs like it"
         if result.calibrated
         else "not calibrated (that needs a generating run and a validation split)"
     )
@@ -210,4 +232,6 @@ def _print_timeline(result: "Classified") -> None:
         steps = list(group)
         confidences = [step.confidence for step in steps if step.confidence is not None]
         text = f"{label} {sum(confidences) / len(confidences):.3f}" if confidences else "(silent)"
+        if 2 * sum(bool(step.unlike_training) for step in steps) > len(steps):
+            text += "  unlike the training data"
         out().print(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}", soft_wrap=True)

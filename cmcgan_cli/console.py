@@ -6,7 +6,7 @@ Results go to standard output. Everything else goes to standard error.
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 RESUMES = "the same command resumes"
 #: Largest number of finished stages that are shown above the current ones.
 SHOWN = 6
+
+
+#: What is said of an input that `Classified.unlike_training` marks.
+UNLIKE_TRAINING = "is unlike the training data, so it may show none of the classes"
 
 
 @cache
@@ -77,6 +81,14 @@ def note(message: str, *, quiet: bool = False) -> None:
     """Print a line for people on standard error."""
     if not quiet:
         err().print(message, soft_wrap=True)
+
+
+def note_unlike(counts: Mapping[str, int], total: int, *, quiet: bool = False) -> None:
+    """Print how many of several inputs are "unlike" the training data and how many are "silent", if any is."""
+    if counts["unlike"]:
+        note(f"unlike the training data: {counts['unlike']} of {total} inputs", quiet=quiet)
+    if counts["silent"]:
+        note(f"silent: {counts['silent']} of {total} inputs", quiet=quiet)
 
 
 @contextmanager

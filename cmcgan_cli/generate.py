@@ -1,6 +1,7 @@
 """`cmcgan generate`."""
 
 import sys
+from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ import typer
 
 from cmcgan_cli.console import (
     RESUMES,
+    UNLIKE_TRAINING,
     Checkpoint,
     Device,
     Json,
@@ -19,6 +21,7 @@ from cmcgan_cli.console import (
     err,
     find_run,
     note,
+    note_unlike,
     out,
     progress_bar,
     resumable,
@@ -69,6 +72,14 @@ def generate(
             help="Seconds from one random variation to the next; 0 keeps the first. Default: films keep it, the sound "
             "of a picture changes it every half second.",
             min=0,
+        ),
+    ] = None,
+    loudness: Annotated[
+        str | None,
+        typer.Option(
+            help="Level of generated sounds in dBFS; sounds that would clip get a lower one, and silence stays "
+            "silence. model: the level that the model generates. Default: -20.",
+            show_default=False,
         ),
     ] = None,
     size: Annotated[
@@ -129,6 +140,7 @@ def generate(
         fps=fps,
         seconds=seconds,
         drift=drift,
+        loudness=_parse_loudness(loudness),
         repair=repair,
         overwrite=overwrite,
     )
@@ -141,15 +153,30 @@ def generate(
         return
     trained = load_checkpoint(find_run(checkpoint), choose_device(device))
     note(f"model: {trained.path}", quiet=quiet)
-    failed = False
+    failed, counts = False, Counter[str]()
     hint = "with --overwrite, the same command starts again" if overwrite else RESUMES
     with resumable(hint), progress_bar(quiet=quiet) as on_progress:
         classifier = find_classifier(trained)
         for result in generate_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
             failed |= bool(result.error)
+            counts.update(unlike=bool(result.unlike_training), silent=result.silent)
             _print_result(result, as_json=as_json, quiet=quiet)
+    if len(tasks) > 1:
+        note_unlike(counts, len(tasks), quiet=quiet)
     if failed:
         raise typer.Exit(1)
+
+
+def _parse_loudness(text: str | None) -> float | None:
+    """Return a level in dBFS, by default that of `media.level`, or None for the model's own level."""
+    from cmcgan_core.media.level import LOUDNESS
+
+    if text == "model":
+        return None
+    try:
+        return LOUDNESS if text is None else float(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is neither a number nor 'model'", param_hint="--loudness") from None
 
 
 def _print_result(result: "Generated", *, as_json: bool, quiet: bool) -> None:
@@ -161,6 +188,10 @@ def _print_result(result: "Generated", *, as_json: bool, quiet: bool) -> None:
         return
     for path in result.outputs:
         out().print(str(path), soft_wrap=True)
+    if result.unlike_training:
+        note(f"{result.input}: {UNLIKE_TRAINING}", quiet=quiet)
+    if result.silent:
+        note(f"{result.input}: is silent, so what was generated means nothing", quiet=quiet)
     for interval in result.repaired:
         times = f"{interval.start:.2f} to {interval.end:.2f} s"
         note(f"{result.input}: {times}, {interval.frames} pictures: {interval.reason}", quiet=quiet)
@@ -179,6 +210,8 @@ def _to_document(result: "Generated") -> dict[str, Any]:
         "seed": result.seed,
         "seconds": result.seconds,
         "class": result.guess,
+        "unlike_training": result.unlike_training,
+        "silent": result.silent,
         "repaired": [asdict(interval) for interval in result.repaired],
         "skipped": result.skipped,
         "error": result.error or None,

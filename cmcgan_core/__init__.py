@@ -93,6 +93,7 @@ _PUBLIC = {
     "MapMetric": "evaluation.sample_metrics",
     "MapBatch": "evaluation.sample_metrics",
     "SetMetric": "evaluation.sample_metrics",
+    "WaveformMetric": "evaluation.sample_metrics",
     "SampleSet": "evaluation.sample_metrics",
     "Needs": "evaluation.sample_metrics",
     "write_report": "reports.html",

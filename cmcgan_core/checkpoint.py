@@ -22,6 +22,9 @@ from cmcgan_core.config import Config
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods import METHODS, Method
+from cmcgan_core.modality import Modality
+from cmcgan_core.nn.capabilities import embeds
+from cmcgan_core.nn.familiarity import PREFIX, Familiarity, read_familiarity
 from cmcgan_core.utils.files import atomic_write
 from cmcgan_core.utils.schema import build
 
@@ -115,16 +118,27 @@ class Trained:
         about: metadata of its checkpoint.
         network: the network. Its type says what it can do, see `nn.capabilities`.
         path: its checkpoint.
+        familiarity: tells which inputs are unlike the training data, by modality; only classifiers of runs have it.
     """
 
     about: About
     network: nn.Module
     path: Path
+    familiarity: Mapping[Modality, Familiarity] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
         """The device that its weights are on."""
         return next(itertools.chain(self.network.parameters(), self.network.buffers())).device
+
+
+def embedder_of(modality: Modality, generating: Trained, classifier: Trained) -> Trained | None:
+    """Return the network whose codes tell whether an input is unlike the training data.
+
+    It is the generating run's if that can embed the modality, because its codes tell best; otherwise its classifier's.
+    None if neither can.
+    """
+    return next((trained for trained in (generating, classifier) if embeds(trained.network, modality)), None)
 
 
 def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> None:
@@ -193,7 +207,8 @@ def load_checkpoint(path: Path, device: torch.device) -> Trained:
     with torch.random.fork_rng(devices=[]):
         network = METHODS.get(about.config.method).build_network(about.config, about.classes, about.settings)
     load_weights(network, read_tensors(path, "network."), path)
-    return Trained(about, network.to(device).eval(), path)
+    familiarity = read_familiarity(read_tensors(path, PREFIX))
+    return Trained(about, network.to(device).eval(), path, familiarity)
 
 
 def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:

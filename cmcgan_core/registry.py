@@ -25,7 +25,7 @@ GROUPS = {
     "cmcgan.decoders": "decoders: nn.Module classes that turn a code and a latent into a modality",
     "cmcgan.discriminators": "discriminators: nn.Module classes that score pairs of a picture and a sound",
     "cmcgan.losses": "losses: functions of (generated, target) that can replace the L1 of eq. 3",
-    "cmcgan.metrics": "metrics: figures of generated samples, `MapMetric` or `SetMetric`",
+    "cmcgan.metrics": "metrics: figures of generated samples, `MapMetric`, `SetMetric` or `WaveformMetric`",
     "cmcgan.methods": "methods: what `cmcgan train` can train",
     "cmcgan.representations": "representations: conversions of sound into a spectrogram, and back",
     "cmcgan.sources": "sources: layouts of recordings that `cmcgan prepare` reads",

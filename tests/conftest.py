@@ -62,6 +62,12 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(autouse=True)
+def _few_sounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let evaluations measure few waveforms, because turning spectrograms into sound takes long."""
+    monkeypatch.setattr("cmcgan_core.evaluation.waveforms.PAIRS", 2)
+
+
 @pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small prepared dataset whose classes differ in colour and in pitch."""

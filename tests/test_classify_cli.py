@@ -70,7 +70,13 @@ def test_json_is_one_line_per_result(run: Run, archive: Path) -> None:
     assert code == 1
     assert [line["input"] for line in lines] == [[str(name)] for name in names]
     assert [len(line.get("timeline", [])) for line in lines] == [3, 0, 2]
-    assert lines[0]["timeline"][1] == {"start": 0.5, "end": 1.0, "label": None, "confidence": None}
+    assert lines[0]["timeline"][1] == {
+        "start": 0.5,
+        "end": 1.0,
+        "label": None,
+        "confidence": None,
+        "unlike_training": None,
+    }
     assert "torn.flac" in lines[1]["error"]
     assert lines[2]["error"] is None
     assert lines[2]["confidence"] == lines[2]["probabilities"][lines[2]["label"]]

@@ -90,7 +90,8 @@ def test_results_go_to_stdout_and_notes_to_stderr(
     code, out, err = run("generate", "--from", media["sound"], "--out", tmp_path / "made", "--checkpoint", tiny_run)
     assert code == 0
     assert out == f"{tmp_path / 'made' / 'ton é.png'}\n"
-    assert err == f"model: {tiny_run / 'last.safetensors'}\n"
+    unlike = "is unlike the training data, so it may show none of the classes"
+    assert err == f"model: {tiny_run / 'last.safetensors'}\n{media['sound']}: {unlike}\n"
     code, out, err = run("generate", "-f", media["picture"], "-o", tmp_path / "made", "-c", tiny_run, "--quiet")
     assert (code, err) == (0, "")
     assert len(out.splitlines()) == 3

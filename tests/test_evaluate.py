@@ -2,7 +2,7 @@ import copy
 import inspect
 import shutil
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from torch import Tensor
 from cmcgan_core.checkpoint import Trained, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset, open_dataset
-from cmcgan_core.data.loader import in_order
+from cmcgan_core.data.loader import in_order, to_batch
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.evaluate import evaluate
@@ -31,7 +31,11 @@ from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.sample_metrics import Quality
 from cmcgan_core.evaluation.scores import Scores
 from cmcgan_core.evaluation.translation import score_splits
+from cmcgan_core.evaluation.waveforms import measure_waveforms
+from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.translate import to_levels
+from cmcgan_core.media.files import loudness
 from cmcgan_core.methods.cmcgan import Generators
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Translator
@@ -135,6 +139,10 @@ def test_evaluate_covers_the_split_and_the_papers_tables(dataset: PreparedDatase
         for quality in (evaluation.quality[direction][hops], other.quality[direction][hops]):
             assert quality["frechet_distance"] is not None
             assert quality["precision_at_1"] is None  # a class has one test recording only
+    assert evaluation.quality[A2V]["1"]["periodicity"] is None
+    for sounds in (evaluation.quality[V2A][kind] for kind in ("1", "2", "real")):
+        assert 0 <= sounds["periodicity"] <= 1
+        assert -100 <= sounds["level"] <= 0
     real = evaluation.quality[A2V]["real"]["frechet_distance"]
     assert real is not None
     assert real > 0
@@ -273,3 +281,26 @@ def test_only_poses_in_pictures_of_the_right_class_count(posing: Posing) -> None
     generated, real = posing(right, lambda height: torch.where(right, height, -height))
     assert generated["pose"] == pytest.approx(1)
     assert (real["pose"] or 0) < 0
+
+
+def test_waveforms_are_measured_as_a_user_hears_them(dataset: PreparedDataset, trained: Trained) -> None:
+    split = dataset.split("test")
+    figures = measure_waveforms(trained, split, seed=5)
+    assert figures.keys() == {(V2A, kind) for kind in ("1", "2", "real")}
+    batch = to_batch(split.read([0, len(split) - 1]), trained.about.config.network, split.settings, CPU)
+    rngs = [torch.Generator().manual_seed(5) for _ in range(3)]
+    with torch.inference_mode():
+        maps = trained.network.translate(V2A, batch.visual, trained.network.draw(2, rngs[0], 1))
+        sounds = synthesise(to_levels(trained, maps), split.settings, rngs[1:]).numpy()
+    assert figures[V2A, "1"]["level"] == pytest.approx((loudness(sounds[0]) + loudness(sounds[1])) / 2, abs=0.01)
+
+
+def test_a_run_that_generates_no_sound_has_no_waveforms(dataset: PreparedDataset, trained: Trained) -> None:
+    class Painter(Translator):
+        directions = (A2V,)
+
+        def translate(self, direction: Direction, source: Tensor, z: Tensor) -> Tensor:
+            raise AssertionError
+
+    painter = replace(trained, network=Painter())
+    assert measure_waveforms(painter, dataset.split("test"), seed=0) == {}

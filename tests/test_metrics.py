@@ -17,8 +17,10 @@ from cmcgan_core.evaluation.metrics import (
     kernel_distance,
     l1_distance,
     log_spectral_distance,
+    periodicity,
     retrieval,
     retrieval_by_chance,
+    sound_level,
     ssim,
     within_class_correlation,
 )
@@ -210,3 +212,32 @@ def test_chance_of_retrieval_by_hand() -> None:
     assert chance.recall == {"1": 0.5, "2": 1}
     assert chance.mean_average_precision == pytest.approx(0.75)
     assert retrieval_by_chance(torch.tensor([0, 1]), torch.arange(2)) is None
+
+
+def sine(hertz: float, level: float = 0.2) -> Tensor:
+    return level * (2 * math.pi * hertz * torch.arange(22_050) / 44_100).sin()
+
+
+@pytest.mark.parametrize("hertz", [45.0, 440.0, 1990.0])
+def test_a_sine_and_a_harmonic_tone_are_periodic(hertz: float) -> None:
+    harmonic = torch.stack([sine(hertz * number) / number for number in range(1, 8)]).sum(dim=0)
+    assert periodicity(torch.stack([sine(hertz), harmonic]), 44_100).tolist() == pytest.approx([1, 1], abs=0.01)
+
+
+def test_noise_is_not_periodic() -> None:
+    noise = random(3, 22_050) / 5
+    assert float(periodicity(noise, 44_100).max()) < 0.1
+    # The autocorrelation at the period is the share of the tone in the power.
+    mixed = sine(440, level=0.2)[None] + noise / noise.std() * 0.2 / math.sqrt(2)
+    assert periodicity(mixed, 44_100).tolist() == pytest.approx([0.5] * 3, abs=0.06)
+
+
+def test_the_periodicity_of_a_sound_is_that_of_its_audible_frames() -> None:
+    tone_and_silence = torch.cat([sine(300), torch.zeros(50_000)])
+    assert float(periodicity(tone_and_silence[None], 44_100)) > 0.99
+    assert bool(periodicity(torch.zeros(1, 22_050), 44_100).isnan())
+
+
+def test_sound_level_by_hand() -> None:
+    sounds = torch.stack([torch.ones(22_050), sine(441), torch.zeros(22_050)])
+    assert sound_level(sounds).tolist() == pytest.approx([0, 20 * math.log10(0.2) - 10 * math.log10(2), -100], abs=0.01)

@@ -24,7 +24,7 @@ from cmcgan_core.evaluation.classification import evaluate_classifier
 from cmcgan_core.evaluation.judges import judge_files
 from cmcgan_core.evaluation.results import Evaluation, Seeds
 from cmcgan_core.evaluation.retrieval import embeds_both, evaluate_embedder
-from cmcgan_core.evaluation.sample_metrics import METRICS, MapMetric, SetMetric
+from cmcgan_core.evaluation.sample_metrics import METRICS, MapMetric, SetMetric, WaveformMetric
 from cmcgan_core.evaluation.translation import evaluate_translator
 from cmcgan_core.inference.completion import fingerprint
 from cmcgan_core.nn.capabilities import Classifier, Translator
@@ -162,7 +162,7 @@ def _code() -> str:
 def _metric_code(name: str) -> str:
     """Return the hash of the file that defines a metric, which may belong to a plugin; "" without a file."""
     metric = METRICS.get(name)
-    if isinstance(metric, MapMetric | SetMetric) and inspect.isfunction(metric.compute):
+    if isinstance(metric, MapMetric | SetMetric | WaveformMetric) and inspect.isfunction(metric.compute):
         return fingerprint(Path(inspect.getfile(metric.compute)))
     return ""
 

@@ -15,6 +15,12 @@ from cmcgan_core.features.settings import FeatureSettings
 
 #: Number of draws of a bootstrap.
 DRAWS = 2000
+#: Length of a frame of `periodicity` in seconds: more than two periods of the lowest pitch.
+FRAME_SECONDS = 0.093
+#: Shortest and longest period of a pitch, in seconds: 2000 Hz and 40 Hz.
+PERIODS = (0.0005, 0.025)
+#: Power below which a frame is silent: -60 dBFS.
+AUDIBLE_POWER = 1e-6
 #: Rows of a matrix of all pairs of items that are computed at once.
 ROWS = 1000
 
@@ -270,3 +276,38 @@ def _ranking(hits: Tensor, precisions: Tensor, ranks: Sequence[int]) -> Ranking 
         return None
     recall = {str(rank): float(share) for rank, share in zip(ranks, hits.mean(dim=0), strict=True)}
     return Ranking(recall, float(precisions.mean()))
+
+
+def periodicity(waveforms: Tensor, sample_rate: int) -> Tensor:
+    """Measure how periodic sounds are: near 1 for a tone with clear harmonics, near 0 for noise.
+
+    It is the highest peak of the normalised autocorrelation of a frame, at lags of `PERIODS` after the autocorrelation
+    was negative for the first time; the median over the frames of a sound that are not silent.
+
+    Args:
+        waveforms: waveforms (N, L), at least one frame long.
+        sample_rate: sample rate, Hz.
+
+    Returns:
+        Values (N,) from 0 to 1; NaN for a sound without an audible frame.
+    """
+    size = round(FRAME_SECONDS * sample_rate)
+    shortest, longest = (round(period * sample_rate) for period in PERIODS)
+    frames = waveforms.double().unfold(-1, size, size // 2)
+    frames = frames - frames.mean(dim=-1, keepdim=True)
+    products = torch.fft.irfft(torch.fft.rfft(frames, 2 * size).abs().square())[..., : longest + 1]
+    energy = F.pad(frames.square().cumsum(dim=-1), (1, 0))
+    lags = torch.arange(longest + 1, device=waveforms.device)
+    first, second = energy[..., size - lags], energy[..., -1:] - energy[..., lags]
+    correlation = products / (first * second).sqrt().clamp_min(1e-12)
+    possible = (correlation < 0).cumsum(dim=-1).bool() & (lags >= shortest)
+    peaks = correlation.masked_fill(~possible, 0).amax(dim=-1).clamp(0, 1)
+    silent = frames.square().mean(dim=-1) < AUDIBLE_POWER
+    median: Tensor = peaks.masked_fill(silent, torch.nan).nanmedian(dim=-1).values
+    return median
+
+
+def sound_level(waveforms: Tensor) -> Tensor:
+    """Return the root mean square of waveforms (N, L) in dBFS (N,), at least -100."""
+    levels: Tensor = 10 * waveforms.double().square().mean(dim=-1).clamp_min(1e-10).log10()
+    return levels

@@ -1,7 +1,8 @@
 """The metrics of generated samples, by name. Every table, page and JSON document takes its rows from `METRICS`.
 
 To add a metric, write a function and register it here, or under the entry point `cmcgan.metrics`. A `MapMetric` reads
-spectrograms or pictures, batch by batch. A `SetMetric` reads what a judge returns for all pairs of a split.
+spectrograms or pictures, batch by batch. A `SetMetric` reads what a judge returns for all pairs of a split. A
+`WaveformMetric` reads waveforms of some pairs.
 
 Shapes: K latents, B pairs of a batch, N pairs of a split; C channels, H, W size of a map; D values of a code.
 """
@@ -168,6 +169,18 @@ class SetMetric(Metric):
     compute: Callable[[SampleSet], float | None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class WaveformMetric(Metric):
+    """A figure of the waveforms of sounds: the mean over a limited number of pairs, see `evaluation.waveforms`.
+
+    Attributes:
+        compute: function of waveforms (N, L) and their sample rate in Hz that returns values (N,), NaN where a sound
+            has none.
+    """
+
+    compute: Callable[[Tensor, int], Tensor]
+
+
 def _frechet(samples: SampleSet) -> float | None:
     return samples.distance(metrics.frechet_distance)
 
@@ -253,6 +266,20 @@ METRICS: Registry[Metric] = Registry(
             needs=Needs(latents=2),
             relative_to="class",
             compute=lambda batch: metrics.diversity(batch.maps)[None],
+        ),
+        "periodicity": WaveformMetric(
+            label="periodicity",
+            better="near real",
+            needs=Needs(modalities=(Modality.AUDIO,)),
+            compute=metrics.periodicity,
+        ),
+        "level": WaveformMetric(
+            label="level",
+            unit="dBFS",
+            better="near real",
+            needs=Needs(modalities=(Modality.AUDIO,)),
+            format=".1f",
+            compute=lambda waveforms, _: metrics.sound_level(waveforms),
         ),
         "precision_at_1": SetMetric(label="retrieval: precision at 1", better="near real", compute=_precision_at_1),
         "mean_average_precision": SetMetric(

@@ -10,6 +10,7 @@ from cmcgan_core.evaluation.judges import JudgePanel, load_judges
 from cmcgan_core.evaluation.outputs import PairClassifier
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.scores import Scores, judge_scores
+from cmcgan_core.evaluation.waveforms import measure_waveforms
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress
@@ -41,6 +42,7 @@ def evaluate_translator(
     by_split = score_splits(trained, panel, split, latents, seed, on_progress)
     scores, (judge, *other_judges) = by_split[name], panel.single
     main = judge_scores(judge, by_split, name)
+    waveforms = measure_waveforms(trained, split, seed=seed, on_progress=on_progress)
     alone = {"V": main.real[Modality.VISUAL][name], "A": main.real[Modality.AUDIO][name]}
     return replace(
         evaluation,
@@ -53,7 +55,9 @@ def evaluate_translator(
         other_judges={other: judge_scores(other, by_split, name) for other in other_judges},
         quality={
             direction: {
-                kind: scores.merge_quality(scores.map_quality(sample), main.quality[direction][kind])
+                kind: scores.merge_quality(
+                    scores.map_quality(sample), main.quality[direction][kind], waveforms.get((direction, kind), {})
+                )
                 for kind, sample in kinds.items()
             }
             for direction, kinds in scores.kinds.items()

@@ -219,6 +219,11 @@ def analyse(waveform: Tensor, settings: FeatureSettings) -> Tensor:
     return REPRESENTATIONS.get(settings.representation).analyse(waveform, settings)
 
 
+def is_invertible(settings: FeatureSettings) -> bool:
+    """Return whether the representation that the settings name can be turned back into a waveform."""
+    return hasattr(REPRESENTATIONS.get(settings.representation), "synthesise")
+
+
 def synthesise(spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs = None) -> Tensor:
     """Return waveforms (B, L) for spectrograms (B, M, T) of the representation that the settings name.
 
@@ -231,7 +236,7 @@ def synthesise(spectrograms: Tensor, settings: FeatureSettings, rng: RngOrRngs =
         ConfigError: the representation cannot be turned back into a waveform.
     """
     representation = REPRESENTATIONS.get(settings.representation)
-    if not hasattr(representation, "synthesise"):
+    if not is_invertible(settings):
         raise ConfigError(
             f"{settings.representation} spectrograms cannot be turned back into sound; name a run that "
             "was trained on another representation (cmcgan prepare --representation lms)"

@@ -18,6 +18,7 @@ from cmcgan_core.human_eval.draw import SAMPLE_RATE, PictureArray, RatedModel, R
 from cmcgan_core.human_eval.store import StudyItem, create_database
 from cmcgan_core.human_eval.study import RatingStudy, StudyPlan, open_study, write_plan
 from cmcgan_core.media.files import write_picture, write_sound
+from cmcgan_core.media.level import set_level
 from cmcgan_core.progress import OnProgress, Progress, silent
 
 #: Level of every sound in a study, dBFS (RMS). All sounds have one level, because loudness must not influence or
@@ -92,16 +93,6 @@ def create_study(
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return open_study(out)
-
-
-def normalise_level(sound: SoundArray) -> SoundArray:
-    """Scale a waveform (L,) to `LEVEL_DBFS`, or to a lower level if its peaks would clip. Silence stays silence."""
-    power = float(np.square(sound, dtype=np.float64).mean())
-    if not power:
-        return sound
-    gain = min(10 ** (LEVEL_DBFS / 20) / power**0.5, 1 / float(np.abs(sound).max()))
-    scaled: SoundArray = (sound * gain).astype(np.float32)
-    return scaled
 
 
 def _check_inputs(
@@ -288,7 +279,7 @@ class _ItemWriter:
         name = self.folder / secrets.token_hex(12)
         if content.ndim == 1:
             path = name.with_suffix(".wav")
-            write_sound(path, normalise_level(content.astype(np.float32)), SAMPLE_RATE)
+            write_sound(path, set_level(content.astype(np.float32), SAMPLE_RATE, LEVEL_DBFS), SAMPLE_RATE)
         else:
             path = name.with_suffix(".png")
             image = Image.fromarray(np.ascontiguousarray(content, dtype=np.uint8))

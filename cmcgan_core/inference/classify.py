@@ -10,13 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
-from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, TimelineStep
+from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, TimelineStep, are_most
 from cmcgan_core.inference.translate import SamplingOptions, read_half_second, to_audio, to_visual
 from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, sound_seconds
 from cmcgan_core.modality import Modality
@@ -46,13 +47,31 @@ def classify_files(
         ConfigError: neither is given, or generator and classifier know different classes.
         CheckpointError: the run cannot generate the missing modality.
     """
-    network = DynamicClassifier(generating, classifier, sampling)
     settings = generating.about.settings
+    return classify_half_second(
+        DynamicClassifier(generating, classifier, sampling),
+        None if sound is None else read_half_second(sound, settings, sampling.at),
+        None if picture is None else read_picture(picture, settings.picture_size),
+    )
+
+
+def classify_half_second(
+    network: DynamicClassifier, sound: Tensor | None, picture: NDArray[np.uint8] | None
+) -> Classified:
+    """Classify half a second of sound (L,), a picture (S, S, 3), or both as one performance.
+
+    Raises:
+        ConfigError: neither is given.
+        CheckpointError: the run cannot generate the missing modality.
+    """
+    settings = network.generating.about.settings
     maps: dict[Modality, Tensor] = {}
     if sound is not None:
-        maps[Modality.AUDIO] = to_audio(read_half_second(sound, settings, sampling.at)[None], settings)
+        if picture is None and loudness(sound.numpy()) < SILENT_DBFS:
+            return network.describe_silence(chunks=1)
+        maps[Modality.AUDIO] = to_audio(sound[None], settings)
     if picture is not None:
-        maps[Modality.VISUAL] = to_visual(read_picture(picture, settings.picture_size)[None])
+        maps[Modality.VISUAL] = to_visual(picture[None])
     return network.classify(maps)
 
 
@@ -69,7 +88,8 @@ def classify_file(
 
     A sound is classified by one half second, see `SamplingOptions.at`. A video is classified by all its half seconds,
     each with the picture at its start; so is a sound if `every` is given. The result is the mean over the half seconds
-    that are not silent, or over all if all are silent. A video may lack sound or pictures.
+    that are not silent. If all are silent, it is the mean over all for a video, and a sound has no class. A video may
+    lack sound or pictures.
 
     Args:
         generating: a run.
@@ -161,9 +181,18 @@ def _report_within(on_progress: OnProgress, number: int, total: int, within: Pro
 class _Predictions(NamedTuple):
     """Predictions for N half seconds of a file."""
 
+    modalities: tuple[Modality, ...]  #: the given modalities
     starts: list[float]  #: start of each, in seconds
     probabilities: Tensor  #: (N, classes)
     counted: Tensor  #: (N,) bool; whether each counts in a mean
+    unlike: Tensor | None  #: (N,) bool; which are unlike the training data; None if the classifier cannot tell
+
+    def summarise(self, network: DynamicClassifier) -> Classified:
+        """Return the classification of the whole file."""
+        if not self.counted.any():
+            return network.describe_silence(len(self.starts))
+        unlike = None if self.unlike is None else self.unlike[self.counted]
+        return network.summarise(self.probabilities[self.counted], self.modalities, unlike)
 
 
 def _classify_half_seconds(
@@ -175,24 +204,37 @@ def _classify_half_seconds(
     half_seconds: Iterable[HalfSecond] = read_half_seconds(path, settings, hop)
     if network.sampling.at is not None:
         half_seconds = [_half_second_at(path, half_seconds, network.sampling.at, settings.seconds)]
-    starts: list[float] = []
-    audible: list[bool] = []
-    probabilities: list[Tensor] = []
-    maps: dict[Modality, Tensor] = {}
-    total = int(sound_seconds(path) / hop) or None
-    for batch in in_batches(half_seconds, HALF_SECONDS_PER_BATCH):
-        maps = _to_maps(batch, settings)
-        probabilities.append(network.predict(maps))
-        starts += [item.start for item in batch]
-        audible += [item.sound is None or loudness(item.sound) >= SILENT_DBFS for item in batch]
-        on_progress(Progress(f"classifying {path.name}", len(starts), total, "half seconds"))
-    counted = torch.tensor(audible) if any(audible) else torch.ones(len(audible), dtype=torch.bool)
-    predictions = _Predictions(starts, torch.cat(probabilities), counted)
-    summary = network.summarise(predictions.probabilities[counted], maps)
+    predictions = _predict_half_seconds(network, path, half_seconds, hop, on_progress)
+    summary = predictions.summarise(network)
     if every is None:
         return summary
     classes = network.classifier.about.classes
     return replace(summary, timeline=_make_timeline(predictions, classes, every, settings.seconds))
+
+
+def _predict_half_seconds(
+    network: DynamicClassifier, path: Path, half_seconds: Iterable[HalfSecond], hop: float, on_progress: OnProgress
+) -> _Predictions:
+    """Classify half seconds of a file, which begin every `hop` seconds."""
+    starts: list[float] = []
+    audible: list[bool] = []
+    probabilities: list[Tensor] = []
+    unlike: list[Tensor] = []
+    maps: dict[Modality, Tensor] = {}
+    total = int(sound_seconds(path) / hop) or None
+    for batch in in_batches(half_seconds, HALF_SECONDS_PER_BATCH):
+        maps = _to_maps(batch, network.generating.about.settings)
+        probabilities.append(network.predict(maps))
+        if (found := network.find_unlike(maps)) is not None:
+            unlike.append(found)
+        starts += [item.start for item in batch]
+        audible += [item.sound is None or loudness(item.sound) >= SILENT_DBFS for item in batch]
+        on_progress(Progress(f"classifying {path.name}", len(starts), total, "half seconds"))
+    if not any(audible) and Modality.VISUAL in maps:  # the pictures of a silent video can be classified
+        audible = [True] * len(audible)
+    return _Predictions(
+        tuple(maps), starts, torch.cat(probabilities), torch.tensor(audible), torch.cat(unlike) if unlike else None
+    )
 
 
 def _make_timeline(
@@ -206,7 +248,7 @@ def _make_timeline(
         every: length of a step, in seconds.
         seconds: length of a half second, in seconds.
     """
-    starts, probabilities, counted = predictions
+    _, starts, probabilities, counted, unlike = predictions
     end = starts[-1] + seconds
     steps = []
     # Starts are multiples of a step, or of half a second; the small term corrects rounding errors.
@@ -214,10 +256,11 @@ def _make_timeline(
         start, stop = round(step * every, 6), round(min((step + 1) * every, end), 6)
         numbers_counted = [number for number in numbers if counted[number]]
         if not numbers_counted:
-            steps.append(TimelineStep(start, stop, None, None))
+            steps.append(TimelineStep(start, stop, None, None, None))
             continue
         confidence, best = probabilities[numbers_counted].mean(dim=0).max(dim=0)
-        steps.append(TimelineStep(start, stop, classes[int(best)], round(float(confidence), 6)))
+        most = are_most(None if unlike is None else unlike[numbers_counted])
+        steps.append(TimelineStep(start, stop, classes[int(best)], round(float(confidence), 6), most))
     return tuple(steps)
 
 

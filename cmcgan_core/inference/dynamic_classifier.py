@@ -4,16 +4,17 @@ Source: CMCGAN, "Dynamic Multimodal Classification Network", Figure 6.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint
+from cmcgan_core.checkpoint import RunFolder, Trained, embedder_of, load_checkpoint
 from cmcgan_core.errors import CheckpointError, ConfigError
+from cmcgan_core.inference.completion import fingerprint
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
 from cmcgan_core.modality import REAL_PAIR, Direction, Modality
-from cmcgan_core.nn.capabilities import Classifier, Translator
+from cmcgan_core.nn.capabilities import Classifier, Embedder, Translator
 
 
 @dataclass(frozen=True)
@@ -25,12 +26,14 @@ class TimelineStep:
         end: end of the step, in seconds; the last step ends with the last half second.
         label: the most probable class; None if the step is silent.
         confidence: its probability; None if the step is silent.
+        unlike_training: see `Classified`; None also if the step is silent.
     """
 
     start: float
     end: float
     label: str | None
     confidence: float | None
+    unlike_training: bool | None
 
 
 @dataclass(frozen=True)
@@ -38,21 +41,25 @@ class Classified:
     """The classification of one input.
 
     Attributes:
-        label: the most probable class.
-        confidence: its probability.
+        label: the most probable class; None if the input is a silent sound, which no class fits.
+        confidence: its probability; None for a silent sound.
+        unlike_training: whether the input, or one modality of it, is unlike the training data, so that it may belong to
+            none of the classes; of several half seconds, whether most are. About 5 % of inputs similar to the run's
+            validation split are taken for unlike. None if the classifier cannot tell, and for a silent sound.
         calibrated: whether the probabilities are calibrated: among inputs similar to the run's validation split, about
-            a share p of those with confidence p is classified correctly. Without a validation split they are the
-            uncalibrated outputs of the network.
+            a share p of those with confidence p is classified correctly. For other inputs they are not calibrated.
+            Without a validation split they are the uncalibrated outputs of the network.
         probabilities: probability of each class, in [0, 1], most probable first. For several half seconds it is their
-            mean.
+            mean. Empty for a silent sound.
         given: the modalities of the input.
         generated: the modality that was generated, or None.
         chunks: number of half seconds that were classified.
         timeline: the steps, if a timeline was requested and the input has a length.
     """
 
-    label: str
-    confidence: float
+    label: str | None
+    confidence: float | None
+    unlike_training: bool | None
     calibrated: bool
     probabilities: dict[str, float]
     given: tuple[Modality, ...]
@@ -86,12 +93,16 @@ def load_classifier(trained: Trained) -> Trained:
 def find_classifier(trained: Trained) -> Trained | None:
     """Load the multimodal classifier of a run, as `load_classifier`; return None if the run has none.
 
+    Its statistics of codes are left out if they belong to another checkpoint of the run.
+
     Raises:
         CheckpointError: the classifier cannot be read.
     """
     file = RunFolder(trained.path.parent).classifier
     if file.is_file():
-        return load_checkpoint(file, trained.device)
+        classifier = load_checkpoint(file, trained.device)
+        of_this = classifier.about.completed_by == fingerprint(trained.path)
+        return classifier if of_this else replace(classifier, familiarity={})
     return trained if isinstance(trained.network, Classifier) else None
 
 
@@ -140,7 +151,7 @@ class DynamicClassifier:
             ConfigError: no maps are given.
             CheckpointError: the run cannot generate the missing modality.
         """
-        return self.summarise(self.predict(maps), maps)
+        return self.summarise(self.predict(maps), maps, self.find_unlike(maps))
 
     def predict(self, maps: Mapping[Modality, Tensor]) -> Tensor:
         """Return probabilities (N, classes) of N items; arguments and errors as for `classify`."""
@@ -153,12 +164,45 @@ class DynamicClassifier:
         probabilities: Tensor = (logits / temperature).softmax(dim=1).cpu()
         return probabilities.reshape(-1, count, probabilities.shape[1]).mean(dim=0)
 
-    def summarise(self, probabilities: Tensor, modalities: Iterable[Modality]) -> Classified:
+    def find_unlike(self, maps: Mapping[Modality, Tensor]) -> Tensor | None:
+        """Return which of N items are unlike the training data in a modality, (N,) bool; None if nobody can tell.
+
+        Args:
+            maps: the given maps (N, C, H, W) in [-1, 1] by modality, of any size.
+        """
+        familiarity = self.classifier.familiarity
+        if not maps.keys() <= familiarity.keys():
+            return None
+        unlike = []
+        for modality, values in maps.items():
+            embedder = embedder_of(modality, self.generating, self.classifier)
+            assert embedder is not None
+            assert isinstance(embedder.network, Embedder)
+            with torch.inference_mode():
+                codes = embedder.network.embed(modality, to_network(embedder, values))
+            unlike.append(familiarity[modality].is_unlike(codes))
+        return torch.stack(unlike).any(dim=0)
+
+    def describe_silence(self, chunks: int) -> Classified:
+        """Return the classification of a silent sound of several half seconds, which has no class."""
+        return Classified(
+            label=None,
+            confidence=None,
+            unlike_training=None,
+            calibrated=False,
+            probabilities={},
+            given=(Modality.AUDIO,),
+            generated=None,
+            chunks=chunks,
+        )
+
+    def summarise(self, probabilities: Tensor, modalities: Iterable[Modality], unlike: Tensor | None) -> Classified:
         """Return the mean classification of N half seconds.
 
         Args:
             probabilities: their probabilities (N, classes).
             modalities: the modalities of the input.
+            unlike: which of them are unlike the training data, see `find_unlike`.
         """
         present = set(modalities)
         direction = self._missing_direction(present)
@@ -168,6 +212,7 @@ class DynamicClassifier:
         return Classified(
             label=label,
             confidence=confidence,
+            unlike_training=are_most(unlike),
             calibrated=_case(direction) in self.classifier.about.temperatures,
             probabilities=ranked,
             given=tuple(modality for modality in Modality if modality in present),
@@ -191,6 +236,11 @@ class DynamicClassifier:
             raise ConfigError("there is nothing to classify; give a sound, a picture, both, or a video")
         lacking = set(require_classifier(self.classifier).modalities) - present
         return next((direction for direction in Direction if direction.target in lacking), None)
+
+
+def are_most(unlike: Tensor | None) -> bool | None:
+    """Return whether more than half of N values (N,) are true; None for None."""
+    return None if unlike is None else bool(unlike.float().mean() > 0.5)
 
 
 def _case(direction: Direction | None) -> str:

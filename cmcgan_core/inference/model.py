@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.arrays import Picture, Sound, to_picture, to_windows
-from cmcgan_core.inference.classify import classify_file
+from cmcgan_core.inference.classify import classify_file, classify_half_second
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, find_classifier, load_classifier
 from cmcgan_core.inference.generate import Generated, GenerationSession, OutputOptions, generate_all, plan
 from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_all
 from cmcgan_core.inference.inputs import Input, expand
 from cmcgan_core.inference.routes import FORMATS, Format, Route
-from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures, to_audio, to_visual
+from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures
 from cmcgan_core.media.damage import DamagedInterval
+from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
 from cmcgan_core.utils.device import choose_device
@@ -67,6 +67,7 @@ class Model:
     - `at`: start of the half second of the sound that is used, in seconds; None is the loudest half second.
     - `sample_rate`: sample rate in Hz of a sound that is an array or a tensor.
     - `drift`: seconds from one random variation to the next, see `cmcgan.OutputOptions`.
+    - `loudness`: level of the generated sound in dBFS, lower if a peak would clip; None keeps the model's own level.
     - `out`: file to write, completely or not at all; an existing file is replaced.
     - `progress`: whether to show a tqdm bar.
 
@@ -135,6 +136,7 @@ class Model:
         seconds: float = 0.5,
         *,
         drift: float | None = None,
+        loudness: float | None = LOUDNESS,
         seed: int = 0,
         hops: int | None = None,
     ) -> NDArray[np.float32]:
@@ -148,8 +150,8 @@ class Model:
         >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
         (22050,)
         """
-        sampling, output = SamplingOptions(seed=seed, hops=hops), OutputOptions(seconds=seconds, drift=drift)
-        session = GenerationSession(self.trained, sampling, output)
+        output = OutputOptions(seconds=seconds, drift=drift, loudness=loudness)
+        session = GenerationSession(self.trained, SamplingOptions(seed=seed, hops=hops), output)
         pixels = to_picture(picture, session.settings.picture_size)
         maps = generate_spectrograms(session, pictures_to_input(self.trained, pixels[None]))
         ((waveform, _),) = synthesise_all(session, maps)
@@ -182,6 +184,7 @@ class Model:
         out: str | Path,
         *,
         drift: float | None = None,
+        loudness: float | None = LOUDNESS,
         seed: int = 0,
         hops: int | None = None,
         progress: bool = False,
@@ -191,7 +194,7 @@ class Model:
         The pictures are copied. The video's own sound is left out. `out` ends in .mkv, .mp4, .m4v, .mov, .webm or
         .avi.
         """
-        output = OutputOptions(to=Modality.AUDIO, drift=drift)
+        output = OutputOptions(to=Modality.AUDIO, drift=drift, loudness=loudness)
         self._generate_film(
             Route.SOUNDTRACK, film, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress
         )
@@ -240,13 +243,12 @@ class Model:
             ConfigError: neither a sound nor a picture is given.
         """
         settings = self.trained.about.settings
-        maps: dict[Modality, Tensor] = {}
-        if sound is not None:
-            maps[Modality.AUDIO] = to_audio(self._read_half_second(sound, sample_rate, at)[None], settings)
-        if picture is not None:
-            maps[Modality.VISUAL] = to_visual(to_picture(picture, settings.picture_size)[None])
         sampling = SamplingOptions(samples=samples, seed=seed)
-        return DynamicClassifier(self.trained, self._require_classifier(), sampling).classify(maps)
+        return classify_half_second(
+            DynamicClassifier(self.trained, self._require_classifier(), sampling),
+            None if sound is None else self._read_half_second(sound, sample_rate, at),
+            None if picture is None else to_picture(picture, settings.picture_size),
+        )
 
     def classify_file(
         self,

@@ -82,6 +82,11 @@ class Embedder(nn.Module, ABC):
         """Embed maps (B, C, H, W) in [-1, 1] of one of `embeds` as vectors (B, D)."""
 
 
+def embeds(network: nn.Module, modality: Modality) -> bool:
+    """Return whether a network can embed a modality."""
+    return isinstance(network, Embedder) and modality in network.embeds
+
+
 class Classifier(nn.Module, ABC):
     """A network that classifies pictures, sounds, or pairs of both.
 

@@ -31,6 +31,7 @@ from cmcgan_core.inference.translate import (
     to_pictures,
     translate_maps,
 )
+from cmcgan_core.media.level import set_level
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
@@ -137,12 +138,15 @@ def generated_tiles(
 
 
 def sound_tiles(caption: str, levels: Tensor, settings: FeatureSettings, sampling: SamplingOptions) -> list[Tile]:
-    """Return spectrograms (N, M, T), in the unit of the representation, with the sounds reconstructed from them."""
+    """Return spectrograms (N, M, T), in the unit of the representation, with the sounds reconstructed from them.
+
+    All sounds get one level, the default of `cmcgan generate`.
+    """
     (rng,) = make_rngs(sampling)
     waveforms = synthesise(levels, settings, rng).cpu().numpy()
     pictures = draw_spectrograms(scale_spectrograms(levels, settings)[:, None])
     return [
-        Tile(caption, picture_uri(picture), sound_uri(waveform, settings.sample_rate))
+        Tile(caption, picture_uri(picture), sound_uri(set_level(waveform, settings.sample_rate), settings.sample_rate))
         for picture, waveform in zip(pictures, waveforms, strict=True)
     ]
 

@@ -13,13 +13,23 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint, network_tensors, read_about, save_checkpoint
+from cmcgan_core.checkpoint import (
+    RunFolder,
+    Trained,
+    embedder_of,
+    load_checkpoint,
+    network_tensors,
+    read_about,
+    save_checkpoint,
+)
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.errors import TrainingError
 from cmcgan_core.inference.completion import Completion
 from cmcgan_core.modality import Modality
+from cmcgan_core.nn.capabilities import Embedder
+from cmcgan_core.nn.familiarity import Familiarity, familiarity_tensors, fit_familiarity
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.calibration import fit_temperature
 from cmcgan_core.training.run import fits, train_once
@@ -78,8 +88,9 @@ def train_run_classifier(
         on_progress: called after every step.
 
     Returns:
-        Its checkpoint, `classifier.safetensors`. It has a temperature for each case if the dataset has a validation
-        split. If the run or the content of the dataset has changed, an older classifier is replaced.
+        Its checkpoint, `classifier.safetensors`. If the dataset has a validation split, it has a temperature for each
+        case, and statistics that tell which inputs are unlike the training data. If the run or the content of the
+        dataset has changed, an older classifier is replaced.
 
     Raises:
         CheckpointError: the run has no checkpoint, or does not generate.
@@ -94,9 +105,11 @@ def train_run_classifier(
     checkpoint = train_once(config, dataset, run / "classifier", device, on_progress, completion)
     trained = load_checkpoint(checkpoint, torch_device)
     temperatures = calibrate(trained, completion, dataset.split("validation"), on_progress)
+    familiarity = learn_familiarity(trained, completion.generating, dataset, on_progress)
     with explain_write_errors(run, TrainingError, f"resume with: cmcgan train --resume {run}"):
         about = replace(trained.about, temperatures=temperatures)
-        save_checkpoint(folder.classifier, about, network_tensors(trained.network))
+        tensors = {**network_tensors(trained.network), **familiarity_tensors(familiarity)}
+        save_checkpoint(folder.classifier, about, tensors)
     return folder.classifier
 
 
@@ -118,6 +131,37 @@ def calibrate(
         return {}
     logits_by_case, label = classify_split(classifier, completion, split, on_progress)
     return {case: round(fit_temperature(logits, label), 4) for case, logits in logits_by_case.items()}
+
+
+def learn_familiarity(
+    classifier: Trained, generating: Trained, dataset: PreparedDataset, on_progress: OnProgress = silent
+) -> dict[Modality, Familiarity]:
+    """Learn where the codes of training pairs lie, for each modality that `embedder_of` has a network for.
+
+    The threshold is fitted to the validation split; without one, nothing is learned.
+    """
+    training, validation = dataset.split("train"), dataset.split("validation")
+    if not len(validation):
+        return {}
+    learned = {}
+    for modality in Modality:
+        if (embedder := embedder_of(modality, generating, classifier)) is not None:
+            codes, held_out = (embed_split(embedder, modality, split, on_progress) for split in (training, validation))
+            learned[modality] = fit_familiarity(codes, training.labels, held_out)
+    return learned
+
+
+def embed_split(trained: Trained, modality: Modality, split: PairDataset, on_progress: OnProgress = silent) -> Tensor:
+    """Return the codes (N, D) of the real samples of a modality in a split."""
+    assert isinstance(trained.network, Embedder)
+    codes: list[Tensor] = []
+    done = 0
+    for batch in in_order(split, trained.about.config.network, BATCH, trained.device):
+        with torch.inference_mode():
+            codes.append(trained.network.embed(modality, batch.maps()[modality]).cpu())
+        done += len(batch.label)
+        on_progress(Progress(f"embedding {split.split} {modality.word}s", done, len(split), "pairs"))
+    return torch.cat(codes)
 
 
 def classify_split(

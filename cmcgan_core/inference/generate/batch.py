@@ -44,7 +44,11 @@ class Generated:
         route: what the input became, see `routes.Route`; None if it cannot become anything.
         seed: seed of the first sample, see `SamplingOptions`.
         seconds: time that it took; for inputs that were generated together, the mean.
-        guess: the class that the run's classifier assigns to input and output; None without a classifier.
+        guess: the class that the run's classifier assigns to input and output; None without a classifier, and for a
+            silent sound.
+        unlike_training: whether the input, or most of a film, is unlike the training data, see
+            `dynamic_classifier.Classified`; None if the classifier cannot tell.
+        silent: whether the input is a silent sound.
         repaired: the damaged intervals of a film that was repaired.
         skipped: whether all outputs existed already.
         error: why nothing was generated, or "".
@@ -56,6 +60,8 @@ class Generated:
     seed: int
     seconds: float = 0.0
     guess: str | None = None
+    unlike_training: bool | None = None
+    silent: bool = False
     repaired: tuple[DamagedInterval, ...] = ()
     skipped: bool = False
     error: str = ""
@@ -202,7 +208,14 @@ class _Batch:
         result = replace(result, seconds=round(time.monotonic() - started, 3))
         if film is None:
             return result
-        return replace(result, outputs=task.paths, guess=film.guess, repaired=film.repaired)
+        return replace(
+            result,
+            outputs=task.paths,
+            guess=film.guess,
+            unlike_training=film.unlike_training,
+            silent=film.silent,
+            repaired=film.repaired,
+        )
 
     def _generate_clips(self, route: Route, group: list[Task], sources: list[Future[Tensor]]) -> Iterator[Generated]:
         """Yield the results of clips of one route; those that cannot be read do not pass through the network."""
@@ -210,17 +223,27 @@ class _Batch:
         readable = [i for i in range(len(group)) if i not in errors]
         started = time.monotonic()
         writing: dict[int, Future[None]] = {}
-        guesses: dict[int, str | None] = {}
+        made: dict[int, clips.ClipOutputs] = {}
         if readable:
             outputs = clips.generate_clips(self.session, route, [sources[i].result() for i in readable])
-            for i, (writers, guess) in zip(readable, outputs, strict=True):
-                writing[i] = self.pool.submit(self._write, group[i], writers)
-                guesses[i] = guess
+            made = dict(zip(readable, outputs, strict=True))
+            writing = {i: self.pool.submit(self._write, group[i], made[i].writers) for i in readable}
             errors |= _media_errors(writing)
         seconds = round((time.monotonic() - started) / max(1, len(readable)), 3)
         for i, task in enumerate(group):
             result = Generated(task.source, (), route, self.session.sampling.seed, error=errors.get(i, ""))
-            yield result if i in errors else replace(result, outputs=task.paths, seconds=seconds, guess=guesses[i])
+            if i in errors:
+                yield result
+            else:
+                clip = made[i]
+                yield replace(
+                    result,
+                    outputs=task.paths,
+                    seconds=seconds,
+                    guess=clip.guess,
+                    unlike_training=clip.unlike_training,
+                    silent=clip.silent,
+                )
 
     def _write(self, task: Task, writers: list[tuple[clips.Writer, ...]]) -> None:
         """Write the outputs of a task, except those that exist and must not be replaced."""

@@ -33,8 +33,9 @@ from cmcgan_core.inference.translate import (
     translate_maps,
     waveforms_to_input,
 )
-from cmcgan_core.media.files import read_picture, write_picture, write_sound
-from cmcgan_core.modality import Direction
+from cmcgan_core.media.files import SILENT_DBFS, loudness, read_picture, write_picture, write_sound
+from cmcgan_core.media.level import set_level
+from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.utils.files import atomic_write
 
 #: Writes one output to a path.
@@ -45,7 +46,9 @@ class ClipOutputs(NamedTuple):
     """The outputs of one input, not yet written."""
 
     writers: list[tuple[Writer, ...]]  #: for each sample, the writers of its files
-    guess: str | None  #: the most probable class; None without a classifier
+    guess: str | None  #: the most probable class; None without a classifier, and for a silent sound
+    unlike_training: bool | None  #: whether the input is; None if the classifier cannot tell, and for a silent sound
+    silent: bool = False  #: whether the input is a silent sound
 
 
 def read_source(session: GenerationSession, task: Task) -> Tensor:
@@ -82,11 +85,18 @@ def _generate_pictures(session: GenerationSession, waveforms: Tensor) -> list[Cl
     latents = draw_latents(session.trained, Direction.A2V, session.sampling)
     samples = [translate_maps(session.trained, Direction.A2V, audio, z) for z in latents]
     guesses = session.guess_labels(audio, samples[0])
+    unlike = session.find_unlike(Modality.AUDIO, audio)
+    silent = [loudness(waveform) < SILENT_DBFS for waveform in waveforms.numpy()]
     visual = torch.stack([resize_pictures(maps, session.output.size) for maps in samples], dim=1)  # (N, K, 3, S, S)
     outputs = [_draw_sheet(maps)[None] if session.output.grid else to_pictures(maps) for maps in visual]
     return [
-        ClipOutputs([(partial(write_picture, picture=picture),) for picture in pictures], guess)
-        for pictures, guess in zip(outputs, guesses, strict=True)
+        ClipOutputs(
+            [(partial(write_picture, picture=picture),) for picture in pictures],
+            None if is_silent else guess,
+            None if is_silent else is_unlike,
+            silent=is_silent,
+        )
+        for pictures, guess, is_unlike, is_silent in zip(outputs, guesses, unlike, silent, strict=True)
     ]
 
 
@@ -103,7 +113,11 @@ def _generate_sounds(session: GenerationSession, pictures: Tensor) -> list[ClipO
     guesses = session.guess_labels(maps[:, 0, 0], visual)
     writers = [_make_writers(waveform, levels, session.settings) for waveform, levels in synthesise_all(session, maps)]
     count = session.sampling.samples
-    return [ClipOutputs(writers[i * count : (i + 1) * count], guess) for i, guess in enumerate(guesses)]
+    unlike = session.find_unlike(Modality.VISUAL, visual)
+    return [
+        ClipOutputs(writers[i * count : (i + 1) * count], guess, is_unlike)
+        for i, (guess, is_unlike) in enumerate(zip(guesses, unlike, strict=True))
+    ]
 
 
 def generate_spectrograms(session: GenerationSession, visual: Tensor) -> Tensor:
@@ -130,13 +144,15 @@ def synthesise_all(session: GenerationSession, maps: Tensor) -> Iterator[tuple[N
     The order is that of the pictures; the samples of a picture follow one another.
 
     Yields:
-        Waveform (n,), and its spectrogram (M, frames) in the unit of the representation, usually decibels.
+        Waveform (n,), at the level of `OutputOptions.loudness`, and the spectrogram (M, frames) that the model
+        generated, in the unit of the representation, usually decibels.
     """
     levels = to_levels(session.trained, maps.flatten(0, 2))
     levels = levels.reshape(*maps.shape[:3], *levels.shape[1:])
-    if session.clip_seconds == session.settings.seconds:
-        return _synthesise_half_seconds(session, levels[:, :, 0])
-    return _stitch_half_seconds(session, levels)
+    single = session.clip_seconds == session.settings.seconds
+    sounds = _synthesise_half_seconds(session, levels[:, :, 0]) if single else _stitch_half_seconds(session, levels)
+    for waveform, spectrogram in sounds:
+        yield set_level(waveform, session.settings.sample_rate, session.output.loudness), spectrogram
 
 
 def _half_second_starts(session: GenerationSession) -> list[float]:

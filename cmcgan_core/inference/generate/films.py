@@ -32,8 +32,9 @@ from cmcgan_core.inference.translate import (
 from cmcgan_core.inference.windows import Windows, open_windows
 from cmcgan_core.media import film
 from cmcgan_core.media.damage import DamagedInterval, find_damage
-from cmcgan_core.media.files import read_video, sound_seconds
-from cmcgan_core.modality import Direction
+from cmcgan_core.media.files import SILENT_DBFS, loudness, read_video, sound_seconds
+from cmcgan_core.media.level import set_level_of_blocks
+from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import Progress
 from cmcgan_core.utils.batches import in_batches
 
@@ -48,11 +49,16 @@ class FilmResult:
     """What was generated for a film.
 
     Attributes:
-        guess: the most probable class; None without a classifier, and for repairs.
+        guess: the most probable class; None without a classifier, for repairs, and if all sound is silent.
+        unlike_training: whether most of the source is unlike the training data; None if the classifier cannot tell, for
+            repairs, and if all sound is silent.
+        silent: whether the source is a silent sound.
         repaired: the damaged intervals whose frames were generated.
     """
 
     guess: str | None = None
+    unlike_training: bool | None = None
+    silent: bool = False
     repaired: tuple[DamagedInterval, ...] = ()
 
 
@@ -63,13 +69,13 @@ def make_film(session: GenerationSession, task: Task) -> FilmResult:
         MediaError: the sound cannot be read, or the film cannot be written.
     """
     (target,) = task.paths
-    guesser = LabelGuesser(session)
+    guesser = LabelGuesser(session, Modality.AUDIO)
     frames = _generate_frames(session, task.source, guesser)
     if session.output.format == Format.PNG_SEQUENCE:
         film.write_sequence(target, frames)
     else:
         film.write_film(target, frames, session.output.fps, sound=task.source)
-    return FilmResult(guesser.guess())
+    return FilmResult(guesser.guess(), guesser.unlike_training(), guesser.is_silent())
 
 
 def make_soundtrack(session: GenerationSession, task: Task) -> FilmResult:
@@ -83,10 +89,12 @@ def make_soundtrack(session: GenerationSession, task: Task) -> FilmResult:
     ends = (track.start + track.seconds for track in film.probe(task.source) if track.kind == "picture")
     if not (seconds := max(ends, default=0.0)):
         raise MediaError(f"{task.source}: holds no pictures that can be decoded")
-    guesser = LabelGuesser(session)
+    guesser = LabelGuesser(session, Modality.VISUAL)
     chunks = _generate_chunks(session, task.source, seconds, guesser)
-    film.add_soundtrack(task.source, target, stitch(chunks, settings, seconds, rng), settings.sample_rate)
-    return FilmResult(guesser.guess())
+    sound = stitch(chunks, settings, seconds, rng)
+    sound = set_level_of_blocks(sound, settings.sample_rate, session.output.loudness, target.parent)
+    film.add_soundtrack(task.source, target, sound, settings.sample_rate)
+    return FilmResult(guesser.guess(), guesser.unlike_training(), guesser.is_silent())
 
 
 def repair_film(session: GenerationSession, task: Task) -> FilmResult | None:
@@ -132,7 +140,7 @@ def _generate_frames(session: GenerationSession, source: Path, guesser: LabelGue
         times, waveforms = zip(*batch, strict=True)
         audio = waveforms_to_input(trained, torch.from_numpy(np.stack(waveforms)))
         visual = translate_maps(trained, Direction.A2V, audio, walk.at(times))
-        guesser.add(audio, visual)
+        guesser.add(audio, visual, [loudness(waveform) >= SILENT_DBFS for waveform in waveforms])
         yield from to_pictures(resize_pictures(visual, size))
         session.on_progress(Progress(f"making a film of {source.name}", round(times[-1] * fps) + 1, total, "pictures"))
 

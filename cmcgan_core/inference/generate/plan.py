@@ -13,7 +13,8 @@ from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import FORMATS, Format, Route
 from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.inference.windows import SECONDS_PER_BLOCK
-from cmcgan_core.media.files import MediaKind, media_kind, sound_blocks, sound_seconds, track_kinds
+from cmcgan_core.media.files import SILENT_DBFS, MediaKind, media_kind, sound_blocks, sound_seconds, track_kinds
+from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 
 #: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
@@ -33,6 +34,7 @@ class OutputOptions:
         seconds: length of the sound of a picture; None is the model's own length, half a second.
         drift: seconds from one latent to the next in a latent walk; 0 keeps the first latent. None keeps it in films,
             and uses a new latent for each half second of a picture's sound.
+        loudness: level of generated sounds in dBFS, see `media.level`; None keeps the level that the model generates.
         repair: generate only the damaged frames of films.
         overwrite: replace existing outputs.
 
@@ -47,6 +49,7 @@ class OutputOptions:
     fps: float = 10.0
     seconds: float | None = None
     drift: float | None = None
+    loudness: float | None = LOUDNESS
     repair: bool = False
     overwrite: bool = False
 
@@ -59,6 +62,8 @@ class OutputOptions:
         ):
             if value is not None and not least <= value < math.inf:
                 raise ConfigError(f"{name} cannot be {value:g}; take {least:g} or more")
+        if self.loudness is not None and not SILENT_DBFS <= self.loudness <= 0:
+            raise ConfigError(f"loudness cannot be {self.loudness:g} dBFS; take {SILENT_DBFS:g} to 0")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What all generation tasks of one call share: the model, the options and the classifier."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -61,8 +62,12 @@ class GenerationSession:
         """Return class probabilities (N, classes) of N pairs of maps, or None without a classifier."""
         if self.classifier is None:
             return None
-        network = DynamicClassifier(self.trained, self.classifier, SamplingOptions())
-        return network.predict({Modality.AUDIO: audio, Modality.VISUAL: visual})
+        return self._network(self.classifier).predict({Modality.AUDIO: audio, Modality.VISUAL: visual})
+
+    def find_unlike(self, source: Modality, maps: Tensor) -> list[bool | None]:
+        """Return which of N inputs (N, C, H, W) are unlike the training data, or N times None if nothing can tell."""
+        found = None if self.classifier is None else self._network(self.classifier).find_unlike({source: maps})
+        return [None] * len(maps) if found is None else found.tolist()
 
     def guess_labels(self, audio: Tensor, visual: Tensor) -> list[str | None]:
         """Return the most probable class of each of N pairs of maps, or N times None without a classifier."""
@@ -71,20 +76,41 @@ class GenerationSession:
             return [None] * len(audio)
         return [self.trained.about.classes[index] for index in probabilities.argmax(dim=1).tolist()]
 
+    def _network(self, classifier: Trained) -> DynamicClassifier:
+        return DynamicClassifier(self.trained, classifier, SamplingOptions())
+
 
 class LabelGuesser:
-    """Guesses the class of one film from its parts.
+    """Guesses the class of one film from its parts, and whether its source is unlike the training data.
 
     Args:
         session: the session with the classifier; without a classifier there is no guess.
+        source: the modality that is given.
     """
 
-    def __init__(self, session: GenerationSession) -> None:
-        self._session = session
+    def __init__(self, session: GenerationSession, source: Modality) -> None:
+        self._session, self._source = session, source
         self._total: Tensor | None = None  # the sum of the probabilities (classes,) of all parts
+        self._parts = 0  # the parts that are not silent
+        self._like = self._unlike = 0  # the parts that are like the training data, and those that are unlike
 
-    def add(self, audio: Tensor, visual: Tensor) -> None:
-        """Add spectrograms (N, 1, M, T) and pictures (N, 3, S, S) that belong together."""
+    def add(self, audio: Tensor, visual: Tensor, audible: Sequence[bool] | None = None) -> None:
+        """Add spectrograms (N, 1, M, T) and pictures (N, 3, S, S) that belong together.
+
+        Args:
+            audio: the spectrograms.
+            visual: the pictures.
+            audible: which of them count, because their sound is not silent; None for all.
+        """
+        if audible is not None:
+            audio, visual = audio[list(audible)], visual[list(audible)]
+        self._parts += len(audio)
+        if not len(audio):
+            return
+        given = audio if self._source is Modality.AUDIO else visual
+        verdicts = self._session.find_unlike(self._source, given)
+        self._like += verdicts.count(False)
+        self._unlike += verdicts.count(True)
         probabilities = self._session.predict(audio, visual)
         if probabilities is not None:
             added = probabilities.sum(dim=0)
@@ -93,3 +119,11 @@ class LabelGuesser:
     def guess(self) -> str | None:
         """Return the most probable class of all parts; None without a classifier, or without parts."""
         return None if self._total is None else self._session.trained.about.classes[int(self._total.argmax())]
+
+    def unlike_training(self) -> bool | None:
+        """Return whether most parts of the source are unlike the training data; None if the classifier cannot tell."""
+        return self._unlike > self._like if self._unlike or self._like else None
+
+    def is_silent(self) -> bool:
+        """Return whether the source is a sound without an audible part."""
+        return self._source is Modality.AUDIO and not self._parts
