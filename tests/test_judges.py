@@ -12,7 +12,7 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.judges import SECOND, Judge
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
-from cmcgan_core.training.classifiers import train_judge
+from cmcgan_core.training.classifiers import classifier_config, train_judge
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -35,9 +35,27 @@ def test_the_residual_encoder_makes_codes_of_any_size(size: tuple[int, int]) -> 
 
 def test_a_judge_reads_maps_of_any_size(prepared: Path) -> None:
     dataset = open_dataset(prepared)
-    path = train_judge(dataset, [Modality.VISUAL], "judge-tiny" + SECOND, seed=1)
+    path = train_judge(dataset, tuple(Modality), "judge-tiny" + SECOND, seed=1)
     judge = Judge(load_checkpoint(path, torch.device("cpu")))
     batch = next(in_order(dataset.split("test"), NetworkConfig(picture_size=128), 12, torch.device("cpu")))
     codes, predicted = judge.predict({Modality.VISUAL: batch.visual})
     assert codes.shape == (12, 64)
     assert predicted.tolist() == batch.label.tolist()
+
+
+def test_one_judge_classifies_sounds_and_pictures_alone_and_pairs(prepared: Path) -> None:
+    dataset = open_dataset(prepared)
+    judge = Judge(load_checkpoint(train_judge(dataset, tuple(Modality), "judge-tiny"), torch.device("cpu")))
+    batch = next(in_order(dataset.split("test"), NetworkConfig(picture_size=32, frames=16), 12, torch.device("cpu")))
+    maps = batch.maps()
+    for given in (maps, *({modality: maps[modality]} for modality in Modality)):
+        codes, predicted = judge.predict(given)
+        assert codes.shape == (12, 64 * len(given))
+        assert predicted.tolist() == batch.label.tolist()
+
+
+def test_a_judge_of_few_pairs_is_not_validated_in_every_epoch(prepared: Path) -> None:
+    split = open_dataset(prepared).split("train")
+    config = classifier_config("judge-small", tuple(Modality), split, seed=0)
+    # 48 pairs are one step of 32, so 200 steps are 200 epochs.
+    assert config.train.sample_every == 50
