@@ -45,7 +45,7 @@ def test_a_judge_reads_maps_of_any_size(prepared: Path) -> None:
 
 def test_one_judge_classifies_sounds_and_pictures_alone_and_pairs(prepared: Path) -> None:
     dataset = open_dataset(prepared)
-    judge = Judge(load_checkpoint(train_judge(dataset, tuple(Modality), "judge-tiny"), torch.device("cpu")))
+    judge = Judge(load_checkpoint(train_judge(dataset, tuple(Modality), "judge-tiny" + SECOND), torch.device("cpu")))
     batch = next(in_order(dataset.split("test"), NetworkConfig(picture_size=32, frames=16), 12, torch.device("cpu")))
     maps = batch.maps()
     for given in (maps, *({modality: maps[modality]} for modality in Modality)):

@@ -48,10 +48,16 @@ class FusionNetwork(Classifier, Embedder):
         return logits
 
     def logits_by_layer(self, maps: Mapping[Modality, Tensor]) -> list[Tensor]:
-        """Return the logits (B, classes) of every layer on the codes: of all modalities, then of each one alone."""
+        """Return the logits (B, classes) of every layer on the codes: of all modalities, then of each one alone.
+
+        If there are layers on single codes, only these train the encoders. Otherwise a modality whose class is easy to
+        read would leave little for the other one to learn, and its layer alone would classify worse.
+        """
         codes = self.features(maps)
+        if not self.alone:
+            return [self.head(codes)]
         parts = dict(zip(self.modalities, torch.split(codes, CODE, dim=1), strict=True))
-        return [self.head(codes), *(layer(parts[Modality(name)]) for name, layer in self.alone.items())]
+        return [self.head(codes.detach()), *(layer(parts[Modality(name)]) for name, layer in self.alone.items())]
 
     def forward(self, maps: Mapping[Modality, Tensor]) -> Tensor:
         """Return logits (B, classes) of sounds (B, 1, M, T), pictures (B, 3, S, S), or pairs of both."""
