@@ -12,6 +12,7 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.judges import SECOND, Judge
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
+from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.training.classifiers import classifier_config, train_judge
 
 
@@ -43,15 +44,19 @@ def test_a_judge_reads_maps_of_any_size(prepared: Path) -> None:
     assert predicted.tolist() == batch.label.tolist()
 
 
-def test_one_judge_classifies_sounds_and_pictures_alone_and_pairs(prepared: Path) -> None:
-    dataset = open_dataset(prepared)
-    judge = Judge(load_checkpoint(train_judge(dataset, tuple(Modality), "judge-tiny" + SECOND), torch.device("cpu")))
-    batch = next(in_order(dataset.split("test"), NetworkConfig(picture_size=32, frames=16), 12, torch.device("cpu")))
-    maps = batch.maps()
-    for given in (maps, *({modality: maps[modality]} for modality in Modality)):
-        codes, predicted = judge.predict(given)
-        assert codes.shape == (12, 64 * len(given))
-        assert predicted.tolist() == batch.label.tolist()
+def test_one_judge_reads_sounds_and_pictures_alone_and_pairs() -> None:
+    network = FusionNetwork(load_config("judge-tiny").network, tuple(Modality), 3, alone=True).eval()
+    maps = {m: torch.rand(2, m.channels, *load_config("judge-tiny").network.size(m)) for m in Modality}
+    pairs, *alone = network.logits_by_layer(maps)
+    torch.testing.assert_close(network.classify_codes(network.features(maps), maps), pairs)
+    for (modality, part), logits in zip(maps.items(), alone, strict=True):
+        codes = network.features({modality: part})
+        assert codes.shape == (2, 64)
+        torch.testing.assert_close(network.classify_codes(codes, [modality]), logits)
+    pairs.sum().backward()
+    assert all(weight.grad is None for weight in network.encoders.parameters())
+    (gradient, *_) = torch.autograd.grad(alone[0].sum(), list(network.encoders.parameters()), allow_unused=True)
+    assert gradient is not None
 
 
 def test_a_judge_of_few_pairs_is_not_validated_in_every_epoch(prepared: Path) -> None:
