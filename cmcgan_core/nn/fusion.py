@@ -50,8 +50,8 @@ class FusionNetwork(Classifier, Embedder):
     def logits_by_layer(self, maps: Mapping[Modality, Tensor]) -> list[Tensor]:
         """Return the logits (B, classes) of every layer on the codes: of all modalities, then of each one alone.
 
-        If there are layers on single codes, only these train the encoders, so that each encoder learns what it would learn
-        in a network of its own.
+        If there are layers on single codes, only these train the encoders, so that each encoder learns what it would
+        learn in a network of its own.
         """
         codes = self.features(maps)
         if not self.alone:
