@@ -61,8 +61,8 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
 
     pooled = group.figures
     main = ("", pooled.table1, pooled.recovered, pooled.copied)
-    others = [(", 2nd judge", judge.table1, judge.recovered, judge.copied) for judge in pooled.other_judges.values()][
-        :1
+    others = [
+        (", 2nd judge", judge.table1, judge.recovered, judge.copied) for judge in list(pooled.other_judges.values())[:1]
     ]
     for judge, table1, recovered, copied in (main, *others):
         for direction, by_hops in table1.items():

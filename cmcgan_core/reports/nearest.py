@@ -38,29 +38,28 @@ def find_neighbours(
         seed: seed of the latents, as in `cmcgan generate --seed`.
         device: see `choose_device`.
     """
-    split, training = dataset.split(entries[0].evaluation.split), dataset.split("train")
+    generating = [entry for entry in entries if Direction.A2V in entry.evaluation.table1]
+    return [Neighbours(entry.name, _pair_tiles(entry, dataset, seed, device)) for entry in generating]
+
+
+def _pair_tiles(entry: Entry, dataset: PreparedDataset, seed: int, device: str) -> list[tuple[Tile, Tile]]:
+    """Return, for the pairs of the page, the tile of the generated picture and that of its neighbour."""
+    split, training = dataset.split(entry.evaluation.split), dataset.split("train")
+    trained = load_checkpoint(entry.path, choose_device(device))
+    network = trained.about.config.network
     stored = split.read(typical_items(split))
-    found = []
-    for entry in entries:
-        if Direction.A2V not in entry.evaluation.table1:
-            continue
-        trained = load_checkpoint(entry.path, choose_device(device))
-        network = trained.about.config.network
-        maps = TrainingMaps(training, network, trained.device)
-        source = to_batch(stored, network, dataset.settings, trained.device).audio
-        (z,) = draw_latents(trained, Direction.A2V, SamplingOptions(seed=seed))
-        generated = translate_maps(trained, Direction.A2V, source, z)
-        distances, positions = maps.find_nearest(Modality.VISUAL, generated)
-        items = [maps.items[position] for position in positions.tolist()]
-        nearest = to_batch(training.read(items), network, dataset.settings, trained.device).visual
-        pairs = [
-            (
-                Tile("generated", picture_uri(picture)),
-                Tile(f"{training.pairs[item].recording}, distance {distance:.2f}", picture_uri(neighbour)),
-            )
-            for picture, neighbour, item, distance in zip(
-                to_pictures(generated), to_pictures(nearest), items, distances.tolist(), strict=True
-            )
-        ]
-        found.append(Neighbours(entry.name, pairs))
-    return found
+    source = to_batch(stored, network, dataset.settings, trained.device).audio
+    (z,) = draw_latents(trained, Direction.A2V, SamplingOptions(seed=seed))
+    generated = translate_maps(trained, Direction.A2V, source, z)
+    searched = TrainingMaps(training, network, trained.device)
+    distances, positions = searched.find_nearest(Modality.VISUAL, generated)
+    items = [searched.items[position] for position in positions.tolist()]
+    nearest = to_batch(training.read(items), network, dataset.settings, trained.device).visual
+    captions = [
+        f"{training.pairs[item].recording}, distance {distance:.2f}"
+        for item, distance in zip(items, distances.tolist(), strict=True)
+    ]
+    return [
+        (Tile("generated", picture_uri(picture)), Tile(caption, picture_uri(neighbour)))
+        for picture, caption, neighbour in zip(to_pictures(generated), captions, to_pictures(nearest), strict=True)
+    ]
