@@ -1,7 +1,7 @@
 """Measure how often a real recording of an instrument gives a picture of that instrument.
 
 Every half second above the level of silence, of the sounds in FOLDER/CLASS/, is turned into a picture. A judge that was
-trained on the pictures of DATA classifies it. For comparison, DATA's judge of sounds classifies the same half seconds.
+trained on the pairs of DATA classifies it. For comparison, the judge classifies the half seconds themselves.
 
 usage: python benchmarks/real_recordings.py FOLDER DATA [CHECKPOINT]
 """
@@ -12,8 +12,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
 from cmcgan_core.data.dataset import open_dataset
+from cmcgan_core.evaluation.judges import Judge
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
@@ -39,10 +40,10 @@ def read_audible_spectrograms(folder: Path, settings: FeatureSettings) -> Tensor
     return scale_spectrograms(torch.stack(spectrograms), settings)[:, None]
 
 
-def share_of_class(judge: Trained, modality: Modality, maps: Tensor, label: int) -> float:
+def share_of_class(judge: Judge, modality: Modality, maps: Tensor, label: int) -> float:
     """Return the share of maps (N, C, H, W) that a judge assigns to a class."""
     with torch.inference_mode():
-        predicted = judge.network({modality: to_network(judge, maps)}).argmax(dim=1)
+        _, predicted = judge.predict({modality: maps})
     return float((predicted == label).float().mean())
 
 
@@ -51,10 +52,8 @@ def main(folder: str, data: str, checkpoint: str = "box") -> None:
     cpu = torch.device("cpu")
     trained, dataset = load_checkpoint(find_checkpoint(Path(checkpoint)), cpu), open_dataset(data)
     preset, classes = trained.about.config.judge, trained.about.classes
-    judges = {
-        m: load_checkpoint(train_judge(dataset, [m], preset, device="cpu", on_progress=tqdm_progress()), cpu)
-        for m in Modality
-    }
+    path = train_judge(dataset, tuple(Modality), preset, device="cpu", on_progress=tqdm_progress())
+    judge = Judge(load_checkpoint(path, cpu))
     rows = []
     for path in sorted(Path(folder).iterdir()):
         name = SYNONYMS.get(path.name, path.name)
@@ -63,8 +62,7 @@ def main(folder: str, data: str, checkpoint: str = "box") -> None:
         audio, label = read_audible_spectrograms(path, trained.about.settings), classes.index(name)
         visual = translate(trained, Direction.A2V, to_network(trained, audio), SamplingOptions())
         pictures, sounds = (
-            share_of_class(judges[m], m, maps, label)
-            for m, maps in ((Modality.VISUAL, visual), (Modality.AUDIO, audio))
+            share_of_class(judge, m, maps, label) for m, maps in ((Modality.VISUAL, visual), (Modality.AUDIO, audio))
         )
         rows.append((pictures, sounds))
         print(f"{name:12} {len(audio):5} half seconds: pictures {pictures:.2f}, sounds themselves {sounds:.2f}")

@@ -38,8 +38,9 @@ def evaluate(
     """Evaluate a trained model on a split, next to the paper's Tables 1 and 2.
 
     A model that translates is judged by classifiers, which are trained once on the real training pairs and kept with
-    the dataset. A model that classifies is scored by its accuracy. A model that embeds both modalities is scored by
-    retrieval. An earlier evaluation is reused if nothing has changed.
+    the dataset. Controls show what stored training samples would score. A model that classifies is scored by its
+    accuracy. A model that embeds both modalities is scored by retrieval. An earlier evaluation is reused if nothing has
+    changed.
 
     Examples:
 

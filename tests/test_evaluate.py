@@ -1,7 +1,7 @@
 import copy
 import inspect
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -17,9 +17,10 @@ from cmcgan_core.data.loader import in_order, to_batch
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.evaluation.judges import JudgePanel, load_judges
+from cmcgan_core.evaluation.judges import Judge, JudgePanel, load_judges
 from cmcgan_core.evaluation.outputs import (
     Control,
+    Copied,
     Generated,
     JudgeOutputs,
     PairClassifier,
@@ -97,8 +98,8 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(
     scores = scores_of_oracle(dataset, trained, panel, knows=True)
     for direction in Direction:
         sample, real = Generated(direction, 1), Real(direction.target)
-        assert all(scores.accuracy(j, Recovered(direction.target)) == scores.accuracy(j, real) for j in panel.single)
-        assert all(scores.accuracy(j, sample) == scores.accuracy(j, real) for j in panel.single)
+        assert all(scores.accuracy(j, Recovered(direction.target)) == scores.accuracy(j, real) for j in panel.judges)
+        assert all(scores.accuracy(j, sample) == scores.accuracy(j, real) for j in panel.judges)
         quality = scores.quality(JUDGE, sample)
         assert quality["l1"] == pytest.approx(0)
         assert quality["frechet_distance"] == pytest.approx(0, abs=1e-4)
@@ -111,6 +112,47 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(
     table2 = scores.table2(PairClassifier.REAL)
     assert table2["GV-A"] == table2["GA-V"] == table2["V-A"]
     assert table2["GV-A other class"].micro < table2["GV-A"].micro
+
+
+class BandJudge(Judge):
+    """Classifies by the loudest band and by the brightest colour, or takes every sound for one of class 1."""
+
+    def __init__(self, *, hears: bool) -> None:
+        self.hears = hears
+
+    def predict(self, maps: Mapping[Modality, Tensor]) -> tuple[Tensor, Tensor]:
+        if Modality.VISUAL in maps:
+            predicted = maps[Modality.VISUAL].mean(dim=(2, 3)).argmax(dim=1)
+        else:
+            predicted = (maps[Modality.AUDIO].mean(dim=(1, 3)).argmax(dim=1) - 15) // 30
+            predicted = predicted if self.hears else torch.ones_like(predicted)
+        return torch.zeros(len(predicted), 1), predicted
+
+
+@pytest.mark.parametrize("hears", [True, False])
+def test_a_copied_picture_shows_the_class_that_the_judge_hears(
+    dataset: PreparedDataset, trained: Trained, hears: bool
+) -> None:
+    panel = JudgePanel({"bands": BandJudge(hears=hears)}, None, trained.about.config.network)
+    split = dataset.split("test")
+    outputs = EvaluationPass(trained, panel, split, latents=1, seed=0).run(full=False)
+    shown = outputs.predicted["bands", Copied(A2V)][0]
+    assert shown.equal(split.labels if hears else torch.ones_like(split.labels))
+    assert outputs.predicted["bands", Copied(V2A)][0].equal(split.labels) is hears
+
+
+def test_copies_of_training_samples_are_told_from_new_ones(
+    dataset: PreparedDataset, trained: Trained, panel: JudgePanel
+) -> None:
+    training = Oracle(dataset.split("train"), knows=True)  # finds the nearest training pair of each input
+    copies = Trained(trained.about, training, trained.path)
+    scores = score_splits(copies, panel, dataset.split("test"), 1, 0, silent)["test"]
+    quality = scores.quality(JUDGE, Generated(A2V, 1))
+    assert quality["distance_to_training"] == pytest.approx(0, abs=1e-3)
+    assert quality["share_near_training"] == 1
+    real = scores_of_oracle(dataset, trained, panel, knows=True).quality(JUDGE, Generated(A2V, 1))
+    assert real["distance_to_training"] == pytest.approx(1)
+    assert (real["share_near_training"] or 0) < 0.2
 
 
 def test_a_constant_generator_is_at_chance(dataset: PreparedDataset, trained: Trained, panel: JudgePanel) -> None:
@@ -146,6 +188,10 @@ def test_evaluate_covers_the_split_and_the_papers_tables(dataset: PreparedDatase
     real = evaluation.quality[A2V]["real"]["frechet_distance"]
     assert real is not None
     assert real > 0
+    for direction in Direction:
+        assert evaluation.copied[direction].keys() == other.copied[direction].keys() == {"train", "test"}
+        assert evaluation.quality[direction]["real"]["distance_to_training"] == 1
+        assert (evaluation.quality[direction]["1"]["distance_to_training"] or 0) > 1  # an untrained generator
     assert evaluation.retrieval is None  # for the same reason
     assert evaluation.classification is None
 
@@ -165,6 +211,7 @@ def test_the_training_split_is_not_compared_with_itself(dataset: PreparedDataset
     evaluation = evaluate(tiny_run, dataset, split="train", latents=1, thorough=False)
     assert evaluation.pairs == {"train": COUNTS["train"] * 3}
     assert evaluation.quality[A2V]["real"]["frechet_distance"] is None
+    assert evaluation.quality[A2V]["1"]["distance_to_training"] is None
 
 
 def test_latents_do_not_depend_on_their_number(dataset: PreparedDataset, trained: Trained, panel: JudgePanel) -> None:
@@ -225,7 +272,7 @@ def test_the_published_figures_equal_those_in_the_papers() -> None:
 
 
 def test_an_unknown_split_and_a_missing_run_are_named(dataset: PreparedDataset, tiny_run: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no pairs in its tset split"):
+    with pytest.raises(DataError, match="no pairs in its tset split; choose another --split: train, validation, test"):
         evaluate(tiny_run, dataset, split="tset")
     with pytest.raises(CheckpointError, match="does not exist"):
         evaluate(tmp_path / "none", dataset)

@@ -61,10 +61,11 @@ def test_a_change_that_affects_the_figures_is_evaluated_again(
     evaluate(without, data, latents=1)
     assert len(judged) == 6
     judges = data.root / "judges"
-    shutil.copytree(judges / "judge-tiny-visual-0", judges / "judge-tiny-small-visual-0")
+    judge = judges / "judge-tiny-audio-visual-0"
+    shutil.copytree(judge, judges / "judge-tiny-small-audio-visual-0")
     evaluate(tiny_run, data, latents=1)
     assert len(judged) == 6, "another judge decides nothing"
-    shutil.copyfile(judges / "judge-tiny-visual-0/best.safetensors", judges / "judge-tiny-visual-0/spare.safetensors")
+    shutil.copyfile(judge / "best.safetensors", judge / "spare.safetensors")
     evaluate(tiny_run, data, latents=1)
     assert len(judged) == 7
 

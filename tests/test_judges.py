@@ -12,7 +12,8 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.judges import SECOND, Judge
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
-from cmcgan_core.training.classifiers import train_judge
+from cmcgan_core.nn.fusion import FusionNetwork
+from cmcgan_core.training.classifiers import classifier_config, train_judge
 
 
 @pytest.mark.parametrize("preset", preset_names())
@@ -35,9 +36,31 @@ def test_the_residual_encoder_makes_codes_of_any_size(size: tuple[int, int]) -> 
 
 def test_a_judge_reads_maps_of_any_size(prepared: Path) -> None:
     dataset = open_dataset(prepared)
-    path = train_judge(dataset, [Modality.VISUAL], "judge-tiny" + SECOND, seed=1)
+    path = train_judge(dataset, tuple(Modality), "judge-tiny" + SECOND, seed=1)
     judge = Judge(load_checkpoint(path, torch.device("cpu")))
     batch = next(in_order(dataset.split("test"), NetworkConfig(picture_size=128), 12, torch.device("cpu")))
     codes, predicted = judge.predict({Modality.VISUAL: batch.visual})
     assert codes.shape == (12, 64)
     assert predicted.tolist() == batch.label.tolist()
+
+
+def test_one_judge_reads_sounds_and_pictures_alone_and_pairs() -> None:
+    network = FusionNetwork(load_config("judge-tiny").network, tuple(Modality), 3, alone=True).eval()
+    maps = {m: torch.rand(2, m.channels, *load_config("judge-tiny").network.size(m)) for m in Modality}
+    pairs, *alone = network.logits_by_layer(maps)
+    torch.testing.assert_close(network.classify_codes(network.features(maps), maps), pairs)
+    for (modality, part), logits in zip(maps.items(), alone, strict=True):
+        codes = network.features({modality: part})
+        assert codes.shape == (2, 64)
+        torch.testing.assert_close(network.classify_codes(codes, [modality]), logits)
+    pairs.sum().backward()
+    assert all(weight.grad is None for weight in network.encoders.parameters())
+    (gradient, *_) = torch.autograd.grad(alone[0].sum(), list(network.encoders.parameters()), allow_unused=True)
+    assert gradient is not None
+
+
+def test_a_judge_of_few_pairs_is_not_validated_in_every_epoch(prepared: Path) -> None:
+    split = open_dataset(prepared).split("train")
+    config = classifier_config("judge-small", tuple(Modality), split, seed=0)
+    # 48 pairs are one step of 32, so 200 steps are 200 epochs.
+    assert config.train.sample_every == 50

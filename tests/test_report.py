@@ -86,6 +86,9 @@ def test_a_run_stands_next_to_the_paper(compared: Comparison, dataset: PreparedD
     micro = compared.entries[0].evaluation.table1[Direction.V2A]["2"]["test"].micro
     (row,) = [row for row in rows if row[:1] == ["I2S two hops"]]
     assert row[2].startswith(f"{micro:.3f}")
+    copied = compared.entries[0].evaluation.copied[Direction.A2V]["test"].micro
+    (row,) = [row for row in rows if row[:1] == ["control: S2I copied"]]
+    assert row[2].startswith(f"{copied:.3f}")
     assert ["network.picture_size", "128", "32"] in rows
     assert ["tuba", "16", "3", "4"] in rows
     assert ["recordings", "3", "3", "3"] in rows
@@ -108,6 +111,13 @@ def test_a_page_needs_no_other_file(page: str) -> None:
     for drawing in drawings:
         svg = base64.b64decode(drawing).decode()
         assert all(address.startswith(("data:", "#")) for address in re.findall(r'href="([^"]*)"', svg))
+
+
+def test_generated_pictures_are_shown_beside_the_nearest_training_pictures(page: str, dataset: PreparedDataset) -> None:
+    _, _, section = page.partition('<div class="tiles neighbours">')
+    tiles = re.findall(r'alt="picture, ([^"]*)"', section.partition("</div>")[0])
+    assert tiles[::2] == ["generated"] * len(dataset.classes)
+    assert all(re.fullmatch(r"\w+-train, distance \d\.\d\d", caption) for caption in tiles[1::2])
 
 
 def test_names_are_text(page: str) -> None:

@@ -60,9 +60,11 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
     from cmcgan_core.evaluation.labels import kind_label, plural
 
     pooled = group.figures
-    main = ("", pooled.table1, pooled.recovered)
-    others = [(", 2nd judge", judge.table1, judge.recovered) for judge in pooled.other_judges.values()][:1]
-    for judge, table1, recovered in (main, *others):
+    main = ("", pooled.table1, pooled.recovered, pooled.copied)
+    others = [
+        (", 2nd judge", judge.table1, judge.recovered, judge.copied) for judge in list(pooled.other_judges.values())[:1]
+    ]
+    for judge, table1, recovered, copied in (main, *others):
         for direction, by_hops in table1.items():
             for hops, parts in by_hops.items():
                 own = " *" if hops == group.hops else ""
@@ -70,6 +72,9 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
                 yield RowKey(f"table1{judge}", label), parts[split].micro
         for modality, parts in recovered.items():
             yield RowKey(f"table1{judge}", f"{plural(modality)} recovered{judge}"), parts[split].micro
+        for direction in table1:
+            label = f"{direction.table_name} control: copied{judge}"
+            yield RowKey(f"table1{judge}", label), copied[direction][split].micro
     for name, accuracy in pooled.table2.items():
         yield RowKey("table2", name), accuracy.micro
     yield from _quality_rows(group)

@@ -59,6 +59,8 @@ def table1(evaluation: "Evaluation") -> "Table":
             second = [accuracy_text(judge.recovered[modality][split]) for judge in judges]
             row = f"{name} {plural(modality)} recovered"
             table.add_row(row, *_cells(evaluation.recovered[modality], split), *second)
+        second = [accuracy_text(judge.copied[direction][split]) for judge in judges]
+        table.add_row(f"{name} control: copied", *_cells(evaluation.copied[direction], split), *second)
         for row, values in paper_tables().table1[name].items():
             table.add_row(
                 f"{name} {row}", published_text(values.get("train")), published_text(values.get("test")), style="dim"
@@ -67,8 +69,9 @@ def table1(evaluation: "Evaluation") -> "Table":
         real = _cells(evaluation.real[modality], split)
         table.add_row(f"{name} real {plural(modality)}", *real, *second, end_section=True)
     table.caption = (
-        "* the model's own output; recovered: real samples, translated to the other modality and back; real: the "
-        "judge's own accuracy, the ceiling"
+        "* the model's own output; recovered: real samples, translated to the other modality and back; copied: a "
+        "stored training sample of the class that the judge predicts for the input; real: the judge's own accuracy, "
+        "the ceiling"
     )
     return table
 

@@ -98,7 +98,8 @@ class PreparedDataset:
         """
         split = self.split(name)
         if not len(split):
-            raise DataError(f"{self.root} has no pairs in its {name} split; choose another --split")
+            existing = ", ".join(dict.fromkeys(pair.split for pair in self.pairs))
+            raise DataError(f"{self.root} has no pairs in its {name} split; choose another --split: {existing}")
         return split
 
     def read(self, rows: list[int]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:

@@ -6,6 +6,7 @@ Shapes: K latents (1 for samples that need none), B pairs of a batch, N pairs; C
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,8 +17,10 @@ from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import Batch, to_batch
 from cmcgan_core.data.mismatch import wrong_partners
 from cmcgan_core.evaluation.judges import JudgePanel
+from cmcgan_core.evaluation.memorisation import TrainingMaps
 from cmcgan_core.evaluation.outputs import (
     Control,
+    Copied,
     Generated,
     JudgeOutputs,
     PairCase,
@@ -69,6 +72,8 @@ class EvaluationPass:
         self.control_rng = torch.Generator().manual_seed(seed)
         # Apart from both, so that recovering changes nothing else.
         self.recovery_rng = torch.Generator().manual_seed(seed)
+        self.copy_rng = torch.Generator().manual_seed(seed)
+        self.training = split.dataset.split("train")
         metrics = {name: METRICS.get(name) for name in METRICS.names()}
         self.map_metrics = {name: metric for name, metric in metrics.items() if isinstance(metric, MapMetric)}
 
@@ -76,7 +81,7 @@ class EvaluationPass:
         """Translate and judge all pairs.
 
         Args:
-            full: whether to compute everything; otherwise only the classes and codes by single judges.
+            full: whether to compute everything; otherwise only the classes and codes of single samples.
             on_progress: called after every batch.
             batch_size: pairs per batch.
         """
@@ -103,6 +108,13 @@ class EvaluationPass:
             height=None if height is None else height[self.items],
             class_measures=self._measure_classes() if full else {},
         )
+
+    @cached_property
+    def training_maps(self) -> TrainingMaps | None:
+        """The training samples that generated ones may be copies of; None if the split is the training split itself."""
+        if self.split.split == "train":
+            return None
+        return TrainingMaps(self.training, self.trained.about.config.network, self.trained.device)
 
     def _measure_classes(self) -> dict[tuple[str, Modality], float]:
         """Compute the metrics that are relative to the class, over sets of real samples of one class each."""
@@ -131,6 +143,8 @@ class EvaluationPass:
             self._judge_pairs(outputs, PairCase(), judged.audio[None], judged.visual[None])
         for direction in self.directions:
             self._translate(outputs, direction, batch, judged, full=full)
+        for direction in Direction:
+            self._copy(outputs, direction, judged)
         for modality in self.network.recovers:
             z = self.network.draw(len(items), self.recovery_rng, hops=2)
             recovered = self.network.recover(modality, batch.maps()[modality], z)
@@ -161,11 +175,27 @@ class EvaluationPass:
             if full and hops == self.network.hops:
                 self._complete(outputs, direction, judged, generated)
 
+    def _copy(self, outputs: JudgeOutputs, direction: Direction, judged: Batch) -> None:
+        """Judge, for each input of a batch, a random training sample of the class that the main judge predicts for it.
+
+        This is what a table of training samples and a classifier can do without a generating network.
+        """
+        _, predicted = self.panel.main.predict({direction.source: judged.maps()[direction.source]})
+        items = []
+        for label in predicted.tolist():
+            of_class = (self.training.labels == label).nonzero().flatten()
+            # A judge does not know a class without training pairs; if it names one nevertheless, any sample will do.
+            candidates = of_class if len(of_class) else torch.arange(len(self.training))
+            items.append(int(candidates[torch.randint(len(candidates), (1,), generator=self.copy_rng)]))
+        stored = self.training.read(items)
+        copied = to_batch(stored, self.panel.network, self.training.settings, self.trained.device)
+        self._judge(outputs, Copied(direction), copied.maps()[direction.target][None])
+
     def _judge(self, outputs: JudgeOutputs, sample: Sample, maps: Tensor) -> None:
-        """Add what single judges return for maps (K, B, C, H, W)."""
+        """Add what the judges return for maps (K, B, C, H, W)."""
         flat = maps.flatten(0, 1)
-        for name, judges in self.panel.single.items():
-            codes, predicted = judges[sample.modality].predict({sample.modality: flat})
+        for name, judge in self.panel.judges.items():
+            codes, predicted = judge.predict({sample.modality: flat})
             outputs.codes[name, sample] = _by_latent(codes, maps)
             outputs.predicted[name, sample] = _by_latent(predicted, maps)
         if self.panel.pose is not None and sample.modality is Modality.VISUAL:
@@ -178,6 +208,9 @@ class EvaluationPass:
         for name, metric in self.map_metrics.items():
             if metric.needs.met_by(sample.modality, settings, latents=len(maps), real=isinstance(sample, Real)):
                 outputs.measures[name, sample] = metric.compute(batch).cpu()
+        if self.training_maps is not None:
+            distance, _ = self.training_maps.find_nearest(sample.modality, maps.flatten(0, 1))
+            outputs.nearest[sample] = _by_latent(distance, maps)
 
     def _complete(self, outputs: JudgeOutputs, direction: Direction, judged: Batch, generated: Tensor) -> None:
         """Add what the classifiers of pairs return for pairs with a generated modality, and for the controls."""
@@ -210,7 +243,7 @@ class EvaluationPass:
             modality: part.expand(len(larger), *part.shape[1:]).flatten(0, 1)
             for modality, part in ((Modality.AUDIO, audio), (Modality.VISUAL, visual))
         }
-        classifiers = {PairClassifier.REAL: self.panel.pairs, PairClassifier.RETRAINED: self.panel.retrained}
+        classifiers = {PairClassifier.REAL: self.panel.main, PairClassifier.RETRAINED: self.panel.retrained}
         for name, judge in classifiers.items():
             if judge is not None:
                 outputs.pairs[name, case] = _by_latent(judge.predict(maps)[1], larger)

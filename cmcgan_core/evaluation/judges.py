@@ -28,10 +28,10 @@ SECOND_SEED = 1
 
 
 class Judge:
-    """A classifier used as a judge.
+    """A classifier used as a judge of sounds, of pictures, and of pairs.
 
     Args:
-        trained: classifier of one modality, or of both.
+        trained: the classifier.
     """
 
     def __init__(self, trained: Trained) -> None:
@@ -39,9 +39,9 @@ class Judge:
         self.trained, self.network = trained, trained.network
 
     def predict(self, maps: Mapping[Modality, Tensor]) -> tuple[Tensor, Tensor]:
-        """Return codes (N, D) and class indices (N,) of maps (N, C, H, W) of any size in [-1, 1]."""
+        """Return codes (N, D) and class indices (N,) of maps (N, C, H, W) of any size in [-1, 1], by modality."""
         codes = self.network.features({modality: to_network(self.trained, part) for modality, part in maps.items()})
-        return codes, self.network.head(codes).argmax(dim=1)
+        return codes, self.network.classify_codes(codes, maps).argmax(dim=1)
 
 
 @dataclass(frozen=True)
@@ -49,23 +49,27 @@ class JudgePanel:
     """The judges of one evaluation.
 
     Attributes:
-        single: judges of one modality, by preset and modality; the first preset is that of the main judge.
-        pairs: the classifier of pairs that was trained on real pairs.
+        judges: the judges that were trained on real pairs, by preset; the first is the main judge, which judges pairs
+            too.
         retrained: the run's own classifier of pairs, trained on pairs that the run completed too; None for none.
         network: sizes of the maps that the judges read.
         pose: the judge of poses, for the demonstration set; None for none.
     """
 
-    single: Mapping[str, Mapping[Modality, Judge]]
-    pairs: Judge
+    judges: Mapping[str, Judge]
     retrained: Judge | None
     network: NetworkConfig
     pose: PoseJudge | None = None
 
     @property
     def seeds(self) -> dict[str, int]:
-        """Seed of the training of each single judge, by preset."""
-        return {preset: judges[Modality.VISUAL].trained.about.config.seed for preset, judges in self.single.items()}
+        """Seed of the training of each judge, by preset."""
+        return {preset: judge.trained.about.config.seed for preset, judge in self.judges.items()}
+
+    @property
+    def main(self) -> Judge:
+        """The main judge."""
+        return next(iter(self.judges.values()))
 
 
 def load_judges(
@@ -90,28 +94,23 @@ def load_judges(
     """
     preset = generating.about.config.judge
 
-    def load(name: str, modalities: tuple[Modality, ...], seed: int) -> Judge:
-        path = train_judge(dataset, modalities, name, seed=seed, device=device, on_progress=on_progress)
+    def load(name: str, seed: int) -> Judge:
+        path = train_judge(dataset, tuple(Modality), name, seed=seed, device=device, on_progress=on_progress)
         return Judge(load_checkpoint(path, generating.device))
 
-    def load_both(name: str, seed: int) -> dict[Modality, Judge]:
-        return {modality: load(name, (modality,), seed) for modality in Modality}
-
     with one_trainer(dataset.root, on_progress):
-        single = {preset: load_both(preset, FIRST_SEED)}
-        pairs, retrained = load(preset, tuple(Modality), FIRST_SEED), _retrained(generating)
-        network, pose = pairs.trained.about.config.network, None
+        judges = {preset: load(preset, FIRST_SEED)}
+        network, pose = judges[preset].trained.about.config.network, None
         if thorough:
-            single[preset + SECOND] = load_both(preset + SECOND, SECOND_SEED)
+            judges[preset + SECOND] = load(preset + SECOND, SECOND_SEED)
             pose = train_pose_judge(dataset, network, device=generating.device, on_progress=on_progress)
-        return JudgePanel(single, pairs, retrained, network, pose)
+        return JudgePanel(judges, _retrained(generating), network, pose)
 
 
 def judge_files(dataset: PreparedDataset, preset: str) -> list[Path]:
     """Return the existing files of the judges of a preset, sorted."""
-    singles = [(modality,) for modality in Modality]
-    folders = [judge_folder(dataset, modalities, preset, FIRST_SEED) for modalities in (*singles, tuple(Modality))]
-    folders += [judge_folder(dataset, modalities, preset + SECOND, SECOND_SEED) for modalities in singles]
+    seeds = {preset: FIRST_SEED, preset + SECOND: SECOND_SEED}
+    folders = [judge_folder(dataset, tuple(Modality), name, seed) for name, seed in seeds.items()]
     files = [file for folder in folders for file in folder.glob("*.safetensors")]
     return sorted([*files, *dataset.root.glob(POSE_JUDGES)])
 

@@ -43,7 +43,19 @@ class Recovered:
     modality: Modality
 
 
-Sample = Real | Generated | Recovered
+@dataclass(frozen=True)
+class Copied:
+    """The control of a direction: stored training samples of the class that the main judge predicts for the input."""
+
+    direction: Direction
+
+    @property
+    def modality(self) -> Modality:
+        """The modality of the samples."""
+        return self.direction.target
+
+
+Sample = Real | Generated | Recovered | Copied
 
 
 class Control(StrEnum):
@@ -91,6 +103,7 @@ class JudgeOutputs:
         heights: heights (K, N, classes) that the pose judge reads, one for each class that a picture may show, by
             sample.
         measures: values (K or 1, N) of each `MapMetric`, by its name and sample.
+        nearest: distances (K, N) to the nearest training sample, see `memorisation.TrainingMaps`, by sample.
     """
 
     predicted: dict[tuple[str, Sample], Tensor] = field(default_factory=dict)
@@ -98,6 +111,7 @@ class JudgeOutputs:
     pairs: dict[tuple[PairClassifier, PairCase], Tensor] = field(default_factory=dict)
     heights: dict[Sample, Tensor] = field(default_factory=dict)
     measures: dict[tuple[str, Sample], Tensor] = field(default_factory=dict)
+    nearest: dict[Sample, Tensor] = field(default_factory=dict)
 
 
 def join_outputs(batches: Sequence[JudgeOutputs]) -> JudgeOutputs:
@@ -108,6 +122,7 @@ def join_outputs(batches: Sequence[JudgeOutputs]) -> JudgeOutputs:
         pairs=_join([batch.pairs for batch in batches]),
         heights=_join([batch.heights for batch in batches]),
         measures=_join([batch.measures for batch in batches]),
+        nearest=_join([batch.nearest for batch in batches]),
     )
 
 

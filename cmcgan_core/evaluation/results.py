@@ -18,7 +18,7 @@ class Seeds:
 
     Attributes:
         latents: seed of each latent.
-        controls: seed of the controls of Table 2 and of the poses.
+        controls: seed of the controls of Tables 1 and 2 and of the poses.
         bootstrap: seed of the bootstrap.
         judges: seed of the training of each judge, by preset.
     """
@@ -41,7 +41,7 @@ class Evaluation:
         hops: number of subnetworks in a row that the network's own output takes, which Table 2 uses; 0 if it does not
             translate.
         judge: preset of the main judge; "" if the network does not translate.
-        real, table1, recovered: scores by the main judge, see `JudgeScores`.
+        real, table1, recovered, copied: scores by the main judge, see `JudgeScores`.
         other_judges: scores by the other judges, by preset.
         quality: figures of samples by name of the metric, see `METRICS`; by direction, then by kind, see
             `labels.KINDS`. Metrics that read the outputs of a judge are by the main judge. The distances of real
@@ -67,6 +67,7 @@ class Evaluation:
     real: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
     table1: dict[Direction, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
     recovered: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
+    copied: dict[Direction, dict[str, Accuracy]] = field(default_factory=dict)
     other_judges: dict[str, JudgeScores] = field(default_factory=dict)
     quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)
     confusion: dict[Direction, dict[str, list[list[int]]]] = field(default_factory=dict)

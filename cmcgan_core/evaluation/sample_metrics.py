@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from cmcgan_core.evaluation import metrics
+from cmcgan_core.evaluation import memorisation, metrics
 from cmcgan_core.features.representations import REPRESENTATIONS
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.modality import Modality
@@ -59,6 +59,8 @@ class SampleSet:
         recording: number of each pair's recording (N,).
         read_height: height (N,) that the pose judge reads, see `evaluation.pose`; None if it does not apply.
         height: height (N,) of the note that sounds; None if it is not known.
+        nearest: distance (N,) to the nearest training sample, see `evaluation.memorisation`; None for training samples.
+        real_nearest: the same distance (N,) of the real samples.
         seed: seed of random draws.
     """
 
@@ -71,6 +73,8 @@ class SampleSet:
     recording: Tensor
     read_height: Tensor | None
     height: Tensor | None
+    nearest: Tensor | None
+    real_nearest: Tensor | None
     seed: int
 
     @cached_property
@@ -214,6 +218,18 @@ def _pose_of_another_sound(samples: SampleSet) -> float | None:
     return _correlation(samples.read_height[partner], samples.height, samples.label, counts)
 
 
+def _distance_to_training(samples: SampleSet) -> float | None:
+    if samples.nearest is None or samples.real_nearest is None:
+        return None
+    return memorisation.relative_distance(samples.nearest, samples.real_nearest)
+
+
+def _share_near_training(samples: SampleSet) -> float | None:
+    if samples.nearest is None or samples.real_nearest is None:
+        return None
+    return memorisation.share_nearer(samples.nearest, samples.real_nearest)
+
+
 def _correlation(x: Tensor, y: Tensor, label: Tensor, counts: Tensor) -> float | None:
     if not counts.any():
         return None
@@ -296,6 +312,12 @@ METRICS: Registry[Metric] = Registry(
             better="lower",
             needs=Needs(modalities=(Modality.VISUAL,), heights=True),
             compute=_pose_of_another_sound,
+        ),
+        "distance_to_training": SetMetric(
+            label="nearest training sample / real", better="near 1", compute=_distance_to_training
+        ),
+        "share_near_training": SetMetric(
+            label="nearer to training than 99 % of real", better="near real", compute=_share_near_training
         ),
     },
 )

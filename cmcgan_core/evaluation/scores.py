@@ -9,6 +9,7 @@ from torch import Tensor
 from cmcgan_core.evaluation import metrics
 from cmcgan_core.evaluation.labels import REAL
 from cmcgan_core.evaluation.outputs import (
+    Copied,
     Generated,
     JudgeOutputs,
     PairClassifier,
@@ -47,12 +48,15 @@ class JudgeScores:
         table1: accuracy on generated samples, by direction, number of hops ("1", "2") and split.
         recovered: accuracy on recovered samples, by modality and split, with one latent each: RF_Image and RF_Sound of
             CMCGAN's Figure 3.
+        copied: accuracy on training samples that were copied, by direction and split, see `outputs.Copied`: the control
+            of the rows of Table 1.
         quality: metrics that read this judge's outputs, by direction and kind of samples, see `labels.KINDS`.
     """
 
     real: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
     table1: dict[Direction, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
     recovered: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
+    copied: dict[Direction, dict[str, Accuracy]] = field(default_factory=dict)
     quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)
 
 
@@ -158,6 +162,7 @@ class Scores:
         """Make one set for each latent."""
         real = Real(sample.modality)
         heights = self._read_heights(sample)
+        nearest, real_nearest = self.outputs.nearest.get(sample), self.outputs.nearest.get(real)
         return [
             SampleSet(
                 real=sample == real,
@@ -169,6 +174,8 @@ class Scores:
                 recording=self.pairs.recording,
                 read_height=None if heights is None else heights[k],
                 height=self.pairs.height,
+                nearest=None if nearest is None else nearest[k],
+                real_nearest=None if real_nearest is None else real_nearest[0],
                 seed=self.seed,
             )
             for k, (codes, predicted) in enumerate(
@@ -220,6 +227,7 @@ def judge_scores(judge: str, by_split: Mapping[str, Scores], split: str) -> Judg
             for direction, kinds in scores.kinds.items()
         },
         recovered={sample.modality: accuracies(sample) for sample in samples if isinstance(sample, Recovered)},
+        copied={sample.direction: accuracies(sample) for sample in samples if isinstance(sample, Copied)},
         quality={
             direction: {kind: scores.set_quality(judge, sample) for kind, sample in kinds.items()}
             for direction, kinds in scores.kinds.items()

@@ -40,7 +40,7 @@ def evaluate_translator(
     seed, name = evaluation.seeds.controls, evaluation.split
     panel = load_judges(trained, split.dataset, thorough=thorough, device=device, on_progress=on_progress)
     by_split = score_splits(trained, panel, split, latents, seed, on_progress)
-    scores, (judge, *other_judges) = by_split[name], panel.single
+    scores, (judge, *other_judges) = by_split[name], panel.judges
     main = judge_scores(judge, by_split, name)
     waveforms = measure_waveforms(trained, split, seed=seed, on_progress=on_progress)
     alone = {"V": main.real[Modality.VISUAL][name], "A": main.real[Modality.AUDIO][name]}
@@ -52,6 +52,7 @@ def evaluate_translator(
         real=main.real,
         table1=main.table1,
         recovered=main.recovered,
+        copied=main.copied,
         other_judges={other: judge_scores(other, by_split, name) for other in other_judges},
         quality={
             direction: {

@@ -28,7 +28,7 @@ def resize(maps: Tensor, size: tuple[int, int]) -> Tensor:
 
 def scale_pictures(pictures: Tensor) -> Tensor:
     """Scale pictures, uint8 (B, S, S, 3), to floats (B, 3, S, S) in [-1, 1]."""
-    return pictures.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return pictures.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
 
 
 def unscale_pictures(scaled: Tensor) -> Tensor:

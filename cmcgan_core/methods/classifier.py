@@ -5,7 +5,7 @@ Network". The paper concatenates picture and sound "directly", which their shape
 concatenated (late fusion), so V, A and V-A differ only in their inputs.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -30,6 +30,8 @@ class Options:
 
     Attributes:
         modalities: "audio", "visual", or both.
+        alone: whether to train a layer on the code of each modality alone too, so that one network classifies sounds,
+            pictures and pairs. Not in the paper, which trains three networks.
         augment: train on augmented pairs (`data.augment`), so that the classifier reads the instrument rather than the
             room. Not in the paper.
         class_weights: weight of each class in the loss, in the order of the classes; empty for equal weights. Weights
@@ -37,6 +39,7 @@ class Options:
     """
 
     modalities: tuple[Modality, ...] = (Modality.AUDIO, Modality.VISUAL)
+    alone: bool = False
     augment: bool = True
     class_weights: tuple[float, ...] = ()
 
@@ -61,7 +64,8 @@ class MultimodalClassifier(Method[FusionNetwork]):
     @classmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> FusionNetwork:
         """Build the encoders and the layer on their codes."""
-        return FusionNetwork(config.network, read_options(Options, config).modalities, len(classes))
+        options = read_options(Options, config)
+        return FusionNetwork(config.network, options.modalities, len(classes), alone=options.alone)
 
     def optimizers(self) -> dict[str, Optimizer]:
         """Make one optimizer, with the settings of `train.generator`."""
@@ -72,17 +76,21 @@ class MultimodalClassifier(Method[FusionNetwork]):
         if self.options.augment:
             batch = augment(batch, rng)
         with self.autocast(batch):
-            logits = self.network(batch.maps())
-        losses = {"class": self.class_loss(logits.float(), batch.label)}
+            by_layer = self.network.logits_by_layer(batch.maps())
+        losses = {"class": self._sum_over_layers(by_layer, batch.label)}
         update(optimizers["generator"], weighted_sum(losses, self.loss_weights))
         return {name: loss.detach() for name, loss in losses.items()}
 
     def validation_loss(self, network: FusionNetwork, batch: Batch, rng: torch.Generator) -> Tensor:
         """Compute the class loss."""
-        return self.class_loss(network(batch.maps()), batch.label)
+        return self._sum_over_layers(network.logits_by_layer(batch.maps()), batch.label)
 
     def class_loss(self, logits: Tensor, label: Tensor) -> Tensor:
         """Compute the cross-entropy of logits (B, classes); each pair has the weight of its class. A scalar."""
         return F.cross_entropy(logits, label, self.class_weights)
+
+    def _sum_over_layers(self, by_layer: Sequence[Tensor], label: Tensor) -> Tensor:
+        """Sum the class losses of the logits of all layers on the codes."""
+        return torch.stack([self.class_loss(logits.float(), label) for logits in by_layer]).sum()
 
     losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {"class": class_loss}

@@ -66,7 +66,7 @@ class Encoder(nn.Module):
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1)."""
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            maps = F.relu(norm(convolution(maps), route))
+            maps = F.relu(norm(convolution(maps), route), inplace=True)
         return maps if maps.shape[-2:] == (1, 1) else maps.mean(dim=(2, 3), keepdim=True)
 
 
@@ -98,7 +98,7 @@ class ResidualEncoder(nn.Module):
         maps = self.stem(maps)
         for block in self.blocks:
             maps = block(maps, route)
-        code: Tensor = self.code(F.relu(self.norm(maps, route)).mean(dim=(-1, -2), keepdim=True))
+        code: Tensor = self.code(F.relu(self.norm(maps, route), inplace=True).mean(dim=(-1, -2), keepdim=True))
         return code
 
 
@@ -115,9 +115,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Apply the block to maps (B, C, H, W)."""
-        active = F.relu(self.norms[0](maps, route))
+        active = F.relu(self.norms[0](maps, route), inplace=True)
         kept = maps if self.shortcut is None else self.shortcut(active)
-        added: Tensor = kept + self.second(F.relu(self.norms[1](self.first(active), route)))
+        added: Tensor = self.second(F.relu(self.norms[1](self.first(active), route), inplace=True)).add_(kept)
         return added
 
 

@@ -1,6 +1,6 @@
-"""The multimodal classification network: encoders of the given modalities, and one layer on their codes."""
+"""The multimodal classification network: encoders of the given modalities, and linear layers on their codes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -19,24 +19,46 @@ class FusionNetwork(Classifier, Embedder):
         network: the encoder's name and sizes.
         modalities: the modalities that it classifies by.
         classes: number of classes.
+        alone: whether there is also a layer on the code of each modality alone.
     """
 
-    def __init__(self, network: NetworkConfig, modalities: Sequence[Modality], classes: int) -> None:
+    def __init__(
+        self, network: NetworkConfig, modalities: Sequence[Modality], classes: int, *, alone: bool = False
+    ) -> None:
         super().__init__()
         self.modalities = self.embeds = tuple(modalities)
         encoder = ENCODERS.get(network.encoder)
         self.encoders = nn.ModuleDict({m: encoder(m.channels, network.size(m), network, ["real"]) for m in modalities})
         self.head = nn.Linear(CODE * len(modalities), classes)
+        self.alone = nn.ModuleDict({m: nn.Linear(CODE, classes) for m in modalities} if alone else {})
 
     def embed(self, modality: Modality, maps: Tensor) -> Tensor:
         """Return the codes (B, 64) of maps (B, C, H, W)."""
         return full_precision(self.encoders[modality](maps, "real").flatten(1))
 
     def features(self, maps: Mapping[Modality, Tensor]) -> Tensor:
-        """Return the codes (B, 64 n) of the n modalities of the network, concatenated."""
-        return torch.cat([self.embed(modality, maps[modality]) for modality in self.modalities], dim=1)
+        """Return the codes (B, 64 n) of the n modalities of the network that are given, concatenated."""
+        given = [modality for modality in self.modalities if modality in maps]
+        return torch.cat([self.embed(modality, maps[modality]) for modality in given], dim=1)
+
+    def classify_codes(self, codes: Tensor, modalities: Collection[Modality]) -> Tensor:
+        """Return logits (B, classes) of the codes (B, 64 n) of all modalities, or of one that has its own layer."""
+        layer = self.head if set(modalities) >= set(self.modalities) else self.alone[next(iter(modalities))]
+        logits: Tensor = layer(codes)
+        return logits
+
+    def logits_by_layer(self, maps: Mapping[Modality, Tensor]) -> list[Tensor]:
+        """Return the logits (B, classes) of every layer on the codes: of all modalities, then of each one alone.
+
+        If there are layers on single codes, only these train the encoders, so that each encoder learns what it would
+        learn in a network of its own.
+        """
+        codes = self.features(maps)
+        if not self.alone:
+            return [self.head(codes)]
+        parts = dict(zip(self.modalities, torch.split(codes, CODE, dim=1), strict=True))
+        return [self.head(codes.detach()), *(layer(parts[Modality(name)]) for name, layer in self.alone.items())]
 
     def forward(self, maps: Mapping[Modality, Tensor]) -> Tensor:
         """Return logits (B, classes) of sounds (B, 1, M, T), pictures (B, 3, S, S), or pairs of both."""
-        logits: Tensor = self.head(self.features(maps))
-        return logits
+        return self.classify_codes(self.features(maps), self.modalities)

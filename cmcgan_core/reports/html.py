@@ -19,6 +19,7 @@ from cmcgan_core.evaluation.pooling import Figure
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.sample_metrics import Metric, metrics_to_show
 from cmcgan_core.modality import Direction
+from cmcgan_core.reports.nearest import find_neighbours
 from cmcgan_core.reports.plots import confusion, curves, intervals, require_matplotlib
 from cmcgan_core.reports.samples import data_uri, make_examples
 from cmcgan_core.utils.files import write_text
@@ -120,6 +121,7 @@ def report_page(compared: Comparison, dataset: PreparedDataset, *, seed: int = 0
             directions=directions,
             qualities=[quality_table(compared.groups, direction) for direction in directions],
             examples=make_examples(translating, dataset, seed=seed, device=device) if translating else [],
+            neighbours=find_neighbours(translating, dataset, seed=seed, device=device) if translating else [],
             accuracies=[_accuracies(compared.groups, direction) for direction in directions],
             table2=_rows_of(group.figures.table2 for group in compared.groups),
             confusions=[plot for entry in shown for plot in _confusions(entry)],

@@ -5,6 +5,7 @@ Source: CMCGAN, "Dynamic Multimodal Classification Network". The paper trains on
     that the run completed, because these are its inputs when it is used.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,6 +39,8 @@ from cmcgan_core.utils.files import explain_write_errors
 
 #: Pairs that are classified at once.
 BATCH = 64
+#: How often a classifier is validated and saved during its training.
+CHECKS = 4
 
 
 def train_judge(
@@ -53,7 +56,7 @@ def train_judge(
 
     Args:
         dataset: the dataset to train on.
-        modalities: the inputs: pictures, sounds, or both.
+        modalities: the inputs: pictures, sounds, or both. A classifier of both also classifies each modality alone.
         preset: preset of the classifier.
         seed: seed of the training.
         device: see `choose_device`.
@@ -65,7 +68,7 @@ def train_judge(
     Raises:
         Interrupted: a stop was requested; the next call resumes.
     """
-    config = classifier_config(preset, modalities, dataset.split("train"), seed)
+    config = classifier_config(preset, modalities, dataset.split("train"), seed, alone=len(modalities) > 1)
     return train_once(config, dataset, judge_folder(dataset, modalities, preset, seed), device, on_progress)
 
 
@@ -113,14 +116,33 @@ def train_run_classifier(
     return folder.classifier
 
 
-def classifier_config(preset: str, modalities: Sequence[Modality], split: PairDataset, seed: int) -> Config:
-    """Load a preset for these modalities, with class weights that compensate for rare classes of the training split."""
+def classifier_config(
+    preset: str, modalities: Sequence[Modality], split: PairDataset, seed: int, *, alone: bool = False
+) -> Config:
+    """Load a preset for these modalities, with class weights that compensate for rare classes of the training split.
+
+    The classifier is validated and saved `CHECKS` times during its training, because on a small dataset, where an epoch
+    has few steps, validation would otherwise cost more than the training.
+
+    Args:
+        preset: preset of the classifier.
+        modalities: the inputs.
+        split: the training split.
+        seed: seed of the training.
+        alone: see `methods.classifier.Options`.
+    """
     options: dict[str, Any] = {"modalities": [str(modality) for modality in modalities]}
+    if alone:
+        options["alone"] = True
     counts = torch.bincount(split.labels, minlength=len(split.classes)).clamp_min(1)
     weights = [round(len(split) / (len(counts) * count), 2) for count in counts.tolist()]
     if set(weights) != {1.0}:
         options["class_weights"] = weights
-    return replace(load_config(preset), options=options, seed=seed)
+    config = load_config(preset)
+    steps_per_epoch = max(1, len(split) // config.train.batch_size)
+    epochs = max(config.train.epochs, math.ceil(config.train.least_steps / steps_per_epoch))
+    train = replace(config.train, sample_every=math.ceil(epochs / CHECKS))
+    return replace(config, options=options, train=train, seed=seed)
 
 
 def calibrate(
