@@ -7,6 +7,7 @@ usage: python benchmarks/real_recordings.py FOLDER DATA [CHECKPOINT]
 """
 
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -28,15 +29,19 @@ from cmcgan_core.training.classifiers import train_judge
 SYNONYMS = {"saxophone": "sax"}
 
 
-def read_audible_spectrograms(folder: Path, settings: FeatureSettings) -> Tensor:
+def list_sounds(folder: Path) -> list[Path]:
+    """Return the sound files of a folder, sorted."""
+    return [file for file in sorted(folder.iterdir()) if media_kind(file) == "sound"]
+
+
+def read_audible_spectrograms(files: Iterable[Path], settings: FeatureSettings) -> Tensor:
     """Return the spectrograms (N, 1, M, T) in [-1, 1] of all half seconds above the level of silence."""
     spectrograms = []
-    for file in sorted(folder.iterdir()):
-        if media_kind(file) == "sound":
-            sound = read_sound(file, settings.sample_rate)
-            chunks = sound[: len(sound) // settings.samples * settings.samples].reshape(-1, settings.samples)
-            audible = [chunk for chunk in chunks if loudness(chunk) > SILENT_DBFS]
-            spectrograms += [analyse(torch.from_numpy(chunk), settings) for chunk in audible]
+    for file in files:
+        sound = read_sound(file, settings.sample_rate)
+        chunks = sound[: len(sound) // settings.samples * settings.samples].reshape(-1, settings.samples)
+        audible = [chunk for chunk in chunks if loudness(chunk) > SILENT_DBFS]
+        spectrograms += [analyse(torch.from_numpy(chunk), settings) for chunk in audible]
     return scale_spectrograms(torch.stack(spectrograms), settings)[:, None]
 
 
@@ -59,7 +64,7 @@ def main(folder: str, data: str, checkpoint: str = "box") -> None:
         name = SYNONYMS.get(path.name, path.name)
         if name not in classes:
             continue
-        audio, label = read_audible_spectrograms(path, trained.about.settings), classes.index(name)
+        audio, label = read_audible_spectrograms(list_sounds(path), trained.about.settings), classes.index(name)
         visual = translate(trained, Direction.A2V, to_network(trained, audio), SamplingOptions())
         pictures, sounds = (
             share_of_class(judge, m, maps, label) for m, maps in ((Modality.VISUAL, visual), (Modality.AUDIO, audio))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmcgan_cli.choices import Latents, Split, SplitOption
+from cmcgan_cli.choices import Latents, SplitOption
 from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
 
 
@@ -20,7 +20,7 @@ def compare(
     report: Annotated[
         Path | None, typer.Option(help="Folder for an HTML page with everything.", show_default=False)
     ] = None,
-    split: SplitOption = Split.TEST,
+    split: SplitOption = "test",
     latents: Latents = 4,
     seed: Seed = 0,
     device: Device = "auto",
@@ -51,7 +51,7 @@ def compare(
         compared = compare_runs(
             runs,
             dataset,
-            split=split.value,
+            split=split,
             latents=latents,
             seed=seed,
             device=device,

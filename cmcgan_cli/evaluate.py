@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cmcgan_cli.choices import Latents, Split, SplitOption
+from cmcgan_cli.choices import Latents, SplitOption
 from cmcgan_cli.console import (
     Checkpoint,
     Device,
@@ -27,7 +27,7 @@ def evaluate(
     report: Annotated[
         Path | None, typer.Option(help="Folder for an HTML page with everything.", show_default=False)
     ] = None,
-    split: SplitOption = Split.TEST,
+    split: SplitOption = "test",
     latents: Latents = 4,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrices.")] = False,
     seed: Seed = 0,
@@ -62,7 +62,7 @@ def evaluate(
         compared = compare(
             [run],
             dataset,
-            split=split.value,
+            split=split,
             latents=latents,
             seed=seed,
             device=device,

@@ -48,14 +48,6 @@ class Language(StrEnum):
     GERMAN = "de"
 
 
-class SplitName(StrEnum):
-    """Splits of a prepared dataset."""
-
-    TEST = "test"
-    VALIDATION = "validation"
-    TRAIN = "train"
-
-
 StudyFolder = Annotated[
     Path, typer.Argument(metavar="STUDY", help="A study folder (made by: cmcgan human-eval create).")
 ]
@@ -66,7 +58,7 @@ Source = Annotated[
 Pairs = Annotated[
     int, typer.Option(min=1, max=5000, help="Number of real pairs to rate, drawn evenly over the classes.")
 ]
-Split = Annotated[SplitName, typer.Option(help="Split of the prepared dataset to draw from.")]
+Split = Annotated[str, typer.Option(help="Split of the prepared dataset to draw from: test, validation, train, ...")]
 
 
 @human_eval.callback()
@@ -111,7 +103,7 @@ def create(
     language: Annotated[
         Language, typer.Option(help="Language of the pages. Raters can choose another.")
     ] = Language.ENGLISH,
-    split: Split = SplitName.TEST,
+    split: Split = "test",
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -147,7 +139,7 @@ def create(
         data=str(data),
     )
     rated_models = {name: open_rated_model(path, seed, device) for name, path in _parse_models(models).items()}
-    drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split.value)
+    drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split)
     modalities = tuple(name for name in RATED_MODALITIES if modality in (name, RatedModalities.BOTH))
     with progress_bar(quiet=quiet) as draw:
         study = create_study(out_dir, plan, drawn, rated_models, modalities=modalities, on_progress=draw)
@@ -164,7 +156,7 @@ def inputs(
     data: Source,
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")] = Path("pairs"),
     pairs: Pairs = 12,
-    split: Split = SplitName.TEST,
+    split: Split = "test",
     seed: Seed = 0,
     quiet: Quiet = False,
 ) -> None:
@@ -182,7 +174,7 @@ def inputs(
 
     if out_dir.exists() and any(out_dir.iterdir()):
         raise typer.BadParameter(f"{out_dir} is not empty; choose another folder", param_hint="--out")
-    drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split.value)
+    drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split)
     write_pairs(drawn, out_dir)
     out().print(f"{out_dir}  {len(drawn)} pairs", soft_wrap=True)
     note(f"next: cmcgan human-eval create {out_dir} --model NAME=FOLDER", quiet=quiet)

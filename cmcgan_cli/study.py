@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.choices import Latents, Split, SplitOption
+from cmcgan_cli.choices import Latents, SplitOption
 from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def study(
     report: Annotated[
         Path | None, typer.Option(help="Folder for an HTML page with everything.", show_default=False)
     ] = None,
-    split: SplitOption = Split.TEST,
+    split: SplitOption = "test",
     latents: Latents = 4,
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the latents; the study sets the seeds of its trainings.")
@@ -94,7 +94,7 @@ def study(
             chosen,
             dataset,
             folder,
-            split=split.value,
+            split=split,
             latents=latents,
             seed=seed,
             device=device,
@@ -140,7 +140,7 @@ def _show_plan(study: "Study", file: Path, dataset: "PreparedDataset", folder: P
 
 
 def _study_representations(
-    data: Sequence[Path], split: Split, seed: int, device: str, *, as_json: bool, quiet: bool
+    data: Sequence[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool
 ) -> None:
     from cmcgan_cli.tables.study import representations
     from cmcgan_core.data.dataset import open_dataset
@@ -148,13 +148,13 @@ def _study_representations(
 
     datasets = [open_dataset(root) for root in data]
     with resumable(), progress_bar(quiet=quiet) as on_progress:
-        result = study_representations(datasets, split=split.value, seed=seed, device=device, on_progress=on_progress)
+        result = study_representations(datasets, split=split, seed=seed, device=device, on_progress=on_progress)
     if as_json:
         emit_json(result.to_dict())
         return
     out().print(representations(result))
     note(
-        f"{result.pairs[split.value]} {split} pairs, {result.pairs['train']} training pairs, seed {seed}. "
+        f"{result.pairs[split]} {split} pairs, {result.pairs['train']} training pairs, seed {seed}. "
         "Brackets: 95 % over recordings.",
         quiet=quiet,
     )
