@@ -97,6 +97,8 @@ def train_run_classifier(
     with explain_write_errors(run, TrainingError, f"resume with: cmcgan train --resume {run}"):
         about = replace(trained.about, temperatures=temperatures)
         save_checkpoint(folder.classifier, about, network_tensors(trained.network))
+        for copied in (checkpoint, RunFolder(checkpoint.parent).best):
+            copied.unlink(missing_ok=True)
     return folder.classifier
 
 

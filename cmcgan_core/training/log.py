@@ -3,8 +3,9 @@
 import importlib.util
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from torch import Tensor
@@ -12,6 +13,9 @@ from torch import Tensor
 from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.features import figures
 from cmcgan_core.utils.files import atomic_write, write_text
+
+#: Share by which the losses of the last fifth of a run are lower than those of the fifth before if they fall clearly.
+CLEAR_FALL = 0.05
 
 
 class RunLog:
@@ -70,6 +74,30 @@ def read_log(file: Path) -> list[dict[str, Any]]:
         return []
     lines = file.read_text(encoding="utf-8").splitlines()
     return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+
+
+def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, float], steps: int) -> bool:
+    """Return whether the losses of a finished run were still falling clearly at its end.
+
+    The weighted sum of the losses is averaged over the last fifth of the steps, and over the fifth before. The losses
+    fall clearly if the later mean is lower by more than `CLEAR_FALL` of the earlier one. A run that is too short to have
+    a record in both fifths counts as falling.
+
+    Args:
+        records: records of the log.
+        weights: weight of each loss, see `Config.loss_weights`.
+        steps: number of steps of the run.
+    """
+    totals = {
+        record["step"]: sum(weights[name] * record[name] for name in weights if name in record)
+        for record in records
+        if any(name in record for name in weights)
+    }
+    before = [total for step, total in totals.items() if 0.6 * steps < step <= 0.8 * steps]
+    last = [total for step, total in totals.items() if step > 0.8 * steps]
+    if not totals or not before or not last:
+        return bool(weights)
+    return fmean(last) < (1 - CLEAR_FALL) * fmean(before)
 
 
 def _tensorboard(out: Path, step: int) -> Any:
