@@ -13,7 +13,6 @@ from conftest import CLASSES, tiny_config, write_dataset
 
 from cmcgan_cli.console import find_run
 from cmcgan_core import checkpoint
-from cmcgan_core.training import run as run_module
 from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import open_dataset
@@ -21,6 +20,7 @@ from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, Traini
 from cmcgan_core.methods.cmcgan import CMCGAN
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import Progress, silent
+from cmcgan_core.training import run as run_module
 from cmcgan_core.training.classifiers import train_judge
 from cmcgan_core.training.log import is_falling, read_log
 from cmcgan_core.training.loop import cosine
@@ -316,7 +316,9 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_run(None) == find_checkpoint(Path("box")) == BOX / "last.safetensors"
-    for place, age in (("runs/old", 100), ("runs/new", 10), ("cmcgan-demo/run", 50)):
+    # The run of a demonstration is newer, but never taken, also if its folder is below runs/.
+    demonstrations = ("cmcgan-demo/training/run", "runs/demo/training/run", "runs/training/run")
+    for place, age in (("runs/old", 100), ("runs/new", 10), *((place, 1) for place in demonstrations)):
         file = tmp_path / place / "last.safetensors"
         file.parent.mkdir(parents=True)
         file.touch()

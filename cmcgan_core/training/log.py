@@ -80,8 +80,8 @@ def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, flo
     """Return whether the losses of a finished run were still falling clearly at its end.
 
     The weighted sum of the losses is averaged over the last fifth of the steps, and over the fifth before. The losses
-    fall clearly if the later mean is lower by more than `CLEAR_FALL` of the earlier one. A run that is too short to have
-    a record in both fifths counts as falling.
+    fall clearly if the later mean is lower by more than `CLEAR_FALL` of the earlier one. A run that is too short to
+    have a record in both fifths counts as falling.
 
     Args:
         records: records of the log.
