@@ -206,19 +206,21 @@ def test_a_long_time_without_a_validation_ends_in_a_save(
 @pytest.mark.parametrize(
     ("totals", "falling"),
     [
-        # Ten records of ten steps each: the mean of steps 70 and 80, then the mean of steps 90 and 100.
-        ([20, 15, 12, 11, 10, 10, 10, 10, 9, 9], True),  # 10 %
-        ([20, 15, 12, 11, 10, 10, 10, 10, 9.8, 9.6], False),  # 3 %
-        ([20, 15, 12, 11, 10, 10, 10, 10, 12, 12], False),
+        # Ten records of ten steps each. The first fifth has the mean 20, the middle one (steps 50 and 60) and the last
+        # one the means that follow.
+        ([22, 18, 15, 14, 12, 10, 10, 10, 9, 9], True),  # 11, 9: 2 of 11
+        ([22, 18, 15, 14, 10.5, 10.5, 10, 10, 10, 10], False),  # 10.5, 10: 0.5 of 10
+        ([22, 18, 15, 14, 11, 11, 10, 10, 12, 12], False),  # 11, 12
+        ([10, 10, 10, 10, 10, 10, 10, 10, 10, 10], False),
     ],
 )
-def test_losses_fall_if_the_last_fifth_is_lower_by_a_twentieth(totals: list[float], falling: bool) -> None:
+def test_losses_fall_if_a_tenth_of_their_fall_came_late(totals: list[float], falling: bool) -> None:
     records = [{"step": 10 * (i + 1), "direct": t / 2, "discriminator": 9 - i} for i, t in enumerate(totals)]
     records.insert(5, {"step": 50, "validation": 0.1})
     assert is_falling(records, {"direct": 2.0, "class": 1.0}, 100) is falling
 
 
-def test_a_run_without_a_record_in_both_fifths_is_too_short() -> None:
+def test_a_run_without_a_record_in_every_fifth_is_too_short() -> None:
     assert is_falling([{"step": 10, "direct": 1.0}], {"direct": 1.0}, 10)
     assert not is_falling([{"step": 10, "loss": 1.0}], {}, 10)  # the method has no weighted losses to judge by
 

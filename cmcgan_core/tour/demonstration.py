@@ -16,7 +16,7 @@ from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.data.prepare.pipeline import prepare
 from cmcgan_core.data.prepare.sources import SourceOptions
 from cmcgan_core.data.synthetic import DemoSource
-from cmcgan_core.errors import ConfigError, Interrupted
+from cmcgan_core.errors import CmcganError, ConfigError
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.demo import Page, Training, demo_page
@@ -108,27 +108,28 @@ def run_demo(
         Interrupted: a stop was requested; the same call resumes.
     """
     started, tour = time.monotonic(), tour or Tour()
-    page = _LivePage(out / "index.html")
+    page, folder = _LivePage(out / "index.html"), out / "training"
     if overwrite:
-        shutil.rmtree(out / "training", ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+    lesson = _Lesson(tour, folder, DemoSource(tour.pairs, soundfont), seed, device, page, tell, on_progress)
+    earlier = lesson.read_plan() if tour.minutes else None
     with use_threads(1):  # The work is too little for several threads.
         shipped = load_checkpoint(BOX / "last.safetensors", choose_device(device))
         show = show_model(shipped, DemoSource(soundfont=soundfont), files, out, seed, on_progress)
     for fault in show.faults:
         tell(f"warning: {fault}")
-    page.update(show=show, training=Training() if tour.minutes else None)
+    training = Training(status="The training is about to start.") if tour.minutes else None
+    page.update(show=show, training=training, live=training is not None)
     tell(f"{page.file} shows what the shipped model makes of new performances; open it in a browser")
     if not tour.minutes:
         return Demonstration(page.file, time.monotonic() - started)
-    lesson = _Lesson(tour, out / "training", DemoSource(tour.pairs, soundfont), seed, device, page, tell, on_progress)
     try:
-        plan, evaluation = lesson.hold()
-    except (Interrupted, KeyboardInterrupt):
+        plan, evaluation = lesson.hold(earlier)
+    except (CmcganError, KeyboardInterrupt):
         page.report("The training was stopped. The same command resumes it.", live=False)
         raise
-    return Demonstration(
-        page.file, time.monotonic() - started, plan, tuple(find_sheets(lesson.folder).values()), evaluation
-    )
+    sheets = tuple(find_sheets(folder).values())
+    return Demonstration(page.file, time.monotonic() - started, plan, sheets, evaluation)
 
 
 @dataclass
@@ -167,10 +168,13 @@ class _Lesson:
     tell: Callable[[str], None]
     on_progress: OnProgress
 
-    def hold(self) -> tuple[TrainingPlan, Evaluation | None]:
-        """Render, plan, train and judge."""
+    def hold(self, earlier: TrainingPlan | None) -> tuple[TrainingPlan, Evaluation | None]:
+        """Render, plan, train and judge.
+
+        Args:
+            earlier: the plan of an interrupted call, which is resumed; None to make a plan.
+        """
         started = time.monotonic()
-        earlier = self._read_plan()
         self.page.report("Performances to learn from are being rendered.")
         data = self.folder / "data"
         prepare(Path(), data, self.source, SourceOptions(seed=self.seed), on_progress=self.on_progress)
@@ -190,7 +194,7 @@ class _Lesson:
         """Return the number of steps that the preset takes at least."""
         return load_config(self.tour.preset).train.least_steps
 
-    def _read_plan(self) -> TrainingPlan | None:
+    def read_plan(self) -> TrainingPlan | None:
         """Read the plan of an interrupted call.
 
         Raises:
