@@ -4,7 +4,6 @@ It needs no download.
 """
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -21,7 +20,7 @@ from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.demo import Page, Training, demo_page
 from cmcgan_core.tour.planning import TrainingPlan, fastest_threads, plan_steps, use_threads
-from cmcgan_core.tour.sheets import SheetWriter, find_sheets
+from cmcgan_core.tour.sheets import SheetWriter, find_sheets, real_sheet
 from cmcgan_core.tour.showing import show_model
 from cmcgan_core.training.run import Run, train
 from cmcgan_core.utils.device import choose_device
@@ -109,10 +108,9 @@ def run_demo(
     """
     started, tour = time.monotonic(), tour or Tour()
     page, folder = _LivePage(out / "index.html"), out / "training"
-    if overwrite:
-        shutil.rmtree(folder, ignore_errors=True)
-    lesson = _Lesson(tour, folder, DemoSource(tour.pairs, soundfont), seed, device, page, tell, on_progress)
-    earlier = lesson.read_plan() if tour.minutes else None
+    source = DemoSource(tour.pairs, soundfont)
+    lesson = _Lesson(tour, folder, source, seed, device, overwrite, page, tell, on_progress)
+    earlier = lesson.read_plan() if tour.minutes and not overwrite else None
     with use_threads(1):  # The work is too little for several threads.
         shipped = load_checkpoint(BOX / "last.safetensors", choose_device(device))
         show = show_model(shipped, DemoSource(soundfont=soundfont), files, out, seed, on_progress)
@@ -164,6 +162,7 @@ class _Lesson:
     source: DemoSource
     seed: int
     device: str
+    overwrite: bool
     page: _LivePage
     tell: Callable[[str], None]
     on_progress: OnProgress
@@ -176,8 +175,11 @@ class _Lesson:
         """
         started = time.monotonic()
         self.page.report("Performances to learn from are being rendered.")
-        data = self.folder / "data"
-        prepare(Path(), data, self.source, SourceOptions(seed=self.seed), on_progress=self.on_progress)
+        if self.overwrite:
+            for old in [self.folder / "plan.json", *find_sheets(self.folder).values(), real_sheet(self.folder)]:
+                old.unlink(missing_ok=True)
+        data, options = self.folder / "data", SourceOptions(seed=self.seed)
+        prepare(Path(), data, self.source, options, overwrite=self.overwrite, on_progress=self.on_progress)
         dataset = open_dataset(data)
         plan = earlier or self._plan(dataset, started)
         sentence = plan_sentence(plan, self._usual_steps())
@@ -232,16 +234,16 @@ class _Lesson:
         def watch(progress: Progress) -> None:
             self.on_progress(progress)
             if writer.write_if_due(progress.done):
-                self._show_sheets(writer.real)
+                self._show_sheets()
                 self.page.report(f"Step {progress.done} of {plan.steps} is done.")
 
-        train(run, resume=True, overwrite=False, on_progress=watch)
-        self._show_sheets(writer.real)
+        train(run, resume=not self.overwrite, overwrite=self.overwrite, on_progress=watch)
+        self._show_sheets()
 
-    def _show_sheets(self, real: Path) -> None:
+    def _show_sheets(self) -> None:
         """Put all sheets so far on the page, after the one with the real pictures and sounds."""
         sheets = {step: self._on_page(file) for step, file in find_sheets(self.folder).items()}
-        self.page.train(real=self._on_page(real), sheets=sheets)
+        self.page.train(real=self._on_page(real_sheet(self.folder)), sheets=sheets)
 
     def _judge(self, dataset: PreparedDataset) -> Evaluation:
         """Judge the samples of the trained run by both judges."""

@@ -28,6 +28,11 @@ def find_sheets(folder: Path) -> dict[int, Path]:
     return {int(file.stem.removeprefix("step_")): file for file in files}
 
 
+def real_sheet(folder: Path) -> Path:
+    """Return the sheet with the real pictures and sounds in the folder of a training."""
+    return folder / "sheets" / "real.png"
+
+
 class SheetWriter:
     """Writes sheets of what a run makes of the middle pair of the first test recording of each class.
 
@@ -37,15 +42,10 @@ class SheetWriter:
         run: the run, while it is trained.
         folder: the sheets are written to `sheets/` in it.
         seed: seed of the latents, which are the same on every sheet.
-
-    Attributes:
-        real: the sheet with the real pictures and sounds.
     """
 
     def __init__(self, run: Run, folder: Path, seed: int) -> None:
-        self.run, self.seed = run, seed
-        self.folder = folder / "sheets"
-        self.real = self.folder / "real.png"
+        self.run, self.folder, self.seed = run, folder, seed
         split = run.dataset.nonempty_split("test")
         middle = [_middle([i for i, pair in enumerate(split.pairs) if pair.label == label]) for label in split.classes]
         self.batch = to_batch(split.read(middle), run.config.network, split.settings, run.device)
@@ -56,8 +56,8 @@ class SheetWriter:
         if step not in self.due:
             return False
         maps = self.batch.maps()
-        if not self.real.exists():
-            self._write(self.real, [maps[Modality.VISUAL], maps[Modality.AUDIO]])
+        if not (real := real_sheet(self.folder)).exists():
+            self._write(real, [maps[Modality.VISUAL], maps[Modality.AUDIO]])
         network = self.run.network
         assert isinstance(network, Translator)
         training = network.training
@@ -65,7 +65,7 @@ class SheetWriter:
         with torch.inference_mode():
             rows = [self._translate(network, direction, maps[direction.source]) for direction in Direction]
         network.train(training)
-        self._write(self.folder / f"step_{step:06d}.png", rows)
+        self._write(self.folder / "sheets" / f"step_{step:06d}.png", rows)
         return True
 
     def _translate(self, network: Translator, direction: Direction, source: Tensor) -> Tensor:
