@@ -273,7 +273,8 @@ def plan_sentence(plan: TrainingPlan, least_steps: int) -> str:
     """
     threads = "one thread" if plan.threads == 1 else f"{plan.threads} threads"
     sentence = (
-        f"A step takes {plan.step_seconds:.2g} s with {threads}, so {plan.steps} steps fit into "
+        f"A step takes {plan.step_seconds:.2g} s with {threads}, so {plan.steps} "
+        f"{'step fits' if plan.steps == 1 else 'steps fit'} into "
         f"{plan.minutes:g} {'minute' if plan.minutes == 1 else 'minutes'}"
     )
     sentence += " with rendering and judging." if plan.judged else " with rendering; there is no time for judging."
