@@ -93,8 +93,8 @@ def train(
         )
     if result.falling:
         note(
-            f"warning: the losses were still falling when the run ended, so more steps would give better results: "
-            f"--set train.steps={2 * result.steps}",
+            "warning: the losses were still falling when the run ended, so the run was too short; train longer, for "
+            f"example with --set train.steps={2 * result.steps}",
             quiet=quiet,
         )
     if as_json:
