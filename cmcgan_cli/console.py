@@ -109,7 +109,8 @@ def resumable(hint: str = RESUMES) -> Iterator[None]:
 def find_run(checkpoint: Path | None) -> Path:
     """Find the checkpoint that `--checkpoint` names; by default the newest run here, else the shipped model.
 
-    Runs are searched below `runs/` and `cmcgan-demo/`.
+    Runs are the folders directly below `runs/`. The run of a demonstration is never one of them: it is in a folder two
+    levels below `--out`.
 
     Raises:
         CheckpointError: there is no such checkpoint.
@@ -117,7 +118,7 @@ def find_run(checkpoint: Path | None) -> Path:
     from cmcgan_core.checkpoint import BOX, find_checkpoint
 
     if checkpoint is None:
-        runs = [file for folder in ("runs", "cmcgan-demo") for file in Path(folder).glob("*/last.safetensors")]
+        runs = Path("runs").glob("*/last.safetensors")
         checkpoint = max(runs, key=lambda run: run.stat().st_mtime, default=BOX)
     return find_checkpoint(checkpoint)
 

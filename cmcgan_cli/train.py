@@ -79,6 +79,8 @@ def train(
     if dry_run:
         _show_plan(run_config, dataset, out_dir, as_json=as_json)
         return
+    if not quiet:
+        note(_cost(run_config, dataset))
     with resumable(f"resume with: cmcgan train --resume {out_dir}"), progress_bar(quiet=quiet) as on_progress:
         result = train_run(
             run_config,
@@ -89,12 +91,27 @@ def train(
             overwrite=overwrite,
             on_progress=on_progress,
         )
+    if result.falling:
+        note(
+            "warning: the losses were still falling when the run ended, so the run was too short; train longer, for "
+            f"example with --set train.steps={2 * result.steps}",
+            quiet=quiet,
+        )
     if as_json:
         emit_json(asdict(result))
         return
     losses = _figures(result.losses)
     out().print(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}", soft_wrap=True)
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
+
+
+def _cost(config: "Config", dataset: "PreparedDataset") -> str:
+    """Return a sentence about the length of a run."""
+    from cmcgan_core.training.train import plan_run
+
+    plan = plan_run(config, dataset)
+    batch = min(config.train.batch_size, plan["pairs"])
+    return f"{plan['steps']} steps of {batch} pairs, out of {plan['pairs']}; the progress shows the time that is left"
 
 
 def _show_plan(config: "Config", dataset: "PreparedDataset", out_dir: Path, *, as_json: bool) -> None:

@@ -69,7 +69,8 @@ class TrainConfig:
 
     Attributes:
         epochs: passes over the training pairs.
-        least_steps: minimum number of steps; a small dataset gets more epochs to reach it.
+        least_steps: minimum number of steps; a small dataset gets more epochs to reach it. A file or a setting that
+            changes `epochs` also removes the preset's minimum, so that the number of epochs is exact.
         steps: exact number of steps, for example for a budget; overrides `epochs` and `least_steps`. 0 for none.
         batch_size: pairs per step.
         wrong_pairs: what makes a pair wrong for a discriminator. "class": sound and picture are of different classes
@@ -83,7 +84,8 @@ class TrainConfig:
         average: decay of the exponential moving average of the weights. A trained run uses the averaged weights.
             0 for none.
         precision: number format of the forward pass; "auto" is bfloat16 on CUDA and float32 elsewhere.
-        sample_every: epochs between two sample grids and checkpoints.
+        sample_every: smallest number of epochs between two validations, each of which also draws a sample grid and
+            saves a checkpoint. A run has at most twelve, see `training.run.VALIDATIONS`.
     """
 
     epochs: Count = 200
@@ -142,6 +144,8 @@ def preset_names() -> list[str]:
 def load_config(preset: str, file: Path | None = None, settings: Iterable[str] = ()) -> Config:
     """Load a preset, then apply a TOML file, then apply `a.b=c` settings.
 
+    A change of `train.epochs` resets `train.least_steps`, unless it sets that too or a later setting does.
+
     Raises:
         ConfigError: the preset is unknown, the file cannot be read, or the configuration is not valid. The message
             lists every fault.
@@ -152,6 +156,8 @@ def load_config(preset: str, file: Path | None = None, settings: Iterable[str] =
         if change.get("method", table["method"]) != table["method"]:
             # Options and loss weights belong to one method and have no meaning for another one.
             table = {key: value for key, value in table.items() if key not in ("options", "loss_weights")}
+        if isinstance(change.get("train"), dict) and "epochs" in change["train"]:
+            table = merge(table, {"train": {"least_steps": 1}})
         table = merge(table, change)
     return build(Config, table, what=str(file or f"preset {preset}"))
 

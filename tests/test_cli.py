@@ -188,6 +188,9 @@ def test_train_writes_a_run_and_names_the_next_command(run: Run, prepared: Path,
     assert code == 0
     assert f"{out_dir}  3 steps" in out
     assert f"next: cmcgan evaluate {prepared} --checkpoint {out_dir}" in err
+    assert "3 steps of 16 pairs, out of 48" in err
+    assert "the losses were still falling" in err
+    assert "--set train.steps=6" in err
     code, _, err = run(*arguments)
     assert code == 1
     assert f"--resume {out_dir}" in err

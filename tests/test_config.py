@@ -35,6 +35,16 @@ def test_settings_override_the_file_which_overrides_the_preset(tmp_path: Path) -
     assert config.options["fakes"] == ["direct"]
 
 
+def test_epochs_that_are_set_replace_the_floor_of_steps(tmp_path: Path) -> None:
+    assert load_config("small").train.least_steps == 600
+    file = tmp_path / "mine.toml"
+    file.write_text("[train]\nepochs = 2\n")
+    assert load_config("small", file).train.least_steps == 1
+    assert load_config("small", settings=["train.epochs=2"]).train.least_steps == 1
+    settings = ["train.epochs=2", "train.least_steps=50", "train.batch_size=8"]
+    assert load_config("small", settings=settings).train.least_steps == 50
+
+
 def test_all_faults_are_reported_at_once() -> None:
     settings = ["train.epoch=3", "train.batch_size=1", "network.width='wide'", "train.precision='half'", "seed=true"]
     with pytest.raises(ConfigError) as fault:

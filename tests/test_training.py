@@ -14,13 +14,15 @@ from conftest import CLASSES, tiny_config, write_dataset
 from cmcgan_cli.console import find_run
 from cmcgan_core import checkpoint
 from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
-from cmcgan_core.config import load_config
+from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
 from cmcgan_core.methods.cmcgan import CMCGAN
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import Progress, silent
+from cmcgan_core.training import run as run_module
 from cmcgan_core.training.classifiers import train_judge
+from cmcgan_core.training.log import is_falling, read_log
 from cmcgan_core.training.loop import cosine
 from cmcgan_core.training.run import Run, train, train_once
 from cmcgan_core.training.train import plan_run, resume_config, train_run
@@ -95,9 +97,17 @@ def test_another_seed_gives_another_model(prepared: Path, tmp_path: Path) -> Non
     assert same == [True, False]
 
 
-def test_a_checkpoint_is_used_with_the_averaged_weights(tiny_run: Path) -> None:
-    raw = read_tensors(tiny_run / "last.safetensors", "method.network.")
-    used = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu")).network.state_dict()
+def interrupted(config: Config, data: Path, out: Path) -> Path:
+    """Train a run for two steps, and return its checkpoint, which has the training state."""
+    with pytest.raises(Interrupted):
+        train_run(config, open_dataset(data), out, on_progress=interrupt_at(2))
+    return out / "last.safetensors"
+
+
+def test_a_checkpoint_is_used_with_the_averaged_weights(prepared: Path, tmp_path: Path) -> None:
+    last = interrupted(tiny_config(), prepared, tmp_path / "run")
+    raw = read_tensors(last, "method.network.")
+    used = load_checkpoint(last, torch.device("cpu")).network.state_dict()
     weight = "encoders.audio.convolutions.0.weight"
     assert not torch.equal(raw[weight], used[weight])
     assert torch.equal(raw["encoders.audio.norms.0.running_mean"], used["encoders.audio.norms.0.running_mean"])
@@ -158,6 +168,61 @@ def test_a_new_run_removes_the_files_of_an_older_one(prepared: Path, tmp_path: P
         train_run(config, open_dataset(prepared), tmp_path / "run", overwrite=True, on_progress=interrupt_at(1))
     left = {path.name for path in (tmp_path / "run").rglob("*") if path.suffix in (".safetensors", ".tmp", ".png")}
     assert left == {"last.safetensors", "mine.safetensors"}
+
+
+def test_a_finished_run_keeps_only_what_using_it_needs(prepared: Path, tiny_run: Path) -> None:
+    files = sorted(file.relative_to(tiny_run).as_posix() for file in tiny_run.rglob("*.safetensors"))
+    assert files == ["best.safetensors", "classifier.safetensors", "last.safetensors"]
+    assert not read_tensors(tiny_run / "last.safetensors", "optimizer")
+    written = (tiny_run / "last.safetensors").stat().st_mtime_ns
+    again = train_run(tiny_config(), open_dataset(prepared), tiny_run, resume=True)
+    assert (again.steps, again.losses) == (6, {})
+    assert (tiny_run / "last.safetensors").stat().st_mtime_ns == written
+    assert len(list(tiny_run.glob("events.out.tfevents.*"))) == 1
+
+
+def test_a_run_of_many_short_epochs_validates_twelve_times(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config("train.batch_size=48", "train.epochs=30", "train.average=0", "network.width=0.01")
+    train_once(config, open_dataset(prepared), tmp_path, "cpu", silent)
+    epochs = [*range(3, 31, 3)]  # 30 epochs of one step: every third
+    assert [file.name for file in sorted(tmp_path.glob("samples/*.png"))] == [f"epoch_{n:04d}.png" for n in epochs]
+    assert [line["step"] for line in read_log(tmp_path / "metrics.jsonl") if "validation" in line] == epochs
+
+
+def test_a_long_time_without_a_validation_ends_in_a_save(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_module, "SAVE_EVERY", 0.0)
+    saved = []
+
+    def on_progress(progress: Progress) -> None:
+        if progress.done:
+            saved.append(read_about(tmp_path / "last.safetensors").step)
+
+    train_once(tiny_config("train.steps=3"), open_dataset(prepared), tmp_path, "cpu", on_progress)
+    assert saved == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("totals", "falling"),
+    [
+        # Ten records of ten steps each. The first fifth has the mean 20, the middle one (steps 50 and 60) and the last
+        # one the means that follow.
+        ([22, 18, 15, 14, 12, 10, 10, 10, 9, 9], True),  # 11, 9: 2 of 11
+        ([22, 18, 15, 14, 10.5, 10.5, 10, 10, 10, 10], False),  # 10.5, 10: 0.5 of 10
+        ([22, 18, 15, 14, 11, 11, 10, 10, 12, 12], False),  # 11, 12
+        ([10, 10, 10, 10, 10, 10, 10, 10, 10, 10], False),
+    ],
+)
+def test_losses_fall_if_a_tenth_of_their_fall_came_late(totals: list[float], falling: bool) -> None:
+    records = [{"step": 10 * (i + 1), "direct": t / 2, "discriminator": 9 - i} for i, t in enumerate(totals)]
+    records.insert(5, {"step": 50, "validation": 0.1})
+    assert is_falling(records, {"direct": 2.0, "class": 1.0}, 100) is falling
+
+
+def test_a_run_without_a_record_in_every_fifth_is_too_short() -> None:
+    assert is_falling([{"step": 10, "direct": 1.0}], {"direct": 1.0}, 10)
+    assert not is_falling([{"step": 10, "loss": 1.0}], {}, 10)  # the method has no weighted losses to judge by
 
 
 def test_a_finished_run_has_a_classifier(tiny_run: Path) -> None:
@@ -253,7 +318,9 @@ def test_a_pickle_is_never_loaded(tmp_path: Path) -> None:
 def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert find_run(None) == find_checkpoint(Path("box")) == BOX / "last.safetensors"
-    for place, age in (("runs/old", 100), ("runs/new", 10), ("cmcgan-demo/run", 50)):
+    # The run of a demonstration is newer, but never taken, also if its folder is below runs/.
+    demonstrations = ("cmcgan-demo/training/run", "runs/demo/training/run", "runs/training/run")
+    for place, age in (("runs/old", 100), ("runs/new", 10), *((place, 1) for place in demonstrations)):
         file = tmp_path / place / "last.safetensors"
         file.parent.mkdir(parents=True)
         file.touch()
@@ -265,12 +332,10 @@ def test_the_newest_run_is_the_default(tmp_path: Path, tiny_run: Path, monkeypat
         find_checkpoint(tmp_path)
 
 
-def test_no_weight_is_stored_twice(tiny_run: Path, prepared: Path, tmp_path: Path) -> None:
-    plain = tmp_path / "plain"
-    train_once(tiny_config("train.epochs=1", "train.average=0"), open_dataset(prepared), plain, "cpu", silent)
-    names = read_tensors(plain / "last.safetensors", "")
+def test_no_weight_is_stored_twice(prepared: Path, tmp_path: Path) -> None:
+    names = read_tensors(interrupted(tiny_config("train.average=0"), prepared, tmp_path / "plain"), "")
     assert not any(name.startswith("method.network.") for name in names)
-    averaged = read_tensors(tiny_run / "last.safetensors", "")
+    averaged = read_tensors(interrupted(tiny_config(), prepared, tmp_path / "averaged"), "")
     for tensors in (names, averaged):
         weights = [t for name, t in tensors.items() if name.endswith(".weight") and t.ndim > 1]
         assert len({t.numpy().tobytes() for t in weights}) == len(weights)

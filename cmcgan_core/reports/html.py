@@ -16,7 +16,6 @@ from cmcgan_core.evaluation.compare import Comparison, Entry, Group, differing
 from cmcgan_core.evaluation.labels import REAL, kind_label, plural
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.pooling import Figure
-from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.sample_metrics import Metric, metrics_to_show
 from cmcgan_core.modality import Direction
 from cmcgan_core.reports.nearest import find_neighbours
@@ -25,7 +24,7 @@ from cmcgan_core.reports.samples import data_uri, make_examples
 from cmcgan_core.utils.files import write_text
 from cmcgan_core.utils.toml import dump_toml
 
-__all__ = ["demo_page", "report_page", "require_matplotlib", "write_report"]
+__all__ = ["make_environment", "report_page", "require_matplotlib", "write_report"]
 
 Row = TypeVar("Row", bound=Hashable)
 
@@ -66,21 +65,6 @@ class QualityTable:
     rows: list[tuple[Metric, list[Figure | None], Figure | None]]
 
 
-def demo_page(evaluation: Evaluation, examples: Sequence[Mapping[str, object]], config: Config, seconds: float) -> str:
-    """Return the page of `cmcgan demo`: samples to see and hear, the tables, and the next commands.
-
-    Args:
-        evaluation: evaluation of the run.
-        examples: paths relative to the page; the names are those of `tour.Example`.
-        config: configuration of the run.
-        seconds: duration of the tour.
-    """
-    template = _environment().get_template("demo.html")
-    return template.render(
-        evaluation=evaluation, paper=paper_tables(), examples=examples, config=config, seconds=seconds
-    )
-
-
 def write_report(
     compared: Comparison, dataset: PreparedDataset, out: Path, *, seed: int = 0, device: str = "auto"
 ) -> Path:
@@ -112,7 +96,7 @@ def report_page(compared: Comparison, dataset: PreparedDataset, *, seed: int = 0
     directions = _rows_of(group.figures.table1 for group in compared.groups)
     translating = [entry for entry in shown if entry.evaluation.table1]
     return (
-        _environment()
+        make_environment()
         .get_template("report.html")
         .render(
             compared=compared,
@@ -152,7 +136,8 @@ def _rows_of(tables: Iterable[Mapping[Row, object]]) -> list[Row]:
     return list(dict.fromkeys(row for table in tables for row in table))
 
 
-def _environment() -> Environment:
+def make_environment() -> Environment:
+    """Return the environment of the templates, with the filters that they use."""
     environment = Environment(
         loader=PackageLoader("cmcgan_core.reports"),
         autoescape=select_autoescape(),

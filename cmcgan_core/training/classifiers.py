@@ -113,6 +113,8 @@ def train_run_classifier(
         about = replace(trained.about, temperatures=temperatures)
         tensors = {**network_tensors(trained.network), **familiarity_tensors(familiarity)}
         save_checkpoint(folder.classifier, about, tensors)
+        for copied in (checkpoint, RunFolder(checkpoint.parent).best):
+            copied.unlink(missing_ok=True)
     return folder.classifier
 
 

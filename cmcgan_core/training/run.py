@@ -1,10 +1,10 @@
 """A run in its folder: it trains, validates, logs, saves and resumes.
 
 A run folder holds `config.toml` (the resolved configuration), `run.toml` (dataset, device, versions), `metrics.jsonl`,
-TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to resume the run and to use it)
-and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest validation loss). A run that
-generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses. It is trained in the run
-folder `classifier/`.
+TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to use the run, and to resume it
+until it is finished) and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest validation
+loss). A run that generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses. It is
+trained in the run folder `classifier/`.
 """
 
 import copy
@@ -34,7 +34,7 @@ from cmcgan_core.data.loader import Batch, Loader, in_order, to_batch
 from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
 from cmcgan_core.methods import make_method
 from cmcgan_core.progress import OnProgress, Progress
-from cmcgan_core.training.log import RunLog
+from cmcgan_core.training.log import RunLog, is_falling, read_log
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
@@ -44,6 +44,10 @@ from cmcgan_core.utils.toml import dump_toml
 
 #: Steps between two lines of the log.
 LOG_EVERY = 10
+#: Largest number of validations of a run. Each also draws a sample grid and saves the state.
+VALIDATIONS = 12
+#: Seconds after which the state is saved, if no validation saved it.
+SAVE_EVERY = 600.0
 #: Pairs in a sample grid.
 GRID = 8
 #: Patterns of the files that a run writes and that a new run in the same folder removes.
@@ -72,6 +76,7 @@ class TrainResult:
         seconds: duration of this call.
         losses: means over the last log interval, by name.
         best: lowest validation loss, or None without a validation split.
+        falling: whether the losses were still falling clearly at the end, see `log.is_falling`.
     """
 
     out: Path
@@ -79,6 +84,7 @@ class TrainResult:
     seconds: float
     losses: dict[str, float]
     best: float | None
+    falling: bool
 
 
 class Run:
@@ -158,20 +164,29 @@ class Run:
                 f"{last} was trained with another configuration or dataset; restart the run with --overwrite, or "
                 "choose another --out"
             )
-        load_training(last, self.method, self.network, self.optimizers)
+        if not about.finished:
+            load_training(last, self.method, self.network, self.optimizers)
         self.step, self.best = about.step, about.best
 
     def train(self, on_progress: OnProgress, stop: StopRequest) -> TrainResult:
-        """Train from the current step to the end.
+        """Train from the current step to the end; a finished run stays as it is.
 
         Raises:
             Interrupted: a stop was requested; the state is saved.
         """
         started = time.monotonic()
+        losses = self._train_steps(on_progress, stop) if self.step < self.steps else {}
+        falling = is_falling(read_log(self.folder.log), self.method.loss_weights, self.steps)
+        return TrainResult(self.folder.path, self.steps, time.monotonic() - started, losses, self.best, falling)
+
+    def _train_steps(self, on_progress: OnProgress, stop: StopRequest) -> dict[str, float]:
+        """Train all steps that are left, and return the means of the losses over the last log interval."""
         modalities = "-".join(self.config.options.get("modalities", []))
         stage = f"training {self.config.preset or self.config.method} {modalities}".rstrip()
         losses: dict[str, float] = {}
         pending: list[dict[str, Tensor]] = []
+        saved = time.monotonic()
+        on_progress(Progress(stage, self.step, self.steps, "steps"))
         with RunLog(self.folder, self.step) as log:
             for update in fit(self.method, self.optimizers, self.loader, self.steps, self.step, self.completer):
                 self.step = update.step
@@ -179,25 +194,30 @@ class Run:
                 if self.network is not self.method.network:
                     decay = 0.0 if self.step <= self.pretraining_steps else self.config.train.average
                     update_average(self.network, self.method.network, decay, self.step)
-                ends_epoch = update.step % len(self.loader) == 0 or update.step == self.steps
-                if stop.requested or ends_epoch or update.step % LOG_EVERY == 0:
+                due = self._is_due(update)
+                if stop.requested or due or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
                     log.write(update.step, update.epoch, losses)
-                if ends_epoch and self._is_due(update):
-                    if update.step > self.pretraining_steps:
-                        self._validate(log, update.epoch)
+                if due and update.step > self.pretraining_steps:
+                    self._validate(log, update.epoch)
+                if due or time.monotonic() - saved > SAVE_EVERY:
                     self.save()
+                    saved = time.monotonic()
                 on_progress(Progress(stage, update.step, self.steps, "steps", losses))
                 if stop.requested:
                     self.save()
                     raise Interrupted(f"stopped at step {self.step} of {self.steps}; {self.folder.path} is saved")
-        return TrainResult(self.folder.path, self.steps, time.monotonic() - started, losses, self.best)
+        return losses
 
     def save(self) -> None:
-        """Write `last.safetensors`."""
+        """Write `last.safetensors`; the training state is left out of a finished run, because nothing resumes it."""
         if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
             raise TrainingError(self._advice("weights are no longer finite"))
-        save_checkpoint(self.folder.last, self._about(), training_tensors(self.method, self.network, self.optimizers))
+        if self.step == self.steps:
+            tensors = network_tensors(self.network)
+        else:
+            tensors = training_tensors(self.method, self.network, self.optimizers)
+        save_checkpoint(self.folder.last, self._about(), tensors)
 
     def _planned_steps(self) -> int:
         """Return the number of steps of the whole run."""
@@ -225,8 +245,11 @@ class Run:
         )
 
     def _is_due(self, update: Update) -> bool:
-        """Return whether to validate and save at the end of this epoch."""
-        return (update.epoch + 1) % self.config.train.sample_every == 0 or update.step == self.steps
+        """Return whether to validate and save after this step: the last one, or the last one of some epochs."""
+        per_epoch = len(self.loader)
+        epochs = math.ceil(self.steps / per_epoch)
+        every = max(self.config.train.sample_every, math.ceil(epochs / VALIDATIONS))
+        return update.step == self.steps or update.step % (every * per_epoch) == 0
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
         """Average each loss over the steps that have it, and raise a `TrainingError` if one is not finite."""
