@@ -34,8 +34,8 @@ class NetworkConfig:
         latent: size of the Gaussian latent vector z (paper: 100); 0 for none (the paper's NLCMCGAN).
         layers: number of layers of encoders and decoders (paper: 7; its Figure 4 compares 5, 6 and 7), or of CMAV's
             sound encoder (3 or 4).
-        upsampling: how a decoder doubles a map: "deconvolution" (paper); or a 3 x 3 convolution after resizing, with
-            "resize" by nearest neighbours, with "linear" bilinear in pictures and linear in time in spectrograms.
+        upsampling: how a decoder doubles a map: "deconvolution" (paper); or a 3 x 3 convolution after resizing by
+            nearest neighbours ("resize"), which is linear along the time of spectrograms with "linear".
     """
 
     encoder: str = "conv"

@@ -84,14 +84,6 @@ class ResizedConvolution(nn.Conv2d):
         return F.interpolate(maps, size=self.after, mode="nearest")
 
 
-class BilinearConvolution(ResizedConvolution):
-    """Bilinear resizing, then a 3 x 3 convolution. It is for pictures, where nearest neighbours leave a grid."""
-
-    def resize(self, maps: Tensor) -> Tensor:
-        """Resize maps to the size of the output."""
-        return F.interpolate(maps, size=self.after, mode="bilinear")
-
-
 class TimeLinearConvolution(ResizedConvolution):
     """Resizing that is linear in time only, then a 3 x 3 convolution.
 
@@ -118,9 +110,7 @@ def upsampling_layer(
     """
     if upsampling == "deconvolution" or max(before) < resized_from:
         return Deconvolution
-    if upsampling == "resize":
-        return ResizedConvolution
-    return TimeLinearConvolution if channels == 1 else BilinearConvolution
+    return TimeLinearConvolution if upsampling == "linear" and channels == 1 else ResizedConvolution
 
 
 def full_precision(maps: Tensor) -> Tensor:
