@@ -12,9 +12,11 @@
 #   evaluate  the evaluation on the test split
 #   sheets    sheets of generated and real pictures for blind viewing (do not show the viewer sheets/key.json)
 #   weights   the trained weights in half precision, in files of at most 16 MiB, and the command that joins them
-# Each part has a time limit. Together they take at most 12 minutes (TOTAL) and a few seconds. A part that fails does
-# not stop the others. log.txt ends with a table of parts, exit codes and seconds. Where one command may run for at most
-# ten minutes, call the script twice: first with the parts from tests to train, then with the other parts.
+# Each part has a time limit. Together they take at most $TOTAL seconds (default: 720), apart from the seconds in which a
+# stopped part saves its state. A part that fails does not stop the others. log.txt ends with a table of parts, exit
+# codes and seconds. Where a command may run for ten minutes only, call the script twice:
+#   TOTAL=570 benchmarks/gpu_check.sh gpu-check tests step prepare train
+#   benchmarks/gpu_check.sh gpu-check evaluate sheets weights
 #
 # --tiny rehearses all parts on the CPU, with the preset tiny and 312 pairs. Its results are useless.
 #
@@ -28,9 +30,9 @@
 set -uo pipefail
 
 ALL_PARTS=(tests step prepare train evaluate sheets weights)
-TOTAL=720
+TOTAL=${TOTAL:-720}
 # Time limits in seconds. The limit of the training is lowered if there is less time.
-declare -A LIMIT=([tests]=60 [step]=30 [prepare]=90 [train]=400 [evaluate]=190 [sheets]=25 [weights]=25)
+declare -A LIMIT=([tests]=60 [step]=30 [prepare]=150 [train]=400 [evaluate]=190 [sheets]=25 [weights]=25)
 DEVICE=cuda PRESET=default BATCH=64 PAIRS=20000 LATENTS=4 MOST_STEPS=1000000
 # Seconds of the part train that are not for steps of the generator: starting, saving, and training the classifier.
 AROUND_STEPS=100
