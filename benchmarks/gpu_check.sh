@@ -104,8 +104,8 @@ part_weights() {
         [ -f "$file" ] || continue
         name=$(basename "$file")
         split -b 16M -d "$file" "$FOLDER/weights/$name." || code=$?
-        echo "join with: cat $FOLDER/weights/$name.?? > $name"
-        echo "its checksum: $(sha256sum <"$file")"
+        echo "in the folder weights, join the parts with: cat $name.?? > $name"
+        echo "its SHA-256 is then: $(sha256sum <"$file")"
     done
     cp "$RUN/config.toml" "$RUN/metrics.jsonl" "$FOLDER/weights" || code=$?
     return "$code"
