@@ -129,6 +129,7 @@ set_limit() {
     PART_LIMIT=${LIMIT[$part]}
     [ "$part" = train ] || return 0
     for later in "${PARTS[@]:$(($1 + 1))}"; do left=$((left - LIMIT[$later])); done
+    [ "$left" -gt 0 ] || left=1 # timeout takes 0 as no limit
     [ "$left" -ge "$PART_LIMIT" ] || PART_LIMIT=$left
 }
 
