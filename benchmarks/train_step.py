@@ -1,7 +1,8 @@
 """Measure one CMCGAN step that computes every shared feature once, and the step as drawn in the paper's figure.
 
 Prints the seconds per step of both, measured in alternation, and their ratio. On the CPU these are CPU-seconds of one
-thread.
+thread. Then prints what share of the device's speed the first step uses: its floating-point operations per second,
+divided by those of a large matrix product that is measured too, in the number format of the step.
 
 The preset's sizes and weights are used, with two exceptions. All paths are run. Of the losses that the paper does not
 have, only two are used: the class loss on the codes of the inputs, and the loss on direct outputs.
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.utils.flop_counter import FlopCounterMode
 
 from cmcgan_core.config import load_config
 from cmcgan_core.data.loader import Batch
@@ -30,6 +32,8 @@ from cmcgan_core.nn.losses import joint_discriminator_loss, joint_generator_loss
 CLASSES = tuple("abcdefghijklm")
 #: Alternations of the two steps that are measured, after one to warm up.
 ROUNDS = 7
+#: Side of the square matrices whose product is measured, by the type of the device.
+SIDE = {"cpu": 1024, "cuda": 8192}
 #: Settings that run all paths and leave out most losses that the paper does not have.
 ALL_PATHS = (
     "options.draw_paths=false",
@@ -109,6 +113,28 @@ def measure_seconds(step: Callable[[], object], device: torch.device) -> float:
     return clock() - started
 
 
+def count_operations(step: Callable[[], object]) -> int:
+    """Run a step, and count the floating-point operations of its convolutions and matrix products."""
+    with FlopCounterMode(display=False) as counter:
+        step()
+    return counter.get_total_flops()
+
+
+def measure_matmul_speed(device: torch.device, dtype: torch.dtype) -> float:
+    """Measure the floating-point operations per second of a large matrix product; the fastest of several rounds."""
+    side = SIDE[device.type]
+    left, right = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    seconds = [measure_seconds(lambda: left @ right, device) for _ in range(ROUNDS + 1)]
+    return 2 * side**3 / min(seconds[1:])
+
+
+def find_dtype(method: CMCGAN, batch: Batch) -> torch.dtype:
+    """Return the number format of the step's convolutions and matrix products."""
+    kind = batch.audio.device.type
+    with method.autocast(batch):
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else torch.float32
+
+
 def make_method_and_batch(preset: str, batch_size: int, device: torch.device) -> tuple[CMCGAN, Batch]:
     """Make CMCGAN with fresh weights, and a batch of noise."""
     method = CMCGAN(load_config(preset, settings=ALL_PATHS), CLASSES, FeatureSettings()).to(device)
@@ -121,7 +147,7 @@ def make_method_and_batch(preset: str, batch_size: int, device: torch.device) ->
 
 
 def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu") -> None:
-    """Print the seconds per step of both kinds, and their ratio."""
+    """Print the seconds per step of both kinds, their ratio, and the share of the device's speed that is used."""
     torch.set_num_threads(1)
     device = torch.device(device_name)
     method, batch = make_method_and_batch(preset, int(batch_size), device)
@@ -140,6 +166,11 @@ def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu"
     print(f"{preset}, batch {batch_size}, {device}, torch {torch.__version__}, {ROUNDS} rounds (median, min-max)")
     for name, values in {**times, "naive / shared": ratios}.items():
         print(f"  {name:15} {statistics.median(values):.3f}  {min(values):.3f}-{max(values):.3f}")
+    dtype = find_dtype(method, batch)
+    speed = count_operations(steps["shared"]) / statistics.median(times["shared"])
+    peak = measure_matmul_speed(device, dtype)
+    print(f"  {'operations':15} {speed / 1e12:.3f} TFLOP/s; a matrix product in {dtype}: {peak / 1e12:.3f} TFLOP/s")
+    print(f"  {'share':15} {speed / peak:.3f}")
 
 
 if __name__ == "__main__":
