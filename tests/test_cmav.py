@@ -237,14 +237,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(prepared: Path, tmp_path: Pat
     for step in (2, 6, 7):  # in the first stage, at its end, in the second stage
         with pytest.raises(Interrupted, match=f"step {step} of"):
             train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True, on_progress=interrupt_at(step))
+    state = read_tensors(tmp_path / "broken" / "last.safetensors", "")
     train_run(config, open_dataset(prepared), tmp_path / "broken", resume=True)
     first, second = (read_tensors(tmp_path / name / "last.safetensors", "") for name in ("whole", "broken"))
     assert first.keys() == second.keys()
     assert all(torch.equal(first[name], second[name]) for name in first)
     # The averaged weights have the encoder that the generator was trained with, not an average of it.
-    for name, weights in first.items():
+    for name, weights in state.items():
         if name.startswith("network.encoder."):
-            torch.testing.assert_close(weights, first[f"method.{name}"])
+            torch.testing.assert_close(weights, state[f"method.{name}"])
 
 
 def test_a_run_has_one_direction_and_one_hop(runs: dict[str, Path]) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from cmcgan_core.checkpoint import load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.evaluation import evaluate as evaluation
 from cmcgan_core.evaluation.evaluate import evaluate
@@ -54,7 +56,10 @@ def test_a_change_that_affects_the_figures_is_evaluated_again(
     evaluate(tiny_run, data, latents=1, seed=1)
     evaluate(tiny_run, data, latents=2)
     evaluate(tiny_run, data, latents=1, split="validation")
-    evaluate(tiny_run / "best.safetensors", data, latents=1)
+    trained = load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu"))
+    halved = {name: tensor / 2 for name, tensor in network_tensors(trained.network).items()}
+    save_checkpoint(tmp_path / "halved.safetensors", trained.about, halved)
+    evaluate(tmp_path / "halved.safetensors", data, latents=1)
     without = tmp_path / "without"
     shutil.copytree(tiny_run, without)
     (without / "classifier.safetensors").unlink()

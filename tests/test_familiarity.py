@@ -11,7 +11,7 @@ import torch
 from conftest import CLASSES, Run
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
-from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.inference.classify import classify_file
@@ -106,8 +106,10 @@ def test_statistics_are_stored_with_the_classifier(prepared: Path, trained: Trai
 
 
 def test_statistics_of_another_checkpoint_are_not_used(tiny_run: Path, tmp_path: Path) -> None:
-    for name in ("best.safetensors", "classifier.safetensors"):
-        shutil.copy(tiny_run / name, tmp_path / name)
+    trained = load_checkpoint(tiny_run / "last.safetensors", CPU)
+    halved = {name: tensor / 2 for name, tensor in network_tensors(trained.network).items()}
+    save_checkpoint(tmp_path / "best.safetensors", trained.about, halved)
+    shutil.copy(tiny_run / "classifier.safetensors", tmp_path / "classifier.safetensors")
     other = load_checkpoint(tmp_path / "best.safetensors", CPU)
     assert load_classifier(other).familiarity == {}
 

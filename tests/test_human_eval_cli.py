@@ -18,7 +18,6 @@ from PIL import Image
 
 from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.human_eval_terminal import picture_blocks
-from cmcgan_core.data.prepare.splits import SPLITS
 from cmcgan_core.human_eval.designs import DESIGNS, RATED_MODALITIES
 from cmcgan_core.human_eval.draw import write_pairs
 from cmcgan_core.human_eval.store import Store
@@ -57,7 +56,6 @@ def test_help_loads_no_web_framework() -> None:
         ("design", list(DESIGNS)),
         ("modality", [*RATED_MODALITIES, "both"]),
         ("language", languages()),
-        ("split", list(SPLITS)),
     ],
 )
 def test_options_list_exactly_the_names_of_the_core(run: Run, option: str, choices: list[str]) -> None:

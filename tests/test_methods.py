@@ -10,7 +10,7 @@ from conftest import Run, tiny_config
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cmcgan_core.checkpoint import RunFolder, load_checkpoint, read_tensors
+from cmcgan_core.checkpoint import RunFolder, load_checkpoint, network_tensors, read_tensors, save_checkpoint
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Batch
@@ -102,8 +102,14 @@ def test_optimizers_without_momentum_are_resumed(prepared: Path, tmp_path: Path)
 
 
 def test_a_checkpoint_to_use_is_not_resumed(counting: Config, prepared: Path, tmp_path: Path) -> None:
-    train_once(counting, open_dataset(prepared), tmp_path, "cpu", silent)
-    RunFolder(tmp_path).best.replace(RunFolder(tmp_path).last)
+    run = runs.Run(counting, open_dataset(prepared), tmp_path, torch.device("cpu"))
+    run.start()
+    stop = StopRequest()
+    stop.requested = True
+    with pytest.raises(Interrupted):
+        run.train(silent, stop)
+    trained = load_checkpoint(RunFolder(tmp_path).last, torch.device("cpu"))
+    save_checkpoint(RunFolder(tmp_path).last, trained.about, network_tensors(trained.network))
     run = runs.Run(counting, open_dataset(prepared), tmp_path, torch.device("cpu"))
     with pytest.raises(CheckpointError, match="no training state"):
         run.load()
