@@ -82,3 +82,21 @@ def test_ctrl_c_prints_how_to_resume(songs, tmp_path, monkeypatch):
 
 def test_a_wrong_split_is_a_wrong_command_line(songs):
     assert CliRunner().invoke(app, ["prepare", str(songs), "--split", "0.7,0.3"]).exit_code == 2
+
+
+def test_scene_and_pairs_choose_the_demonstration_set(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    counts = {}
+    for scene in ("studio", "rooms"):
+        arguments = ["prepare", "demo", "--scene", scene, "--pairs", "312", "--dry-run", "--json"]
+        counts[scene] = json.loads(CliRunner().invoke(app, arguments).stdout)["counts"]
+    assert list(counts["studio"]) == ["train", "validation", "test", "new-players", "new-rooms"]
+    assert list(counts["rooms"]) == ["train", "validation", "test"]
+    assert {sum(sum(classes.values()) for classes in splits.values()) for splits in counts.values()} == {312}
+
+
+@pytest.mark.parametrize(("option", "value"), [("--scene", "rooms"), ("--pairs", "312"), ("--soundfont", "a.sf2")])
+def test_options_of_the_demonstration_set_are_refused_for_a_folder(songs, option, value):
+    result = CliRunner().invoke(app, ["prepare", str(songs), option, value])
+    assert result.exit_code == 2
+    assert "this option needs the SOURCE demo" in result.stderr
