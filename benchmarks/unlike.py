@@ -121,11 +121,11 @@ def main(data: str, *folders: str) -> None:
     """Print a line for each modality and score, and the shares of each kind of input that are found."""
     run, dataset = load_checkpoint(BOX / "last.safetensors", torch.device("cpu")), open_dataset(data)
     classifier, settings = load_classifier(run), run.about.settings
-    named = {path.name: path for folder in folders for path in sorted(Path(folder).iterdir()) if path.is_dir()}
     unlike = {
-        name: read_folder(path, settings)
-        for name, path in named.items()
-        if SYNONYMS.get(name, name) not in dataset.classes
+        f"{path.parent.name}/{path.name}": read_folder(path, settings)
+        for folder in folders
+        for path in sorted(Path(folder).iterdir())
+        if path.is_dir() and SYNONYMS.get(path.name, path.name) not in dataset.classes
     }
     inputs = [*unlike.items(), *make_toys(settings).items()]
     for modality in Modality:
