@@ -22,7 +22,6 @@ from cmcgan_core.data.dataset import PairDataset, open_dataset
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.translate import SamplingOptions, to_pictures, translate
-from cmcgan_core.media.files import write_picture
 from cmcgan_core.modality import Direction
 
 PER_CLASS = 4
@@ -49,7 +48,7 @@ def write_sheet(path: Path, pictures: np.ndarray) -> None:
         draw.text((place[0] + 4, place[1] + 2), str(number + 1), "black")
         enlarged = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
         sheet.paste(enlarged, (place[0], place[1] + CAPTION))
-    write_picture(path, np.asarray(sheet))
+    sheet.save(path)
 
 
 def sheets(data: str, out: str, checkpoint: str = "box", seed: str = "0") -> None:
