@@ -50,7 +50,7 @@ class Framing(NamedTuple):
 
 #: The camera of the studio moves a little between takes, as in Sub-URMP.
 STEADY = Framing((-6.5, -4.5), (7, 9), (1.19, 1.23))
-#: The camera of the rooms scene is set up anew for each take.
+#: Each take of the rooms scene has another camera position.
 MOVING = Framing((-9, 3), (3, 7), (1.08, 1.22))
 
 

@@ -63,9 +63,8 @@ class DemoSource:
     - `studio`: one to five players of each class sit in one booth before one camera, as in Sub-URMP. With at least
       twelve pairs per class, two splits show what the papers do not report: `new-players` has players that no other
       split has, and `new-rooms` has the known players in other rooms. Each has half as many pieces as `test`.
-    - `rooms`: up to eight players of each class in twelve rooms, with a camera that is set up anew for each recording.
-      Half of a class's test recordings are in rooms of its training recordings, the others in rooms that no class was
-      trained in.
+    - `rooms`: up to eight players of each class in twelve rooms. Each recording has another camera position. Half of a
+      class's test recordings are in rooms of its training recordings, the others in rooms that no class was trained in.
 
     Attributes:
         pairs: number of pairs of the whole set, all splits and classes together; at least four per class.
