@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from real_recordings import SYNONYMS, list_sounds, read_audible_spectrograms
 from torch import Tensor
 
 from cmcgan_core.checkpoint import BOX, Trained, load_checkpoint
@@ -24,34 +25,26 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.dynamic_classifier import load_classifier
 from cmcgan_core.inference.translate import SamplingOptions, to_audio, to_network, to_visual, translate
-from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, read_sound
+from cmcgan_core.media.files import media_kind, read_picture
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.nn.familiarity import distances, fit_familiarity
 
 #: Largest number of half seconds of one folder.
 HALF_SECONDS = 150
-#: Classes of DATA that have another name as a folder.
-SYNONYMS = {"saxophone": "sax"}
 
 Score = Callable[[Tensor], Tensor]
 
 
 def read_folder(folder: Path, settings: FeatureSettings) -> dict[Modality, Tensor]:
     """Return the spectrograms of the audible half seconds of a folder, and its pictures, in [-1, 1]."""
-    sounds, pictures = [], []
-    for file in sorted(folder.iterdir()):
-        if media_kind(file) == "sound":
-            sound = read_sound(file, settings.sample_rate)
-            parts = sound[: len(sound) // settings.samples * settings.samples].reshape(-1, settings.samples)
-            sounds += [part for part in parts if loudness(part) > SILENT_DBFS]
-        elif media_kind(file) == "picture":
-            pictures.append(read_picture(file, settings.picture_size))
+    sounds = list_sounds(folder)
+    pictures = [file for file in sorted(folder.iterdir()) if media_kind(file) == "picture"]
     maps = {}
     if sounds:
-        maps[Modality.AUDIO] = to_audio(torch.from_numpy(np.stack(sounds[:HALF_SECONDS])), settings)
+        maps[Modality.AUDIO] = read_audible_spectrograms(sounds, settings)[:HALF_SECONDS]
     if pictures:
-        maps[Modality.VISUAL] = to_visual(np.stack(pictures))
+        maps[Modality.VISUAL] = to_visual(np.stack([read_picture(file, settings.picture_size) for file in pictures]))
     return maps
 
 

@@ -16,9 +16,11 @@ import torch
 from filelock import FileLock
 from torch import nn
 
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.dynamic_classifier import load_classifier
 from cmcgan_core.utils.toml import dump_toml
 
 CLASSES = ("cello", "flute", "tuba")
@@ -80,6 +82,18 @@ def tiny_run(prepared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from cmcgan_core.training.train import train_run
 
     return make_once(tmp_path_factory, "tiny", lambda out: train_run(tiny_config(), open_dataset(prepared), out))
+
+
+@pytest.fixture(scope="module")
+def trained(tiny_run: Path) -> Trained:
+    """The network of `tiny_run`."""
+    return load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def classifier(trained: Trained) -> Trained:
+    """The classifier of `tiny_run`."""
+    return load_classifier(trained)
 
 
 def make_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:

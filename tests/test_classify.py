@@ -27,16 +27,6 @@ CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
 
 
-@pytest.fixture(scope="module")
-def trained(tiny_run: Path) -> Trained:
-    return load_checkpoint(tiny_run / "last.safetensors", CPU)
-
-
-@pytest.fixture(scope="module")
-def classifier(trained: Trained) -> Trained:
-    return load_classifier(trained)
-
-
 @pytest.fixture
 def audio() -> torch.Tensor:
     """The scaled spectrogram of noise."""

@@ -10,7 +10,7 @@ import torch
 from conftest import COUNTS, tiny_config, write_dataset
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained, load_checkpoint, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import Trained, network_tensors, save_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset, open_dataset
 from cmcgan_core.data.loader import in_order, to_batch
@@ -74,11 +74,6 @@ class Oracle(Translator):
 @pytest.fixture(scope="module")
 def dataset(prepared: Path) -> PreparedDataset:
     return open_dataset(prepared)
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_run: Path) -> Trained:
-    return load_checkpoint(tiny_run / "last.safetensors", CPU)
 
 
 @pytest.fixture(scope="module")

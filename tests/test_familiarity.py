@@ -26,16 +26,6 @@ CPU = torch.device("cpu")
 SILENCE = np.zeros(30_000, np.float32)
 
 
-@pytest.fixture(scope="module")
-def trained(tiny_run: Path) -> Trained:
-    return load_checkpoint(tiny_run / "last.safetensors", CPU)
-
-
-@pytest.fixture(scope="module")
-def classifier(trained: Trained) -> Trained:
-    return load_classifier(trained)
-
-
 @pytest.fixture
 def strict(trained: Trained, classifier: Trained) -> Trained:
     """The classifier, with thresholds that no input stays below."""

@@ -27,11 +27,6 @@ CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()
 
 
-@pytest.fixture(scope="module")
-def trained(tiny_run: Path) -> Trained:
-    return load_checkpoint(tiny_run / "last.safetensors", CPU)
-
-
 @pytest.fixture
 def sound(tmp_path: Path) -> Path:
     """Two seconds of a tone that is loud from 1.0 to 1.5 s."""

@@ -9,7 +9,7 @@ from media_fixtures import plain, tone, write_video, write_wav
 from numpy.typing import NDArray
 from PIL import Image
 
-from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.generate import OutputOptions, generate_file
 from cmcgan_core.inference.generate.latent_walk import LatentWalk
@@ -18,11 +18,6 @@ from cmcgan_core.media import film
 from cmcgan_core.media.files import read_sound, read_video
 
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_run: Path) -> Trained:
-    return load_checkpoint(tiny_run / "last.safetensors", CPU)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import torch
 from conftest import Run
 from media_fixtures import plain, tone, write_jpg, write_video
 
-from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.representations import analyse, synthesise
 from cmcgan_core.features.settings import FeatureSettings
@@ -20,11 +20,6 @@ from cmcgan_core.media.level import LOUDNESS, PEAK, set_level, set_level_of_bloc
 
 RATE = 44_100
 SETTINGS = FeatureSettings()
-
-
-@pytest.fixture(scope="module")
-def trained(tiny_run: Path) -> Trained:
-    return load_checkpoint(tiny_run / "last.safetensors", torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")

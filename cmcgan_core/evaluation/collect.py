@@ -144,7 +144,7 @@ class EvaluationPass:
         for direction in self.directions:
             self._translate(outputs, direction, batch, judged, full=full)
         for direction in Direction:
-            self._copy(outputs, direction, judged)
+            self._copy(outputs, direction)
         for modality in self.network.recovers:
             z = self.network.draw(len(items), self.recovery_rng, hops=2)
             recovered = self.network.recover(modality, batch.maps()[modality], z)
@@ -175,14 +175,18 @@ class EvaluationPass:
             if full and hops == self.network.hops:
                 self._complete(outputs, direction, judged, generated)
 
-    def _copy(self, outputs: JudgeOutputs, direction: Direction, judged: Batch) -> None:
+    def _copy(self, outputs: JudgeOutputs, direction: Direction) -> None:
         """Judge, for each input of a batch, a random training sample of the class that the main judge predicts for it.
 
         This is what a table of training samples and a classifier can do without a generating network.
+
+        Args:
+            outputs: has what the judges return for the inputs; what they return for the copies is added to it.
+            direction: from the modality of the inputs to that of the copies.
         """
-        _, predicted = self.panel.main.predict({direction.source: judged.maps()[direction.source]})
+        main = next(iter(self.panel.judges))
         items = []
-        for label in predicted.tolist():
+        for label in outputs.predicted[main, Real(direction.source)][0].tolist():
             of_class = (self.training.labels == label).nonzero().flatten()
             # A judge does not know a class without training pairs; if it names one nevertheless, any sample will do.
             candidates = of_class if len(of_class) else torch.arange(len(self.training))

@@ -62,18 +62,30 @@ def step_seconds(run: Run, done: int, most: int = WARM_UP + TIMED) -> float:
         most: largest number of steps to train.
     """
     timed = min(TIMED, most)
-    warm_up = min(WARM_UP, most - timed)
+    clock = time.monotonic if run.device.type == "cuda" else time.process_time
+    return measure_step(run, done, min(WARM_UP, most - timed), timed, clock)
+
+
+def measure_step(run: Run, done: int, warm_up: int, timed: int, clock: Callable[[], float]) -> float:
+    """Train a run a little, and return what a step takes, including reading its pairs.
+
+    Args:
+        run: the run to measure.
+        done: number of steps before those that are trained.
+        warm_up: steps that are trained first and do not count.
+        timed: steps that the cost is averaged over.
+        clock: the time in seconds; it is read when the device has finished.
+    """
     updates = fit(run.method, run.optimizers, run.loader, done + warm_up + timed, done)
     for _ in islice(updates, warm_up):
         pass
-    started = _clock(run.device)
+    started = _read(clock, run.device)
     for _ in updates:
         pass
-    return (_clock(run.device) - started) / timed
+    return (_read(clock, run.device) - started) / timed
 
 
-def _clock(device: torch.device) -> float:
-    if device.type != "cuda":
-        return time.process_time()
-    torch.cuda.synchronize(device)
-    return time.monotonic()
+def _read(clock: Callable[[], float], device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return clock()

@@ -36,9 +36,10 @@ class Convolution(nn.Conv2d):
         if 1 not in maps.shape[-2:]:
             return super().forward(maps)
         with torch.autocast(maps.device.type, enabled=False):
+            maps = full_precision(maps)
             if maps.shape[-2:] != (1, 1):
-                return super().forward(full_precision(maps))
-            return F.linear(full_precision(maps).flatten(1), self.weight[:, :, 2, 2])[:, :, None, None]
+                return super().forward(maps)
+            return F.linear(maps.flatten(1), self.weight[:, :, 2, 2])[:, :, None, None]
 
 
 class Deconvolution(nn.ConvTranspose2d):
@@ -55,13 +56,14 @@ class Deconvolution(nn.ConvTranspose2d):
         """Upsample maps (B, C, H, W) to twice their size, or one less."""
         if 1 not in maps.shape[-2:]:
             return super().forward(maps)
-        # The taps of a single position that fall inside the output start at the centre tap.
-        height, width = (1 + extra for extra in self.output_padding)
         with torch.autocast(maps.device.type, enabled=False):
+            maps = full_precision(maps)
             if maps.shape[-2:] != (1, 1):
-                return super().forward(full_precision(maps))
+                return super().forward(maps)
+            # The taps of a single position that fall inside the output start at the centre tap.
+            height, width = (1 + extra for extra in self.output_padding)
             taps = self.weight[:, :, 2 : 2 + height, 2 : 2 + width]
-            mapped = torch.einsum("bi,iohw->bohw", full_precision(maps).flatten(1), taps)
+            mapped = torch.einsum("bi,iohw->bohw", maps.flatten(1), taps)
             return mapped + self.bias[:, None, None] if self.bias is not None else mapped
 
 

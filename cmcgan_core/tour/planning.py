@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
 
 import torch
 
-from cmcgan_core.training.loop import fit
+from cmcgan_core.experiments.budget import measure_step
 from cmcgan_core.training.run import Run
 
 #: Steps that a cost is averaged over, after some steps to warm up.
@@ -55,17 +54,6 @@ def plan_steps(minutes: float, seconds_left: float, step_seconds: float, threads
     return TrainingPlan(minutes, max(1, steps), step_seconds, threads, judged)
 
 
-def measure_step(run: Run, done: int = 0) -> float:
-    """Return the seconds by the clock that a step of a run takes, after `done` steps; the run is trained a little."""
-    updates = fit(run.method, run.optimizers, run.loader, done + WARM_UP + TIMED, done)
-    for _ in islice(updates, WARM_UP):
-        pass
-    started = _clock(run.device)
-    for _ in updates:
-        pass
-    return (_clock(run.device) - started) / TIMED
-
-
 def fastest_threads(run: Run) -> tuple[int, float]:
     """Return with how many threads a step is fastest, one or all, and the seconds that it then takes.
 
@@ -75,7 +63,7 @@ def fastest_threads(run: Run) -> tuple[int, float]:
     seconds = {}
     for number, threads in enumerate(choices):
         with use_threads(threads):
-            seconds[threads] = measure_step(run, number * (WARM_UP + TIMED))
+            seconds[threads] = measure_step(run, number * (WARM_UP + TIMED), WARM_UP, TIMED, time.monotonic)
     best = min(choices, key=lambda threads: seconds[threads])
     return best, seconds[best]
 
@@ -89,9 +77,3 @@ def use_threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _clock(device: torch.device) -> float:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.monotonic()
