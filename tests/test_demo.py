@@ -29,7 +29,7 @@ from cmcgan_core.data.synthetic.score import (
     tube_position,
 )
 from cmcgan_core.data.synthetic.seeds import make_rng
-from cmcgan_core.data.synthetic.sound import render, sample_acoustics, sample_voice
+from cmcgan_core.data.synthetic.sound import ONE_MICROPHONE, render, sample_acoustics, sample_voice
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
@@ -222,7 +222,7 @@ def test_spectrograms_fit_the_range_of_the_settings():
 def test_the_composed_note_sounds_in_tune(label):
     pitch = sum(REGISTERS[label]) // 2
     voice = sample_voice(label, make_rng(0, label), make_rng(0, label, "take"))
-    acoustics = sample_acoustics(make_rng(0, "room"), make_rng(0, "take"))
+    acoustics = sample_acoustics(make_rng(0, "room"), make_rng(0, "take"), ONE_MICROPHONE)
     sound = render(held(label, pitch), voice, acoustics, samples=44_100, rate=44_100, rng=make_rng(0))
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)))) ** 2
     hz = voice.concert_pitch * 2 ** ((pitch - 69) / 12)

@@ -24,8 +24,8 @@ class Convolution(nn.Conv2d):
     """A 5 x 5 convolution with stride 2, and a fast exact form for 1 x 1 maps.
 
     On a 1 x 1 map, all taps except the centre read padding only, so a linear layer on the centre tap gives the same
-    result at a 25th of the cost. Maps with a side of 1 are convolved in float32: in bfloat16 on the CPU, the weight
-    gradients of their convolutions are wrong (torch 2.13).
+    result at a 25th of the cost. Maps with a side of 1 or 2 are convolved in float32: in bfloat16 on CPUs with AVX-512
+    or AMX, some of their outputs and weight gradients are wrong (torch 2.13; `tests/test_layers.py` has the cases).
     """
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
@@ -33,7 +33,7 @@ class Convolution(nn.Conv2d):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Convolve maps (B, C, H, W) to half their size, rounded up."""
-        if 1 not in maps.shape[-2:]:
+        if min(maps.shape[-2:]) > 2:
             return super().forward(maps)
         with torch.autocast(maps.device.type, enabled=False):
             maps = full_precision(maps)
@@ -45,7 +45,7 @@ class Convolution(nn.Conv2d):
 class Deconvolution(nn.ConvTranspose2d):
     """A 5 x 5 transposed convolution with stride 2, to a size that is twice as large or one less.
 
-    Maps with a side of 1 are handled as in `Convolution`.
+    Maps with a side of 1 are deconvolved in float32, for the reason that `Convolution` gives.
     """
 
     def __init__(self, channels_in: int, channels_out: int, before: tuple[int, int], after: tuple[int, int]) -> None:

@@ -74,18 +74,49 @@ def sample_voice(label: str, player: np.random.Generator, take: np.random.Genera
     return Voice(timbre, resonances, player.uniform(436, 446), player.uniform(4.6, 6.6))
 
 
-def sample_acoustics(room: np.random.Generator, take: np.random.Generator) -> Acoustics:
+class Equipment(NamedTuple):
+    """How much the microphones of recordings differ. Pairs are the ends of a range.
+
+    Attributes:
+        ripple: standard deviation of the response of a recording, dB.
+        tilt: standard deviation of its slope, dB per octave.
+        low: lower limit of the band, Hz.
+        high: upper limit of the band, Hz.
+        wet: change of the energy of the reverberation, by the distance of the microphone, dB.
+        level: peak relative to full scale, dB.
+        noise: background noise relative to the peak, dB.
+    """
+
+    ripple: float
+    tilt: float
+    low: tuple[float, float]
+    high: tuple[float, float]
+    wet: tuple[float, float]
+    level: tuple[float, float]
+    noise: tuple[float, float]
+
+
+#: One microphone at nearly the same place, as in the studio where Sub-URMP was recorded.
+ONE_MICROPHONE = Equipment(0.4, 0.25, (40, 70), (14_000, 20_000), (-2, 2), (-12, 0), (-70, -50))
+#: Another microphone, distance and gain for every recording.
+ANY_MICROPHONE = Equipment(1.5, 1.0, (25, 160), (6_000, 22_000), (-10, 4), (-26, 0), (-90, -42))
+
+
+def sample_acoustics(room: np.random.Generator, take: np.random.Generator, equipment: Equipment) -> Acoustics:
     """Return random acoustics.
 
     Args:
         room: draws what is the same in all recordings of a room.
         take: draws what differs between recordings: the microphone, its distance, and the limits of its band.
+        equipment: how much this differs.
     """
-    response = _ripple(room, 1, 1 / 2) + _ripple(take, 1.5, 1 / 2) + take.normal(0, 1) * np.log2(GRID / 1000)
-    response -= 6 * np.log2(1 + (np.exp(take.uniform(log(25), log(160))) / GRID) ** 2)
-    response -= 9 * np.log2(1 + (GRID / np.exp(take.uniform(log(6_000), log(22_000)))) ** 4)
-    wet = room.uniform(-18, -8) + take.uniform(-10, 4)
-    return Acoustics(room.uniform(0.25, 1.8), wet, response, take.uniform(-26, 0), -take.uniform(42, 90))
+    response = _ripple(room, 1, 1 / 2) + _ripple(take, equipment.ripple, 1 / 2)
+    response += take.normal(0, equipment.tilt) * np.log2(GRID / 1000)
+    low, high = (np.exp(take.uniform(*np.log(ends))) for ends in (equipment.low, equipment.high))
+    response -= 6 * np.log2(1 + (low / GRID) ** 2) + 9 * np.log2(1 + (GRID / high) ** 4)
+    wet = room.uniform(-18, -8) + take.uniform(*equipment.wet)
+    reverberation = room.uniform(0.25, 1.8)
+    return Acoustics(reverberation, wet, response, take.uniform(*equipment.level), take.uniform(*equipment.noise))
 
 
 def render(

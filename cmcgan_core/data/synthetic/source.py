@@ -14,7 +14,7 @@ from cmcgan_core.data.synthetic import soundfont
 from cmcgan_core.data.synthetic.picture import BOOTH, MOVING, STEADY, Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
 from cmcgan_core.data.synthetic.seeds import make_rng
-from cmcgan_core.data.synthetic.sound import record, render, sample_acoustics, sample_voice
+from cmcgan_core.data.synthetic.sound import ANY_MICROPHONE, ONE_MICROPHONE, record, render, sample_acoustics, sample_voice
 from cmcgan_core.errors import ConfigError
 
 #: The classes in alphabetical order: the instruments of URMP and Sub-URMP.
@@ -60,11 +60,12 @@ class DemoSource:
     validation and test (approximately, with fewer than ten pairs per class). Players in validation and test also play
     in train, as in the papers.
 
-    - `studio`: one to five players of each class sit in one booth before one camera, as in Sub-URMP. With at least
+    - `studio`: one to five players of each class sit in one booth before one camera and one microphone, as in Sub-URMP. With at least
       twelve pairs per class, two splits show what the papers do not report: `new-players` has players that no other
       split has, and `new-rooms` has the known players in other rooms. Each has half as many pieces as `test`.
-    - `rooms`: up to eight players of each class in twelve rooms. Each recording has another camera position. Half of a
-      class's test recordings are in rooms of its training recordings, the others in rooms that no class was trained in.
+    - `rooms`: up to eight players of each class in twelve rooms. Each recording has another camera position and
+      another microphone. Half of a class's test recordings are in rooms of its training recordings, the others in
+      rooms that no class was trained in.
 
     Attributes:
         pairs: number of pairs of the whole set, all splits and classes together; at least four per class.
@@ -92,7 +93,7 @@ class DemoSource:
     def identity(self) -> str:
         """Version of the renderer, scene, number of pairs, and names and sizes of the soundfonts."""
         fonts = "".join(f" {path.name} {path.stat().st_size}" for path in self.soundfonts)
-        return f"demo/2 {self.scene} {self.pairs}{fonts}"
+        return f"demo/3 {self.scene} {self.pairs}{fonts}"
 
     def detects(self, root: Path) -> bool:
         """Return False, because no folder contains this set."""
@@ -131,7 +132,8 @@ class DemoSource:
         """Return the sound of a whole recording, (samples,)."""
         seed, rate = options.seed, options.settings.sample_rate
         rng = make_rng(seed, recording.id, "sound")
-        acoustics = sample_acoustics(make_rng(seed, "room", _int_extra(recording, "room"), "sound"), rng)
+        equipment = ONE_MICROPHONE if self.scene == "studio" else ANY_MICROPHONE
+        acoustics = sample_acoustics(make_rng(seed, "room", _int_extra(recording, "room"), "sound"), rng, equipment)
         font = self.soundfont_of(recording, seed)
         if font is None:
             take = make_rng(seed, recording.id, "voice")
