@@ -14,7 +14,14 @@ from cmcgan_core.data.synthetic import soundfont
 from cmcgan_core.data.synthetic.picture import BOOTH, MOVING, STEADY, Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
 from cmcgan_core.data.synthetic.seeds import make_rng
-from cmcgan_core.data.synthetic.sound import ANY_MICROPHONE, ONE_MICROPHONE, record, render, sample_acoustics, sample_voice
+from cmcgan_core.data.synthetic.sound import (
+    ANY_MICROPHONE,
+    ONE_MICROPHONE,
+    record,
+    render,
+    sample_acoustics,
+    sample_voice,
+)
 from cmcgan_core.errors import ConfigError
 
 #: The classes in alphabetical order: the instruments of URMP and Sub-URMP.
@@ -60,9 +67,10 @@ class DemoSource:
     validation and test (approximately, with fewer than ten pairs per class). Players in validation and test also play
     in train, as in the papers.
 
-    - `studio`: one to five players of each class sit in one booth before one camera and one microphone, as in Sub-URMP. With at least
-      twelve pairs per class, two splits show what the papers do not report: `new-players` has players that no other
-      split has, and `new-rooms` has the known players in other rooms. Each has half as many pieces as `test`.
+    - `studio`: one to five players of each class sit in one booth before one camera and one microphone, as in
+      Sub-URMP. With at least twelve pairs per class, two splits show what the papers do not report: `new-players` has
+      players that no other split has, and `new-rooms` has the known players in other rooms. Each has half as many
+      pieces as `test`.
     - `rooms`: up to eight players of each class in twelve rooms. Each recording has another camera position and
       another microphone. Half of a class's test recordings are in rooms of its training recordings, the others in
       rooms that no class was trained in.
