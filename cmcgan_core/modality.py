@@ -24,6 +24,11 @@ class Modality(StrEnum):
         return "sound" if self is Modality.AUDIO else "picture"
 
     @property
+    def other(self) -> "Modality":
+        """The other modality."""
+        return Modality.VISUAL if self is Modality.AUDIO else Modality.AUDIO
+
+    @property
     def letter(self) -> str:
         """The paper's letter, "a" or "v"."""
         return self.value[0]

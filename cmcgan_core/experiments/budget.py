@@ -9,7 +9,6 @@ import torch
 
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.progress import OnProgress, Progress
-from cmcgan_core.training.loop import fit
 from cmcgan_core.training.run import Run
 
 #: Number of measurements of each recipe. They take turns, so that other load on the machine affects all recipes alike.
@@ -76,7 +75,7 @@ def measure_step(run: Run, done: int, warm_up: int, timed: int, clock: Callable[
         timed: steps that the cost is averaged over.
         clock: the time in seconds; it is read when the device has finished.
     """
-    updates = fit(run.method, run.optimizers, run.loader, done + warm_up + timed, done)
+    updates = run.fit(done, done + warm_up + timed)
     for _ in islice(updates, warm_up):
         pass
     started = _read(clock, run.device)

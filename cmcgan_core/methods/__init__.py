@@ -10,6 +10,7 @@ from cmcgan_core.config import Config
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import Method
 from cmcgan_core.methods.classifier import MultimodalClassifier
+from cmcgan_core.methods.cm_gans import CMGANs
 from cmcgan_core.methods.cmav import CMAV
 from cmcgan_core.methods.cmcgan import CMCGAN
 from cmcgan_core.registry import Registry
@@ -18,7 +19,7 @@ __all__ = ["METHODS", "Method", "make_method"]
 
 #: Methods by name; plugins add to them.
 METHODS: Registry[type[Method[Any]]] = Registry(
-    "cmcgan.methods", {"cmcgan": CMCGAN, "cmav": CMAV, "classifier": MultimodalClassifier}
+    "cmcgan.methods", {"cmcgan": CMCGAN, "cmav": CMAV, "cm-gans": CMGANs, "classifier": MultimodalClassifier}
 )
 
 

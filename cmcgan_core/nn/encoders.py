@@ -39,7 +39,8 @@ class EncoderClass(Protocol):
     ) -> nn.Module:
         """Make an encoder for maps of `channels` and `size`.
 
-        Its `forward` takes maps (B, C, H, W) and the name of their route, and returns codes (B, 64, 1, 1).
+        Its `forward` takes maps (B, C, H, W) and the name of their route, and returns codes (B, 64, 1, 1). It may have
+        a method `features` with the same arguments, see `read_features`.
         """
 
 
@@ -65,9 +66,21 @@ class Encoder(nn.Module):
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1)."""
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            maps = F.relu(norm(convolution(maps), route), inplace=True)
+        maps = self._apply_layer(-1, self._last_map(maps, route), route)
         return maps if maps.shape[-2:] == (1, 1) else maps.mean(dim=(2, 3), keepdim=True)
+
+    def features(self, maps: Tensor, route: str) -> Tensor:
+        """Return the values of the map before the last layer (B, D); 256 x 2 x 2 for 128 x 128 pixels and 7 layers."""
+        return self._last_map(maps, route).flatten(1)
+
+    def _last_map(self, maps: Tensor, route: str) -> Tensor:
+        """Return the map (B, c, h, w) before the last layer."""
+        for layer in range(len(self.convolutions) - 1):
+            maps = self._apply_layer(layer, maps, route)
+        return maps
+
+    def _apply_layer(self, layer: int, maps: Tensor, route: str) -> Tensor:
+        return F.relu(self.norms[layer](self.convolutions[layer](maps), route), inplace=True)
 
 
 class ResidualEncoder(nn.Module):
@@ -95,11 +108,15 @@ class ResidualEncoder(nn.Module):
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1)."""
+        code: Tensor = self.code(self.features(maps, route)[:, :, None, None])
+        return code
+
+    def features(self, maps: Tensor, route: str) -> Tensor:
+        """Return the means over the last map (B, D); 512 at width 1."""
         maps = self.stem(maps)
         for block in self.blocks:
             maps = block(maps, route)
-        code: Tensor = self.code(F.relu(self.norm(maps, route), inplace=True).mean(dim=(-1, -2), keepdim=True))
-        return code
+        return F.relu(self.norm(maps, route), inplace=True).mean(dim=(-1, -2))
 
 
 class ResidualBlock(nn.Module):
@@ -161,8 +178,24 @@ class ClassifierEncoder(nn.Module):
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1); the route makes no difference."""
-        code: Tensor = self.code(self.connected(self.convolutions(maps)))
+        code: Tensor = self.code(self.features(maps, route))
         return code[:, :, None, None]
+
+    def features(self, maps: Tensor, route: str) -> Tensor:
+        """Return the values of the last hidden layer (B, D), of which CMAV has 128."""
+        features: Tensor = self.connected(self.convolutions(maps))
+        return features
+
+
+def read_features(encoder: nn.Module, maps: Tensor, route: str) -> Tensor:
+    """Return the features (B, D) of maps (B, C, H, W): what the encoder's last layer reads.
+
+    For an encoder without a method `features`, for example of a plugin, they are its codes (B, 64).
+    """
+    features: Tensor = (
+        encoder.features(maps, route) if hasattr(encoder, "features") else encoder(maps, route).flatten(1)  # type: ignore[operator]
+    )
+    return features
 
 
 def _cmav_sound_layers(channels: int, network: NetworkConfig) -> nn.Sequential:

@@ -82,10 +82,10 @@ def read_log(file: Path) -> list[dict[str, Any]]:
 def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, float], steps: int) -> bool:
     """Return whether the losses of a finished run were still falling clearly at its end.
 
-    The weighted sum of the losses is averaged over the first, the middle and the last fifth of the steps. The losses
-    fall clearly if more than `LATE_FALL` of the fall from the first to the last fifth came after the middle one. (The
-    last two fifths alone say little, because the learning rate goes down at the end.) A run that is too short to have a
-    record in each of these fifths counts as falling.
+    The weighted sum of the losses is averaged over the first, the middle and the last fifth of the steps after the
+    pretraining. The losses fall clearly if more than `LATE_FALL` of the fall from the first to the last fifth came
+    after the middle one. (The last two fifths alone say little, because the learning rate goes down at the end.) A run
+    that is too short to have a record in each of these fifths counts as falling.
 
     Args:
         records: records of the log.
@@ -97,8 +97,10 @@ def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, flo
         for record in records
         if any(name in record for name in weights)
     }
-    fifths = [[totals[step] for step in totals if first * steps < step <= (first + 0.2) * steps] for first in FIFTHS]
-    if not all(fifths):
+    begin = min(totals, default=0)  # the steps of a pretraining have other losses
+    length = steps - begin
+    fifths = [[totals[s] for s in totals if first * length <= s - begin <= (first + 0.2) * length] for first in FIFTHS]
+    if begin == steps or not all(fifths):
         return bool(weights)
     first, middle, last = map(fmean, fifths)
     return middle - last > LATE_FALL * (first - last)

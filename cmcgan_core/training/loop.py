@@ -53,6 +53,8 @@ def fit(
     steps: int,
     done: int = 0,
     completer: PairCompleter | None = None,
+    *,
+    pretraining: int = 0,
 ) -> Iterator[Update]:
     """Train, and yield after every step. The caller averages weights, logs, saves and stops.
 
@@ -66,8 +68,8 @@ def fit(
         steps: number of steps in all.
         done: number of steps that were done before.
         completer: replaces one modality of some pairs, or None.
+        pretraining: number of steps at the start that call `Method.pretrain_step`.
     """
-    pretraining = method.pretraining_epochs * len(loader)
     while done < steps:
         is_pretraining = done < pretraining
         first, last = (0, min(pretraining, steps)) if is_pretraining else (pretraining, steps)

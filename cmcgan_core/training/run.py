@@ -12,6 +12,7 @@ import itertools
 import math
 import platform
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -126,18 +127,13 @@ class Run:
         self.method.to(device).train()
         self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizers = self.method.optimizers()
-        self.steps = self._planned_steps()
+        self.pretraining_steps, self.steps = self._plan_steps()
         #: The network that the run is used with: the trained one, or its moving average.
         self.network: nn.Module = self.method.network
         if config.train.average:
             self.network = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.step = 0
         self.best: float | None = None
-
-    @property
-    def pretraining_steps(self) -> int:
-        """Number of steps at the start that train only a part of the networks."""
-        return self.method.pretraining_epochs * len(self.loader)
 
     def start(self) -> None:
         """Write the configuration of a new run, and remove only the files of an older run from the folder."""
@@ -188,7 +184,7 @@ class Run:
         saved = time.monotonic()
         on_progress(Progress(stage, self.step, self.steps, "steps"))
         with RunLog(self.folder, self.step) as log:
-            for update in fit(self.method, self.optimizers, self.loader, self.steps, self.step, self.completer):
+            for update in self.fit(self.step, self.steps):
                 self.step = update.step
                 pending.append(update.losses)
                 if self.network is not self.method.network:
@@ -209,6 +205,12 @@ class Run:
                     raise Interrupted(f"stopped at step {self.step} of {self.steps}; {self.folder.path} is saved")
         return losses
 
+    def fit(self, done: int, steps: int) -> Iterator[Update]:
+        """Train from step `done` to step `steps`, see `loop.fit`."""
+        return fit(
+            self.method, self.optimizers, self.loader, steps, done, self.completer, pretraining=self.pretraining_steps
+        )
+
     def save(self) -> None:
         """Write `last.safetensors`; the training state is left out of a finished run, because nothing resumes it."""
         if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
@@ -219,17 +221,22 @@ class Run:
             tensors = training_tensors(self.method, self.network, self.optimizers)
         save_checkpoint(self.folder.last, self._about(), tensors)
 
-    def _planned_steps(self) -> int:
-        """Return the number of steps of the whole run."""
+    def _plan_steps(self) -> tuple[int, int]:
+        """Return the number of steps at the start that train only a part of the networks, and the number of all steps.
+
+        If `least_steps` adds epochs, it adds as large a share to the pretraining.
+        """
         train, per_epoch = self.config.train, len(self.loader)
-        steps = train.steps or max(train.epochs, math.ceil(train.least_steps / per_epoch)) * per_epoch
-        if steps <= self.pretraining_steps:
+        epochs = train.epochs if train.steps else max(train.epochs, math.ceil(train.least_steps / per_epoch))
+        pretraining = self.method.pretraining_epochs * epochs // train.epochs * per_epoch
+        steps = train.steps or epochs * per_epoch
+        if steps <= pretraining:
             raise ConfigError(
                 f"{steps} steps leave no step for the generator: the encoder is trained for "
-                f"{self.method.pretraining_epochs} epochs of {per_epoch} steps; raise train.epochs or train.steps, or "
+                f"{pretraining // per_epoch} epochs of {per_epoch} steps; raise train.epochs or train.steps, or "
                 "lower options.encoder_epochs"
             )
-        return steps
+        return pretraining, steps
 
     def _about(self) -> About:
         return About(
