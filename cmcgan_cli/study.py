@@ -1,6 +1,6 @@
 """`cmcgan study`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmcgan_cli.choices import Latents, SplitOption
-from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar, resumable
+from cmcgan_cli.console import Device, Json, Quiet, emit_json, find_run, note, out, progress_bar, resumable
 
 if TYPE_CHECKING:
     from cmcgan_core.data.dataset import PreparedDataset
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: The study of several datasets; all other studies use one.
 REPRESENTATIONS = "representations"
+#: The study of representations for retrieval.
+RETRIEVAL = "retrieval"
 
 
 def study(
@@ -27,7 +29,7 @@ def study(
         str,
         typer.Argument(
             metavar="STUDY",
-            help="rivals, ablations, recipe, representations, or a TOML file of your own.",
+            help="rivals, ablations, recipe, representations, retrieval, or a TOML file of your own.",
             show_default=False,
         ),
     ],
@@ -43,6 +45,16 @@ def study(
     seed: Annotated[
         int, typer.Option(min=0, help="Seed of the latents; the study sets the seeds of its trainings.")
     ] = 0,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Option("--checkpoint", "-c", help="A run that retrieval compares too. Repeat for several."),
+    ] = None,
+    same_recording: Annotated[
+        bool,
+        typer.Option(
+            "--same-recording", help="Retrieval may find items of the query's own recording, as in published figures."
+        ),
+    ] = False,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned trainings; train nothing.")] = False,
     as_json: Json = False,
@@ -52,8 +64,9 @@ def study(
 
     rivals: CMCGAN, its recipe as printed, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: the
     comparisons of CMCGAN's Figures 3 to 5. recipe: the recommended recipe with one change at a time. representations:
-    CMAV's sound classifiers on the same pairs, prepared in several representations of sound. --dry-run prints the path
-    of a study's file, which you can copy and edit.
+    CMAV's sound classifiers on the same pairs, prepared in several representations of sound. retrieval: CM-GANs, its
+    ablations and classical methods, compared by how well sounds find pictures, and pictures sounds. --dry-run prints
+    the path of a study's file, which you can copy and edit.
 
     The same command resumes a study. If you start it several times at once, on several cores or GPUs, the processes
     share the runs. If a run fails, it is named, the other runs are trained, and the exit code is 1.
@@ -67,15 +80,37 @@ def study(
       cmcgan study prepared/sub_urmp mine.toml --out studies/mine --json > mine.json
 
       cmcgan study prepared/urmp prepared/urmp-cqt representations
+
+      cmcgan study prepared/demo retrieval --checkpoint runs/demo-small
     """
+    _refuse_options(
+        name,
+        {
+            "--out": out_dir is not None and name == REPRESENTATIONS,
+            "--report": report is not None and name in (REPRESENTATIONS, RETRIEVAL),
+            "--dry-run": dry_run and name in (REPRESENTATIONS, RETRIEVAL),
+            "--checkpoint": bool(runs) and name != RETRIEVAL,
+            "--same-recording": same_recording and name != RETRIEVAL,
+        },
+    )
     if name == REPRESENTATIONS:
-        unused = {"--out": out_dir, "--report": report, "--dry-run": dry_run or None}
-        for option in (option for option, value in unused.items() if value is not None):
-            raise typer.BadParameter("the study of representations does not have this option", param_hint=option)
         _study_representations(data, split, seed, device, as_json=as_json, quiet=quiet)
         return
     if len(data) > 1:
         raise typer.BadParameter(f"name one dataset; several are for the study {REPRESENTATIONS}", param_hint="DATA")
+    if name == RETRIEVAL:
+        folder = out_dir or Path("studies") / f"{data[0].resolve().name}-{RETRIEVAL}"
+        _study_retrieval(
+            data[0],
+            folder,
+            split,
+            [find_run(run) for run in runs or ()],
+            device,
+            same_recording=same_recording,
+            as_json=as_json,
+            quiet=quiet,
+        )
+        return
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.experiments.study import find_study, load_study, run_study
 
@@ -106,6 +141,12 @@ def study(
     _show(result, page, as_json=as_json, quiet=quiet)
     if result.failed:
         raise typer.Exit(1)
+
+
+def _refuse_options(name: str, misplaced: Mapping[str, bool]) -> None:
+    """Raise an error for the first option that was given and that the study does not have."""
+    for option in (option for option, given in misplaced.items() if given):
+        raise typer.BadParameter(f"the study {name} does not have this option", param_hint=option)
 
 
 def _show(result: "StudyResult", page: Path | None, *, as_json: bool, quiet: bool) -> None:
@@ -156,5 +197,42 @@ def _study_representations(
     note(
         f"{result.pairs[split]} {split} pairs, {result.pairs['train']} training pairs, seed {seed}. "
         "Brackets: 95 % over recordings.",
+        quiet=quiet,
+    )
+
+
+def _study_retrieval(
+    data: Path,
+    folder: Path,
+    split: str,
+    runs: Sequence[Path],
+    device: str,
+    *,
+    same_recording: bool,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    from cmcgan_cli.tables.study import retrieval
+    from cmcgan_core.data.dataset import open_dataset
+    from cmcgan_core.experiments.retrieval import study_retrieval
+
+    dataset = open_dataset(data)
+    with resumable(), progress_bar(quiet=quiet) as on_progress:
+        result = study_retrieval(
+            dataset,
+            folder,
+            split=split,
+            runs=runs,
+            same_recording=same_recording,
+            device=device,
+            on_progress=on_progress,
+        )
+    if as_json:
+        emit_json(result.to_dict())
+        return
+    out().print(retrieval(result))
+    note(
+        f"{result.pairs} {split} pairs, seeds {', '.join(map(str, result.seeds))}. Brackets: 95 % over recordings. "
+        "P@1: precision at 1; partner: share of the gallery that is ranked before the item of the query's own pair.",
         quiet=quiet,
     )

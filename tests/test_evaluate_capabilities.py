@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import COUNTS, Run, tiny_config, write_dataset
+from conftest import COUNTS, Run, one_recording_per_pair, tiny_config, write_dataset
 from torch import Tensor, nn
 
 from cmcgan_core.checkpoint import About, network_tensors, save_checkpoint
@@ -62,14 +62,7 @@ Saved = Callable[[type[nn.Module]], Path]
 @pytest.fixture
 def dataset(tmp_path: Path) -> PreparedDataset:
     """A dataset with four test recordings per class; each recording has one pair."""
-    data = write_dataset(tmp_path / "data")
-    lines = (data / "index.csv").read_text().splitlines()
-    rows = [line.split(",") for line in lines]
-    place = rows[0].index("recording")
-    for row in rows[1:]:
-        row[place] = row[0]  # the pair's own id
-    (data / "index.csv").write_text("\n".join(map(",".join, rows)) + "\n")
-    return open_dataset(data)
+    return open_dataset(one_recording_per_pair(write_dataset(tmp_path / "data")))
 
 
 @pytest.fixture

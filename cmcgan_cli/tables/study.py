@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cmcgan_core.evaluation.compare import Group
     from cmcgan_core.evaluation.pooling import PooledAccuracy, PooledJudgeScores
     from cmcgan_core.experiments.representations import RepresentationStudy
+    from cmcgan_core.experiments.retrieval import RetrievalStudy
     from cmcgan_core.experiments.study import Study, StudyResult
     from cmcgan_core.modality import Direction
 
@@ -115,4 +116,18 @@ def representations(study: "RepresentationStudy") -> "Table":
         accuracy = accuracy_text(row.accuracy), accuracy_text(row.accuracy, balanced=True)
         cells = str(row.layers), f"{row.train.micro:.3f}", *accuracy
         table.add_row(row.representation.upper(), *cells, published_text(row.paper))
+    return table
+
+
+def retrieval(study: "RetrievalStudy") -> "Table":
+    """Return the table of a study of retrieval; the figures are means over the seeds."""
+    tasks = list(study.rows[0].runs[0].tasks)
+    bi_modal = list(study.rows[0].runs[0].partner)
+    columns = [*(f"MAP {task}" for task in tasks), *(f"P@1 {task}" for task in bi_modal)]
+    table = folding_table(f"Retrieval, {study.split}", "", *columns, *(f"partner {task}" for task in bi_modal))
+    for row in study.rows:
+        cells = [row.precision(task) for task in tasks]
+        cells += [read(task) for read in (row.first, row.partner) for task in bi_modal]
+        table.add_row(row.name, *map(figure_text, cells))
+    table.add_row("random", *(f"{study.chance:.3f}" if task in bi_modal else NONE for task in tasks))
     return table

@@ -6,6 +6,7 @@ Shapes: N items; C channels, H, W size of a map (of a spectrogram: bands and fra
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -214,6 +215,21 @@ class Ranking:
     mean_average_precision: float
 
 
+class Items(NamedTuple):
+    """What is known about N items of one gallery. No network reads it."""
+
+    label: Tensor  #: class indices (N,)
+    recording: Tensor  #: number of each item's recording (N,)
+
+
+class QueryScores(NamedTuple):
+    """How well a gallery is ranked, by query: Q queries that have an item of their class in the gallery."""
+
+    query: Tensor  #: positions of these queries (Q,)
+    hits: Tensor  #: whether an item of the right class is among the first k (Q, ranks)
+    precision: Tensor  #: average precision over all ranks (Q,)
+
+
 def retrieval(
     query: Tensor, key: Tensor, label: Tensor, recording: Tensor, ranks: Sequence[int] = (1,)
 ) -> Ranking | None:
@@ -231,18 +247,60 @@ def retrieval(
     Returns:
         Means over the queries whose class occurs in another recording; None if there are none.
     """
-    key, columns = F.normalize(key, dim=1), torch.arange(1, len(key) + 1)
-    hits: list[Tensor] = []
-    precisions: list[Tensor] = []
+    items = Items(label, recording)
+    scores = score_queries(query, key, items, items, ranks)
+    return _ranking(scores.hits, scores.precision, ranks)
+
+
+def score_queries(
+    query: Tensor, gallery: Tensor, of_query: Items, of_gallery: Items, ranks: Sequence[int] = (1,)
+) -> QueryScores:
+    """Rank a gallery by the cosine to each query, and score the ranks of the items of the query's class.
+
+    The items of the query's own recording are left out.
+
+    Args:
+        query: codes (N, D).
+        gallery: codes (G, D).
+        of_query: classes and recordings of the queries.
+        of_gallery: classes and recordings of the gallery.
+        ranks: the k of recall at k.
+    """
+    gallery, columns = F.normalize(gallery, dim=1), torch.arange(1, len(gallery) + 1)
+    parts: list[QueryScores] = []
     for rows in torch.split(torch.arange(len(query)), ROWS):
-        other = recording[rows, None] != recording[None]
-        similarity = (F.normalize(query[rows], dim=1) @ key.T).masked_fill(~other, -torch.inf)
+        other = of_query.recording[rows, None] != of_gallery.recording[None]
+        similarity = (F.normalize(query[rows], dim=1) @ gallery.T).masked_fill(~other, -torch.inf)
         order = similarity.argsort(dim=1, descending=True, stable=True)
-        right = (other & (label[rows, None] == label[None])).gather(1, order)
-        right = right[right.any(dim=1)].double()
-        hits.append(torch.stack([right[:, :rank].amax(dim=1) for rank in ranks], dim=1))
-        precisions.append((right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1))
-    return _ranking(torch.cat(hits), torch.cat(precisions), ranks)
+        right = (other & (of_query.label[rows, None] == of_gallery.label[None])).gather(1, order)
+        known = right.any(dim=1)
+        right = right[known].double()
+        hits = torch.stack([right[:, :rank].amax(dim=1) for rank in ranks], dim=1)
+        parts.append(
+            QueryScores(rows[known], hits, (right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1))
+        )
+    return QueryScores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def partner_ranks(query: Tensor, gallery: Tensor, recording: Tensor) -> Tensor:
+    """Return the share (N,) of the items of other recordings that are ranked before each query's own partner.
+
+    0 is the best rank, and chance is 0.5. Items as similar as the partner count half.
+
+    Args:
+        query: codes of N items (N, D).
+        gallery: codes (N, D) of the items of the other modality; item i is the partner of query i.
+        recording: number of each pair's recording (N,).
+    """
+    gallery = F.normalize(gallery, dim=1)
+    parts: list[Tensor] = []
+    for rows in torch.split(torch.arange(len(query)), ROWS):
+        similarity = F.normalize(query[rows], dim=1) @ gallery.T
+        own = similarity[torch.arange(len(rows)), rows][:, None]
+        other = recording[rows, None] != recording[None]
+        better, equal = (other & (similarity > own)).sum(dim=1), (other & (similarity == own)).sum(dim=1)
+        parts.append((better + equal / 2) / other.sum(dim=1).clamp_min(1))
+    return torch.cat(parts)
 
 
 def retrieval_by_chance(label: Tensor, recording: Tensor, ranks: Sequence[int] = (1,)) -> Ranking | None:

@@ -154,8 +154,8 @@ def _pool_by(
 def _pool_accuracy(accuracies: Sequence[Accuracy]) -> PooledAccuracy:
     accuracies = _varying(accuracies)
     return PooledAccuracy(
-        micro=_figure([item.micro for item in accuracies], [item.micro_interval for item in accuracies]),
-        balanced=_figure([item.balanced for item in accuracies], [item.balanced_interval for item in accuracies]),
+        micro=figure_of([item.micro for item in accuracies], [item.micro_interval for item in accuracies]),
+        balanced=figure_of([item.balanced for item in accuracies], [item.balanced_interval for item in accuracies]),
     )
 
 
@@ -188,7 +188,7 @@ def _pool_ranking(rankings: Sequence[Ranking]) -> PooledRanking:
 
 
 def _pool_values(values: Sequence[float]) -> Figure:
-    return _figure(_varying(values))
+    return figure_of(_varying(values))
 
 
 def _varying(items: Sequence[Value]) -> Sequence[Value]:
@@ -196,7 +196,8 @@ def _varying(items: Sequence[Value]) -> Sequence[Value]:
     return items[:1] if all(item == items[0] for item in items) else items
 
 
-def _figure(values: Sequence[float], intervals: Sequence[tuple[float, float] | None] = ()) -> Figure:
+def figure_of(values: Sequence[float], intervals: Sequence[tuple[float, float] | None] = ()) -> Figure:
+    """Pool values of several runs, and their intervals over the recordings."""
     known = [interval for interval in intervals if interval is not None]
     ends = [statistics.fmean(end) for end in zip(*known, strict=True)]
     deviation = statistics.stdev(values) if len(values) > 1 else None

@@ -1,14 +1,25 @@
 """Cross-modal retrieval: pictures by a sound, and sounds by a picture, with the embeddings of a trained network."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained
+from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.loader import in_order
-from cmcgan_core.evaluation.metrics import Ranking, retrieval, retrieval_by_chance
+from cmcgan_core.evaluation.metrics import (
+    Items,
+    QueryScores,
+    Ranking,
+    bootstrap_interval,
+    partner_ranks,
+    retrieval,
+    retrieval_by_chance,
+    score_queries,
+)
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.progress import OnProgress, Progress, silent
@@ -55,7 +66,7 @@ def evaluate_embedder(
     chance = retrieval_by_chance(split.labels, split.recordings, RANKS)
     if chance is None:
         return None
-    embeddings = _embed(trained, network, split, on_progress)
+    embeddings = embed_split(network.embed, split, trained.about.config.network, trained.device, on_progress)
     ranking = {}
     for direction in Direction:
         query, key = embeddings[direction.source], embeddings[direction.target]
@@ -65,14 +76,109 @@ def evaluate_embedder(
     return CrossModalRetrieval(ranking, chance)
 
 
-def _embed(trained: Trained, network: Embedder, split: PairDataset, on_progress: OnProgress) -> dict[Modality, Tensor]:
-    """Return embeddings (N, D) of the real items of a split, by modality."""
+def embed_split(
+    embed: Callable[[Modality, Tensor], Tensor],
+    split: PairDataset,
+    network: NetworkConfig,
+    device: torch.device,
+    on_progress: OnProgress = silent,
+) -> dict[Modality, Tensor]:
+    """Return embeddings (N, D) of the real items of a split, by modality, on the CPU.
+
+    Args:
+        embed: embeds maps (B, C, H, W) of a modality, as `Embedder.embed` does.
+        split: the pairs.
+        network: the sizes of the maps.
+        device: device of the maps.
+        on_progress: called after every batch.
+    """
     parts: dict[Modality, list[Tensor]] = {modality: [] for modality in Modality}
     done = 0
-    for batch in in_order(split, trained.about.config.network, BATCH, trained.device):
+    for batch in in_order(split, network, BATCH, device):
         with torch.inference_mode():
             for modality, maps in batch.maps().items():
-                parts[modality].append(network.embed(modality, maps).float().cpu())
+                parts[modality].append(embed(modality, maps).float().cpu())
         done += len(batch.label)
         on_progress(Progress(f"embedding {split.split} pairs", done, len(split), "pairs"))
     return {modality: torch.cat(embeddings) for modality, embeddings in parts.items()}
+
+
+@dataclass(frozen=True)
+class TaskScore:
+    """How well the queries of one modality find items of their class.
+
+    Attributes:
+        precision: mean average precision over all ranks, 0 to 1.
+        interval: its 95 % interval over the recordings; None for fewer than two.
+        first: share of queries whose first item is of their class (precision at 1).
+        fifth: share of queries with an item of their class among the first five (recall at 5).
+    """
+
+    precision: float
+    interval: tuple[float, float] | None
+    first: float
+    fifth: float
+
+
+@dataclass(frozen=True)
+class RetrievalScores:
+    """The scores of one representation.
+
+    Attributes:
+        tasks: scores by task: `S->P`, `P->S` (bi-modal: the gallery has the other modality) and `S->All`, `P->All`
+            (all-modal: the gallery has both).
+        partner: share of the items of other recordings that are ranked before the picture (`S->P`) or the sound
+            (`P->S`) of the query's own pair; 0 is the best, chance is 0.5.
+    """
+
+    tasks: dict[str, TaskScore]
+    partner: dict[str, float]
+
+
+#: Letters of the modalities in the names of tasks.
+LETTERS = {Modality.AUDIO: "S", Modality.VISUAL: "P"}
+
+
+def score_embeddings(
+    by_query: Mapping[Modality, Mapping[Modality, Tensor]], split: PairDataset, *, same_recording: bool = False
+) -> RetrievalScores | None:
+    """Score a representation on all tasks.
+
+    Args:
+        by_query: embeddings (N, D) of all items, by the modality of the query, then by the modality of the item. Most
+            methods have the same for both.
+        split: the pairs.
+        same_recording: keep items of the query's own recording in the gallery, as published evaluations do. The query
+            itself is never in it.
+
+    Returns:
+        The scores; None if no class of the split has two recordings.
+    """
+    tasks, partner = {}, {}
+    for modality, embeddings in by_query.items():
+        query, of_query = embeddings[modality], _items(split, modality, same_recording=same_recording)
+        for name, members in ((LETTERS[modality.other], (modality.other,)), ("All", tuple(Modality))):
+            parts = [_items(split, member, same_recording=same_recording) for member in members]
+            gallery = Items(*(torch.cat(column) for column in zip(*parts, strict=True)))
+            scores = score_queries(query, torch.cat([embeddings[m] for m in members]), of_query, gallery, (1, 5))
+            if not len(scores.query):
+                return None
+            tasks[f"{LETTERS[modality]}->{name}"] = _average(scores, split.recordings)
+        name = f"{LETTERS[modality]}->{LETTERS[modality.other]}"
+        partner[name] = float(partner_ranks(query, embeddings[modality.other], split.recordings).mean())
+    return RetrievalScores(tasks, partner)
+
+
+def _items(split: PairDataset, modality: Modality, *, same_recording: bool) -> Items:
+    """Return the items of one modality. An item is its own recording if the others of its recording may be found."""
+    if not same_recording:
+        return Items(split.labels, split.recordings)
+    first = list(Modality).index(modality) * len(split)
+    return Items(split.labels, torch.arange(first, first + len(split)))
+
+
+def _average(scores: QueryScores, recording: Tensor) -> TaskScore:
+    """Average the scores of the queries; `recording` is the number of each pair's recording (N,)."""
+    interval = bootstrap_interval(scores.precision, recording[scores.query])
+    first, fifth = scores.hits.mean(dim=0).tolist()
+    return TaskScore(float(scores.precision.mean()), interval, first, fifth)
