@@ -230,7 +230,8 @@ def _study_retrieval(
     if as_json:
         emit_json(result.to_dict())
         return
-    out().print(retrieval(result))
+    for table in retrieval(result):
+        out().print(table)
     note(
         f"{result.pairs} {split} pairs, seeds {', '.join(map(str, result.seeds))}. Brackets: 95 % over recordings. "
         "P@1: precision at 1; partner: share of the gallery that is ranked before the item of the query's own pair.",

@@ -119,15 +119,16 @@ def representations(study: "RepresentationStudy") -> "Table":
     return table
 
 
-def retrieval(study: "RetrievalStudy") -> "Table":
-    """Return the table of a study of retrieval; the figures are means over the seeds."""
+def retrieval(study: "RetrievalStudy") -> "list[Table]":
+    """Return the tables of a study of retrieval: precision over all ranks, and what is found first."""
     tasks = list(study.rows[0].runs[0].tasks)
     bi_modal = list(study.rows[0].runs[0].partner)
-    columns = [*(f"MAP {task}" for task in tasks), *(f"P@1 {task}" for task in bi_modal)]
-    table = folding_table(f"Retrieval, {study.split}", "", *columns, *(f"partner {task}" for task in bi_modal))
+    precision = folding_table(f"Retrieval, {study.split}: mean average precision", "", *tasks)
+    found = folding_table(
+        f"Retrieval, {study.split}", "", *(f"{name} {task}" for name in ("P@1", "partner") for task in bi_modal)
+    )
     for row in study.rows:
-        cells = [row.precision(task) for task in tasks]
-        cells += [read(task) for read in (row.first, row.partner) for task in bi_modal]
-        table.add_row(row.name, *map(figure_text, cells))
-    table.add_row("random", *(f"{study.chance:.3f}" if task in bi_modal else NONE for task in tasks))
-    return table
+        precision.add_row(row.name, *(figure_text(row.precision(task)) for task in tasks))
+        found.add_row(row.name, *(figure_text(read(task)) for read in (row.first, row.partner) for task in bi_modal))
+    precision.add_row("random", *(f"{study.chance:.3f}" if task in bi_modal else NONE for task in tasks))
+    return [precision, found]
