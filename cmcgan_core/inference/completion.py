@@ -13,6 +13,7 @@ from cmcgan_core.data.loader import Batch
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.inference.translate import require_translator, to_network
 from cmcgan_core.modality import REAL_PAIR, Direction
+from cmcgan_core.nn.layers import to_channels_last
 
 
 def fingerprint(checkpoint: Path) -> str:
@@ -41,7 +42,7 @@ class Completion:
     def __init__(self, generating: Trained) -> None:
         self.generating = generating
         self.network = require_translator(generating)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
+        to_channels_last(self.network)
         self.fingerprint = fingerprint(generating.path)
         self._directions = {d.completed: d for d in Direction if d in self.network.directions}
         self.cases = (REAL_PAIR, *self._directions)

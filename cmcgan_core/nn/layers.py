@@ -7,6 +7,7 @@ pixels, 128 bins x 32 frames); 64 channels of a code; Z size of a latent (100).
 """
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -113,6 +114,28 @@ def upsampling_layer(
     if upsampling == "deconvolution" or max(before) < resized_from:
         return Deconvolution
     return TimeLinearConvolution if upsampling == "linear" and channels == 1 else ResizedConvolution
+
+
+def to_channels_last(network: nn.Module) -> None:
+    """Store the weights of a network with channels last, which makes it a quarter faster on a CPU.
+
+    Strided 1 x 1 convolutions read only every second (third, ...) pixel afterwards, with stride 1, which is the same
+    function. With a stride and few channels, their backward pass on the CPU writes past the end of its memory (torch
+    2.13), and the process crashes.
+    """
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for layer in network.modules():
+        if not isinstance(layer, nn.Conv2d) or layer.kernel_size != (1, 1) or layer.padding != (0, 0):
+            continue
+        if layer.stride != (1, 1):
+            layer.register_forward_pre_hook(partial(_subsample, layer.stride))
+            layer.stride = (1, 1)
+
+
+def _subsample(stride: tuple[int, ...], layer: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+    """Return the pixels that a layer with this stride reads; a hook of `to_channels_last`."""
+    down, right = stride
+    return (inputs[0][..., ::down, ::right],)
 
 
 def full_precision(maps: Tensor) -> Tensor:

@@ -34,6 +34,7 @@ from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import Batch, Loader, in_order, to_batch
 from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
 from cmcgan_core.methods import make_method
+from cmcgan_core.nn.layers import to_channels_last
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.log import RunLog, is_falling, read_log
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
@@ -125,7 +126,7 @@ class Run:
             torch.manual_seed(config.seed)
             self.method = make_method(config, dataset.classes, dataset.settings)
         self.method.to(device).train()
-        self.method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        to_channels_last(self.method)
         self.optimizers = self.method.optimizers()
         self.pretraining_steps, self.steps = self._plan_steps()
         #: The network that the run is used with: the trained one, or its moving average.
