@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import CLASSES, tiny_config
 from torch import Tensor
 
@@ -287,7 +288,8 @@ def test_inferred_latents_depend_on_the_truth_and_drawn_latents_do_not() -> None
     method, batch = make("options.posterior=0.5", "loss_weights.latent=0.05")
     codes = method.network.encode(batch.maps())
     other = {**codes, "visual": codes["visual"] + 1}
-    differs = method._latent(codes, "a2v", make_rng()) != method._latent(other, "a2v", make_rng())
+    drawn = method._draw_latents(["a2v"], batch, make_rng())["a2v"]
+    differs = method._latent(codes, "a2v", drawn) != method._latent(other, "a2v", drawn)
     assert differs[:3].all()
     assert not differs[3:].any()
 
@@ -322,6 +324,33 @@ def test_settings_that_contradict_one_another_are_refused(settings: list[str], f
         make(*settings)
 
 
+def test_the_standard_loss_scores_realism_and_no_pairs() -> None:
+    method, batch = make("options.adversarial='standard'")
+    outputs = method._forward(batch, make_rng())
+
+    def losses(outputs: Outputs, batch: Batch) -> list[Tensor]:
+        return [term(outputs, batch, make_rng()) for term in (method.discriminator_loss, method.adversarial_loss)]
+
+    # Which sound belongs to which picture makes no difference.
+    flipped = {name: maps.flip(0) if name.endswith("a") else maps for name, maps in outputs.maps.items()}
+    shuffled = losses(outputs._replace(maps=flipped), batch._replace(audio=batch.audio.flip(0)))
+    torch.testing.assert_close(losses(outputs, batch), shuffled)
+    score, by_hand = method.discriminator, torch.tensor(0.0)
+    for modality in Modality:
+        fake = torch.cat(method._fakes(outputs, modality))
+        by_hand = by_hand - F.logsigmoid(score(modality, batch.maps()[modality])).mean()
+        by_hand = by_hand - F.logsigmoid(-score(modality, fake)).mean()
+    torch.testing.assert_close(losses(outputs, batch)[0], by_hand)
+
+
+def test_one_latent_is_the_same_in_all_decodings_of_a_step() -> None:
+    common, _ = make("options.one_latent=true")
+    apart, batch = make()
+    for method, same in ((common, True), (apart, False)):
+        z = method._draw_latents(["a2v", "v2a"], batch, make_rng())
+        assert torch.equal(z["a2v"], z["v2a"]) is same
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -331,6 +360,9 @@ def test_settings_that_contradict_one_another_are_refused(settings: list[str], f
         ["network.layers=5"],
         ["network.layers=6", "network.upsampling='resize'"],
         ["options.adversarial='standard'"],
+        ["options.adversarial='pairs'"],
+        ["options.one_latent=true"],
+        ["options.consistency='l1-sum'"],
     ],
 )
 def test_every_variant_of_the_paper_trains_and_translates(settings: list[str]) -> None:

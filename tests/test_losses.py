@@ -10,8 +10,8 @@ from cmcgan_core.nn.losses import (
     kl_divergence,
     l1_loss,
     matching_discriminator_loss,
+    pair_discriminator_loss,
     plain_discriminator_loss,
-    standard_discriminator_loss,
 )
 
 
@@ -26,8 +26,8 @@ def test_joint_discriminator_loss_of_equation_1_by_hand() -> None:
     assert float(loss) == pytest.approx(-(matching + realism))
 
 
-def test_standard_discriminator_loss_by_hand_has_no_wrong_pairs() -> None:
-    loss = standard_discriminator_loss(rvra=logit(0.8), rvfa=logit(0.1), fvra=logit(0.2))
+def test_pair_discriminator_loss_by_hand_has_no_wrong_pairs() -> None:
+    loss = pair_discriminator_loss(rvra=logit(0.8), rvfa=logit(0.1), fvra=logit(0.2))
     assert float(loss) == pytest.approx(-(log(0.8) + (log(0.9) + log(0.8)) / 2))
 
 
@@ -68,3 +68,9 @@ def test_losses_stay_finite_at_extreme_logits() -> None:
 def test_l1_averages_over_values() -> None:
     assert float(l1_loss(torch.zeros(2, 1, 3, 3), torch.full((2, 1, 3, 3), 0.5))) == pytest.approx(0.5)
     assert LOSSES.get("l1") is l1_loss
+
+
+def test_the_l1_may_be_summed_over_the_values_of_a_map() -> None:
+    generated, target = torch.zeros(2, 1, 2, 2), torch.tensor([1.0, 2.0])[:, None, None, None].expand(2, 1, 2, 2)
+    assert LOSSES.get("l1-sum")(generated, target) == pytest.approx((4 * 1 + 4 * 2) / 2)
+    assert LOSSES.get("l1")(generated, target) == pytest.approx(1.5)

@@ -7,7 +7,7 @@ Every departure from the paper is a setting; `docs/reproduction.md` lists them w
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
@@ -30,7 +30,7 @@ from cmcgan_core.methods.base import (
 from cmcgan_core.modality import Direction, Modality, source_of, target_of
 from cmcgan_core.nn.capabilities import Embedder, Translator
 from cmcgan_core.nn.decoders import DECODERS
-from cmcgan_core.nn.discriminators import DISCRIMINATORS
+from cmcgan_core.nn.discriminators import DISCRIMINATORS, PairScorer, RealismDiscriminators
 from cmcgan_core.nn.encoders import ENCODERS
 from cmcgan_core.nn.layers import CODE, full_precision
 from cmcgan_core.nn.losses import (
@@ -38,7 +38,9 @@ from cmcgan_core.nn.losses import (
     joint_discriminator_loss,
     joint_generator_loss,
     kl_divergence,
-    standard_discriminator_loss,
+    pair_discriminator_loss,
+    plain_discriminator_loss,
+    real_loss,
 )
 from cmcgan_core.utils.schema import Share
 
@@ -66,7 +68,8 @@ class Options:
             subnetworks A2V and V2A.
         paths: the generation paths. Without v2v2a and a2a2v, which end in the other modality, it is the paper's LCGAN.
         draw_paths: take two random paths per step, one that ends in each modality (paper: all paths).
-        adversarial: "joint" (paper), or "standard", which has no wrong pairs (the paper's Figure 5).
+        adversarial: "joint" (paper); "standard" (the paper's Figure 5), whose two discriminators see pictures only and
+            sounds only, so they score realism and no pairs; or "pairs", the joint loss without wrong pairs.
         fakes: outputs that the discriminator gets as fakes.
         consistency: distance of the consistency loss, a name in `nn.losses.LOSSES` (paper: l1).
         augment: give the encoders augmented sounds and pictures (`data.augment`); the ground truth is not augmented
@@ -75,16 +78,19 @@ class Options:
             autoencoder (Sohn et al. 2015; with a discriminator, Zhu et al. 2017). Then z carries what the input does
             not determine, such as the room. Only these pairs have losses against the ground truth. At 0, z is drawn as
             in the paper, and training learns to ignore it.
+        one_latent: draw z once per step and use it in all decodings, which is how "a common Gaussian latent vector" in
+            the paper's discussion can be read, instead of drawing it again for every decoding.
     """
 
     hops: Literal[1, 2] = 2
     paths: tuple[Literal["v2a2v", "a2v2a", "v2v2a", "a2a2v"], ...] = ("v2a2v", "a2v2a", "v2v2a", "a2a2v")
     draw_paths: bool = False
-    adversarial: Literal["joint", "standard"] = "joint"
+    adversarial: Literal["joint", "standard", "pairs"] = "joint"
     fakes: tuple[Literal["direct", "two-hop"], ...] = ("direct", "two-hop")
     consistency: str = "l1"
     augment: bool = False
     posterior: Share = 0.0
+    one_latent: bool = False
 
 
 class Outputs(NamedTuple):
@@ -175,7 +181,11 @@ class CMCGAN(Method[Generators]):
         self.options = read_options(Options, config)
         require_consistent(_contradictions(config, self.options))
         self.distance = LOSSES.get(self.options.consistency)
-        self.discriminator = DISCRIMINATORS.get(config.network.discriminator)(config.network)
+        self.discriminator = (
+            RealismDiscriminators(config.network)
+            if self.options.adversarial == "standard"
+            else DISCRIMINATORS.get(config.network.discriminator)(config.network)
+        )
         self.heads = nn.ModuleDict({m: nn.Linear(CODE, len(classes)) for m in Modality})
         self.posteriors = nn.ModuleDict()
         if self.options.posterior:
@@ -211,6 +221,8 @@ class CMCGAN(Method[Generators]):
 
     def discriminator_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
         """Compute eq. 1. The features of each map are computed once and used for all its pairs."""
+        if self.options.adversarial == "standard":
+            return self._standard_discriminator_loss(outputs, batch)
         with self.autocast(batch):
             visual, fake_visual = self._real_and_fake_features(Modality.VISUAL, batch, outputs)
             audio, fake_audio = self._real_and_fake_features(Modality.AUDIO, batch, outputs)
@@ -218,20 +230,32 @@ class CMCGAN(Method[Generators]):
             rvra = score(visual, audio)
             rvfa = score(_repeat(visual, fake_audio), fake_audio)
             fvra = score(fake_visual, _repeat(audio, fake_visual))
-            if self.options.adversarial == "standard":
-                return standard_discriminator_loss(rvra, rvfa, fvra)
+            if self.options.adversarial == "pairs":
+                return pair_discriminator_loss(rvra, rvfa, fvra)
             wrong_audio, wrong_visual = (wrong_pairs(batch, self.config.train.wrong_pairs, rng) for _ in range(2))
             rvwa = score(visual, audio[wrong_audio])
             wvra = score(visual[wrong_visual], audio)
             return joint_discriminator_loss(rvra, rvwa, wvra, rvfa, fvra)
+
+    def _standard_discriminator_loss(self, outputs: Outputs, batch: Batch) -> Tensor:
+        """Compute the loss of a discriminator of pictures and one of sounds, the standard loss of Figure 5."""
+        terms = []
+        with self.autocast(batch):
+            for m, real in batch.maps().items():
+                fakes = torch.cat([fake.detach() for fake in self._fakes(outputs, m)])
+                terms.append(plain_discriminator_loss(self.discriminator(m, real), self.discriminator(m, fakes)))
+        return torch.stack(terms).sum()
 
     def generator_losses(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Compute the loss terms whose weight is not 0, by name."""
         return {name: term(self, outputs, batch, rng) for name, term in self.losses.items() if self.loss_weights[name]}
 
     def adversarial_loss(self, outputs: Outputs, batch: Batch, rng: torch.Generator) -> Tensor:
-        """Compute eq. 2."""
+        """Compute eq. 2, or for the standard loss, the sum of -log S of the fakes of both modalities."""
         with self.autocast(batch), frozen(self.discriminator):
+            if self.options.adversarial == "standard":
+                scores = [self.discriminator(m, torch.cat(self._fakes(outputs, m))) for m in Modality]
+                return torch.stack([real_loss(logits) for logits in scores]).sum()
             with torch.no_grad():
                 (visual,) = self._features(Modality.VISUAL, [batch.visual])
                 (audio,) = self._features(Modality.AUDIO, [batch.audio])
@@ -324,7 +348,8 @@ class CMCGAN(Method[Generators]):
             codes = self.network.encode(inputs.maps())
             needed = [*TRANSLATIONS[1].values(), *(PATHS[path][0] for path in paths), *paths]
             routes = needed if self.options.draw_paths else [*SUBNETWORKS, *paths]
-            z = {route: self._latent(codes, route, rng) for route in routes}
+            drawn = self._draw_latents(routes, batch, rng)
+            z = {route: self._latent(codes, route, drawn[route]) for route in routes}
             outputs: Outputs = self.network(codes, z, paths)
         return outputs
 
@@ -335,18 +360,22 @@ class CMCGAN(Method[Generators]):
         choices = [[path for path in self.options.paths if target_of(path) is m] for m in Modality]
         return [paths[int(torch.randint(len(paths), (), generator=rng))] for paths in choices]
 
-    def _latent(self, codes: Mapping[str, Tensor], route: str, rng: torch.Generator) -> Tensor:
-        """Draw the latents (B, Z) of a decoding.
+    def _draw_latents(self, routes: Sequence[str], batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
+        """Draw latents (B, Z) from N(0, 1) for each route; the same for all with `Options.one_latent`."""
+        count = 1 if self.options.one_latent else len(routes)
+        drawn = self.network.draw(len(batch.label), rng, hops=count).to(batch.visual.device, non_blocking=True)
+        return dict(zip(routes, drawn.expand(len(routes), -1, -1), strict=True))
 
-        They are from N(0, 1), except those of the first pairs, which are inferred from the ground truth if
+    def _latent(self, codes: Mapping[str, Tensor], route: str, drawn: Tensor) -> Tensor:
+        """Return the latents (B, Z) of a decoding.
+
+        They are the drawn ones, except those of the first pairs, which are inferred from the ground truth if
         `Options.posterior` says so.
         """
-        truth = codes[target_of(route)]
-        drawn: Tensor = self.network.draw(len(truth), rng, hops=1)[0].to(truth.device, non_blocking=True)
         if not self.options.posterior:
             return drawn
         count = self._supervised(len(drawn))
-        mean, log_variance = self._infer(truth[:count], target_of(route))
+        mean, log_variance = self._infer(codes[target_of(route)][:count], target_of(route))
         return torch.cat([mean + drawn[:count] * (log_variance / 2).exp(), drawn[count:]])
 
     def _infer(self, codes: Tensor, modality: Modality) -> tuple[Tensor, Tensor]:
@@ -370,7 +399,8 @@ class CMCGAN(Method[Generators]):
 
     def _features(self, modality: Modality, maps: list[Tensor]) -> list[Tensor]:
         """Compute the discriminator's features of each of several maps (B, C, H, W), in one call."""
-        return list(self.discriminator.features(modality, torch.cat(maps)).chunk(len(maps)))
+        scorer = cast("PairScorer", self.discriminator)
+        return list(scorer.features(modality, torch.cat(maps)).chunk(len(maps)))
 
     def _real_and_fake_features(self, modality: Modality, batch: Batch, outputs: Outputs) -> tuple[Tensor, Tensor]:
         """Compute the discriminator's features of the real maps (B, ...), and of all n kinds of fakes (n B, ...)."""
@@ -404,6 +434,8 @@ def _contradictions(config: Config, options: Options) -> list[str]:
         faults.append("set both options.posterior and loss_weights.latent, or neither")
     if options.posterior and not config.network.latent:
         faults.append("options.posterior needs a latent vector (network.latent)")
+    if options.adversarial == "standard" and config.network.discriminator != "pair":
+        faults.append(f"options.adversarial=standard has no discriminator of pairs ({config.network.discriminator})")
     routes = {route for kind in options.fakes for route in FAKES[kind] if kind == "direct" or route in paths}
     if weights.get("adversarial") and {target_of(route) for route in routes} != set(Modality):
         faults.append("options.fakes has no fakes of one modality; add direct, or paths that end in it")

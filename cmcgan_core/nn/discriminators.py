@@ -59,6 +59,30 @@ class Discriminator(PairScorer):
         return full_precision(logit.flatten())
 
 
+class RealismDiscriminators(nn.Module):
+    """A discriminator of pictures and one of sounds, which score realism only, with the layers of `Discriminator`.
+
+    Source: CMCGAN, Figure 5: "standard adversarial loss refers to optimize the image and sound realism".
+
+    Args:
+        network: sizes and width.
+    """
+
+    def __init__(self, network: NetworkConfig) -> None:
+        super().__init__()
+        self.branches = nn.ModuleDict()
+        for m in Modality:
+            size, hidden = network.size(m), scaled([512], network.width)[0]
+            last = branch_channels(size, network.width)[-1]
+            head = nn.Sequential(nn.Conv2d(last, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
+            self.branches[m] = nn.Sequential(discriminator_branch(m.channels, size, network.width), head)
+
+    def forward(self, modality: Modality, maps: Tensor) -> Tensor:
+        """Score maps (B, C, H, W) of a modality: logits (B,) of S."""
+        logit: Tensor = self.branches[modality](maps)
+        return full_precision(logit.flatten())
+
+
 class MatchingDiscriminator(nn.Module):
     """CMAV's discriminator: scores whether a map is real and matches a code.
 

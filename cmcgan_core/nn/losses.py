@@ -30,10 +30,10 @@ def joint_discriminator_loss(rvra: Tensor, rvwa: Tensor, wvra: Tensor, rvfa: Ten
     return matching + realism
 
 
-def standard_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
-    """Compute the discriminator's loss without wrong pairs; a scalar.
+def pair_discriminator_loss(rvra: Tensor, rvfa: Tensor, fvra: Tensor) -> Tensor:
+    """Compute the discriminator's loss without wrong pairs, L_Df of eq. 1 alone; a scalar.
 
-    Source: the "standard adversarial loss" in CMCGAN's Figure 5, read as L_Df of eq. 1 alone. Arguments as in
+    Not in the paper, whose "standard adversarial loss" (Figure 5) scores realism only. Arguments as in
     `joint_discriminator_loss`.
     """
     return real_loss(rvra) + (fake_loss(rvfa) + fake_loss(fvra)) / 2
@@ -56,7 +56,8 @@ def matching_discriminator_loss(right: Tensor, wrong: Tensor, fake: Tensor) -> T
 def plain_discriminator_loss(right: Tensor, fake: Tensor) -> Tensor:
     """Compute the same without wrong pairs, as in CMAV's S2I-N; a scalar.
 
-    Source: CMAV: maximise log S_r + log(1 - S_f).
+    Source: CMAV: maximise log S_r + log(1 - S_f). CMCGAN's "standard adversarial loss" (Figure 5), which optimises
+        realism only, is this loss for pictures and for sounds.
     """
     return real_loss(right) + fake_loss(fake)
 
@@ -96,5 +97,13 @@ def l1_loss(generated: Tensor, target: Tensor) -> Tensor:
     return F.l1_loss(generated, target)
 
 
+def l1_sum_loss(generated: Tensor, target: Tensor) -> Tensor:
+    """Compute the L1 distance summed over the values of a map, averaged over the maps (B, C, H, W); a scalar.
+
+    Source: CMCGAN, eq. 3, read literally as a norm. The paper does not say whether it sums or averages.
+    """
+    return F.l1_loss(generated, target, reduction="sum") / len(generated)
+
+
 #: Distances that may replace the L1 of eq. 3, by name; plugins add to them.
-LOSSES: Registry[Callable[[Tensor, Tensor], Tensor]] = Registry("cmcgan.losses", {"l1": l1_loss})
+LOSSES: Registry[Callable[[Tensor, Tensor], Tensor]] = Registry("cmcgan.losses", {"l1": l1_loss, "l1-sum": l1_sum_loss})
