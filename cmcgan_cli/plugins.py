@@ -24,7 +24,7 @@ def plugins(as_json: Json = False) -> None:
 
         table = Table("kind", "name", "package", "state")
         for plugin in installed:
-            kind = plugin.group.removeprefix("cmcgan.").removesuffix("s")
+            kind = _kind(plugin.group)
             state, style = plugin.fault or "ok", "red" if plugin.fault else None
             table.add_row(kind, plugin.name, plugin.package, state, style=style)
         out().print(table)
@@ -34,3 +34,9 @@ def plugins(as_json: Json = False) -> None:
             note(f"  {description}")
     if any(plugin.fault for plugin in installed):
         raise typer.Exit(1)
+
+
+def _kind(group: str) -> str:
+    """Return what an entry-point group holds, in the singular: "encoder" of "cmcgan.encoders"."""
+    name = group.removeprefix("cmcgan.")
+    return "loss" if name == "losses" else name.removesuffix("s")
