@@ -55,13 +55,19 @@ class Indexed:
     faults: tuple[str, ...]
 
 
-def find_gallery(sources: Sequence[str], listed: str = "") -> Gallery:
-    """Return the files that the sources name, see `inference.inputs.expand`.
+def find_gallery(sources: Sequence[str], listed: str = "", outputs: Iterable[Path] = ()) -> Gallery:
+    """Return the files that the sources name.
+
+    Args:
+        sources: see `inference.inputs.expand`.
+        listed: see `inference.inputs.expand`.
+        outputs: files that the results are written to; they are not searched.
 
     Raises:
         ConfigError: a folder or a pattern contains no media file.
     """
-    files = [item.path for item in expand(sources, listed=listed)]
+    written = {path.absolute() for path in outputs}
+    files = [item.path for item in expand(sources, listed=listed) if item.path.absolute() not in written]
     return Gallery(files, [Path(source) for source in sources if Path(source).is_dir()])
 
 

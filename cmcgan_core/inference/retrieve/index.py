@@ -192,6 +192,8 @@ def _open_or_copy(path: Path) -> Index:
             connection.execute("BEGIN IMMEDIATE")
         return Index(path, connection)
     except (OSError, sqlite3.OperationalError) as error:
+        if _tells_of_damage(error):
+            raise
         connection = sqlite3.connect(":memory:")
         with suppress(sqlite3.OperationalError), closing(_connect_to_read(path)) as saved:
             saved.backup(connection)
@@ -220,11 +222,16 @@ def _explained(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.DatabaseError as error:
-        # The primary code is in the lowest byte.
-        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        if _tells_of_damage(error):
             raise IndexDamagedError(path, str(error)) from error
         raise DataError(f"{path}: the index cannot be used ({error}); name another folder with --index") from error
+
+
+def _tells_of_damage(error: Exception) -> bool:
+    """Return whether an error is due to the content of the file. A logic error means that its tables are wrong."""
+    # The primary code is in the lowest byte.
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR)
 
 
 def _key(path: Path) -> bytes:

@@ -97,7 +97,8 @@ def _embed_video(
 
 def _embed_picture(trained: Trained, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return the embedding (D,) of a picture (S, S, 3)."""
-    return embed_pictures(trained, picture[None])[0]
+    vector: NDArray[np.float32] = embed_pictures(trained, picture[None])[0]
+    return vector
 
 
 def _embed_sound(trained: Trained, path: Path, at: float | None) -> tuple[float, NDArray[np.float32]]:
