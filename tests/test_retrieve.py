@@ -22,7 +22,7 @@ from cmcgan_core.errors import CheckpointError, ConfigError, DataError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.retrieve import Retrieval, find_gallery, load_embedder, retrieve
 from cmcgan_core.inference.retrieve.embedding import Embeddings, embed_files, normalise
-from cmcgan_core.inference.retrieve.index import Entry, open_index
+from cmcgan_core.inference.retrieve.index import Block, open_index
 from cmcgan_core.inference.retrieve.search import search
 from cmcgan_core.inference.target import Target
 from cmcgan_core.methods import METHODS
@@ -179,19 +179,56 @@ def test_zero_and_not_finite_embeddings_are_similar_to_nothing(embedder: Trained
 
 def test_search_gives_the_best_per_file_in_order() -> None:
     rng = np.random.default_rng(0)
-    entries, best = [], {}
-    query = normalise(rng.normal(size=(1, 8)).astype(np.float32))
-    for number in range(200):
-        vectors = normalise(rng.normal(size=(int(rng.integers(1, 400)), 8)).astype(np.float32))
-        modality = tuple(Modality)[number % 2]
-        entries.append(Entry(bytes([number]), modality, Embeddings(np.arange(len(vectors), dtype=np.float32), vectors)))
-        scores = vectors @ query[0]
-        best[number] = (float(scores.max()), int(scores.argmax()))
-    (found,) = search(query, [[Modality.VISUAL]], entries, 7)
-    expected = sorted((n for n in best if n % 2), key=lambda n: -best[n][0])[:7]
+    query = normalise(rng.normal(size=(1, 8)))
+    counts = rng.integers(1, 400, 200)
+    parts = [normalise(rng.normal(size=(count, 8))) for count in counts]
+    scores = [part @ query[0] for part in parts]
+    blocks = [
+        Block(
+            [bytes([number]) for number in numbers],
+            [tuple(Modality)[number % 2] for number in numbers],
+            [int(counts[number]) for number in numbers],
+            Embeddings(
+                np.concatenate([np.arange(counts[number], dtype=np.float32) for number in numbers]),
+                np.concatenate([parts[number] for number in numbers]),
+            ),
+        )
+        for numbers in (range(90), range(90, 91), range(91, 200))
+    ]
+    (found,) = search(query, [[Modality.VISUAL]], blocks, 7)
+    expected = sorted(range(1, 200, 2), key=lambda number: -scores[number].max())[:7]
     assert [candidate.content[0] for candidate in found] == expected
-    assert [int(candidate.start) for candidate in found] == [best[n][1] for n in expected]
-    assert [candidate.score for candidate in found] == pytest.approx([best[n][0] for n in expected], abs=1e-6)
+    assert [int(candidate.start) for candidate in found] == [scores[number].argmax() for number in expected]
+    assert [candidate.score for candidate in found] == pytest.approx([scores[n].max() for n in expected], abs=1e-6)
+
+
+@pytest.mark.parametrize("searched", [1, 40])
+def test_blocks_have_what_was_saved(tmp_path: Path, searched: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few contents are looked up, many are read in the order of the table."""
+    monkeypatch.setattr("cmcgan_core.inference.retrieve.index.BLOCK", 10)
+    rng = np.random.default_rng(0)
+    saved = {
+        bytes([number]): {
+            modality: Embeddings(
+                np.arange(number % 5 + 1, dtype=np.float32), normalise(rng.normal(size=(number % 5 + 1, 8)))
+            )
+            for modality in Modality
+        }
+        for number in range(45)
+    }
+    with open_index(tmp_path, "f" * 64) as index:
+        index.save({}, saved)
+        blocks = list(index.blocks(list(saved)[:searched]))
+    read = {}
+    for block in blocks:
+        ends = np.cumsum(block.counts)
+        for content, modality, count, end in zip(block.contents, block.modalities, block.counts, ends, strict=True):
+            starts, vectors = (part[end - count : end] for part in block.embeddings)
+            read[content, modality] = starts
+            assert np.abs(vectors - saved[content][modality].vectors).max() < 0.0005
+            assert starts.tolist() == saved[content][modality].starts.tolist()
+    assert read.keys() == {(content, modality) for content in list(saved)[:searched] for modality in Modality}
+    assert len(blocks) > searched / 5
 
 
 def test_only_what_is_new_is_embedded(embedder: Trained, photos: Path, sounds: Path) -> None:
@@ -225,6 +262,9 @@ def test_a_subfolder_and_a_pattern_use_the_same_index(embedder: Trained, photos:
     find(embedder, sounds / "low.wav", photos)
     embedded(embedder)
     assert sorted(names(find(embedder, sounds / "low.wav", Path(f"{photos}/*red.png")))) == ["dark red", "red"]
+    assert embedded(embedder) == 1
+    # One file by two names is one file.
+    find(embedder, sounds / "low.wav", photos, photos / "deep" / ".." / "red.png", photos / "red.png")
     assert embedded(embedder) == 1
     # What a pattern leaves out has not gone.
     find(embedder, sounds / "low.wav", photos)
@@ -330,6 +370,7 @@ def test_an_interrupted_update_keeps_what_was_embedded(
     assert embedded(embedder) == 1 + 3
 
 
+@pytest.mark.slow
 def test_a_killed_process_loses_nothing_and_disturbs_no_other(photos: Path, sounds: Path, tmp_path: Path) -> None:
     """Two processes build the same index; one of them is killed in the middle."""
     for number in range(60):
@@ -368,7 +409,7 @@ def count_embeddings(file: Path) -> int:
 
 
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
-    vectors = np.ones((1000, 64), np.float32)
+    vectors = np.ones((10_000, 64), np.float32)
 
     def fill() -> None:
         with open_index(tmp_path / "index", "f" * 64) as index:

@@ -95,13 +95,14 @@ def update_index(
     Raises:
         ConfigError: no file can be found as one of `modalities`.
     """
-    files = [path for path in gallery.files if not set(MODALITIES[media_kind(path)]).isdisjoint(modalities)]
-    unknown = [path for path in gallery.files if media_kind(path) is None]
-    if not files and not unknown:
+    # A file of no known kind is named as a fault.
+    kinds = {kind for kind, found in MODALITIES.items() if kind is None or not set(found).isdisjoint(modalities)}
+    files = [path for path in gallery.files if media_kind(path) in kinds]
+    if not files:
         words = " or ".join(f"{modality.word}s" for modality in modalities)
         raise ConfigError(f"the searched files hold no {words}; choose other ones with --in, or another --to")
     update = _Update(index, on_progress)
-    update.check([*files, *unknown])
+    update.check(files)
     try:
         update.embed(trained)
     finally:
@@ -152,17 +153,18 @@ class _Update:
         self._embeddings: dict[bytes, dict[Modality, Embeddings]] = {}
         self._saved = time.monotonic()
 
-    def check(self, files: Iterable[Path]) -> None:
+    def check(self, files: Sequence[Path]) -> None:
         """Find out which files are new or have changed."""
+        known = self._index.states(files)
         for path in files:
             try:
                 stat = path.stat()
             except OSError as error:
                 self.faults[path] = f"{path}: {error_reason(error, path)}"
                 continue
-            known = self._index.state(path)
-            if known is not None and known[:2] == (stat.st_size, stat.st_mtime_ns):
-                self.contents[path] = known.content
+            state = known.get(path)
+            if state is not None and state[:2] == (stat.st_size, stat.st_mtime_ns):
+                self.contents[path] = state.content
             else:
                 self._changed[path] = stat.st_size, stat.st_mtime_ns
         self._settled = len(self.contents) + len(self.faults)

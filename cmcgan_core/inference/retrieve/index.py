@@ -11,16 +11,16 @@ embedded again.
 import os
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from cmcgan_core.errors import DataError
 from cmcgan_core.inference.retrieve.embedding import Embeddings
-from cmcgan_core.modality import Modality, source_of
+from cmcgan_core.modality import Modality
 from cmcgan_core.utils.batches import in_batches
 from cmcgan_core.utils.files import error_reason
 
@@ -30,12 +30,20 @@ VARIABLE = "CMCGAN_INDEX"
 FORMAT = 1
 #: Seconds to wait for another process that writes the index.
 PATIENCE_SECONDS = 60.0
-#: Contents that are looked up by one query. SQLite allows 32,766.
-CONTENTS_PER_QUERY = 1000
-#: Types in which numbers are stored.
-STARTS, VECTORS = np.dtype("<f4"), np.dtype("<f4")
+#: Values that are looked up by one query. SQLite allows 32,766.
+PER_QUERY = 1000
+#: Embeddings that are read at once.
+BLOCK = 16_384
+#: Types in which numbers are stored. In 16 bits, a cosine similarity is wrong by less than 0.001.
+STARTS, VECTORS = np.dtype("<f4"), np.dtype("<f2")
 
+#: The stored names of the modalities.
+_LETTERS = {modality: modality.letter.encode() for modality in Modality}
+_MODALITIES = {letter: modality for modality, letter in _LETTERS.items()}
+
+#: Large pages hold several large embeddings each.
 TABLES = """
+PRAGMA page_size = 32768;
 CREATE TABLE IF NOT EXISTS files (path BLOB PRIMARY KEY, size INTEGER, modified INTEGER, content BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS embeddings (
     content BLOB, modality BLOB, count INTEGER, starts BLOB, vectors BLOB, checksum INTEGER
@@ -64,12 +72,13 @@ class FileState(NamedTuple):
     content: bytes  #: hash of kind and content
 
 
-class Entry(NamedTuple):
-    """The embeddings of one modality of one content."""
+class Block(NamedTuple):
+    """The embeddings of several contents. A content with sound and pictures has two entries."""
 
-    content: bytes
-    modality: Modality
-    embeddings: Embeddings
+    contents: list[bytes]  #: of each entry
+    modalities: list[Modality]  #: of each entry
+    counts: list[int]  #: number of embeddings of each entry
+    embeddings: Embeddings  #: of all entries
 
 
 def default_folder() -> Path:
@@ -92,14 +101,18 @@ class Index:
         self.path, self.note = path, note
         self._connection = connection
 
-    def state(self, path: Path) -> FileState | None:
-        """Return the last state of a file whose embeddings are known; None if there is none."""
-        found = self._connection.execute(
-            "SELECT size, modified, content FROM files WHERE path = ?"
-            " AND EXISTS (SELECT 1 FROM embeddings WHERE embeddings.content = files.content)",
-            (_key(path),),
-        ).fetchone()
-        return None if found is None else FileState(*found)
+    def states(self, paths: Iterable[Path]) -> dict[Path, FileState]:
+        """Return the last states of those files whose embeddings are known."""
+        states: dict[Path, FileState] = {}
+        for batch in in_batches(paths, PER_QUERY):
+            keys = {_key(path): path for path in batch}
+            found = self._connection.execute(
+                f"SELECT path, size, modified, content FROM files WHERE path IN ({_marks(keys)})"
+                " AND EXISTS (SELECT 1 FROM embeddings WHERE embeddings.content = files.content)",
+                list(keys),
+            )
+            states |= {keys[key]: FileState(*state) for key, *state in found}
+        return states
 
     def has(self, content: bytes) -> bool:
         """Return whether the embeddings of a content are known."""
@@ -132,21 +145,35 @@ class Index:
             if self._connection.total_changes:
                 self._connection.execute("DELETE FROM embeddings WHERE content NOT IN (SELECT content FROM files)")
 
-    def entries(self, contents: Iterable[bytes]) -> Iterator[Entry]:
-        """Yield the embeddings of contents.
+    def blocks(self, contents: Collection[bytes]) -> Iterator[Block]:
+        """Yield the embeddings of contents, about `BLOCK` at a time.
 
         Raises:
             IndexDamagedError: their checksum is wrong.
         """
-        for batch in in_batches(contents, CONTENTS_PER_QUERY):
-            places = ",".join("?" * len(batch))
-            query = f"SELECT * FROM embeddings WHERE content IN ({places}) AND count > 0"
-            for content, modality, count, starts, vectors, checksum in self._connection.execute(query, batch):
-                if _checksum(modality, starts, vectors) != checksum:
-                    raise IndexDamagedError(self.path, "a checksum is wrong")
-                matrix = np.frombuffer(vectors, VECTORS).reshape(count, -1)
-                starts_read = np.frombuffer(starts, STARTS)
-                yield Entry(content, source_of(modality.decode()), Embeddings(starts_read, matrix))
+        rows: list[tuple[bytes, bytes, int, bytes, bytes]] = []
+        size = 0
+        for content, *stored, checksum in self._stored_rows(contents):
+            letter, count, starts, vectors = stored
+            if _checksum(letter, starts, vectors) != checksum:
+                raise IndexDamagedError(self.path, "a checksum is wrong")
+            rows.append((content, letter, count, starts, vectors))
+            size += count
+            if size >= BLOCK:
+                yield _make_block(rows)
+                rows, size = [], 0
+        if rows:
+            yield _make_block(rows)
+
+    def _stored_rows(self, contents: Collection[bytes]) -> Iterator[tuple[Any, ...]]:
+        """Yield the rows of contents that have embeddings."""
+        columns = "SELECT content, modality, count, starts, vectors, checksum FROM embeddings WHERE count > 0"
+        (total,) = self._connection.execute("SELECT count(*) FROM embeddings").fetchone()
+        if 2 * len(contents) > total:  # To read the whole table in its order is twice as fast.
+            yield from (row for row in self._connection.execute(columns) if row[0] in contents)
+            return
+        for batch in in_batches(contents, PER_QUERY):
+            yield from self._connection.execute(f"{columns} AND content IN ({_marks(batch)})", batch)
 
 
 @contextmanager
@@ -244,8 +271,21 @@ def _rows(content: bytes, found: Mapping[Modality, Embeddings]) -> Iterator[Sequ
     if not found:
         yield content, b"", 0, b"", b"", 0
     for modality, (starts, vectors) in found.items():
-        letter, *stored = modality.letter.encode(), starts.astype(STARTS).tobytes(), vectors.astype(VECTORS).tobytes()
+        letter, *stored = _LETTERS[modality], starts.astype(STARTS).tobytes(), vectors.astype(VECTORS).tobytes()
         yield content, letter, len(starts), *stored, _checksum(letter, *stored)
+
+
+def _make_block(rows: Sequence[tuple[bytes, bytes, int, bytes, bytes]]) -> Block:
+    """Join rows of content, letter of the modality, count, starts and vectors."""
+    contents, letters, counts, starts, vectors = map(list, zip(*rows, strict=True))
+    joined = np.frombuffer(b"".join(vectors), VECTORS).reshape(sum(counts), -1).astype(np.float32)
+    modalities = [_MODALITIES[letter] for letter in letters]
+    return Block(contents, modalities, counts, Embeddings(np.frombuffer(b"".join(starts), STARTS), joined))
+
+
+def _marks(values: Collection[object]) -> str:
+    """Return the question marks of a query for values."""
+    return ",".join("?" * len(values))
 
 
 def _checksum(*parts: bytes) -> int:

@@ -192,7 +192,7 @@ def _find_hits(queries: Sequence[Query], indexed: Indexed, index: Index, top: in
         candidates = search(
             np.stack([query.vector for query in batch]),
             [query.target.modalities for query in batch],
-            index.entries(paths),
+            index.blocks(paths),
             2 * (top + 1),
         )
         hits += [_rank_files(query, found, paths)[:top] for query, found in zip(batch, candidates, strict=True)]
@@ -216,5 +216,5 @@ def _rank_files(
         at = None if math.isnan(candidate.start) else round(candidate.start, 3)
         for path in paths[candidate.content]:
             if path not in hits and os.path.realpath(path) != itself:
-                hits[path] = Hit(path, candidate.modality, round(candidate.score, 6), at)
+                hits[path] = Hit(path, candidate.modality, round(candidate.score, 4), at)
     return tuple(sorted(hits.values(), key=lambda hit: -hit.score))
