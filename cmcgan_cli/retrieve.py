@@ -111,6 +111,7 @@ def retrieve(
         _print_csv(found)
     else:
         _print_text(found)
+    failed = _print_faults(found, quiet=quiet)
     settings = trained.about.settings
     if sheet is not None:
         from cmcgan_core.reports.hits import write_hits_sheet
@@ -120,7 +121,7 @@ def retrieve(
         from cmcgan_core.reports.hits import write_hits_page
 
         write_hits_page(found.results, settings, html)
-    if _print_faults(found, quiet=quiet):
+    if failed:
         raise typer.Exit(1)
 
 

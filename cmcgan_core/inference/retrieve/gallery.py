@@ -107,7 +107,7 @@ def update_index(
         update.embed(trained)
     finally:
         update.save()
-    index.remove_others(gallery.folders, set(gallery.files) - update.faults.keys())
+    index.remove_missing(gallery.folders, gallery.files)
     return Indexed(update.contents, update.embedded, tuple(update.faults.values()))
 
 

@@ -131,8 +131,13 @@ class Index:
                 [(_key(path), *state) for path, state in files.items()],
             )
 
-    def remove_others(self, folders: Iterable[Path], files: Iterable[Path]) -> None:
-        """Remove the files below folders that are not among `files`, and contents that no file has any more."""
+    def remove_missing(self, folders: Iterable[Path], files: Iterable[Path]) -> None:
+        """Remove the files below folders that have gone, and contents that no file has any more.
+
+        Args:
+            folders: the folders.
+            files: files that are known to exist, so they need not be checked.
+        """
         kept = {_key(path) for path in files}
         with self._connection:
             for folder in folders:
@@ -140,7 +145,11 @@ class Index:
                 # All paths that begin with `first` are smaller than this: "0" follows "/".
                 end = first[:-1] + b"0"
                 stored = self._connection.execute("SELECT path FROM files WHERE path > ? AND path < ?", (first, end))
-                gone = [(path,) for (path,) in stored.fetchall() if path not in kept]
+                gone = [
+                    (path,)
+                    for (path,) in stored.fetchall()
+                    if path not in kept and not Path(os.fsdecode(path)).exists()
+                ]
                 self._connection.executemany("DELETE FROM files WHERE path = ?", gone)
             if self._connection.total_changes:
                 self._connection.execute("DELETE FROM embeddings WHERE content NOT IN (SELECT content FROM files)")

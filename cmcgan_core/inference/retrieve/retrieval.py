@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -162,23 +162,29 @@ def _describe(path: Path, item: Query | MediaError, hits: Iterator[tuple[Hit, ..
 def _search_index(
     trained: Trained, queries: Sequence[Query], gallery: Gallery, top: int, folder: Path, on_progress: OnProgress
 ) -> tuple[IndexReport, list[tuple[Hit, ...]]]:
-    """Bring the index up to date, and search it. A damaged index is deleted and built again, once."""
+    """Bring the index up to date, and return the hits of each query. A damaged index is built again."""
+    try:
+        return _search_once(trained, queries, gallery, top, folder, on_progress)
+    except IndexDamagedError as damage:
+        delete_index(damage.path)
+        report, hits = _search_once(trained, queries, gallery, top, folder, on_progress)
+        return replace(report, notes=(f"{damage}; it was built again", *report.notes)), hits
+
+
+def _search_once(
+    trained: Trained, queries: Sequence[Query], gallery: Gallery, top: int, folder: Path, on_progress: OnProgress
+) -> tuple[IndexReport, list[tuple[Hit, ...]]]:
+    """See `_search_index`.
+
+    Raises:
+        IndexDamagedError: the index is damaged.
+    """
     modalities = [m for m in Modality if any(m in query.target.modalities for query in queries)]
-    notes = []
-    for last in (False, True):
-        try:
-            with open_index(folder, fingerprint(trained.path)) as index:
-                indexed = update_index(trained, gallery, modalities, index, on_progress=on_progress)
-                hits = _find_hits(queries, indexed, index, top)
-                notes += [index.note] if index.note else []
-                counts = len(indexed.contents), indexed.embedded
-                return IndexReport(index.path, *counts, indexed.faults, tuple(notes)), hits
-        except IndexDamagedError as damage:
-            if last:
-                raise
-            notes.append(f"{damage}; it was built again")
-            delete_index(damage.path)
-    raise AssertionError
+    with open_index(folder, fingerprint(trained.path)) as index:
+        indexed = update_index(trained, gallery, modalities, index, on_progress=on_progress)
+        hits = _find_hits(queries, indexed, index, top)
+    notes = (index.note,) if index.note else ()
+    return IndexReport(index.path, len(indexed.contents), indexed.embedded, indexed.faults, notes), hits
 
 
 def _find_hits(queries: Sequence[Query], indexed: Indexed, index: Index, top: int) -> list[tuple[Hit, ...]]:
