@@ -104,6 +104,13 @@ def test_top_limits_files_not_half_seconds(embedder: Trained, photos: Path, soun
     assert len(names(find(embedder, photos / "red.png", sounds, top=2))) == 2
 
 
+def test_a_video_that_is_found_twice_takes_one_place(embedder: Trained, photos: Path, tmp_path: Path) -> None:
+    """Both modalities of one video are more similar to the query than anything else."""
+    write_video(tmp_path / "films" / "best.mp4", [plain(RED, (64, 64))] * 10, sound=tone(1.1, LOW))
+    write_video(tmp_path / "films" / "other.mp4", [plain(GREEN, (64, 64))] * 10, sound=tone(1.1, MIDDLE))
+    assert names(find(embedder, photos / "red.png", tmp_path / "films", to=Target.ALL, top=2)) == ["best", "other"]
+
+
 def test_a_copy_comes_first_and_the_query_itself_is_not_found(embedder: Trained, photos: Path, sounds: Path) -> None:
     """The loudest half second of this sound begins at 0.7 s, so the index has no half second that equals it."""
     quiet, loud = tone(0.7, MIDDLE, level=0.1), tone(0.6, LOW)
