@@ -342,7 +342,7 @@ def test_an_index_that_can_only_be_read_is_used(
     find(embedder, sounds / "low.wav", photos)
     embedded(embedder)
 
-    def refuse(name: str) -> None:
+    def refuse(path: Path) -> None:
         raise sqlite3.OperationalError("attempt to write a readonly database")
 
     monkeypatch.setattr("cmcgan_core.inference.retrieve.index._connect", refuse)
@@ -351,6 +351,21 @@ def test_an_index_that_can_only_be_read_is_used(
     assert found.index is not None
     assert (embedded(embedder), names(found)[0]) == (2, "new")
     assert "cannot be written (attempt to write a readonly database)" in found.index.notes[0]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root can write everything")
+@pytest.mark.parametrize("part", ["folder", "file"])
+def test_a_folder_or_a_file_that_cannot_be_written_is_noted(
+    embedder: Trained, photos: Path, sounds: Path, part: str
+) -> None:
+    find(embedder, sounds / "low.wav", photos)
+    file = database(embedder)
+    (file if part == "file" else file.parent).chmod(0o500)
+    embedded(embedder)
+    found = find(embedder, sounds / "low.wav", photos)
+    file.parent.chmod(0o700)
+    assert found.index is not None
+    assert (embedded(embedder), len(found.index.notes)) == (1, 1)
 
 
 def test_names_need_not_be_text(embedder: Trained, photos: Path, sounds: Path) -> None:

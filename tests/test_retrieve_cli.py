@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import Run
-from media_fixtures import plain, tone, write_jpg, write_wav
+from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 from PIL import Image
 from retrieve_fixtures import HIGH, LOW, make_embedder
 
@@ -118,6 +118,17 @@ def test_the_sheet_and_the_page_show_query_and_hits(run: Run, media: Path) -> No
     assert page.count("<audio") == 3
     assert 'src="../low%2C%20long.wav#t=1"' in page
     assert 'href="../r%E9d.png"' in page
+
+
+def test_the_sheet_shows_the_picture_of_a_video_at_the_time_of_the_hit(run: Run, tmp_path: Path) -> None:
+    frames = [plain((250, 5, 5), (96, 48))] * 10 + [plain((5, 250, 5), (96, 48))] * 10
+    write_video(tmp_path / "films" / "film.mp4", frames)
+    query = write_jpg(tmp_path / "green.png", plain((5, 250, 5)))
+    code, out, _ = run("--from", query, "--in", tmp_path / "films", "--to", "visual", "--sheet", tmp_path / "hits.png")
+    assert (code, out.endswith("film.mp4  picture at 1 s\n")) == (0, True)
+    hit = np.asarray(Image.open(tmp_path / "hits.png"))[12 : 12 + 160, 160 + 36 : 160 + 36 + 160]
+    assert hit[80, 80].argmax() == 1
+    assert (hit[20, 80] == 255).all()  # the picture is twice as wide as high
 
 
 @pytest.mark.parametrize(

@@ -53,17 +53,17 @@ def read_picture_at(path: Path, settings: FeatureSettings, at: float, size: int 
 
     Args:
         path: a video.
-        settings: length of a half second, and the side of the picture, S.
+        settings: length of a half second.
         at: the time, in seconds.
-        size: another side of the picture.
+        size: side of the picture, which is resized; None keeps its size.
 
     Returns:
-        Picture (S, S, 3).
+        Picture (size, size, 3), or (H, W, 3) if `size` is None.
 
     Raises:
         MediaError: the file cannot be read, or has no picture at that time.
     """
-    for start, (picture,) in read_video(path, settings.seconds, size or settings.picture_size):
+    for start, (picture,) in read_video(path, settings.seconds, size):
         if start <= at < start + settings.seconds:
             return picture
     raise MediaError(f"{path} has no picture at {at:g} s; choose another --at")

@@ -136,9 +136,9 @@ def _thumbnail(path: Path, modality: Modality, at: float | None, settings: Featu
             maps = to_audio(read_half_second(path, settings, at)[None], settings)
             spectrogram: NDArray[np.uint8] = draw_maps(maps, SIDE)[0]
             return spectrogram
-        if media_kind(path) == "video":
-            return read_picture_at(path, settings, at or 0.0, SIDE)
-        return np.asarray(ImageOps.pad(Image.fromarray(read_picture(path)), (SIDE, SIDE), color="white"))
+        video = media_kind(path) == "video"
+        picture = read_picture_at(path, settings, at or 0.0) if video else read_picture(path)
+        return np.asarray(ImageOps.pad(Image.fromarray(picture), (SIDE, SIDE), color="white"))
     except MediaError:
         return np.full((SIDE, SIDE, 3), 200, np.uint8)
 

@@ -216,17 +216,16 @@ def delete_index(path: Path) -> None:
         path.unlink(missing_ok=True)
         path.with_name(path.name + "-journal").unlink(missing_ok=True)
     except OSError as error:
-        raise DataError(f"{path} cannot be deleted ({error_reason(error, path)}); delete it by hand") from error
+        raise DataError(
+            f"{path} cannot be deleted ({error_reason(error, path)}); name another folder with --index"
+        ) from error
 
 
 def _open_or_copy(path: Path) -> Index:
     """Return the index in a file, or in memory if the file cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = _connect(str(path))
-        with connection:  # fails if the file can be read only
-            connection.execute("BEGIN IMMEDIATE")
-        return Index(path, connection)
+        return Index(path, _connect(path))
     except (OSError, sqlite3.OperationalError) as error:
         if _tells_of_damage(error):
             raise
@@ -238,10 +237,17 @@ def _open_or_copy(path: Path) -> Index:
         return Index(path, connection, f"{path} cannot be written ({reason}), so new embeddings are not kept")
 
 
-def _connect(name: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(name, timeout=PATIENCE_SECONDS)
+def _connect(path: Path) -> sqlite3.Connection:
+    """Return a connection to a database that can be written; create its tables if they are missing.
+
+    Raises:
+        sqlite3.OperationalError: the file cannot be written.
+    """
+    connection = sqlite3.connect(path, timeout=PATIENCE_SECONDS)
     try:
         connection.executescript(TABLES)
+        # Only writing tells whether the file and its folder can be written, where SQLite puts its journal.
+        connection.execute(f"PRAGMA user_version = {FORMAT}")
     except BaseException:
         connection.close()
         raise

@@ -89,7 +89,7 @@ def _embed_video(
         if loudness(waveform) >= SILENT_DBFS:
             return Modality.AUDIO, start, embed_sounds(trained, waveform[None])[0]
     if at is not None:
-        return Modality.VISUAL, at, _embed_picture(trained, read_picture_at(path, settings, at))
+        return Modality.VISUAL, at, _embed_picture(trained, read_picture_at(path, settings, at, settings.picture_size))
     embeddings = embed_file(trained, path).get(Modality.VISUAL)
     mean = np.zeros(1, np.float32) if embeddings is None else embeddings.vectors.mean(axis=0)
     return Modality.VISUAL, None, normalise(mean[None])[0]
