@@ -14,14 +14,7 @@ from cmcgan_core.data.synthetic import soundfont
 from cmcgan_core.data.synthetic.picture import BOOTH, MOVING, STEADY, Scene
 from cmcgan_core.data.synthetic.score import REGISTERS, Note, compose
 from cmcgan_core.data.synthetic.seeds import make_rng
-from cmcgan_core.data.synthetic.sound import (
-    ANY_MICROPHONE,
-    ONE_MICROPHONE,
-    record,
-    render,
-    sample_acoustics,
-    sample_voice,
-)
+from cmcgan_core.data.synthetic.sound import ANY_MICROPHONE, ONE_MICROPHONE, record, render, sample_acoustics, sample_voice
 from cmcgan_core.errors import ConfigError
 
 #: The classes in alphabetical order: the instruments of URMP and Sub-URMP.
