@@ -23,6 +23,7 @@ from cmcgan_cli.generate import generate
 from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.plugins import plugins
 from cmcgan_cli.prepare import prepare
+from cmcgan_cli.retrieve import retrieve
 from cmcgan_cli.study import study
 from cmcgan_cli.train import train
 from cmcgan_core import __version__
@@ -35,6 +36,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": train,
     "generate": generate,
     "classify": classify,
+    "retrieve": retrieve,
     "evaluate": evaluate,
     "compare": compare,
     "study": study,

@@ -109,18 +109,12 @@ def resumable(hint: str = RESUMES) -> Iterator[None]:
 def find_run(checkpoint: Path | None) -> Path:
     """Find the checkpoint that `--checkpoint` names; by default the newest run here, else the shipped model.
 
-    Runs are the folders directly below `runs/`. The run of a demonstration is never one of them: it is in a folder two
-    levels below `--out`.
-
     Raises:
         CheckpointError: there is no such checkpoint.
     """
-    from cmcgan_core.checkpoint import BOX, find_checkpoint
+    from cmcgan_core.checkpoint import BOX, find_checkpoint, newest_runs
 
-    if checkpoint is None:
-        runs = Path("runs").glob("*/last.safetensors")
-        checkpoint = max(runs, key=lambda run: run.stat().st_mtime, default=BOX)
-    return find_checkpoint(checkpoint)
+    return find_checkpoint(checkpoint or next(iter(newest_runs()), BOX))
 
 
 @contextmanager

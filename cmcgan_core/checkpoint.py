@@ -176,6 +176,15 @@ def find_checkpoint(path: Path) -> Path:
     return file
 
 
+def newest_runs() -> list[Path]:
+    """Return the last checkpoints of the runs in `runs/`, the newest first.
+
+    Runs are the folders directly below `runs/`. The run of a demonstration is never one of them: it is in a folder two
+    levels below `--out`.
+    """
+    return sorted(Path("runs").glob("*/last.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
+
+
 def read_about(path: Path) -> About:
     """Read the metadata of a checkpoint, without its weights.
 

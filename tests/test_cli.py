@@ -20,6 +20,7 @@ COMMANDS = [
     "train",
     "generate",
     "classify",
+    "retrieve",
     "evaluate",
     "compare",
     "study",

@@ -23,11 +23,11 @@ from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.evaluation.classification import evaluate_classifier
 from cmcgan_core.evaluation.judges import judge_files
 from cmcgan_core.evaluation.results import Evaluation, Seeds
-from cmcgan_core.evaluation.retrieval import embeds_both, evaluate_embedder
+from cmcgan_core.evaluation.retrieval import evaluate_embedder
 from cmcgan_core.evaluation.sample_metrics import METRICS, MapMetric, SetMetric, WaveformMetric
 from cmcgan_core.evaluation.translation import evaluate_translator
 from cmcgan_core.inference.completion import fingerprint
-from cmcgan_core.nn.capabilities import Classifier, Translator
+from cmcgan_core.nn.capabilities import Classifier, Translator, embeds_both
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device

@@ -43,11 +43,6 @@ class CrossModalRetrieval:
     chance: Ranking
 
 
-def embeds_both(network: object) -> bool:
-    """Return whether a network embeds both modalities, so that its embeddings can be compared."""
-    return isinstance(network, Embedder) and set(network.embeds) == set(Modality)
-
-
 def evaluate_embedder(
     trained: Trained, split: PairDataset, *, on_progress: OnProgress = silent
 ) -> CrossModalRetrieval | None:

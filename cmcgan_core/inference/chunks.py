@@ -48,6 +48,27 @@ def read_half_seconds(path: Path, settings: FeatureSettings, hop: float) -> Iter
         raise MediaError(f"{path}: has no half second of both sound and pictures")
 
 
+def read_picture_at(path: Path, settings: FeatureSettings, at: float, size: int | None = None) -> NDArray[np.uint8]:
+    """Return the picture of a video at the last multiple of half a second that is not later than a time.
+
+    Args:
+        path: a video.
+        settings: length of a half second.
+        at: the time, in seconds.
+        size: side of the picture, which is resized; None keeps its size.
+
+    Returns:
+        Picture (size, size, 3), or (H, W, 3) if `size` is None.
+
+    Raises:
+        MediaError: the file cannot be read, or has no picture at that time.
+    """
+    for start, (picture,) in read_video(path, settings.seconds, size):
+        if start <= at < start + settings.seconds:
+            return picture
+    raise MediaError(f"{path} has no picture at {at:g} s; choose another --at")
+
+
 def _read_sounds(path: Path, settings: FeatureSettings, hop: float) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """Yield the number and the waveform (L,) of each half second."""
     windows = open_windows(path, settings)

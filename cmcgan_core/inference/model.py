@@ -1,4 +1,4 @@
-"""A trained model as one Python object, which does what `cmcgan generate` and `cmcgan classify` do.
+"""A trained model as one Python object, which does what `cmcgan generate`, `classify` and `retrieve` do.
 
 Sounds and pictures may be files, arrays or tensors; pictures may also be Pillow images (see `inference.arrays`).
 Generated pictures are Pillow images, generated sounds are numpy arrays. The same input, seed and options give the same
@@ -22,7 +22,9 @@ from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifi
 from cmcgan_core.inference.generate import Generated, GenerationSession, OutputOptions, generate_all, plan
 from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_all
 from cmcgan_core.inference.inputs import Input, expand
+from cmcgan_core.inference.retrieve import Hit, find_gallery, retrieve
 from cmcgan_core.inference.routes import FORMATS, Format, Route
+from cmcgan_core.inference.target import Target
 from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures
 from cmcgan_core.media.damage import DamagedInterval
 from cmcgan_core.media.level import LOUDNESS
@@ -58,7 +60,7 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
 
 @dataclass(frozen=True)
 class Model:
-    """Turns sounds into pictures and films, turns pictures and films into sounds, and classifies all of them.
+    """Turns sounds into pictures and films, turns pictures and films into sounds, classifies and finds all of them.
 
     Arguments that several methods share:
 
@@ -265,6 +267,66 @@ class Model:
         return classify_file(
             self.trained, self._require_classifier(), Path(path), sampling, every, on_progress=_progress_bar(progress)
         )
+
+    def retrieve(
+        self,
+        query: str | Path,
+        gallery: str | Path | Iterable[str | Path],
+        *,
+        top: int = 5,
+        to: str | None = None,
+        at: float | None = None,
+        index: str | Path | None = None,
+        progress: bool = False,
+    ) -> list[Hit]:
+        """Find the files that are most similar to a sound, a picture or a video, the best first.
+
+        Embeddings of files are kept in an index, so the same folder is searched faster the next time; see
+        `docs/retrieval.md`. Files that cannot be read are left out; `cmcgan.retrieve` names them.
+
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from PIL import Image
+        >>> import cmcgan_core as cmcgan
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("sienna", "navy"):
+        ...         Image.new("RGB", (64, 64), name).save(f"{folder}/{name}.png")
+        ...     query = Image.new("RGB", (64, 64), "sienna").save(f"{folder}/query.png")
+        ...     hits = cmcgan.load("box").retrieve(f"{folder}/query.png", folder, to="visual", index=folder)
+        >>> [hit.path.name for hit in hits], hits[0].score
+        (['sienna.png', 'navy.png'], 1.0)
+
+        Args:
+            query: the file that the search begins with.
+            gallery: one or several files, folders or patterns, which are searched.
+            top: largest number of files to return.
+            to: "visual", "audio" or "all"; None is the modality that the query is not.
+            at: start of the half second of a sound, or time of the picture of a video, in seconds.
+            index: folder of the index; None is a folder in the user's cache.
+            progress: whether to show a tqdm bar.
+
+        Raises:
+            CheckpointError: the model does not embed both modalities.
+            MediaError: the query cannot be read, or is silent.
+            ConfigError: the gallery holds nothing that can be found, or `to` or `top` is out of range.
+        """
+        if to not in (None, *Target):
+            raise ConfigError(f"to cannot be {to!r}; take {', '.join(Target)} or None")
+        sources = [gallery] if isinstance(gallery, str | Path) else gallery
+        found = retrieve(
+            self.trained,
+            [Path(query)],
+            find_gallery([str(source) for source in sources]),
+            top=top,
+            to=None if to is None else Target(to),
+            at=at,
+            index_folder=None if index is None else Path(index),
+            on_progress=_progress_bar(progress),
+        )
+        (result,) = found.results
+        if result.error:
+            raise MediaError(result.error)
+        return list(result.hits)
 
     def convert(
         self,

@@ -57,18 +57,23 @@ class Windows:
         return np.pad(window, (0, samples - len(window)))
 
     def loudest(self) -> NDArray[np.float32]:
-        """Return the loudest half second (L,), among those that begin at multiples of 0.1 s. Reads the whole sound.
+        """Return the loudest half second (L,), see `find_loudest`."""
+        return self.find_loudest()[1]
 
-        The step is a fifth of `settings.seconds`. A sound without samples gives silence.
+    def find_loudest(self) -> tuple[float, NDArray[np.float32]]:
+        """Return the start in seconds and the waveform (L,) of the loudest half second. Reads the whole sound.
+
+        It is one of those that begin at multiples of 0.1 s, a fifth of `settings.seconds`. A sound without samples
+        gives silence.
         """
         step = self.settings.seconds / 5
-        loudest, most, number = np.zeros(self.settings.samples, np.float32), -1.0, 0
+        loudest, start, most, number = np.zeros(self.settings.samples, np.float32), 0.0, -1.0, 0
         while (window := self.at(number * step)) is not None and (number == 0 or self._is_complete(number * step)):
             energy = float(np.square(window, dtype=np.float64).sum())
             if energy > most:
-                loudest, most = window, energy
+                loudest, start, most = window, number * step, energy
             number += 1
-        return loudest
+        return start, loudest
 
     def _is_complete(self, second: float) -> bool:
         """Return whether the half second that begins at a time ends before the sound does."""

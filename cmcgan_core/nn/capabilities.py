@@ -87,6 +87,11 @@ def embeds(network: nn.Module, modality: Modality) -> bool:
     return isinstance(network, Embedder) and modality in network.embeds
 
 
+def embeds_both(network: nn.Module) -> bool:
+    """Return whether a network can embed both modalities, so that sounds and pictures can be compared."""
+    return all(embeds(network, modality) for modality in Modality)
+
+
 class Classifier(nn.Module, ABC):
     """A network that classifies pictures, sounds, or pairs of both.
 
