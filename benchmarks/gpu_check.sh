@@ -99,7 +99,7 @@ part_sheets() { "$PYTHON" benchmarks/blind_viewing.py sheets "$DATA" "$FOLDER/sh
 part_weights() {
     local file name code=0
     mkdir -p "$WORK/half" "$FOLDER/weights" && rm -f "$WORK/half"/* "$FOLDER/weights"/* || return
-    "$PYTHON" benchmarks/box.py "$RUN" "$WORK/half" || code=$?
+    "$PYTHON" benchmarks/box.py "$RUN" --out "$WORK/half" || code=$?
     for file in "$WORK/half"/*.safetensors; do
         [ -f "$file" ] || continue
         name=$(basename "$file")
