@@ -31,7 +31,9 @@ def summary(evaluation: "Evaluation") -> str:
     parts = [f"{pairs[split]} {split} pairs of {evaluation.recordings[split]} recordings"]
     if latents:
         parts.append(f"{len(latents)} latents each, seeds {latents[0]} to {latents[-1]}")
-    text = f"{', '.join(parts)}; {pairs['train']} training pairs. Brackets: 95 % over recordings."
+    judged = evaluation.table1 or evaluation.classification is not None
+    column = f"; train: {pairs['train']} training pairs" if judged else ""
+    text = f"{', '.join(parts)}{column}. Brackets: 95 % over recordings."
     if evaluation.table1 and not _has_pose(evaluation):
         return f"{text} No poses: only the demonstration set has a score."
     if not evaluation.table1 and evaluation.retrieval is None and evaluation.classification is None:
