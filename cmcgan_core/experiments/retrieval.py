@@ -29,7 +29,7 @@ from cmcgan_core.evaluation.metrics import retrieval_by_chance
 from cmcgan_core.evaluation.pooling import Figure, figure_of
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.retrieval import RetrievalScores, embed_split, score_embeddings
-from cmcgan_core.experiments.study import NEXT_STEP, Recipe, slug
+from cmcgan_core.experiments.study import NEXT_STEP, Recipe, named_progress, slug
 from cmcgan_core.inference.translate import to_network, translate_maps
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder, Translator
@@ -164,13 +164,12 @@ def study_retrieval(
     if chance is None:
         raise DataError(f"{dataset.root}: no class of the split {split} has two recordings, so nothing can be found")
     others = [_load_other(run, dataset, device) for run in runs]
+    reader = _Reader(dataset, pairs, device, on_progress)
     with explain_write_errors(out, TrainingError, NEXT_STEP), exclusive_lock(out / ".lock", on_progress):
         scores: dict[str, list[RetrievalScores]] = {}
         for seed in seeds:
-            reader = _Reader(dataset, pairs, device, on_progress)
             for name, embeddings in _representations(reader, out, seed, settings):
                 scores.setdefault(name, []).append(_score(embeddings, pairs, same_recording=same_recording))
-    reader = _Reader(dataset, pairs, device, on_progress)
     for other in others:
         for name, embeddings in _representations_of_run(reader, other):
             scores[name] = [_score(embeddings, pairs, same_recording=same_recording)]
@@ -191,9 +190,8 @@ class _Reader:
 
     def train(self, config: Config, out: Path) -> Trained:
         """Train a run once."""
-        return load_checkpoint(
-            train_once(config, self.dataset, out, self.device, self.on_progress), choose_device(self.device)
-        )
+        path = train_once(config, self.dataset, out, self.device, named_progress(out.name, self.on_progress))
+        return load_checkpoint(path, choose_device(self.device))
 
     def train_classifier(self, seed: int) -> Trained:
         """Train the classifier of both modalities once."""
@@ -210,11 +208,11 @@ class _Reader:
 
     def embed(self, trained: Trained, embed: Callable[[Modality, Tensor], Tensor]) -> tuple[Codes, Codes]:
         """Return the embeddings of the training pairs, and those of the evaluated pairs."""
-        network = trained.about.config.network
-        return tuple(
-            embed_split(embed, part, network, trained.device, self.on_progress)
+        train, evaluated = (
+            embed_split(embed, part, trained.about.config.network, trained.device, self.on_progress)
             for part in (self.dataset.split("train"), self.pairs)
-        )  # type: ignore[return-value]
+        )
+        return train, evaluated
 
 
 def _representations(reader: _Reader, out: Path, seed: int, settings: Sequence[str]) -> Iterator[tuple[str, ByQuery]]:

@@ -239,8 +239,8 @@ def run_study(
         try:
             with FileLock(out / f".{folder.name}.lock", timeout=0):
                 config = study.config(name, f"train.steps={steps[name]}", f"seed={training_seed}")
-                named_progress = _named(folder.name, on_progress)
-                run = train_once(config, dataset, folder, device, named_progress)
+                named = named_progress(folder.name, on_progress)
+                run = train_once(config, dataset, folder, device, named)
                 evaluation = evaluate(
                     run,
                     dataset,
@@ -248,7 +248,7 @@ def run_study(
                     latents=latents,
                     seed=seed,
                     device=device,
-                    on_progress=named_progress,
+                    on_progress=named,
                 )
                 entries.setdefault(name, []).append(make_entry(folder.name, run, evaluation))
         except Timeout:
@@ -303,6 +303,6 @@ def _new_run(study: Study, name: str, dataset: PreparedDataset, device: str) -> 
         raise ConfigError(f"rows.{name}: {error}") from error
 
 
-def _named(name: str, on_progress: OnProgress) -> OnProgress:
+def named_progress(name: str, on_progress: OnProgress) -> OnProgress:
     """Return an `on_progress` that puts a name before each stage."""
     return lambda progress: on_progress(replace(progress, stage=f"{name}: {progress.stage}"))
