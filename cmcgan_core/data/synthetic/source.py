@@ -78,7 +78,7 @@ class DemoSource:
     Attributes:
         pairs: number of pairs of the whole set, all splits and classes together; at least four per class.
         scene: where the players are: "studio" or "rooms".
-        soundfonts: SF2 or SF3 files. The built-in synthesis and the soundfonts play the pieces of a class in turns.
+        soundfonts: SF2 or SF3 files. The built-in synthesis and the soundfonts take turns, see `soundfont_of`.
 
     Raises:
         ConfigError: there are too few pairs, a soundfont does not exist, or no package that plays it is installed.
@@ -152,11 +152,14 @@ class DemoSource:
     def soundfont_of(self, recording: Recording, seed: int) -> Path | None:
         """Return the soundfont that plays a recording, or None for the built-in synthesis.
 
-        The sources take turns over the pieces of a class; the seed decides which one is first.
+        A player has one source, if the class has as many players as there are sources. Otherwise the sources take turns
+        over the pieces of the class. The seed decides which one is first.
         """
         sources = (None, *self.soundfonts)
         first = int(make_rng(seed, recording.label, "soundfonts").integers(len(sources)))
-        return sources[(first + _int_extra(recording, "piece")) % len(sources)]
+        players = STUDIO_PLAYERS[recording.label] if self.scene == "studio" else ROOMS_PLAYERS
+        player = int(recording.player.rpartition("-p")[2])
+        return sources[(first + (player if players >= len(sources) else _int_extra(recording, "piece"))) % len(sources)]
 
 
 def _studio_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
