@@ -49,6 +49,10 @@ def study(
         list[Path] | None,
         typer.Option("--checkpoint", "-c", help="A run that retrieval compares too. Repeat for several."),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A setting of everything that retrieval trains, as a.b=c. Repeat for several."),
+    ] = None,
     same_recording: Annotated[
         bool,
         typer.Option(
@@ -90,6 +94,7 @@ def study(
             "--report": report is not None and name in (REPRESENTATIONS, RETRIEVAL),
             "--dry-run": dry_run and name in (REPRESENTATIONS, RETRIEVAL),
             "--checkpoint": bool(runs) and name != RETRIEVAL,
+            "--set": bool(settings) and name != RETRIEVAL,
             "--same-recording": same_recording and name != RETRIEVAL,
         },
     )
@@ -106,6 +111,7 @@ def study(
             split,
             [find_run(run) for run in runs or ()],
             device,
+            settings=settings or (),
             same_recording=same_recording,
             as_json=as_json,
             quiet=quiet,
@@ -208,6 +214,7 @@ def _study_retrieval(
     runs: Sequence[Path],
     device: str,
     *,
+    settings: Sequence[str],
     same_recording: bool,
     as_json: bool,
     quiet: bool,
@@ -223,6 +230,7 @@ def _study_retrieval(
             folder,
             split=split,
             runs=runs,
+            settings=settings,
             same_recording=same_recording,
             device=device,
             on_progress=on_progress,

@@ -5,7 +5,6 @@ import torch
 from conftest import COUNTS, Run, document_and_text, one_recording_per_pair, write_dataset
 from torch import Tensor
 
-from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.evaluation.alignment import (
@@ -169,13 +168,10 @@ def test_the_study_compares_all_representations(data: Path, tiny_run: Path, tmp_
     assert (tmp_path / "study" / "CM-GANs-1" / "last.safetensors").stat().st_mtime_ns == written
 
 
-def test_the_command_prints_the_scores(
-    data: Path, tmp_path: Path, quick: list[str], cmcgan: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(
-        study, "load_config", lambda preset, settings: load_config(preset, settings=[*settings, *quick])
-    )
-    document, text = document_and_text(cmcgan, "study", data, "retrieval", "--out", tmp_path / "study", "--quiet")
+def test_the_command_prints_the_scores(data: Path, tmp_path: Path, quick: list[str], cmcgan: Run) -> None:
+    changes = [word for setting in quick for word in ("--set", setting)]
+    command = ["study", data, "retrieval", "--out", tmp_path / "study", "--quiet", *changes]
+    document, text = document_and_text(cmcgan, *command)
     assert [row["name"] for row in document["rows"]][-2:] == ["CM-GANs", "class loss only"]
     assert 0 < document["rows"][0]["runs"][0]["tasks"]["S->P"]["precision"] <= 1
     assert "CM-GANs" in text
