@@ -5,14 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import tiny_config
+from test_cm_gans import tiny as tiny_cm_gans
 
 from cmcgan_core.checkpoint import load_checkpoint, read_about
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.experiments.study import load_study, run_study
+from cmcgan_core.inference.retrieve.embedding import require_embedder
 from cmcgan_core.inference.translate import require_translator
-from cmcgan_core.modality import Direction
+from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.training.train import train_run
 
 pytestmark = pytest.mark.gpu
@@ -85,3 +87,14 @@ def test_a_study_is_planned_and_judged_on_cuda(prepared: Path, tmp_path: Path) -
     (group,) = found.compared.groups
     assert group.steps == found.steps["tiny"]
     assert {path.name for path in (tmp_path / "out").glob("*.png")} == {"S2I.png", "I2S.png"}
+
+
+def test_cm_gans_train_on_cuda_and_embed_as_on_the_cpu(prepared: Path, tmp_path: Path) -> None:
+    last = train_run(tiny_cm_gans(), open_dataset(prepared), tmp_path / "run", device="cuda").out / "last.safetensors"
+    embedded = []
+    for device in (CPU, CUDA):
+        trained = load_checkpoint(last, device)
+        batch = next(in_order(open_dataset(prepared).split("test"), trained.about.config.network, 4, device))
+        with torch.inference_mode():
+            embedded.append(require_embedder(trained).embed(Modality.AUDIO, batch.audio).cpu())
+    torch.testing.assert_close(embedded[0], embedded[1], atol=1e-3, rtol=1e-3)
