@@ -190,7 +190,8 @@ def test_the_generator_can_overfit_a_batch() -> None:
     [
         ([], ("cello",), r"needs two classes.*options\.encoder_objective=autoencoder"),
         (["network.layers=6"], CLASSES, "3 or 4 layers, not 6"),
-        (["loss_weights.adversarial=1"], CLASSES, "loss_weights"),
+        (["loss_weights.direct=1"], CLASSES, "cmav has no loss direct"),
+        (["loss_weights.adversarial=0"], CLASSES, "every loss of cmav has weight 0"),
     ],
 )
 def test_settings_that_contradict_one_another_are_refused(
@@ -305,3 +306,30 @@ def test_presets_of_the_papers_size_have_this_many_parameters() -> None:
     assert sizes["s2i-c"] == sizes["s2i-n"] == sizes["s2i-a"]
     assert round(sizes["s2i-c"] / 1e6, 1) == 6.1
     assert round(sizes["i2s"] / 1e6, 1) == 21.9
+
+
+def test_a_squared_error_can_replace_the_discriminator() -> None:
+    method, batch = make("s2i-a", "loss_weights.adversarial=0", "loss_weights.squared_error=1")
+    before = copy_parameters(method)
+    losses = method.train_step(batch, method.optimizers(), make_rng())
+    assert losses.keys() == {"squared_error"}
+    assert changed_parts(method, before) == {"generator"}
+    fake = torch.zeros_like(batch.visual)
+    by_hand = batch.visual.square().mean()
+    torch.testing.assert_close(method.squared_error(torch.zeros(6, 64), fake, batch), by_hand)
+
+
+def test_a_frozen_classifier_reads_the_class_of_generated_targets() -> None:
+    method, batch = make("i2s", "loss_weights.class_of_generated=2")
+    before = copy_parameters(method)
+    losses = method.pretrain_step(batch, method.optimizers(), make_rng())
+    assert losses.keys() == {"encoder", "target_classifier"}
+    assert changed_parts(method, before) == {"encoder", "helper", "target_classifier"}
+    before = copy_parameters(method)
+    losses = method.train_step(batch, method.optimizers(), make_rng())
+    assert losses.keys() == {"discriminator", "adversarial", "class_of_generated"}
+    assert changed_parts(method, before) == {"generator", "discriminator"}
+    assert method.target_classifier is not None
+    logits = method.target_classifier({Modality.AUDIO: batch.audio})
+    by_hand = -logits.log_softmax(dim=1)[torch.arange(6), batch.label].mean()
+    torch.testing.assert_close(method.generated_class_loss(torch.zeros(6, 64), batch.audio, batch), by_hand)

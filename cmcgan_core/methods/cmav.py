@@ -5,9 +5,9 @@ Source: Chen, Srivastava, Duan and Xu, "Deep Cross-Modal Audio-Visual Generation
     the encoder's code. `docs/reproduction.md` lists what the paper leaves open.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,12 +17,21 @@ from torch.optim import Optimizer
 from cmcgan_core.config import Config, NetworkConfig, OptimizerConfig
 from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.methods.base import Method, frozen, make_optimizer, read_options, require_consistent, update
+from cmcgan_core.methods.base import (
+    Method,
+    frozen,
+    make_optimizer,
+    read_options,
+    require_consistent,
+    update,
+    weighted_sum,
+)
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder, Translator
 from cmcgan_core.nn.decoders import Generator
 from cmcgan_core.nn.discriminators import MatchingDiscriminator
 from cmcgan_core.nn.encoders import ENCODERS
+from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.nn.layers import CODE, full_precision
 from cmcgan_core.nn.losses import matching_discriminator_loss, plain_discriminator_loss, real_loss
 from cmcgan_core.utils.schema import Range
@@ -105,6 +114,10 @@ class CMAV(Method[CMAVTranslator]):
             if self.options.encoder_objective == "classifier"
             else Generator(source.channels, network.size(source), network, latent=0)
         )
+        #: Classifies the target; it is trained with the encoder, and frozen with it.
+        self.target_classifier = (
+            FusionNetwork(network, [target], len(classes)) if self.loss_weights["class_of_generated"] else None
+        )
 
     @classmethod
     def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> CMAVTranslator:
@@ -115,6 +128,8 @@ class CMAV(Method[CMAVTranslator]):
         """Make one for the encoder and its helper, one for the generator, one for the discriminator."""
         train = self.config.train
         encoding = [*self.network.encoder.parameters(), *self.helper.parameters()]
+        if self.target_classifier:
+            encoding += self.target_classifier.parameters()
         return {
             "encoder": make_optimizer(self.options.encoder_optimizer, encoding),
             "discriminator": make_optimizer(train.discriminator, self.discriminator.parameters()),
@@ -124,22 +139,29 @@ class CMAV(Method[CMAVTranslator]):
     def pretrain_step(
         self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator
     ) -> dict[str, Tensor]:
-        """Update the encoder once."""
-        loss = self.encoder_loss(batch)
-        update(optimizers["encoder"], loss)
-        return {"encoder": loss.detach()}
+        """Update the encoder once, and the classifier of the target, if there is one."""
+        losses = {"encoder": self.encoder_loss(batch)}
+        if self.target_classifier:
+            self.target_classifier.train()
+            losses["target_classifier"] = self._target_entropy(batch.maps()[self.direction.target], batch)
+        update(optimizers["encoder"], torch.stack(list(losses.values())).sum())
+        return {name: loss.detach() for name, loss in losses.items()}
 
     def train_step(self, batch: Batch, optimizers: Mapping[str, Optimizer], rng: torch.Generator) -> dict[str, Tensor]:
         """Update the discriminator once, then the generator K times."""
         code = self._frozen_code(batch)
         fake = self._generate(code, batch, rng)
-        logged = {"discriminator": self.discriminator_loss(code, fake.detach(), batch, rng)}
-        update(optimizers["discriminator"], logged["discriminator"])
+        logged: dict[str, Tensor] = {}
+        if self.loss_weights["adversarial"]:
+            logged["discriminator"] = self.discriminator_loss(code, fake.detach(), batch, rng)
+            update(optimizers["discriminator"], logged["discriminator"])
         for k in range(self.config.train.generator_updates):
             fake = self._generate(code, batch, rng) if k else fake
-            logged["adversarial"] = self.adversarial_loss(code, fake, batch)
-            update(optimizers["generator"], logged["adversarial"])
-        return {name: loss.detach() for name, loss in logged.items()}
+            losses = {
+                name: term(self, code, fake, batch) for name, term in self.losses.items() if self.loss_weights[name]
+            }
+            update(optimizers["generator"], weighted_sum(losses, self.loss_weights))
+        return {name: loss.detach() for name, loss in (logged | losses).items()}
 
     def encoder_loss(self, batch: Batch) -> Tensor:
         """Compute the cross-entropy of the class, or the mean squared error of the decoded source; a scalar."""
@@ -167,6 +189,30 @@ class CMAV(Method[CMAVTranslator]):
         with self.autocast(batch), frozen(self.discriminator):
             return real_loss(self.discriminator(self.discriminator.features(fake), code))
 
+    def squared_error(self, code: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+        """Compute the mean squared error of the generated targets to the real ones; a scalar.
+
+        Source: a commentary on the paper, according to which one of its models has this loss and no discriminator.
+        """
+        return F.mse_loss(fake, batch.maps()[self.direction.target])
+
+    def generated_class_loss(self, code: Tensor, fake: Tensor, batch: Batch) -> Tensor:
+        """Compute the cross-entropy of the class that a frozen classifier reads from the fakes; a scalar.
+
+        Not in the paper. It gives the model the labels that the recommended recipe of CMCGAN has.
+        """
+        assert self.target_classifier is not None
+        self.target_classifier.eval()
+        with frozen(self.target_classifier):
+            return self._target_entropy(fake, batch)
+
+    #: The table of the generator's loss terms; see `Method.losses`.
+    losses: ClassVar[Mapping[str, Callable[..., Tensor]]] = {
+        "adversarial": adversarial_loss,
+        "squared_error": squared_error,
+        "class_of_generated": generated_class_loss,
+    }
+
     def validation_loss(self, network: CMAVTranslator, batch: Batch, rng: torch.Generator) -> Tensor:
         """Compute the mean L1 of the translation to the ground truth."""
         return F.l1_loss(self._translate(network, batch, rng), batch.maps()[self.direction.target])
@@ -175,6 +221,13 @@ class CMAV(Method[CMAVTranslator]):
         """Return the ground truth, and the translation."""
         translated = self._translate(network, batch, rng)
         return {"picture": batch.visual, "sound": batch.audio, str(self.direction): translated}
+
+    def _target_entropy(self, target: Tensor, batch: Batch) -> Tensor:
+        """Compute the cross-entropy of the class that the target's classifier reads from maps (B, C, H, W)."""
+        assert self.target_classifier is not None
+        with self.autocast(batch):
+            logits = self.target_classifier({self.direction.target: target})
+        return F.cross_entropy(full_precision(logits), batch.label)
 
     def _frozen_code(self, batch: Batch) -> Tensor:
         """Compute the codes (B, 64) of the frozen encoder, without its dropout."""
