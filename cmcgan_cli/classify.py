@@ -20,12 +20,14 @@ from cmcgan_cli.console import (
     Seed,
     Sources,
     emit_json,
-    err,
     find_run,
     note,
+    note_error,
     note_unlike,
     out,
+    print_line,
     progress_bar,
+    read_listed,
 )
 
 if TYPE_CHECKING:
@@ -97,9 +99,9 @@ def classify(
         raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
     if every is not None and at is not None:
         raise typer.BadParameter("uses a single half second; leave out --every", param_hint="--at")
-    inputs = expand(sources, listed=sys.stdin.read() if "-" in sources else "")
+    inputs = expand(sources, listed=read_listed(sources))
     performances = _group_into_performances(sources, [item.path for item in inputs])
-    if every is not None and len(performances[0]) > 1:
+    if every is not None and any(len(paths) > 1 for paths in performances):
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
     generating = load_checkpoint(find_run(checkpoint), choose_device(device))
     classifier = load_classifier(generating)
@@ -115,7 +117,7 @@ def classify(
         for paths, result in zip(performances, results, strict=True):
             if isinstance(result, Exception):
                 failed = True
-                err().print(f"error: {result}", style="red", soft_wrap=True)
+                note_error(result)
             else:
                 counts.update(unlike=bool(result.unlike_training), silent=result.label is None)
             print_result(paths, result)
@@ -181,7 +183,7 @@ def _text_printer(count: int, *, quiet: bool) -> Printer:
         if isinstance(result, Exception):
             return
         if count > 1 or result.timeline:
-            out().print(f"{paths[0]}: {_describe_class(result)} ({_describe_modalities(result)})", soft_wrap=True)
+            print_line(f"{paths[0]}: {_describe_class(result)} ({_describe_modalities(result)})")
             _print_timeline(result)
         else:
             _print_classes(result, quiet=quiet)
@@ -207,12 +209,12 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
     """Print the most probable classes."""
     from rich.table import Table
 
-    out().print(_describe_modalities(result), soft_wrap=True)
+    print_line(_describe_modalities(result))
     if result.label is None:
-        out().print("The sound is silent, so it has no class.", soft_wrap=True)
+        print_line("The sound is silent, so it has no class.")
         return
     if result.unlike_training:
-        out().print(f"Warning: the input {UNLIKE_TRAINING}", soft_wrap=True)
+        print_line(f"Warning: the input {UNLIKE_TRAINING}")
     table = Table("class", "probability")
     for name, probability in itertools.islice(result.probabilities.items(), CLASSES_SHOWN):
         table.add_row(name, f"{probability:.3f}")
@@ -234,4 +236,4 @@ def _print_timeline(result: "Classified") -> None:
         text = f"{label} {sum(confidences) / len(confidences):.3f}" if confidences else "(silent)"
         if 2 * sum(bool(step.unlike_training) for step in steps) > len(steps):
             text += "  unlike the training data"
-        out().print(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}", soft_wrap=True)
+        print_line(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}")

@@ -35,9 +35,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8, LF) atomically."""
+    """Write a text file (UTF-8, LF) atomically. Paths in it keep their bytes, even if these are not UTF-8."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path exists. Unlike `Path.exists`, it is False for names that the system refuses."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder. Unlike `Path.is_dir`, it is False for names that the system refuses."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _umask() -> int:

@@ -6,10 +6,10 @@ is written, and `dataset.toml` last: if it exists, the dataset is complete.
 
 import itertools
 import math
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from os import cpu_count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.files import explain_write_errors, write_text
+from cmcgan_core.utils.names import to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes
@@ -151,7 +152,8 @@ def plan(
     counts: Counts = {}
     for recording in scanned.recordings:
         classes = counts.setdefault(recording.split or "", {})
-        classes[recording.label] = classes.get(recording.label, 0) + _estimate_pairs(recording, options)
+        label = to_text(recording.label)
+        classes[label] = classes.get(label, 0) + _estimate_pairs(recording, options)
     settings = options.settings
     bytes_per_pair = 3 * settings.picture_size**2 + 2 * settings.bins * settings.frames
     return PreparePlan(
@@ -202,9 +204,9 @@ def prepare(
     parts = [out / ".parts" / name for name in names]
     about = {
         "format": FORMAT,
-        "name": out.resolve().name,
+        "name": to_text(Path(os.path.realpath(out)).name),
         "source": scanned.name,
-        "root": root.resolve().name,
+        "root": to_text(Path(os.path.realpath(root)).name),
         "seed": options.seed,
         "hop": options.hop,
         "split": list(split),
@@ -357,7 +359,7 @@ def _make_parts(
 
 def _count_useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) -> int:
     """Return the number of cores, or fewer processes for little work, because a process takes seconds to start."""
-    cores, pairs = cpu_count() or 1, 0
+    cores, pairs = os.cpu_count() or 1, 0
     for recording, _ in jobs:
         pairs += _estimate_pairs(recording, options)
         unknown = recording.pairs is None and not recording.files
@@ -382,7 +384,8 @@ def _assemble(
     """
     logs = [read_part_log(part) for part in parts]
     # Several recordings that share a picture all report it.
-    skipped = list(dict.fromkeys(itertools.chain(skipped, *(log.skipped for log in logs))))
+    unique = dict.fromkeys(itertools.chain(skipped, *(log.skipped for log in logs)))
+    skipped = [Skipped(to_text(file), to_text(reason)) for file, reason in unique]
     dropped = sum(log.silent for log in logs)
     pairs = sum(len(log.rows) for log in logs)
     if not pairs:
