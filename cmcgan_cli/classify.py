@@ -1,8 +1,6 @@
 """`cmcgan classify`."""
 
-import csv
 import itertools
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -26,6 +24,7 @@ from cmcgan_cli.console import (
     note_unlike,
     out,
     print_line,
+    print_row,
     progress_bar,
     read_listed,
 )
@@ -157,21 +156,20 @@ def _json_printer(common: dict[str, object]) -> Printer:
 
 def _csv_printer() -> Printer:
     """Return a printer of one row per result, or per step of its timeline."""
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(COLUMNS)
+    print_row(COLUMNS)
 
     def print_result(paths: Sequence[Path], result: "Classified | MediaError") -> None:
         name = " + ".join(map(str, paths))
         if isinstance(result, Exception):
-            table.writerow([name, *[None] * (len(COLUMNS) - 2), result])
+            print_row([name, *[None] * (len(COLUMNS) - 2), result])
         else:
             shared = ["+".join(result.given), result.generated, None]
             rows: list[tuple[object, ...]] = [
                 (step.start, step.end, step.label, step.confidence, step.unlike_training) for step in result.timeline
             ]
             rows = rows or [(None, None, result.label, result.confidence, result.unlike_training)]
-            table.writerows([name, *row, *shared] for row in rows)
-        sys.stdout.flush()
+            for row in rows:
+                print_row([name, *row, *shared])
 
     return print_result
 

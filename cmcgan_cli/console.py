@@ -7,6 +7,8 @@ ASCII, with escapes. On standard error, control characters are shown as escapes.
 """
 
 import codecs
+import csv
+import io
 import json
 import os
 import re
@@ -15,7 +17,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
-from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
 
@@ -102,7 +103,7 @@ def prepare_streams() -> None:
             # Not closed: the next file that is opened would get the number of the closed stream.
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
     codecs.register_error("path-bytes", _encode_as_bytes)
-    if isinstance(sys.stdout, TextIOWrapper):
+    if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="path-bytes")
 
 
@@ -119,6 +120,14 @@ def print_line(text: str) -> None:
     stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
     stream.write(text + "\n")
     stream.flush()
+
+
+def print_row(cells: Iterable[object]) -> None:
+    """Print a row of CSV on standard output."""
+    text = io.StringIO()
+    # By its default line end, the writer puts names with any line end in quotes.
+    csv.writer(text).writerow(cells)
+    print_line(text.getvalue().removesuffix("\r\n"))
 
 
 def emit_json(result: object) -> None:

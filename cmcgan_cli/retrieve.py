@@ -1,7 +1,5 @@
 """`cmcgan retrieve`."""
 
-import csv
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +15,7 @@ from cmcgan_cli.console import (
     note,
     note_error,
     print_line,
+    print_row,
     progress_bar,
     read_listed,
     require_names,
@@ -174,14 +173,12 @@ def _describe_index(index: "IndexReport | None") -> dict[str, Any] | None:
 
 def _print_csv(found: "Retrieval") -> None:
     """Print one row for each hit, and one for each query that cannot be read."""
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(COLUMNS)
+    print_row(COLUMNS)
     for result in found.results:
         if result.error:
-            table.writerow([result.query, None, None, None, None, None, result.error])
+            print_row([result.query, None, None, None, None, None, result.error])
         for rank, hit in enumerate(result.hits, start=1):
-            table.writerow([result.query, rank, hit.score, hit.path, hit.modality, hit.at, None])
-    sys.stdout.flush()
+            print_row([result.query, rank, hit.score, hit.path, hit.modality, hit.at, None])
 
 
 def _print_text(found: "Retrieval") -> None:

@@ -1,5 +1,6 @@
 """Names, lists and folders: one odd entry is named and never stops the others."""
 
+import csv
 import io
 import json
 import os
@@ -119,7 +120,8 @@ def test_names_as_text_stay_distinct() -> None:
     texts = [to_text(name) for name in names]
     assert len(set(texts)) == len(names)
     assert all(text.encode() for text in texts)
-    assert texts[4:9] == names[4:9]
+    assert texts[4:8] == names[4:8]
+    assert to_text("a\rb\nc%0D") == "a%0Db%0Ac%250D"
 
 
 # Names that are too long
@@ -430,6 +432,15 @@ def test_json_is_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert text.isascii()
     assert json.loads(text) == {"path": f"é:violin:\t/{LATIN}"}
+
+
+def test_rows_of_csv_can_hold_any_name(capsys: pytest.CaptureFixture[str]) -> None:
+    names = ["a,b", "a\rb", "a\nb", 'a"b', "é"]
+    console.print_row(names)
+    text = capsys.readouterr().out
+    assert next(csv.reader(io.StringIO(text, newline=""))) == names
+    assert text.endswith("\n")
+    assert not text.endswith("\r\n")
 
 
 def test_messages_show_control_characters_as_escapes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,8 +16,8 @@ MAX_NAME_BYTES = 255
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 #: Files that macOS makes next to the user's own: folder settings, and attributes of the file NAME in `._NAME`.
 _MACOS_FILE = re.compile(r"\.DS_Store|\._.+")
-#: Bytes that are not text, and each % that would be read as the escape of one.
-_TO_ESCAPE = re.compile(r"[\udc80-\udcff]|%(?=25|[89A-F][0-9A-F])")
+#: Bytes that are not text, control characters, and each % that would be read as the escape of one.
+_TO_ESCAPE = re.compile(r"[\udc80-\udcff\x00-\x1f\x7f]|%(?=25|7F|[0189A-F][0-9A-F])")
 
 
 def is_ignored(parts: Iterable[str]) -> bool:
@@ -49,10 +49,10 @@ def shorten(path: Path) -> Path:
 
 
 def to_text(name: str) -> str:
-    r"""Return a name as valid text, for files that must be UTF-8, such as tables and TOML.
+    r"""Return a name as one line of valid text, for files that must be UTF-8, such as tables and TOML.
 
-    A byte that is not text becomes `%` and two hexadecimal digits. To keep different names different, a `%` that could
-    be read as such an escape becomes `%25`. All other names stay as they are.
+    A byte that is not text, or is a control character, becomes `%` and two hexadecimal digits. To keep different names
+    different, a `%` that could be read as such an escape becomes `%25`. All other names stay as they are.
 
     Examples:
         >>> to_text("p\udce9.jpg"), to_text("p%E9.jpg"), to_text("50 %.jpg")
