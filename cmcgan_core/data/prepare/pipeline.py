@@ -24,7 +24,7 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import explain_write_errors, write_text
+from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
 from cmcgan_core.utils.names import to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
@@ -334,8 +334,8 @@ def _clear_output(out: Path, overwrite: bool) -> None:
         for folder in ("shards", "judges", "evaluations"):
             if (out / folder).exists():
                 shutil.rmtree(out / folder)
-        for leftover in (*out.glob(".*.tmp"), *(out / ".parts").glob(".*.tmp")):
-            leftover.unlink()
+        remove_stale(out)
+        remove_stale(out / ".parts")
 
 
 def _make_parts(
