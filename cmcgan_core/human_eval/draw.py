@@ -11,7 +11,7 @@ class.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -28,8 +28,8 @@ from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, 
 from cmcgan_core.media.files import read_picture, read_sound, require_media, write_picture, write_sound
 from cmcgan_core.media.folders import find_media
 from cmcgan_core.utils.device import choose_device
+from cmcgan_core.utils.filenames import shorten, to_text
 from cmcgan_core.utils.files import error_reason, is_folder
-from cmcgan_core.utils.names import shorten, to_text
 
 #: Sample rate of all sounds in a study, Hz.
 SAMPLE_RATE = FeatureSettings().sample_rate
@@ -236,9 +236,8 @@ def write_pairs(pairs: list[RealPair], out: Path) -> None:
         MediaError: a file cannot be written.
     """
     for pair in pairs:
-        name = PurePosixPath(pair.name)
-        if name.is_absolute() or ".." in name.parts:
-            raise DataError(f"the name of the pair {pair.name!r} would lead out of {out}; prepare the dataset again")
+        if ".." in pair.name.split("/") or pair.name.startswith("/"):
+            raise DataError(f"{pair.name!r} cannot be a name in {out}: it leads out of it; prepare the dataset again")
         write_sound(shorten(out / f"{pair.name}.wav"), pair.sound, SAMPLE_RATE)
         write_picture(shorten(out / f"{pair.name}.png"), pair.picture)
 

@@ -24,8 +24,8 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.utils.filenames import to_text
 from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
-from cmcgan_core.utils.names import to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes
@@ -152,8 +152,7 @@ def plan(
     counts: Counts = {}
     for recording in scanned.recordings:
         classes = counts.setdefault(recording.split or "", {})
-        label = to_text(recording.label)
-        classes[label] = classes.get(label, 0) + _estimate_pairs(recording, options)
+        classes[recording.label] = classes.get(recording.label, 0) + _estimate_pairs(recording, options)
     settings = options.settings
     bytes_per_pair = 3 * settings.picture_size**2 + 2 * settings.bins * settings.frames
     return PreparePlan(
@@ -237,6 +236,8 @@ def _scan_source(root: Path, source: Source | str | None, options: SourceOptions
     else:
         layout, name = source, type(source).__name__
     recordings, skipped = layout.recordings(root, options)
+    # Classes are names, not paths: models, pages and databases have them too, and take only text.
+    recordings = [replace(recording, label=to_text(recording.label)) for recording in recordings]
     require_distinct(sorted({recording.label for recording in recordings}))
     if not recordings:
         raise DataError(f"{root} gives no recordings as {name}{_first_reasons(skipped)}")
