@@ -231,7 +231,7 @@ def serve(
     from secrets import token_hex
 
     from cmcgan_core.human_eval.guard import Access
-    from cmcgan_core.human_eval.server import run_server
+    from cmcgan_core.human_eval.server import require_free_port, run_server
 
     if public and (len(access_code) < 6 or len(admin_token) < 16):
         raise typer.BadParameter(
@@ -239,12 +239,14 @@ def serve(
             "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)",
             param_hint="--public",
         )
+    host = "0.0.0.0" if public else "127.0.0.1"
+    require_free_port(host, port)
     token = admin_token or token_hex(16)
     access = Access(token, access_code, None) if public else Access(token, access_code or None)
     print_line(f"http://127.0.0.1:{port}/")
     note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
     note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
-    run_server(study, store, access, "0.0.0.0" if public else "127.0.0.1", port)
+    run_server(study, store, access, host, port)
 
 
 @human_eval.command()
