@@ -283,7 +283,7 @@ def test_a_file_name_that_is_not_utf8_gives_valid_json(media: dict[str, Path], t
     name = os.fsencode(tmp_path) + b"/t\xffn.wav"
     media["sound"].rename(os.fsdecode(name))
     command = [sys.executable, "-m", "cmcgan_cli", "generate", "--from", name, "--checkpoint", "box", "--json"]
-    result = subprocess.run(command, capture_output=True, check=False)
+    result = subprocess.run([*command, "--out", tmp_path / "made"], capture_output=True, check=False)
     assert result.returncode == 0
     assert os.fsencode(json.loads(result.stdout.decode("ascii"))["input"]) == name
 
