@@ -3,18 +3,18 @@
 Exit codes: 0 success; 1 an expected error, or some inputs failed; 2 a wrong command line; 130 interrupted.
 """
 
+import errno
 import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
-from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
 
 from cmcgan_cli.classify import classify
 from cmcgan_cli.compare import compare
-from cmcgan_cli.console import err
+from cmcgan_cli.console import note, note_error, prepare_streams
 from cmcgan_cli.demo import demo
 from cmcgan_cli.doctor import doctor
 from cmcgan_cli.evaluate import evaluate
@@ -46,6 +46,9 @@ COMMANDS: dict[str, Callable[..., None]] = {
 }
 #: Built-in commands that have subcommands.
 GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}
+
+#: The errors of a write to standard output: the disk is full, the reader is gone, or the device fails.
+OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)
 
 
 class Commands(typer.core.TyperGroup):
@@ -114,20 +117,25 @@ def main() -> None:
     # OpenMP's threads spin while they wait for each other; by default 30 times longer than this. If other programs run
     # too, that makes a training step many times slower (docs/benchmarks.md). No spinning at all is not faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
-    # File names that are not UTF-8 are printed as escapes, which JSON has too; otherwise they would end the command.
-    if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    prepare_streams()
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except Interrupted as stop:
-        err().print(f"{stop}; the same command resumes", soft_wrap=True)
+        note(f"{stop}; the same command resumes")
         sys.exit(130)
     except CmcganError as error:
-        err().print(f"error: {error}", style="red", soft_wrap=True)
+        note_error(error)
         sys.exit(1)
-    except BrokenPipeError:
-        # The reader closed the pipe, as `| head` does. Redirect the rest, so that the flush at exit does not fail.
+    except OSError as error:
+        if error.errno not in OUTPUT_ERRORS or error.filename is not None:
+            raise
+        # Redirect the rest, so that the flush at exit does not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno != errno.EPIPE:  # else the reader closed the pipe, as `| head` does
+            note_error(f"the output cannot be written ({str(error.strerror).lower()})")
         sys.exit(1)
 
 

@@ -1,8 +1,6 @@
 """`cmcgan classify`."""
 
-import csv
 import itertools
-import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
@@ -20,12 +18,15 @@ from cmcgan_cli.console import (
     Seed,
     Sources,
     emit_json,
-    err,
     find_run,
     note,
+    note_error,
     note_unlike,
     out,
+    print_line,
+    print_row,
     progress_bar,
+    read_listed,
 )
 
 if TYPE_CHECKING:
@@ -97,9 +98,9 @@ def classify(
         raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
     if every is not None and at is not None:
         raise typer.BadParameter("uses a single half second; leave out --every", param_hint="--at")
-    inputs = expand(sources, listed=sys.stdin.read() if "-" in sources else "")
+    inputs = expand(sources, listed=read_listed(sources))
     performances = _group_into_performances(sources, [item.path for item in inputs])
-    if every is not None and len(performances[0]) > 1:
+    if every is not None and any(len(paths) > 1 for paths in performances):
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
     generating = load_checkpoint(find_run(checkpoint), choose_device(device))
     classifier = load_classifier(generating)
@@ -115,7 +116,7 @@ def classify(
         for paths, result in zip(performances, results, strict=True):
             if isinstance(result, Exception):
                 failed = True
-                err().print(f"error: {result}", style="red", soft_wrap=True)
+                note_error(result)
             else:
                 counts.update(unlike=bool(result.unlike_training), silent=result.label is None)
             print_result(paths, result)
@@ -155,21 +156,20 @@ def _json_printer(common: dict[str, object]) -> Printer:
 
 def _csv_printer() -> Printer:
     """Return a printer of one row per result, or per step of its timeline."""
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(COLUMNS)
+    print_row(COLUMNS)
 
     def print_result(paths: Sequence[Path], result: "Classified | MediaError") -> None:
         name = " + ".join(map(str, paths))
         if isinstance(result, Exception):
-            table.writerow([name, *[None] * (len(COLUMNS) - 2), result])
+            print_row([name, *[None] * (len(COLUMNS) - 2), result])
         else:
             shared = ["+".join(result.given), result.generated, None]
             rows: list[tuple[object, ...]] = [
                 (step.start, step.end, step.label, step.confidence, step.unlike_training) for step in result.timeline
             ]
             rows = rows or [(None, None, result.label, result.confidence, result.unlike_training)]
-            table.writerows([name, *row, *shared] for row in rows)
-        sys.stdout.flush()
+            for row in rows:
+                print_row([name, *row, *shared])
 
     return print_result
 
@@ -181,7 +181,7 @@ def _text_printer(count: int, *, quiet: bool) -> Printer:
         if isinstance(result, Exception):
             return
         if count > 1 or result.timeline:
-            out().print(f"{paths[0]}: {_describe_class(result)} ({_describe_modalities(result)})", soft_wrap=True)
+            print_line(f"{paths[0]}: {_describe_class(result)} ({_describe_modalities(result)})")
             _print_timeline(result)
         else:
             _print_classes(result, quiet=quiet)
@@ -207,12 +207,12 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
     """Print the most probable classes."""
     from rich.table import Table
 
-    out().print(_describe_modalities(result), soft_wrap=True)
+    print_line(_describe_modalities(result))
     if result.label is None:
-        out().print("The sound is silent, so it has no class.", soft_wrap=True)
+        print_line("The sound is silent, so it has no class.")
         return
     if result.unlike_training:
-        out().print(f"Warning: the input {UNLIKE_TRAINING}", soft_wrap=True)
+        print_line(f"Warning: the input {UNLIKE_TRAINING}")
     table = Table("class", "probability")
     for name, probability in itertools.islice(result.probabilities.items(), CLASSES_SHOWN):
         table.add_row(name, f"{probability:.3f}")
@@ -234,4 +234,4 @@ def _print_timeline(result: "Classified") -> None:
         text = f"{label} {sum(confidences) / len(confidences):.3f}" if confidences else "(silent)"
         if 2 * sum(bool(step.unlike_training) for step in steps) > len(steps):
             text += "  unlike the training data"
-        out().print(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}", soft_wrap=True)
+        print_line(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}")

@@ -1,16 +1,24 @@
 """What the commands share: output, progress, option types, and the search for the newest run.
 
 Results go to standard output. Everything else goes to standard error.
+
+On standard output, paths are printed as the bytes that they are, so that a script gets the file's own name. JSON is
+ASCII, with escapes. On standard error, control characters are shown as escapes.
 """
 
+import codecs
+import csv
+import io
 import json
+import os
+import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -35,7 +43,7 @@ def out() -> "Console":
     """Return the console for results, which a script may read; made at the first use, because rich imports slowly."""
     from rich.console import Console
 
-    return Console(highlight=False, markup=False)
+    return Console(highlight=False, markup=False, emoji=False)
 
 
 @cache
@@ -43,7 +51,7 @@ def err() -> "Console":
     """Return the console for progress, notes, warnings and errors."""
     from rich.console import Console
 
-    return Console(stderr=True, highlight=False, markup=False)
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
@@ -59,6 +67,18 @@ Checkpoint = Annotated[
     ),
 ]
 
+
+def require_names(sources: list[str]) -> list[str]:
+    """Return the values of an option; refuse an empty one, which a script with an unset variable passes.
+
+    Raises:
+        typer.BadParameter: one is empty.
+    """
+    if "" in sources:
+        raise typer.BadParameter("an empty name is no input; name a file, a folder or a pattern")
+    return sources
+
+
 Sources = Annotated[
     list[str],
     typer.Option(
@@ -67,20 +87,83 @@ Sources = Annotated[
         help="A sound, a picture, a video, a folder, a pattern, or - for a list of files on standard input. May be "
         "repeated.",
         show_default=False,
+        callback=require_names,
     ),
 ]
 
 
+#: Control characters except the end of a line.
+_CONTROLS = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]")
+
+
+def prepare_streams() -> None:
+    """Set up standard output for paths, see above; replace a stream that the caller closed by an empty one."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            # Not closed: the next file that is opened would get the number of the closed stream.
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+    codecs.register_error("path-bytes", _encode_as_bytes)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="path-bytes")
+
+
+def _encode_as_bytes(error: UnicodeError) -> tuple[bytes, int]:
+    """Encode what standard output cannot encode as a path would be, for `codecs.register_error`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return error.object[error.start : error.end].encode("utf-8", "surrogateescape"), error.end
+
+
+def print_line(text: str) -> None:
+    """Print a line on standard output, exactly as it is: rich would replace emoji codes, tabs and other characters."""
+    # A progress bar replaces standard output by a stream that writes to the terminal.
+    stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+    stream.write(text + "\n")
+    stream.flush()
+
+
+def print_row(cells: Iterable[object]) -> None:
+    """Print a row of CSV on standard output."""
+    text = io.StringIO()
+    # By its default line end, the writer puts names with any line end in quotes.
+    csv.writer(text).writerow(cells)
+    print_line(text.getvalue().removesuffix("\r\n"))
+
+
 def emit_json(result: object) -> None:
-    """Print one JSON document on one line of standard output."""
-    sys.stdout.write(json.dumps(result, ensure_ascii=False, default=str) + "\n")
-    sys.stdout.flush()
+    """Print one JSON document on one line of standard output, in ASCII."""
+    print_line(json.dumps(result, default=str))
 
 
 def note(message: str, *, quiet: bool = False) -> None:
     """Print a line for people on standard error."""
     if not quiet:
-        err().print(message, soft_wrap=True)
+        _print_on_stderr(message)
+
+
+def note_error(message: object) -> None:
+    """Print an error on standard error."""
+    _print_on_stderr(f"error: {message}", "red")
+
+
+def _print_on_stderr(message: str, style: str | None = None) -> None:
+    err().print(_show_controls(message), style=style, soft_wrap=True)
+
+
+def _show_controls(text: str) -> str:
+    """Return a text with control characters as escapes, so that a file's name cannot change the terminal."""
+    return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def read_listed(sources: Iterable[str]) -> str:
+    """Return the list of files on standard input if "-" is one of the sources, else an empty list.
+
+    Raises:
+        ConfigError: see `inputs.read_list`.
+    """
+    from cmcgan_core.inference.inputs import read_list
+
+    return read_list(sys.stdin.buffer.read()) if "-" in sources else ""
 
 
 def note_unlike(counts: Mapping[str, int], total: int, *, quiet: bool = False) -> None:
@@ -149,7 +232,7 @@ def _bars() -> Iterator["OnProgress"]:
             return Text(f"{task.speed or 0:.3g}/s")
 
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[unit]}"),
@@ -166,7 +249,7 @@ def _bars() -> Iterator["OnProgress"]:
             if progress.stage not in tasks:
                 for stale in [task for task in bars.tasks if task.finished][:-SHOWN]:
                     bars.update(stale.id, visible=False)
-                tasks[progress.stage] = bars.add_task(progress.stage, unit=progress.unit, values="")
+                tasks[progress.stage] = bars.add_task(_show_controls(progress.stage), unit=progress.unit, values="")
             elif progress.done < bars.tasks[tasks[progress.stage]].completed:
                 bars.reset(tasks[progress.stage])
             bars.update(tasks[progress.stage], completed=progress.done, total=progress.total, values=_figures(progress))

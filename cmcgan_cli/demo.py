@@ -6,7 +6,19 @@ from typing import Annotated
 
 import typer
 
-from cmcgan_cli.console import RESUMES, Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
+from cmcgan_cli.console import (
+    RESUMES,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    emit_json,
+    note,
+    out,
+    print_line,
+    progress_bar,
+    resumable,
+)
 
 
 def demo(
@@ -91,5 +103,5 @@ def demo(
         from cmcgan_cli.tables.evaluation import table1
 
         out().print(table1(done.evaluation))
-    out().print(str(done.page), soft_wrap=True)
+    print_line(str(done.page))
     note(f"finished in {done.seconds:.0f} s; open {done.page} in a browser", quiet=quiet)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cmcgan_cli.console import Checkpoint, Json, Quiet, emit_json, find_run, note, out
+from cmcgan_cli.console import Checkpoint, Json, Quiet, emit_json, find_run, note, print_line
 from cmcgan_core.modality import Direction
 
 
@@ -42,7 +42,7 @@ def export(
     if as_json:
         emit_json(asdict(exported))
         return
-    out().print(str(exported.out), soft_wrap=True)
+    print_line(str(exported.out))
     for name, shape in exported.shapes.items():
         note(f"{name}: ({', '.join(map(str, shape))})", quiet=quiet)
     note(f"the results of onnxruntime and torch differ by at most {exported.difference:.1g}", quiet=quiet)

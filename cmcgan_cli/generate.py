@@ -1,6 +1,5 @@
 """`cmcgan generate`."""
 
-import sys
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +17,13 @@ from cmcgan_cli.console import (
     Seed,
     Sources,
     emit_json,
-    err,
     find_run,
     note,
+    note_error,
     note_unlike,
-    out,
+    print_line,
     progress_bar,
+    read_listed,
     resumable,
 )
 from cmcgan_core.inference.routes import Format
@@ -145,11 +145,10 @@ def generate(
         overwrite=overwrite,
     )
     sampling = SamplingOptions(samples=samples, seed=seed, hops=hops, at=at)
-    listed = sys.stdin.read() if "-" in sources else ""
-    tasks = plan(expand(sources, out_path, listed), out_path, output, sampling)
+    tasks = plan(expand(sources, out_path, read_listed(sources)), out_path, output, sampling)
     if dry_run:
         for task in tasks:
-            out().print(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}", soft_wrap=True)
+            print_line(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}")
         return
     trained = load_checkpoint(find_run(checkpoint), choose_device(device))
     note(f"model: {trained.path}", quiet=quiet)
@@ -182,12 +181,12 @@ def _parse_loudness(text: str | None) -> float | None:
 def _print_result(result: "Generated", *, as_json: bool, quiet: bool) -> None:
     """Print the paths of one result, or JSON, on standard output, and the rest on standard error."""
     if result.error:
-        err().print(f"error: {result.error}", style="red", soft_wrap=True)
+        note_error(result.error)
     if as_json:
         emit_json(_to_document(result))
         return
     for path in result.outputs:
-        out().print(str(path), soft_wrap=True)
+        print_line(str(path))
     if result.unlike_training:
         note(f"{result.input}: {UNLIKE_TRAINING}", quiet=quiet)
     if result.silent:

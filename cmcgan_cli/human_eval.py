@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar
+from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,7 +147,7 @@ def create(
     if as_json:
         emit_json({"study": str(study.root), "items": len(items), "models": study.plan.models})
         return
-    out().print(f"{study.root}  {len(items)} items, design {design}", soft_wrap=True)
+    print_line(f"{study.root}  {len(items)} items, design {design}")
     note(f"next: cmcgan human-eval serve {study.root}", quiet=quiet)
 
 
@@ -176,7 +176,7 @@ def inputs(
         raise typer.BadParameter(f"{out_dir} is not empty; choose another folder", param_hint="--out")
     drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split)
     write_pairs(drawn, out_dir)
-    out().print(f"{out_dir}  {len(drawn)} pairs", soft_wrap=True)
+    print_line(f"{out_dir}  {len(drawn)} pairs")
     note(f"next: cmcgan human-eval create {out_dir} --model NAME=FOLDER", quiet=quiet)
 
 
@@ -231,7 +231,7 @@ def serve(
     from secrets import token_hex
 
     from cmcgan_core.human_eval.guard import Access
-    from cmcgan_core.human_eval.server import run_server
+    from cmcgan_core.human_eval.server import require_free_port, run_server
 
     if public and (len(access_code) < 6 or len(admin_token) < 16):
         raise typer.BadParameter(
@@ -239,12 +239,14 @@ def serve(
             "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)",
             param_hint="--public",
         )
+    host = "0.0.0.0" if public else "127.0.0.1"
+    require_free_port(host, port)
     token = admin_token or token_hex(16)
     access = Access(token, access_code, None) if public else Access(token, access_code or None)
-    out().print(f"http://127.0.0.1:{port}/", soft_wrap=True)
+    print_line(f"http://127.0.0.1:{port}/")
     note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
     note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
-    run_server(study, store, access, "0.0.0.0" if public else "127.0.0.1", port)
+    run_server(study, store, access, host, port)
 
 
 @human_eval.command()
@@ -325,7 +327,7 @@ def export(
         typer.echo(text, nl=False)
     else:
         write_text(out_file, text)
-        out().print(str(out_file), soft_wrap=True)
+        print_line(str(out_file))
 
 
 @human_eval.command()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import typer
 
-from cmcgan_cli.console import out
+from cmcgan_cli.console import out, print_line
 from cmcgan_core.media.files import read_picture
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def rate_in_terminal(study: "RatingStudy", store: "Store", token: str) -> None:
         while (task := store.next_task(rater)) is not None:
             _rate_task(study, store, rater, task)
     except (KeyboardInterrupt, EOFError, typer.Abort):
-        out().print(f"\nresume with: cmcgan human-eval serve {study.root} --terminal --resume {token}", soft_wrap=True)
+        print_line(f"\nresume with: cmcgan human-eval serve {study.root} --terminal --resume {token}")
         raise typer.Exit(130) from None
     out().print(text["thanks"]["text"].format(total=store.total).partition(". ")[0] + ".")
     out().print(text["thanks"]["number"].format(number=rater.id))
@@ -146,7 +146,7 @@ def _show_media(study: "RatingStudy", media: "list[Medium]") -> None:
             for row in _picture_rows(path):
                 out().print(row)
         elif not _play_sound(path):
-            out().print(f"  {path}", soft_wrap=True)
+            print_line(f"  {path}")
 
 
 def _picture_rows(path: Path) -> "list[Text]":

@@ -1,12 +1,13 @@
 """The command `cmcgan prepare`: turn recordings into a prepared dataset, or verify one."""
 
+import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Json, Quiet, Seed, emit_json, err, note, out, progress_bar, resumable
+from cmcgan_cli.console import Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar, resumable
 
 if TYPE_CHECKING:
     from cmcgan_core.data.prepare import PreparePlan, PrepareReport
@@ -156,7 +157,7 @@ def prepare(
     ):
         report = preparation.prepare(
             source,
-            out_folder or Path("prepared") / source.resolve().name,
+            out_folder or Path("prepared") / Path(os.path.realpath(source)).name,
             chosen,
             options,
             split=ratio,
@@ -186,7 +187,7 @@ def _check(folder: Path, *, json: bool) -> None:
         emit_json({"dataset": str(folder), "ok": not faults, "faults": faults})
     else:
         for fault in faults or ["all files are complete, and all checksums match"]:
-            out().print(f"{folder}: {fault}", markup=False, soft_wrap=True)
+            print_line(f"{folder}: {fault}")
     if faults:
         raise typer.Exit(1)
 
@@ -223,7 +224,7 @@ def _print_counts(title: str, counts: dict[str, dict[str, int]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    out().print(title, markup=False, soft_wrap=True)
+    print_line(title)
     table = Table("class", *counts)
     for label in sorted({label for classes in counts.values() for label in classes}):
         table.add_row(Text(label), *(str(classes.get(label, 0)) for classes in counts.values()))
@@ -235,6 +236,6 @@ def _print_counts(title: str, counts: dict[str, dict[str, int]]) -> None:
 def _list_skipped(skipped: "tuple[Skipped, ...]") -> None:
     """Print the first skipped files on standard error."""
     for file, reason in skipped[:LISTED]:
-        err().print(f"skipped {file}: {reason}", markup=False, soft_wrap=True)
+        note(f"skipped {file}: {reason}")
     if len(skipped) > LISTED:
-        err().print(f"and {len(skipped) - LISTED} more, see skipped.csv")
+        note(f"and {len(skipped) - LISTED} more, see skipped.csv")

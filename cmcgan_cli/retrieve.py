@@ -1,14 +1,26 @@
 """`cmcgan retrieve`."""
 
-import csv
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, Sources, emit_json, err, note, out, progress_bar, resumable
+from cmcgan_cli.console import (
+    Device,
+    Json,
+    Quiet,
+    Sources,
+    emit_json,
+    note,
+    note_error,
+    print_line,
+    print_row,
+    progress_bar,
+    read_listed,
+    require_names,
+    resumable,
+)
 from cmcgan_core.inference.target import Target
 
 if TYPE_CHECKING:
@@ -28,6 +40,7 @@ def retrieve(
             help="Where to search: a file, a folder, a pattern, or - for a list of files on standard input. May be "
             "repeated.",
             show_default=False,
+            callback=require_names,
         ),
     ],
     to: Annotated[
@@ -98,7 +111,7 @@ def retrieve(
     from cmcgan_core.utils.device import choose_device
 
     _check_options(sources, searched, sheet, as_json=as_json, as_csv=as_csv)
-    listed = sys.stdin.read() if "-" in (*sources, *searched) else ""
+    listed = read_listed((*sources, *searched))
     queries = [item.path for item in expand(sources, listed=listed)]
     gallery = find_gallery(searched, listed, [file for file in (sheet, html) if file])
     trained = load_embedder(checkpoint, choose_device(device))
@@ -160,14 +173,12 @@ def _describe_index(index: "IndexReport | None") -> dict[str, Any] | None:
 
 def _print_csv(found: "Retrieval") -> None:
     """Print one row for each hit, and one for each query that cannot be read."""
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    table.writerow(COLUMNS)
+    print_row(COLUMNS)
     for result in found.results:
         if result.error:
-            table.writerow([result.query, None, None, None, None, None, result.error])
+            print_row([result.query, None, None, None, None, None, result.error])
         for rank, hit in enumerate(result.hits, start=1):
-            table.writerow([result.query, rank, hit.score, hit.path, hit.modality, hit.at, None])
-    sys.stdout.flush()
+            print_row([result.query, rank, hit.score, hit.path, hit.modality, hit.at, None])
 
 
 def _print_text(found: "Retrieval") -> None:
@@ -177,9 +188,9 @@ def _print_text(found: "Retrieval") -> None:
         if result.error:
             continue
         if several:
-            out().print(f"{result.query}:", soft_wrap=True)
+            print_line(f"{result.query}:")
         for hit in result.hits:
-            out().print(f"{'  ' if several else ''}{hit.score:6.3f}  {_describe_hit(hit)}", soft_wrap=True)
+            print_line(f"{'  ' if several else ''}{hit.score:6.3f}  {_describe_hit(hit)}")
 
 
 def _describe_hit(hit: "Hit") -> str:
@@ -196,7 +207,7 @@ def _print_faults(found: "Retrieval", *, quiet: bool) -> bool:
     index = found.index
     faults = [*(result.error for result in found.results if result.error), *(index.faults if index else ())]
     for fault in dict.fromkeys(faults):
-        err().print(f"error: {fault}", style="red", soft_wrap=True)
+        note_error(fault)
     if index is not None:
         for text in index.notes:
             note(f"note: {text}", quiet=quiet)

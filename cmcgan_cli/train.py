@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, progress_bar, resumable
+from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, print_line, progress_bar, resumable
 
 if TYPE_CHECKING:
     from cmcgan_core.config import Config
@@ -101,7 +101,7 @@ def train(
         emit_json(asdict(result))
         return
     losses = _figures(result.losses)
-    out().print(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}", soft_wrap=True)
+    print_line(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}")
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
 
 

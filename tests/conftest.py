@@ -43,7 +43,7 @@ def cmcgan(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 
     def call(*arguments: object, listed: str = "") -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["cmcgan", *map(str, arguments)])
-        monkeypatch.setattr(sys, "stdin", io.StringIO(listed))
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(os.fsencode(listed))))
         try:
             app.main()
             code = 0

@@ -130,6 +130,9 @@ def test_an_impossible_export_is_refused(tmp_path: Path, monkeypatch: pytest.Mon
     with pytest.raises(ConfigError, match=r"needs no_such_package; install with: pip install 'cmcgan\[onnx\]'"):
         export.export_onnx(MODEL, "a2v", tmp_path / "a2v.onnx")
     assert list(tmp_path.iterdir()) == []
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(ConfigError, match="is a folder"):
+        export.export_onnx(MODEL, "a2v", tmp_path / "folder.onnx")
 
 
 def test_an_unknown_direction_is_a_wrong_command_line() -> None:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 from functools import partial
@@ -114,6 +115,15 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
 def test_power_prints_the_number_of_raters(run: Run) -> None:
     assert run("power", 0.7, 0.6, "--items", 10, "--spread", 0)[:2] == (0, "38 raters\n")
     assert "no number of raters" in run("power", 0.5, 0.5)[1]
+
+
+def test_a_port_that_is_taken_is_named_before_any_address_is_printed(run: Run, tmp_path: Path) -> None:
+    make_study(tmp_path / "study")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        code, out, err = run("serve", tmp_path / "study", "--port", port)
+    assert (code, out) == (1, "")
+    assert err == f"error: port {port} cannot be used (address already in use); choose another --port\n"
 
 
 def test_public_needs_codes(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

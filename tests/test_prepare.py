@@ -106,7 +106,7 @@ def test_an_interrupted_run_resumes_with_the_same_result(songs, whole, tmp_path)
     with pytest.raises(KeyboardInterrupt):
         prepare(songs, out, None, OPTIONS, workers=1, on_progress=interrupt)
     assert not (out / "dataset.toml").exists()
-    (out / ".parts" / ".half a part.tmp").write_bytes(b"...")
+    (out / ".parts" / ".half a part.x.cmcgan.tmp").write_bytes(b"...")
     prepare(songs, out, None, OPTIONS, workers=1, on_progress=lambda progress: seen.append(progress.done))
     assert seen[:5] == [0, 1, 2, 3, 3]
     assert contents(out) == contents(whole)

@@ -296,7 +296,7 @@ def test_a_bad_file_is_named_each_time_and_does_not_stop_the_others(
         found = find(embedder, sounds / "low.wav", photos, photos / "missing.png")
         assert found.index is not None
         assert sorted(fault.split(":")[0] for fault in found.index.faults) == [
-            str(photos / name) for name in ("broken copy.png", "broken.png", "missing.png")
+            str(photos / name) for name in ("broken copy.png", "broken.png", "dead.png", "missing.png")
         ]
         assert (names(found)[0], found.index.files) == ("red", 4)
     (photos / "red.png").write_text("damaged later")

@@ -1,7 +1,6 @@
 """Several runs next to each other: the figures of each recipe, and the cost of its training."""
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
@@ -18,6 +17,7 @@ from cmcgan_core.evaluation.results import Evaluation, to_plain
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.training.log import read_log
 from cmcgan_core.utils.schema import flatten
+from cmcgan_core.utils.toml import read_toml
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ def make_entry(name: str, path: Path, evaluation: Evaluation) -> Entry:
     """Collect what the checkpoint and the folder of a run say about it."""
     about, folder = read_about(path), RunFolder(path.parent)
     log = [record for record in read_log(folder.log) if record["step"] <= about.step]
-    info = tomllib.loads(folder.info.read_text(encoding="utf-8")) if folder.info.is_file() else {}
+    info = read_toml(folder.info) if folder.info.is_file() else {}
     return Entry(
         name=name,
         path=path,

@@ -2,8 +2,6 @@
 
 import os
 import secrets
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +18,7 @@ from cmcgan_core.human_eval.study import RatingStudy, StudyPlan, open_study, wri
 from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.media.level import set_level
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.utils.files import atomic_folder
 
 #: Level of every sound in a study, dBFS (RMS). All sounds have one level, because loudness must not influence or
 #: hurt a rater, or reveal which model made the sound.
@@ -70,9 +69,7 @@ def create_study(
     modalities = tuple(modality for modality in design.modalities if modality in modalities)
     _check_inputs(out, design, modalities, pairs, models)
     rated, reserved = pairs[:-RESERVED_PAIRS], pairs[-RESERVED_PAIRS:]
-    out.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-    try:
+    with atomic_folder(out) as work:
         writer = _ItemWriter(work / "items", _picture_side(pairs, models, modalities))
         items: list[StudyItem] = []
         for done, pair in enumerate(rated, start=1):
@@ -88,10 +85,6 @@ def create_study(
         )
         create_database(work / "study.db", items)
         write_plan(work, complete_plan)
-        work.chmod(0o755)
-        work.replace(out)
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return open_study(out)
 
 

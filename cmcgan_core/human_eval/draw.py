@@ -25,8 +25,11 @@ from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.designs import RATED_MODALITIES, RatedModality
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, require_translator, sound_to_pictures
-from cmcgan_core.media.files import media_kind, read_picture, read_sound, write_picture, write_sound
+from cmcgan_core.media.files import read_picture, read_sound, require_media, write_picture, write_sound
+from cmcgan_core.media.folders import find_media
 from cmcgan_core.utils.device import choose_device
+from cmcgan_core.utils.filenames import shorten, to_text
+from cmcgan_core.utils.files import error_reason, is_folder
 
 #: Sample rate of all sounds in a study, Hz.
 SAMPLE_RATE = FeatureSettings().sample_rate
@@ -226,11 +229,17 @@ def draw_evenly(labels: list[str], count: int, seed: int) -> list[int]:
 
 
 def write_pairs(pairs: list[RealPair], out: Path) -> None:
-    """Write pairs as a folder of real pairs, with one subfolder per class."""
+    """Write pairs as a folder of real pairs, under their own names. A name that is too long is shortened.
+
+    Raises:
+        DataError: the name of a pair would lead out of the folder.
+        MediaError: a file cannot be written.
+    """
     for pair in pairs:
-        stem = out / pair.label / pair.name.rpartition("/")[2]
-        write_sound(stem.with_name(f"{stem.name}.wav"), pair.sound, SAMPLE_RATE)
-        write_picture(stem.with_name(f"{stem.name}.png"), pair.picture)
+        if ".." in pair.name.split("/") or pair.name.startswith("/"):
+            raise DataError(f"{pair.name!r} cannot be a name in {out}: it leads out of it; prepare the dataset again")
+        write_sound(shorten(out / f"{pair.name}.wav"), pair.sound, SAMPLE_RATE)
+        write_picture(shorten(out / f"{pair.name}.png"), pair.picture)
 
 
 def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[RealPair]:
@@ -250,23 +259,29 @@ def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[
 
 def _find_samples(root: Path) -> dict[str, dict[str, Path]]:
     """Return the sound and picture files below a folder, by sample name and modality."""
-    if not root.is_dir():
+    if not is_folder(root):
         raise DataError(
             f"{root} is not a folder; give a run, a checkpoint (.safetensors), a prepared dataset, or a folder of "
             "samples"
         )
     samples: dict[str, dict[str, Path]] = defaultdict(dict)
-    for file in sorted(root.rglob("*")):
-        kind = media_kind(file)
+    for file in find_media(root, _refuse_folder):
+        kind = require_media(file)
         # NAME.lms.png is a spectrogram that `cmcgan generate` writes next to a sound, not a generated picture.
         if kind in RATED_MODALITIES and not file.name.endswith(".lms.png"):
-            name = file.relative_to(root).with_suffix("").as_posix()
+            # Names are stored in a database, which takes text only.
+            name = to_text(file.relative_to(root).with_suffix("").as_posix())
             if kind in samples[name]:
                 raise DataError(f"{samples[name][kind]} and {file} have the same name; remove or rename one of them")
             samples[name][kind] = file
     if not samples:
         raise DataError(f"{root} holds neither a run (last.safetensors) nor samples (NAME.wav, NAME.png)")
     return dict(samples)
+
+
+def _refuse_folder(error: OSError) -> None:
+    """Raise a `DataError` for a folder that cannot be read."""
+    raise DataError(f"{error.filename}: the folder cannot be read ({error_reason(error)})") from error
 
 
 def _label(name: str) -> str:

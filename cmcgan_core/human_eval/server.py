@@ -11,6 +11,7 @@ the progress page and the downloads. `make_app` combines them into one applicati
 """
 
 import functools
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from cmcgan_core.errors import ConfigError
 from cmcgan_core.human_eval import pages
 from cmcgan_core.human_eval.export import EXPORT_FORMATS, export_answers
 from cmcgan_core.human_eval.guard import (
@@ -39,6 +41,7 @@ from cmcgan_core.human_eval.guard import (
 from cmcgan_core.human_eval.store import Rater, RatingTask, Store
 from cmcgan_core.human_eval.study import RatingStudy, languages
 from cmcgan_core.human_eval.summary import summarise_models_so_far
+from cmcgan_core.utils.files import error_reason
 
 #: Style sheet, script and icon of the pages, by file name.
 STATIC_FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
@@ -344,6 +347,20 @@ def make_app(study: RatingStudy, store: Store, access: Access) -> ASGIApp:
         middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False))
     handlers: Mapping[object, object] = dict.fromkeys((HTTPException, Exception), site.error)
     return SecurityHeaders(Starlette(routes=routes, middleware=middleware, exception_handlers=handlers))  # type: ignore[arg-type]
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Check that a server can listen on a port.
+
+    Raises:
+        ConfigError: it cannot, because another program uses the port for example.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigError(f"port {port} cannot be used ({error_reason(error)}); choose another --port") from error
 
 
 def run_server(study: RatingStudy, store: Store, access: Access, host: str, port: int) -> None:

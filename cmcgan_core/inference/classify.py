@@ -19,7 +19,7 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, TimelineStep, are_most
 from cmcgan_core.inference.translate import SamplingOptions, read_half_second, to_audio, to_visual
-from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, sound_seconds
+from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, require_media, sound_seconds
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches
@@ -109,13 +109,11 @@ def classify_file(
     """
     if every is not None and not MIN_STEP_SECONDS <= every < math.inf:
         raise ConfigError(f"a timeline cannot have steps of {every:g} s; choose {MIN_STEP_SECONDS:g} s or more")
-    kind = media_kind(path)
+    kind = require_media(path)
     if kind == "picture":
         return classify_files(generating, classifier, None, path, sampling)
     if kind == "sound" and every is None:
         return classify_files(generating, classifier, path, None, sampling)
-    if kind is None:
-        raise MediaError(f"{path}: is neither a sound, a picture nor a video with a known suffix")
     return _classify_half_seconds(DynamicClassifier(generating, classifier, sampling), path, every, on_progress)
 
 

@@ -23,7 +23,7 @@ from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Direction
 from cmcgan_core.nn.capabilities import Translator
-from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.files import atomic_write, explain_write_errors, is_folder
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
@@ -88,7 +88,7 @@ def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = 
     program = _to_onnx(network, checkpoint)
     document = {"version": __version__, "direction": direction, "hops": network.hops, **asdict(trained.about)}
     program.model.metadata_props["cmcgan"] = json.dumps(document)
-    with atomic_write(out) as temporary:
+    with explain_write_errors(out, CheckpointError, "run the same command again"), atomic_write(out) as temporary:
         program.save(temporary)
         difference = _compare(temporary, network)
         if not difference <= TOLERANCE:
@@ -141,8 +141,10 @@ def _check_out_and_packages(out: Path) -> None:
     """Check the name of the output, and that the extra is installed.
 
     Raises:
-        ConfigError: the suffix is not .onnx, or a package is missing.
+        ConfigError: the output is a folder, its suffix is not .onnx, or a package is missing.
     """
+    if is_folder(out):
+        raise ConfigError(f"{out} is a folder; take a name that ends in .onnx")
     if out.suffix != ".onnx":
         raise ConfigError(f"{out} does not end in .onnx; take --out {out.with_suffix('.onnx').name}")
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:

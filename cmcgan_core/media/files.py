@@ -4,6 +4,8 @@ A file that cannot be read raises a `MediaError` with the message `<path>: <reas
 """
 
 import math
+import os
+import stat
 import struct
 import warnings
 import zlib
@@ -18,7 +20,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import ffmpeg
-from cmcgan_core.utils.files import atomic_write, error_reason
+from cmcgan_core.utils.files import atomic_write, error_reason, is_folder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,6 +60,20 @@ DECODER_ERRORS = (
 def media_kind(path: Path) -> MediaKind | None:
     """Return the kind of a file by its suffix, or None if it is not a media file."""
     return next((kind for kind, suffixes in SUFFIXES.items() if path.suffix.lower() in suffixes), None)
+
+
+def require_media(path: Path) -> MediaKind:
+    """Return the kind of a file by its suffix.
+
+    Raises:
+        MediaError: the path is a folder, or the suffix is not that of a media file.
+    """
+    kind = media_kind(path)
+    if kind is None:
+        if is_folder(path):
+            raise MediaError(f"{path}: {_folder_fault(path)}")
+        raise MediaError(f"{path}: is neither a sound, a picture nor a video with a known suffix")
+    return kind
 
 
 def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
@@ -125,7 +141,7 @@ def sound_seconds(path: Path) -> float:
     require_file(path)
     with _decoding(path):
         try:
-            return float(soundfile.info(path).duration)
+            return float(soundfile.info(_soundfile_name(path)).duration)
         except (soundfile.LibsndfileError, OSError):
             return ffmpeg.header_seconds(path)
 
@@ -231,7 +247,8 @@ def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> 
         raise MediaError(f"{path}: not written, as samples are not numbers (NaN or infinite)")
     peak = max(1.0, float(np.abs(waveform).max(initial=0.0)))
     with _writing(path) as temporary:
-        soundfile.write(temporary, waveform / peak, sample_rate, "PCM_16", format=path.suffix[1:].upper())
+        name, format_ = _soundfile_name(temporary), path.suffix[1:].upper()
+        soundfile.write(name, waveform / peak, sample_rate, "PCM_16", format=format_)
 
 
 def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
@@ -261,9 +278,14 @@ def require_file(path: Path) -> None:
     """Check that a file can be read and is not empty, because a decoder's message would not be clear.
 
     Raises:
-        MediaError: the file is missing, a folder, unreadable or empty.
+        MediaError: the file is missing, a folder, a pipe or a device, unreadable or empty.
     """
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise MediaError(f"{path}: {_folder_fault(path)}")
+        if not stat.S_ISREG(mode):  # to open a pipe would wait for whoever writes to it
+            raise MediaError(f"{path}: is not a regular file")
         with path.open("rb") as file:
             empty = not file.read(1)
     except OSError as error:
@@ -272,6 +294,24 @@ def require_file(path: Path) -> None:
         raise MediaError(f"{path}: {reason}") from error
     if empty:
         raise MediaError(f"{path}: the file is empty")
+
+
+def _folder_fault(path: Path) -> str:
+    """Return why a folder cannot be used as a file: that it is one, or that it cannot be searched either."""
+    try:
+        next(path.iterdir(), None)
+    except OSError as error:
+        return f"the folder cannot be read ({error_reason(error, path)})"
+    return "is a directory, not a file"
+
+
+def _soundfile_name(path: Path) -> Path | bytes:
+    """Return a path in the form that soundfile opens: names that are not text as bytes."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return os.fsencode(path)
+    return path
 
 
 @contextmanager
@@ -290,7 +330,7 @@ def _decode_mono(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
     done = 0
     if media_kind(path) != "video":
         try:
-            with soundfile.SoundFile(path) as file:
+            with soundfile.SoundFile(_soundfile_name(path)) as file:
                 while len(samples := file.read(SAMPLES_PER_READ, dtype="float32", always_2d=True)):
                     done += len(samples)
                     yield _require_finite(samples.mean(1), path), file.samplerate

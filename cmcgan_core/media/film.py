@@ -4,11 +4,8 @@ Packets that do not have to change are copied. Time 0 of an output is time 0 of 
 streams.
 """
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -21,7 +18,7 @@ from numpy.typing import NDArray
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import damage, ffmpeg, muxing
 from cmcgan_core.media.files import require_file, track_kinds
-from cmcgan_core.utils.files import error_reason
+from cmcgan_core.utils.files import atomic_folder, error_reason
 
 if TYPE_CHECKING:
     from av import Packet, VideoFrame, VideoStream
@@ -214,12 +211,15 @@ def write_sequence(folder: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
 
     if folder.exists() and not (folder.is_dir() and all(_is_sequence_file(file) for file in folder.iterdir())):
         raise MediaError(f"{folder}: holds other things than numbered pictures; name another folder")
-    with _atomic_folder(folder) as temporary:
-        number = 0
-        for number, frame in enumerate(frames, 1):
-            Image.fromarray(frame).save(temporary / f"{number:05d}.png")
-        if not number:
-            raise MediaError(f"{folder}: not written, as there is no frame")
+    try:
+        with atomic_folder(folder, overwrite=True) as temporary:
+            number = 0
+            for number, frame in enumerate(frames, 1):
+                Image.fromarray(frame).save(temporary / f"{number:05d}.png")
+            if not number:
+                raise MediaError(f"{folder}: not written, as there is no frame")
+    except OSError as error:
+        raise MediaError(f"{folder}: cannot be written ({error_reason(error)})") from error
 
 
 @dataclass(frozen=True)
@@ -292,23 +292,6 @@ def _original_sound(out: "OutputContainer", container: muxing.ContainerFormat, p
     if codec in container.copied:
         return muxing.copy_streams(out, path, lambda stream: stream.index == index)
     return muxing.encode_sound(out, container, ffmpeg.decode_sound(path))
-
-
-@contextmanager
-def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """Yield a temporary folder next to `folder`, which it replaces when the block ends without an error."""
-    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{word}") for word in ("tmp", "old"))
-    try:
-        temporary.mkdir(parents=True)
-        yield temporary
-        if folder.exists():
-            folder.rename(old)
-        temporary.rename(folder)
-        shutil.rmtree(old, ignore_errors=True)
-    except OSError as error:
-        raise MediaError(f"{folder}: cannot be written ({error_reason(error)})") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_gif(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fraction) -> None:

@@ -1,9 +1,13 @@
 """Write files atomically, lock them against other processes, and explain errors of the file system."""
 
+import errno
+import fcntl
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -12,32 +16,176 @@ from safetensors import SafetensorError
 from cmcgan_core.errors import CmcganError
 from cmcgan_core.progress import OnProgress, Progress
 
+#: Free space in bytes below which a failure to write is taken for lack of space.
+LEAST_FREE = 1 << 16
+#: The end of the names of temporary files and folders. It tells that they are ours.
+TEMPORARY_SUFFIX = ".cmcgan.tmp"
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary file next to `path`, and rename it to `path` when the block ends without an error.
 
     If the block raises, the temporary file is deleted. A reader, or a later run after a crash, therefore sees either
-    the old file or the complete new one. Missing parent folders are created.
+    the old file or the complete new one. Missing parent folders are created. Temporary files that killed processes left
+    in the folder are removed.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:60]}.", suffix=".tmp")
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    with _temporary(path, _make_file) as temporary:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
+
+
+@contextmanager
+def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder next to `path`, and rename it to `path` when the block ends without an error.
+
+    See `atomic_write`.
+
+    Args:
+        path: the folder to write.
+        overwrite: whether a folder that is at `path` by then is deleted.
+
+    Raises:
+        OSError: there is a folder at `path` that is not empty, or the folder cannot be written.
+    """
+    with _temporary(path, _make_folder) as temporary:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        if overwrite and path.exists():
+            with _temporary(path, _make_folder) as old:
+                path.rename(old / "replaced")
+                temporary.rename(path)
+        else:
+            temporary.rename(path)
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder.
+
+    Whoever writes a temporary file holds a lock on it, which the system releases when the process ends in any way. So
+    what can be locked is not used any more. What cannot be removed is left.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry.path for entry in entries if entry.name.endswith(TEMPORARY_SUFFIX)]
+    except OSError:
+        return
+    for name in found:
+        with suppress(OSError):
+            handle = _open(name)
+            try:
+                _lock(handle)
+                _remove(Path(name))
+            finally:
+                os.close(handle)
+
+
+@contextmanager
+def _temporary(path: Path, make: Callable[[Path], str]) -> Iterator[Path]:
+    """Yield a temporary file or folder next to `path`, locked while the block runs; delete it if it is left.
+
+    Args:
+        path: what it becomes.
+        make: makes it, and returns its name.
+
+    Raises:
+        OSError: no space is left. Libraries that write files often do not say so.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale_once(path.parent)
+    temporary, handle = _make_locked(path, make)
+    try:
+        yield temporary
+    except Exception as error:
+        if not isinstance(error, CmcganError) and shutil.disk_usage(path.parent).free < LEAST_FREE:
+            raise OSError(errno.ENOSPC, f"no space left on device, in {path.parent}") from error
+        raise
     finally:
+        os.close(handle)
+        _remove(temporary)
+
+
+def _make_locked(path: Path, make: Callable[[Path], str]) -> tuple[Path, int]:
+    """Return a new temporary file or folder, and the open file that holds its lock."""
+    while True:  # until no other process takes it for stale before it is locked
+        temporary = Path(make(path))
+        try:
+            handle = _open(str(temporary))
+        except FileNotFoundError:
+            continue
+        try:
+            _lock(handle)
+        except BlockingIOError:
+            pass
+        except OSError:  # this file system has no locks, so nothing in it is removed as stale
+            return temporary, handle
+        else:
+            if temporary.exists():
+                return temporary, handle
+        os.close(handle)
+
+
+def _make_file(path: Path) -> str:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY_SUFFIX)
+    os.close(handle)
+    return name
+
+
+def _make_folder(path: Path) -> str:
+    return tempfile.mkdtemp(dir=path.parent, prefix=_prefix(path), suffix=TEMPORARY_SUFFIX)
+
+
+def _prefix(path: Path) -> str:
+    """Return the start of a temporary name. A character takes at most four bytes, and a name has at most 255."""
+    return f".{path.name[:50]}."
+
+
+def _open(name: str) -> int:
+    """Open a temporary file or folder for `_lock`, but neither a link nor a pipe."""
+    return os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+
+def _lock(handle: int) -> None:
+    """Lock an open file until it is closed.
+
+    Raises:
+        BlockingIOError: another process, or another open file of this one, holds the lock.
+        OSError: the file system has no locks.
+    """
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _remove(temporary: Path) -> None:
+    """Remove a temporary file or folder, if it is still there."""
+    if is_folder(temporary):
+        shutil.rmtree(temporary, ignore_errors=True)
+    else:
         temporary.unlink(missing_ok=True)
 
 
+@lru_cache(maxsize=1024)
+def _remove_stale_once(folder: Path) -> None:
+    """Call `remove_stale` once for each folder, because a command may write many files into it."""
+    remove_stale(folder)
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text file (UTF-8, LF) atomically."""
+    """Write a text file (UTF-8, LF) atomically. Paths in it keep their bytes, even if these are not UTF-8."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape", newline="\n")
+
+
+def exists(path: Path) -> bool:
+    """Return whether a path exists. Unlike `Path.exists`, it is False for names that the system refuses."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether a path is a folder. Unlike `Path.is_dir`, it is False for names that the system refuses."""
+    return os.path.isdir(path)  # noqa: PTH112
 
 
 def _umask() -> int:

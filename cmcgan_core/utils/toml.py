@@ -21,14 +21,14 @@ def _without_none(table: Mapping[str, object]) -> dict[str, object]:
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """Return a TOML file as nested dictionaries.
+    """Return a TOML file as nested dictionaries. Paths in it may have bytes that are not UTF-8.
 
     Raises:
         ConfigError: the file cannot be read or is not valid TOML.
     """
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8", errors="surrogateescape"))
     except OSError as error:
         raise ConfigError(f"{file} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file} is not TOML: {error}") from error

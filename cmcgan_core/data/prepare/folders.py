@@ -2,9 +2,8 @@
 
 import csv
 import itertools
-import os
 import random
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,9 +20,12 @@ from cmcgan_core.data.prepare.recording import (
     require_distinct,
     skip_too_short,
     skip_unreadable,
+    skip_unreadable_folders,
 )
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.media.files import MediaKind, media_kind, read_picture, read_sound, read_video
+from cmcgan_core.media.folders import find_media
+from cmcgan_core.utils.filenames import is_ignored
 
 #: The split of the recordings in folders of these names. It applies if all folders of the root have one of these names,
 #: in upper or lower case.
@@ -94,7 +96,7 @@ class ClassFolders:
         elif not pictures:
             yield Skipped(sound_file, "none of its pictures can be read")
         else:
-            order = _cycle_shuffled(list(pictures), random.Random(f"{options.seed} {recording.id}"))
+            order = _cycle_shuffled(list(pictures), random.Random(_to_seed(f"{options.seed} {recording.id}")))
             for (start, chunk), name in zip(cut_chunks(waveform, options), order, strict=False):
                 yield RawPair(start, chunk, pictures[name], sound_file, name)
 
@@ -114,7 +116,9 @@ class VideoFolders:
 
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """Return the videos that have a class, and entries for videos, labels and folders without a partner."""
-        videos = {name: path for name, path in _list_media(root) if media_kind(path) == "video"}
+        unreadable: list[Skipped] = []
+        media = _list_media(root, skip_unreadable_folders(root, unreadable))
+        videos = {name: path for name, path in media if media_kind(path) == "video"}
         splits = _find_split_folders(videos)
         level = 1 if splits else 0
         labels = {name: name.split("/")[level] for name in videos if name.count("/") > level}
@@ -123,7 +127,7 @@ class VideoFolders:
         if options.labels is not None:
             labels, missing, empty = _read_labels(options.labels), f"has no label in {options.labels.name}", []
         require_distinct(labels.values())
-        faults = [Skipped(name, missing) for name in videos if name not in labels]
+        faults = unreadable + [Skipped(name, missing) for name in videos if name not in labels]
         faults += [
             Skipped(name, "has a label, but is not a video in the folder") for name in labels if name not in videos
         ]
@@ -151,23 +155,15 @@ class VideoFolders:
             yield skip_unreadable(recording.id, video, error)
 
 
-def _list_media(root: Path) -> Iterator[tuple[str, Path]]:
+def _list_media(root: Path, on_error: Callable[[OSError], None] = lambda error: None) -> Iterator[tuple[str, Path]]:
     """Yield the relative name and the path of each media file below a folder, in a stable order.
 
-    Links are followed. Each folder is read once, even if several links lead to it.
+    Args:
+        root: the folder.
+        on_error: called for each folder that cannot be read, see `media.folders.find_media`.
     """
-    visited = set()
-    for folder, subfolders, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in visited:
-            subfolders.clear()
-            continue
-        visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        for name in sorted(names):
-            path = Path(folder, name)
-            if media_kind(path) and not name.startswith("."):
-                yield path.relative_to(root).as_posix(), path
+    for path in find_media(root, on_error):
+        yield path.relative_to(root).as_posix(), path
 
 
 #: Relative names and paths of media files, by kind.
@@ -179,12 +175,13 @@ def _group_by_class(root: Path, faults: list[Skipped]) -> dict[tuple[str, str], 
 
     Args:
         root: the folder of the source.
-        faults: the files outside class folders are appended to it.
+        faults: the files outside class folders, and the folders that cannot be read, are appended to it.
 
     Raises:
         DataError: two classes have almost the same name.
     """
-    files = [(name.split("/"), media_kind(path), path) for name, path in _list_media(root)]
+    media = _list_media(root, skip_unreadable_folders(root, faults))
+    files = [(name.split("/"), media_kind(path), path) for name, path in media]
     splits = _find_split_folders("/".join(parts) for parts, _, _ in files)
     level = 1 if splits else 0
     first: dict[tuple[str, ...], set[MediaKind | None]] = {}
@@ -213,11 +210,13 @@ def _find_split_folders(names: Iterable[str]) -> dict[str, str]:
 def _find_empty_folders(root: Path, depth: int) -> list[str]:
     """Return the names, relative to the root, of the folders at a depth that contain no media."""
     names = {folder.relative_to(root).as_posix(): folder for folder in root.glob("*/" * depth)}
-    return sorted(
-        name
-        for name, folder in names.items()
-        if not any(part.startswith(".") for part in name.split("/")) and not any(_list_media(folder))
-    )
+    return sorted(name for name, folder in names.items() if not is_ignored(name.split("/")) and _is_empty(folder))
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder contains no media. A folder that cannot be read may contain some."""
+    unreadable: list[OSError] = []
+    return not any(_list_media(folder, unreadable.append)) and not unreadable
 
 
 def _filter_readable(pictures: list[tuple[str, Path]], faults: list[Skipped]) -> Iterator[tuple[str, Path]]:
@@ -239,7 +238,7 @@ def _deal_pictures(
     label: str, sounds: list[tuple[str, Path]], pictures: list[tuple[str, Path]], seed: int
 ) -> list[Recording]:
     """Return the sounds of a class as recordings, each with its share of the pictures."""
-    shuffled = random.Random(f"{seed} {label}").sample(pictures, len(pictures))
+    shuffled = random.Random(_to_seed(f"{seed} {label}")).sample(pictures, len(pictures))
     shares = min(len(sounds), len(pictures))
     recordings = []
     for number, sound in enumerate(sounds):
@@ -256,6 +255,11 @@ def _deal_pictures(
     return recordings
 
 
+def _to_seed(text: str) -> bytes:
+    """Return a text as a seed. `Random` takes a string only if it is valid text, which a file's name need not be."""
+    return text.encode(errors="surrogateescape")
+
+
 def _cycle_shuffled(names: list[str], rng: random.Random) -> Iterator[str]:
     """Yield all names in random order, then all in another random order, and so on without end."""
     return itertools.chain.from_iterable(rng.sample(names, len(names)) for _ in itertools.count())
@@ -270,7 +274,8 @@ def _read_labels(path: Path) -> dict[str, str]:
     """
     labels: dict[str, str] = {}
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        # The bytes of a file's name need not be text.
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             rows = csv.DictReader(file)
             if not {"file", "label"} <= set(rows.fieldnames or ()):
                 raise DataError(f"{path}: the first line must name the columns file,label")
@@ -280,6 +285,6 @@ def _read_labels(path: Path) -> dict[str, str]:
                     raise DataError(
                         f"{path}, line {rows.line_num}: {name!r} has {'two labels' if label else 'no label'}"
                     )
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     return labels

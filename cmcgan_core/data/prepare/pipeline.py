@@ -6,10 +6,10 @@ is written, and `dataset.toml` last: if it exists, the dataset is complete.
 
 import itertools
 import math
+import os
 import shutil
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from os import cpu_count
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +24,8 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import explain_write_errors, write_text
+from cmcgan_core.utils.filenames import to_text
+from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes
@@ -202,9 +203,9 @@ def prepare(
     parts = [out / ".parts" / name for name in names]
     about = {
         "format": FORMAT,
-        "name": out.resolve().name,
+        "name": to_text(Path(os.path.realpath(out)).name),
         "source": scanned.name,
-        "root": root.resolve().name,
+        "root": to_text(Path(os.path.realpath(root)).name),
         "seed": options.seed,
         "hop": options.hop,
         "split": list(split),
@@ -235,6 +236,8 @@ def _scan_source(root: Path, source: Source | str | None, options: SourceOptions
     else:
         layout, name = source, type(source).__name__
     recordings, skipped = layout.recordings(root, options)
+    # Classes are names, not paths: models, pages and databases have them too, and take only text.
+    recordings = [replace(recording, label=to_text(recording.label)) for recording in recordings]
     require_distinct(sorted({recording.label for recording in recordings}))
     if not recordings:
         raise DataError(f"{root} gives no recordings as {name}{_first_reasons(skipped)}")
@@ -332,8 +335,8 @@ def _clear_output(out: Path, overwrite: bool) -> None:
         for folder in ("shards", "judges", "evaluations"):
             if (out / folder).exists():
                 shutil.rmtree(out / folder)
-        for leftover in (*out.glob(".*.tmp"), *(out / ".parts").glob(".*.tmp")):
-            leftover.unlink()
+        remove_stale(out)
+        remove_stale(out / ".parts")
 
 
 def _make_parts(
@@ -357,7 +360,7 @@ def _make_parts(
 
 def _count_useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) -> int:
     """Return the number of cores, or fewer processes for little work, because a process takes seconds to start."""
-    cores, pairs = cpu_count() or 1, 0
+    cores, pairs = os.cpu_count() or 1, 0
     for recording, _ in jobs:
         pairs += _estimate_pairs(recording, options)
         unknown = recording.pairs is None and not recording.files
@@ -382,7 +385,8 @@ def _assemble(
     """
     logs = [read_part_log(part) for part in parts]
     # Several recordings that share a picture all report it.
-    skipped = list(dict.fromkeys(itertools.chain(skipped, *(log.skipped for log in logs))))
+    unique = dict.fromkeys(itertools.chain(skipped, *(log.skipped for log in logs)))
+    skipped = [Skipped(to_text(file), to_text(reason)) for file, reason in unique]
     dropped = sum(log.silent for log in logs)
     pairs = sum(len(log.rows) for log in logs)
     if not pairs:

@@ -1,6 +1,6 @@
 """The interface of a source of recordings: each recording yields pairs in time order."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.utils.files import error_reason
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,21 @@ def skip_unreadable(name: str, path: Path, error: MediaError) -> Skipped:
         error: the error that was raised when the file was read.
     """
     return Skipped(name, str(error).removeprefix(f"{path}: "))
+
+
+def skip_unreadable_folders(root: Path, faults: list[Skipped]) -> Callable[[OSError], None]:
+    """Return a function that appends an entry for a folder that cannot be read, for `media.folders.find_media`.
+
+    Args:
+        root: the folder of the source.
+        faults: the entries are appended to it.
+    """
+
+    def skip(error: OSError) -> None:
+        name = Path(error.filename).relative_to(root).as_posix()
+        faults.append(Skipped(name, f"the folder cannot be read ({error_reason(error)})"))
+
+    return skip
 
 
 def skip_too_short(name: str, options: SourceOptions) -> Skipped:

@@ -14,6 +14,7 @@ from cmcgan_core.data.dataset import READ_ERRORS, Pair, explain_read_errors, rea
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_part, read_part_log
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.utils.filenames import to_text
 from cmcgan_core.utils.files import atomic_write
 from cmcgan_core.utils.schema import build
 
@@ -22,20 +23,23 @@ SHARD_SIZE = 1024
 
 
 def write_index(out: Path, recordings: Iterable[Recording], parts: Iterable[Path]) -> list[Pair]:
-    """Write `index.csv` with a row for each pair, recording after recording, and return its rows."""
+    """Write `index.csv` with a row for each pair, recording after recording, and return its rows.
+
+    Ids and files are written as text, see `utils.filenames.to_text`, so that every reader gets valid UTF-8.
+    """
     rows = []
     for recording, part in zip(recordings, parts, strict=True):
         for start, sound_file, picture_file, digest in read_part_log(part).rows:
             rows.append(
                 Pair(
-                    id=f"{recording.id}_{start:07.3f}",
+                    id=f"{to_text(recording.id)}_{start:07.3f}",
                     split=recording.split or "",
                     label=recording.label,
-                    recording=recording.id,
-                    player=recording.player,
+                    recording=to_text(recording.id),
+                    player=to_text(recording.player),
                     start=round(start, 3),
-                    sound_file=sound_file,
-                    picture_file=picture_file,
+                    sound_file=to_text(sound_file),
+                    picture_file=to_text(picture_file),
                     checksum=digest,
                 )
             )

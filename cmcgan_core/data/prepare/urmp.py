@@ -25,6 +25,8 @@ from cmcgan_core.data.prepare.recording import (
 )
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media.files import Strip, read_picture, read_sound, read_video
+from cmcgan_core.utils.filenames import is_ignored
+from cmcgan_core.utils.files import is_folder
 
 #: The class of each of URMP's abbreviations. The classes are named like Sub-URMP's folders.
 INSTRUMENTS = {
@@ -191,7 +193,7 @@ def _read_player_pictures(video: Path, hop: float, size: int, strips: int) -> di
 def _list_folders(folder: Path) -> set[str]:
     """Return the names of the folders in a folder; nothing if the folder cannot be read."""
     try:
-        return {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+        return {entry.name for entry in folder.iterdir() if is_folder(entry) and not is_ignored([entry.name])}
     except OSError:
         return set()
 
@@ -223,7 +225,7 @@ def _find_songs(root: Path, where: str, faults: list[Skipped]) -> dict[str, list
 def _list_stems(folder: Path, suffix: str) -> set[str]:
     """Return the names, without the suffix, of the files with a suffix; nothing if the folder cannot be read."""
     try:
-        return {entry.stem for entry in folder.iterdir() if entry.suffix == suffix and not entry.name.startswith(".")}
+        return {entry.stem for entry in folder.iterdir() if entry.suffix == suffix and not is_ignored([entry.name])}
     except OSError:
         return set()
 

@@ -19,6 +19,7 @@ from cmcgan_core.inference.routes import Route
 from cmcgan_core.inference.translate import SamplingOptions, require_translator
 from cmcgan_core.media.damage import DamagedInterval
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.utils.files import exists
 
 #: Inputs that pass through the network at once.
 CLIPS_PER_BATCH = 16
@@ -168,7 +169,7 @@ class _Batch:
         return task.route is not None and task.route.is_clip and not self._exists(task)
 
     def _exists(self, task: Task) -> bool:
-        return not self.session.output.overwrite and all(path.exists() for path in task.paths)
+        return not self.session.output.overwrite and all(map(exists, task.paths))
 
     def _read_ahead(self, groups: Iterator[list[Task]]) -> Iterator[tuple[list[Task], list[Future[Tensor]]]]:
         """Yield groups and their inputs, which are read `GROUPS_AHEAD` groups before they are needed."""
@@ -249,7 +250,7 @@ class _Batch:
         """Write the outputs of a task, except those that exist and must not be replaced."""
         for paths, writers_of_sample in zip(task.outputs, writers, strict=True):
             for path, write in zip(paths, writers_of_sample, strict=True):
-                if self.session.output.overwrite or not path.exists():
+                if self.session.output.overwrite or not exists(path):
                     write(path)
 
 

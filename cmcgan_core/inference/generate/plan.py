@@ -1,6 +1,7 @@
 """Choose the route and the output names of each input, before anything is generated."""
 
 import math
+import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -13,9 +14,19 @@ from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import FORMATS, Format, Route
 from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.inference.windows import SECONDS_PER_BLOCK
-from cmcgan_core.media.files import SILENT_DBFS, MediaKind, media_kind, sound_blocks, sound_seconds, track_kinds
+from cmcgan_core.media.files import (
+    SILENT_DBFS,
+    MediaKind,
+    media_kind,
+    require_media,
+    sound_blocks,
+    sound_seconds,
+    track_kinds,
+)
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
+from cmcgan_core.utils.filenames import MAX_NAME_BYTES, is_too_long
+from cmcgan_core.utils.files import is_folder
 
 #: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
 MAX_CLIP_SECONDS = 10.0
@@ -91,6 +102,9 @@ class Task:
 def plan(inputs: Sequence[Input], out: Path, output: OutputOptions, sampling: SamplingOptions) -> list[Task]:
     """Return what each input becomes. Outputs of different inputs never have the same name.
 
+    An input whose outputs would replace an input or another output, or would have names that are too long, becomes
+    nothing, and its error says why.
+
     Args:
         inputs: see `inputs.expand`.
         out: folder of the outputs, or the name of the only output.
@@ -98,26 +112,32 @@ def plan(inputs: Sequence[Input], out: Path, output: OutputOptions, sampling: Sa
         sampling: how outputs are sampled. With several samples, or with `at`, a sound becomes still pictures.
 
     Raises:
-        ConfigError: options contradict each other, or an output would replace an input or another output.
+        ConfigError: options contradict each other.
     """
     output, name = _apply_name(inputs, out, output)
     stills = sampling.samples > 1 or output.grid or sampling.at is not None
     _check_options(output, stills=stills)
 
-    def make_task(item: Input, base: Path) -> Task:
-        try:
-            route = choose_route(item.path, output, stills=stills)
-            return Task(item.path, route, _output_paths(item.path, route, base, output, sampling.samples))
-        except MediaError as error:
-            return Task(item.path, None, error=str(error))
+    def name_outputs(task: Task, base: str) -> Task:
+        if task.route is None:
+            return task
+        return replace(task, outputs=_output_paths(task.source, task.route, base, output, sampling.samples))
 
+    tasks = [_route_input(item.path, output, stills=stills) for item in inputs]
     if name is not None:
-        tasks = [make_task(item, name.with_suffix("")) for item in inputs]
+        tasks = [name_outputs(task, _without_suffix(name)) for task in tasks]
         tasks = [replace(t, outputs=((name, *t.outputs[0][1:]),)) if len(t.outputs) == 1 else t for t in tasks]
     else:
-        tasks = _make_distinct_tasks(inputs, out, make_task)
-    _refuse_collisions(tasks)
-    return tasks
+        tasks = _name_distinctly(tasks, [out / item.relative for item in inputs], name_outputs)
+    return _refuse_names(tasks)
+
+
+def _route_input(source: Path, output: OutputOptions, *, stills: bool) -> Task:
+    """Return what an input becomes, without the names of its outputs; see `choose_route`."""
+    try:
+        return Task(source, choose_route(source, output, stills=stills))
+    except MediaError as error:
+        return Task(source, None, error=str(error))
 
 
 def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -> Route:
@@ -131,9 +151,7 @@ def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -
     Raises:
         MediaError: the input is not a media file, cannot be opened, or cannot become what is requested.
     """
-    kind = media_kind(source)
-    if kind is None:
-        raise MediaError(f"{source}: is neither a sound, a picture nor a video with a known suffix")
+    kind = require_media(source)
     route = _route_of_video(source, output) if kind == "video" else _route_of_sound_or_picture(source, kind, output)
     possible = FORMATS[route] if route is not Route.PICTURES else FORMATS[Route.PICTURES] + FORMATS[Route.FILM]
     if output.format not in (None, *possible):
@@ -207,7 +225,7 @@ def _apply_name(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tu
         ConfigError: there are several inputs, or the name does not fit the format.
     """
     suffix = out.suffix[1:].lower()
-    if out.is_dir() or not suffix or media_kind(out) is None:
+    if is_folder(out) or not suffix or media_kind(out) is None:
         return output, None
     if len(inputs) > 1:
         raise ConfigError(
@@ -245,7 +263,7 @@ def _check_options(output: OutputOptions, *, stills: bool) -> None:
 
 
 def _output_paths(
-    source: Path, route: Route, base: Path, output: OutputOptions, samples: int
+    source: Path, route: Route, base: str, output: OutputOptions, samples: int
 ) -> tuple[tuple[Path, ...], ...]:
     """Return the output files of each sample.
 
@@ -259,28 +277,44 @@ def _output_paths(
     own = source.suffix[1:].lower()
     if route in (Route.SOUNDTRACK, Route.REPAIR):
         suffix = output.format or (own if own in FORMATS[route] else FORMATS[route][0])
-        return ((_append(base, f".{'soundtrack' if route is Route.SOUNDTRACK else 'repaired'}.{suffix}"),),)
+        return ((Path(f"{base}.{'soundtrack' if route is Route.SOUNDTRACK else 'repaired'}.{suffix}"),),)
     format_ = output.format or FORMATS[route][0]
     if route is Route.FILM:
-        return ((_append(base, ".frames" if format_ == Format.PNG_SEQUENCE else f".{format_}"),),)
+        return ((Path(base + (".frames" if format_ == Format.PNG_SEQUENCE else f".{format_}")),),)
     suffixes = (f".{format_}",) if route is Route.PICTURES else (f".{format_}", ".lms.png", ".lms.npy")
     together = samples == 1 or (output.grid and route is Route.PICTURES)
-    bases = [base] if together else [base.with_name(f"{base.name}-{i + 1}") for i in range(samples)]
-    return tuple(tuple(_append(path, suffix) for suffix in suffixes) for path in bases)
+    bases = [base] if together else [f"{base}-{i + 1}" for i in range(samples)]
+    return tuple(tuple(Path(start + suffix) for suffix in suffixes) for start in bases)
 
 
-def _append(base: Path, suffix: str) -> Path:
-    return base.with_name(base.name + suffix)
+def _without_suffix(path: Path) -> str:
+    return str(path).removesuffix(path.suffix)
 
 
-def _make_distinct_tasks(inputs: Sequence[Input], out: Path, make_task: Callable[[Input, Path], Task]) -> list[Task]:
-    """Return tasks with short output names, or with the full names of their inputs where short names are equal."""
-    short = [make_task(item, out / item.relative.with_suffix("")) for item in inputs]
-    uses = Counter(key for task in short for key in {_collision_key(path) for path in task.paths})
-    return [
-        make_task(item, out / item.relative) if any(uses[_collision_key(path)] > 1 for path in task.paths) else task
-        for item, task in zip(inputs, short, strict=True)
-    ]
+def _name_distinctly(
+    tasks: Sequence[Task], names: Sequence[Path], name_outputs: Callable[[Task, str], Task]
+) -> list[Task]:
+    """Return tasks whose outputs have short names, or the whole names of their inputs where short ones are equal.
+
+    Args:
+        tasks: the tasks.
+        names: the whole name of each input, in the folder of the outputs.
+        name_outputs: returns a task with its outputs, given their path without suffix.
+    """
+    named = [name_outputs(task, _without_suffix(name)) for task, name in zip(tasks, names, strict=True)]
+    whole: set[int] = set()
+    # A whole name can be equal to the short name of another input, so this is done until nothing changes.
+    while equal := _find_collisions(named) - whole:
+        whole |= equal
+        named = [name_outputs(tasks[i], str(names[i])) if i in equal else task for i, task in enumerate(named)]
+    return named
+
+
+def _find_collisions(tasks: Sequence[Task]) -> set[int]:
+    """Return the positions of the tasks whose outputs have the same name as outputs of another task."""
+    keys = [{_collision_key(path) for path in task.paths} for task in tasks]
+    uses = Counter(key for own in keys for key in own)
+    return {position for position, own in enumerate(keys) if any(uses[key] > 1 for key in own)}
 
 
 def _collision_key(path: Path) -> str:
@@ -288,21 +322,25 @@ def _collision_key(path: Path) -> str:
     return str(path.absolute()).casefold()
 
 
-def _refuse_collisions(tasks: Sequence[Task]) -> None:
-    """Check that no output replaces an input or another output.
+def _refuse_names(tasks: Sequence[Task]) -> list[Task]:
+    """Return tasks; those whose outputs cannot have their names become nothing, and their errors say why."""
+    sources = {_collision_key(Path(os.path.realpath(task.source))) for task in tasks}
+    colliding = _find_collisions(tasks)
 
-    Raises:
-        ConfigError: one does.
-    """
-    sources = {_collision_key(task.source.resolve()): task.source for task in tasks}
-    taken: dict[str, Path] = {}
-    for task in tasks:
-        for path in task.paths:
-            if _collision_key(path.resolve()) in sources:
-                raise ConfigError(f"{task.source} would become {path.name}, which is an input; choose another --out")
-            first = taken.setdefault(_collision_key(path), task.source)
-            if first != task.source:
-                raise ConfigError(
-                    f"{first} and {task.source} would both become {path.name}; generate them "
-                    "separately, each with its own --out"
-                )
+    def find_fault(position: int, path: Path) -> str:
+        if _collision_key(Path(os.path.realpath(path))) in sources:
+            return f"would become {path.name}, which is an input; choose another --out"
+        if is_too_long(path):
+            return f"the name of its result, {path.name}, is longer than {MAX_NAME_BYTES} bytes; rename the input"
+        if position in colliding:
+            return (
+                f"would become {path.name}, and another input would too, or a name that differs only in case; generate "
+                "them separately, each with its own --out"
+            )
+        return ""
+
+    refused = []
+    for position, task in enumerate(tasks):
+        fault = next(filter(None, (find_fault(position, path) for path in task.paths)), "")
+        refused.append(Task(task.source, None, error=f"{task.source}: {fault}") if fault else task)
+    return refused

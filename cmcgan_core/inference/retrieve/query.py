@@ -15,7 +15,7 @@ from cmcgan_core.inference.retrieve.gallery import hash_file
 from cmcgan_core.inference.target import Target
 from cmcgan_core.inference.translate import read_half_second
 from cmcgan_core.inference.windows import open_windows
-from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, track_kinds
+from cmcgan_core.media.files import SILENT_DBFS, loudness, read_picture, require_media, track_kinds
 from cmcgan_core.modality import Modality
 
 
@@ -59,9 +59,7 @@ def read_query(trained: Trained, path: Path, target: Target | None, at: float | 
         MediaError: the file is not a media file, cannot be read, ends before `at`, or has nothing to compare, because
             it is silent or its embedding is zero.
     """
-    kind = media_kind(path)
-    if kind is None:
-        raise MediaError(f"{path}: is neither a sound, a picture nor a video with a known suffix")
+    kind = require_media(path)
     content = hash_file(path)
     if kind == "picture":
         settings = trained.about.settings
