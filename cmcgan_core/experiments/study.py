@@ -28,6 +28,7 @@ from cmcgan_core.reports.sheets import write_sheets
 from cmcgan_core.training.run import Run, train_once
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_text
+from cmcgan_core.utils.names import name_fault
 from cmcgan_core.utils.schema import Positive, Seed, build, did_you_mean
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
@@ -150,7 +151,9 @@ def load_study(file: Path) -> Study:
         faults += [f"{place}: the study chooses {name}; remove this setting" for name in DECIDED if name in names]
     slugs = {name: slug(name) for name in study.rows}
     for name, folder in slugs.items():
-        if not folder or list(slugs.values()).count(folder) > 1:
+        if fault := name_fault(folder):
+            faults.append(f"rows.{name}: its name needs letters or digits; {folder!r} {fault}")
+        elif list(slugs.values()).count(folder) > 1:
             faults.append(f"rows.{name}: its name needs letters or digits that differ from those of other rows")
     faults += _faults_of_configs(study)
     if faults:

@@ -27,6 +27,7 @@ from cmcgan_core.human_eval.designs import RATED_MODALITIES, RatedModality
 from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, require_translator, sound_to_pictures
 from cmcgan_core.media.files import media_kind, read_picture, read_sound, write_picture, write_sound
 from cmcgan_core.utils.device import choose_device
+from cmcgan_core.utils.names import path_below
 
 #: Sample rate of all sounds in a study, Hz.
 SAMPLE_RATE = FeatureSettings().sample_rate
@@ -226,11 +227,16 @@ def draw_evenly(labels: list[str], count: int, seed: int) -> list[int]:
 
 
 def write_pairs(pairs: list[RealPair], out: Path) -> None:
-    """Write pairs as a folder of real pairs, with one subfolder per class."""
+    """Write pairs as a folder of real pairs, with one subfolder per class.
+
+    Raises:
+        DataError: a class or a pair has a name that no file can have.
+    """
     for pair in pairs:
-        stem = out / pair.label / pair.name.rpartition("/")[2]
-        write_sound(stem.with_name(f"{stem.name}.wav"), pair.sound, SAMPLE_RATE)
-        write_picture(stem.with_name(f"{stem.name}.png"), pair.picture)
+        folder = path_below(out, pair.label) if pair.label else out
+        name = pair.name.rpartition("/")[2]
+        write_sound(path_below(folder, f"{name}.wav"), pair.sound, SAMPLE_RATE)
+        write_picture(path_below(folder, f"{name}.png"), pair.picture)
 
 
 def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[RealPair]:
