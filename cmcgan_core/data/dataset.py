@@ -110,11 +110,17 @@ class PreparedDataset:
         """Read the pictures (B, S, S, 3) and the spectrograms (B, M, T) of these rows of the index.
 
         Raises:
-            DataError: a shard is missing or damaged.
+            DataError: a shard is missing or damaged, or a pair has values that are not numbers.
         """
         places = [divmod(row, int(self.about["shard_size"])) for row in rows]
         pictures = np.stack([self._shards[shard][0][position] for shard, position in places])
         spectrograms = np.stack([self._shards[shard][1][position] for shard, position in places])
+        bad = np.isnan(spectrograms).any(axis=(1, 2))
+        if bad.any():
+            raise DataError(
+                f"the sound of pair {self.pairs[rows[int(bad.argmax())]].id} of {self.root} has values that are not "
+                f"numbers; prepare the dataset again, see: cmcgan prepare --check {self.root}"
+            )
         return pictures, spectrograms
 
     @cached_property

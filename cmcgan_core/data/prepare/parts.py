@@ -142,11 +142,13 @@ def checksum(picture: NDArray[np.uint8], spectrogram: NDArray[np.float16]) -> st
 def _read_audible(
     source: Source, recording: Recording, options: SourceOptions, silence: float | None, log: PartLog
 ) -> Iterator[RawPair]:
-    """Yield the pairs that are not silent; count the silent ones and the skipped files in the log."""
+    """Yield the pairs that are not silent; count the silent ones, and list what is skipped, in the log."""
     try:
         for pair in source.read_pairs(recording, options):
             if isinstance(pair, Skipped):
                 log.skipped.append(pair)
+            elif not np.isfinite(pair.sound).all():
+                log.skipped.append(Skipped(pair.sound_file, f"has values that are not numbers at {pair.start:g} s"))
             elif silence is not None and loudness(pair.sound) < silence:
                 log.silent += 1
             else:

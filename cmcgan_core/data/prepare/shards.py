@@ -154,6 +154,8 @@ def _check_shard(out: Path, shard: int, rows: list[Pair], settings: FeatureSetti
         faults.append(
             f"damaged: shards/{shard:05d}: {len(wrong)} of {len(rows)} pairs differ from their checksum ({names})"
         )
+    if bad := [row.id for i, row in enumerate(rows) if np.isnan(spectrograms[i]).any()]:
+        faults.append(f"damaged: shards/{shard:05d}: {len(bad)} pairs have values that are not numbers ({bad[0]})")
     return faults
 
 
