@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -270,10 +271,24 @@ def read_index(root: Path) -> list[Pair]:
     return index
 
 
+def map_array(file: Path) -> NDArray[Any]:
+    """Memory-map an array in NumPy's format; nothing is unpickled.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not such a file.
+    """
+    try:
+        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+    except (ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TokenError, TypeError) as error:
+        raise ValueError("its header is damaged") from error
+    return array
+
+
 def _map_array(root: Path, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
     """Memory-map an array of a dataset, and check its shape and its type."""
     with explain_read_errors(root, name):
-        array: NDArray[Any] = np.load(root / name, mmap_mode="r", allow_pickle=False)
+        array = map_array(root / name)
         if array.shape != shape:
             raise ValueError(f"its shape is {array.shape}, not {shape}")
         if array.dtype != dtype:

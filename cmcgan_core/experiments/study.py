@@ -29,7 +29,7 @@ from cmcgan_core.training.run import Run, train_once
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_text
 from cmcgan_core.utils.names import name_fault
-from cmcgan_core.utils.schema import Count, Positive, Seed, build, did_you_mean
+from cmcgan_core.utils.schema import Count, Positive, Seed, build, did_you_mean, show
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Settings that a study chooses; its file cannot set them.
@@ -152,7 +152,7 @@ def load_study(file: Path) -> Study:
     slugs = {name: slug(name) for name in study.rows}
     for name, folder in slugs.items():
         if fault := name_fault(folder):
-            faults.append(f"rows.{name}: its name needs letters or digits; {folder!r} {fault}")
+            faults.append(f"rows.{name}: its name needs letters or digits; {show(folder)} {fault}")
         elif list(slugs.values()).count(folder) > 1:
             faults.append(f"rows.{name}: its name needs letters or digits that differ from those of other rows")
     faults += _faults_of_configs(study)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cmcgan_core.errors import DataError
+from cmcgan_core.utils.schema import show
 
 #: Longest name in bytes. File systems allow 255; the rest is for suffixes and numbers that commands add.
 LONGEST = 200
@@ -44,7 +45,7 @@ def path_below(folder: Path, name: str) -> Path:
         DataError: the name cannot be that of a file, see `name_fault`.
     """
     if fault := name_fault(name):
-        raise DataError(f"{name!r} cannot be a name in {folder}: it {fault}; rename it")
+        raise DataError(f"{show(name)} cannot be a name in {folder}: it {fault}; rename it")
     return folder / name
 
 
@@ -60,4 +61,4 @@ def require_names(names: Iterable[str], kind: str) -> None:
     """
     for name in names:
         if fault := name_fault(name):
-            raise ValueError(f"the {kind} {name!r} {fault}")
+            raise ValueError(f"the {kind} {show(name)} {fault}")

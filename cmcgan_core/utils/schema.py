@@ -171,7 +171,7 @@ def _convert_number(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
     before = len(faults)
     number = _convert_scalar(scalar_type, value, path, faults)
     if len(faults) == before and (fault := bounds.fault(number)):
-        faults.append(f"{path}: {fault}, not {_show(value)}")
+        faults.append(f"{path}: {fault}, not {show(value)}")
     return number
 
 
@@ -183,14 +183,14 @@ def _convert_scalar(scalar_type: type, value: Any, path: str, faults: list[str])
     if scalar_type is float and isinstance(value, float) and not isfinite(value):
         faults.append(f"{path}: should be finite, not {value}")
     if not isinstance(value, scalar_type) or (scalar_type is int and isinstance(value, bool)):
-        faults.append(f"{path}: should be {names[scalar_type]}, not {_show(value)}")
+        faults.append(f"{path}: should be {names[scalar_type]}, not {show(value)}")
     return value
 
 
 def _check_type(types: Any, value: Any, path: str, name: str, faults: list[str]) -> bool:
     """Return whether the value has one of the types; if not, append "should be `name`" to `faults`."""
     if not isinstance(value, types):
-        faults.append(f"{path}: should be {name}, not {_show(value)}")
+        faults.append(f"{path}: should be {name}, not {show(value)}")
         return False
     return True
 
@@ -199,12 +199,12 @@ def _check_choice(choices: Iterable[Any], value: Any, path: str, faults: list[st
     """Return whether the value is one of the choices; if not, append the choices to `faults`."""
     choices = list(choices)
     if value not in choices:
-        faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {_show(value)}")
+        faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {show(value)}")
         return False
     return True
 
 
-def _show(value: Any) -> str:
+def show(value: object) -> str:
     """Return a value as a message shows it: its literal, cut if it is long."""
     text = repr(value)
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."

@@ -25,6 +25,7 @@ from cmcgan_core.data.prepare.recording import (
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.media.files import MediaKind, media_kind, read_picture, read_sound, read_video
 from cmcgan_core.utils.names import name_fault
+from cmcgan_core.utils.schema import show
 
 #: The split of the recordings in folders of these names. It applies if all folders of the root have one of these names,
 #: in upper or lower case.
@@ -282,7 +283,7 @@ def _read_labels(path: Path) -> dict[str, str]:
                         f"{path}, line {rows.line_num}: {name!r} has {'two labels' if label else 'no label'}"
                     )
                 if fault := name_fault(label):
-                    raise DataError(f"{path}, line {rows.line_num}: the class {label!r} {fault}; rename it")
+                    raise DataError(f"{path}, line {rows.line_num}: the class {show(label)} {fault}; rename it")
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     return labels

@@ -1,6 +1,7 @@
 """Parts: files with the pairs of one recording each, which an interrupted `prepare` reuses when it resumes."""
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -118,7 +119,8 @@ def read_part_log(path: Path) -> PartLog:
     """
     with _open_part(path) as archive:
         log = json.loads(archive.read("log.json"))
-    return PartLog([tuple(row) for row in log["rows"]], [Skipped(*entry) for entry in log["skipped"]], log["silent"])
+        skipped = [Skipped(*entry) for entry in log["skipped"]]
+        return PartLog([tuple(row) for row in log["rows"]], skipped, log["silent"])
 
 
 def read_part(path: Path) -> Iterator[PartBatch]:
@@ -184,7 +186,7 @@ def _open_part(path: Path) -> Iterator[ZipFile]:
     try:
         with ZipFile(path) as archive:
             yield archive
-    except (BadZipFile, KeyError, OSError) as error:
+    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); delete it, then run the same command again") from error
 
 
