@@ -11,7 +11,15 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from cmcgan_core.checkpoint import BOX, About, load_checkpoint, network_tensors, read_about, save_checkpoint
+from cmcgan_core.checkpoint import (
+    BOX,
+    About,
+    _load_optimizer,
+    load_checkpoint,
+    network_tensors,
+    read_about,
+    save_checkpoint,
+)
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.errors import CheckpointError
 from cmcgan_core.features.settings import FeatureSettings
@@ -242,3 +250,18 @@ def test_statistics_of_codes_that_do_not_fit_are_named(tmp_path, damage):
         tensors[name] = tensors[name][:, 1:].clone() if damage == "shape" else tensors[name].float()
     with pytest.raises(CheckpointError, match=r"is damaged \(familiarity"):
         load_checkpoint(rewrite(tmp_path / "a.safetensors", document, tensors), CPU)
+
+
+@pytest.mark.parametrize("damage", ["name", "index", "shape", "incomplete"])
+def test_states_of_optimizers_that_belong_to_no_parameter_are_named(damage):
+    layer = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.Adam(layer.parameters())
+    layer(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    state = optimizer.state_dict()["state"]
+    good = {f"{index}.{key}": value for index, values in state.items() for key, value in values.items()}
+    _load_optimizer(optimizer, good)
+    moved = good.pop("1.exp_avg")
+    bad = {"name": {"x": moved}, "index": {"9.exp_avg": moved}, "shape": {"1.exp_avg": moved[:1]}, "incomplete": {}}
+    with pytest.raises(ValueError, match=r"belongs to no parameter|is incomplete"):
+        _load_optimizer(optimizer, {**good, **bad[damage]})
