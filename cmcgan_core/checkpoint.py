@@ -27,7 +27,7 @@ from cmcgan_core.nn.capabilities import embeds
 from cmcgan_core.nn.familiarity import PREFIX, Familiarity, read_familiarity
 from cmcgan_core.utils.files import atomic_write
 from cmcgan_core.utils.names import require_names
-from cmcgan_core.utils.schema import MOST, Count, Range, build, require_plain
+from cmcgan_core.utils.schema import MOST, Count, Range, build, parse_json
 from cmcgan_core.utils.tensors import is_finite
 
 #: The model that ships with cmcgan: a run folder inside the package, with the files that using the run needs.
@@ -217,7 +217,7 @@ def read_about(path: Path) -> About:
         raise CheckpointError(f"{path} does not exist; train a model with: cmcgan train DATA")
     try:
         with safe_open(path, framework="pt") as file:
-            document = _parse_metadata((file.metadata() or {}).get("cmcgan"))
+            document = parse_json((file.metadata() or {}).get("cmcgan", ""))
         version = document.pop("version", "unknown")
         if document.pop("format", None) != FORMAT:
             raise CheckpointError(
@@ -236,24 +236,6 @@ def read_about(path: Path) -> About:
 def _in_one_line(error: Exception) -> str:
     """Return the message of an error without line breaks."""
     return " ".join(str(error).split())
-
-
-def _parse_metadata(text: str | None) -> dict[str, Any]:
-    """Return the JSON document of a checkpoint.
-
-    Raises:
-        ValueError: it is missing, or is not a JSON object of ordinary size.
-    """
-    if text is None:
-        raise ValueError("it has no metadata of cmcgan")
-    try:
-        document = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("its metadata is nested too deeply") from error
-    if not isinstance(document, dict):
-        raise ValueError("its metadata is not a JSON object")
-    require_plain(document)
-    return document
 
 
 def _check_classes(classes: tuple[str, ...]) -> None:

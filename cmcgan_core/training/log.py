@@ -14,7 +14,7 @@ from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.errors import TrainingError
 from cmcgan_core.features import figures
 from cmcgan_core.utils.files import atomic_write, write_text
-from cmcgan_core.utils.schema import require_plain
+from cmcgan_core.utils.schema import parse_json
 
 #: Where the fifths of a run begin that `is_falling` compares.
 FIFTHS = (0.0, 0.4, 0.8)
@@ -93,11 +93,10 @@ def _parse_record(file: Path, number: int, line: bytes) -> dict[str, Any]:
         TrainingError: it is not JSON, or has values that are not numbers.
     """
     try:
-        record: dict[str, Any] = json.loads(line)
-        require_plain(record)
+        record = parse_json(line)
         if type(record.get("step")) is not int or any(type(value) not in (int, float) for value in record.values()):
             raise ValueError("its values are not numbers")
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise TrainingError(
             f"{file}, line {number} is damaged ({error}); remove the line, then run the same command again"
         ) from error

@@ -1,6 +1,7 @@
 """Build frozen dataclasses from nested tables (TOML, JSON), and report every invalid value at once."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
@@ -97,6 +98,22 @@ def require_plain(document: Any) -> None:
         mappings = [value.values() for value in level if isinstance(value, Mapping)]
         level = [item for values in (*mappings, *(v for v in level if isinstance(v, list))) for item in values]
         depth += 1
+
+
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object in a text.
+
+    Raises:
+        ValueError: the text is not a JSON object, or is more than `require_plain` allows.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("lists are nested too deeply") from error
+    if not isinstance(document, dict):
+        raise ValueError("it is not a JSON object")
+    require_plain(document)
+    return document
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
