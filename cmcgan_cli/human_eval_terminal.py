@@ -140,7 +140,7 @@ def _rate_task(study: "RatingStudy", store: "Store", rater: "Rater", task: "Rati
 def _show_media(study: "RatingStudy", media: "list[Medium]") -> None:
     """Draw pictures and play sounds. Print the path of a sound that cannot be played."""
     for medium in media:
-        path = study.media / medium.file
+        path = study.medium(medium.file)
         out().print(f"{medium.caption}:")
         if medium.kind == "picture":
             for row in _picture_rows(path):

@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -26,12 +26,23 @@ from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import embeds
 from cmcgan_core.nn.familiarity import PREFIX, Familiarity, read_familiarity
 from cmcgan_core.utils.files import atomic_write
-from cmcgan_core.utils.schema import build
+from cmcgan_core.utils.names import require_names
+from cmcgan_core.utils.schema import MOST, Count, Range, build, parse_json
+from cmcgan_core.utils.tensors import is_finite
 
 #: The model that ships with cmcgan: a run folder inside the package, with the files that using the run needs.
 BOX = Path(__file__).parent / "box"
 #: Version of the format that this code reads and writes.
 FORMAT = 2
+#: What safetensors calls the types of numbers that weights may be stored in. The box stores half precision.
+FLOATS = ("F64", "F32", "F16", "BF16")
+#: What safetensors calls the other types that networks have.
+INTEGERS = {torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL"}
+#: What to do with a checkpoint that cannot be used, for messages.
+NEXT_STEP = "restore it from a backup, or train again with: cmcgan train DATA"
+
+#: A number that divides logits. Outside of this range, probabilities would not be numbers.
+Temperature = Annotated[float, Range(minimum=1e-6, maximum=1e6)]
 
 
 @dataclass(frozen=True)
@@ -96,13 +107,13 @@ class About:
     config: Config
     classes: tuple[str, ...]
     settings: FeatureSettings
-    step: int
-    steps: int
+    step: Annotated[int, Range(minimum=0, maximum=MOST)]
+    steps: Count
     data: str
     content: str
     best: float | None = None
     completed_by: str = ""
-    temperatures: dict[str, float] = field(default_factory=dict)
+    temperatures: dict[str, Temperature] = field(default_factory=dict)
 
     @property
     def finished(self) -> bool:
@@ -130,6 +141,17 @@ class Trained:
     def device(self) -> torch.device:
         """The device that its weights are on."""
         return next(itertools.chain(self.network.parameters(), self.network.buffers())).device
+
+
+def require_finite(trained: Trained, values: Tensor) -> Tensor:
+    """Return what a network has computed, if all values are finite.
+
+    Raises:
+        CheckpointError: a value is not finite, because weights are too large.
+    """
+    if not is_finite(values):
+        raise CheckpointError(f"{trained.path} computes values that are not finite, so it is damaged; {NEXT_STEP}")
+    return values
 
 
 def embedder_of(modality: Modality, generating: Trained, classifier: Trained) -> Trained | None:
@@ -195,35 +217,132 @@ def read_about(path: Path) -> About:
         raise CheckpointError(f"{path} does not exist; train a model with: cmcgan train DATA")
     try:
         with safe_open(path, framework="pt") as file:
-            document = json.loads((file.metadata() or {})["cmcgan"])
-        if document.pop("format") != FORMAT:
+            document = parse_json((file.metadata() or {}).get("cmcgan", ""))
+        version = document.pop("version", "unknown")
+        if document.pop("format", None) != FORMAT:
             raise CheckpointError(
-                f"{path} was written by cmcgan {document['version']} in a format that this version cannot read"
+                f"{path} was written by cmcgan {version} in a format that this version cannot read; train again with: "
+                "cmcgan train DATA"
             )
-        document.pop("version")
-        return build(About, document, str(path))
-    except (SafetensorError, OSError, KeyError, ValueError, ConfigError) as error:
-        raise CheckpointError(f"{path} is not a cmcgan checkpoint, or is damaged: {error}") from error
+        about = build(About, document, str(path))
+        _check_classes(about.classes)
+    except (SafetensorError, OSError, ValueError, ConfigError) as error:
+        raise CheckpointError(
+            f"{path} is not a cmcgan checkpoint, or is damaged ({_in_one_line(error)}); {NEXT_STEP}"
+        ) from error
+    return about
+
+
+def _in_one_line(error: Exception) -> str:
+    """Return the message of an error without line breaks."""
+    return " ".join(str(error).split())
+
+
+def _check_classes(classes: tuple[str, ...]) -> None:
+    """Raise a `ValueError` if there are no classes, or their names are equal or cannot name folders."""
+    if not classes or len(set(classes)) < len(classes):
+        raise ValueError("its classes are none, or two are the same")
+    require_names(classes, "class")
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Trained:
     """Load the trained network of a checkpoint, without the parts that only training needs.
 
     Raises:
-        CheckpointError: as `read_about`; or the weights do not fit the configuration.
+        CheckpointError: as `read_about`; or the weights do not fit the configuration, or are not finite.
     """
     about = read_about(path)
-    with torch.random.fork_rng(devices=[]):
-        network = METHODS.get(about.config.method).build_network(about.config, about.classes, about.settings)
-    load_weights(network, read_tensors(path, "network."), path)
-    familiarity = read_familiarity(read_tensors(path, PREFIX))
+    network = _build_network(about, path)
+    types = {name: tensor.dtype for name, tensor in network.state_dict().items()}
+    weights = read_tensors(path, "network.")
+    # The weights become those of the network, rather than being copied into weights that it does not have yet.
+    network.load_state_dict({name: t.to(types[name], copy=True) for name, t in weights.items()}, assign=True)
+    try:
+        familiarity = read_familiarity(read_tensors(path, PREFIX))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is damaged ({error}); {NEXT_STEP}") from error
     return Trained(about, network.to(device).eval(), path, familiarity)
 
 
-def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
-    """Read the tensors whose names begin with `prefix`; the prefix is removed."""
+def _build_network(about: About, path: Path) -> nn.Module:
+    """Build the network that a checkpoint describes, with weights that have shapes and types, but no values.
+
+    The network is built on torch's meta device, which allocates nothing, and compared with the header of the file. So
+    a file that claims a large network needs no memory.
+
+    Raises:
+        CheckpointError: there is no such network, or the weights do not fit it.
+    """
+
+    def build_on(device: str) -> nn.Module:
+        with torch.random.fork_rng(devices=[]), torch.device(device):
+            network: nn.Module = METHODS.get(about.config.method).build_network(
+                about.config, about.classes, about.settings
+            )
+        return network
+
+    try:
+        try:
+            network = build_on("meta")
+        except (NotImplementedError, RuntimeError):  # The network of a plugin may read values while it is built.
+            network = build_on("cpu")
+    except ConfigError as error:
+        raise CheckpointError(
+            f"{path} describes no network that can be built ({_in_one_line(error)}); {NEXT_STEP}"
+        ) from error
+    expected = network.state_dict()
+    _check_layout(path, "network.", expected)
+    return build_on("cpu") if _has_other_tensors(network, expected) else network
+
+
+def _check_layout(path: Path, prefix: str, expected: Mapping[str, Tensor]) -> None:
+    """Compare the names, shapes and types of tensors with the header of a checkpoint, without reading a tensor.
+
+    Raises:
+        CheckpointError: they differ.
+    """
     with safe_open(path, framework="pt") as file:
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+        slices = {name.removeprefix(prefix): file.get_slice(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+        stored = {name: (_kind(part.get_dtype()), tuple(part.get_shape())) for name, part in slices.items()}
+    needed = {
+        name: ("numbers" if t.is_floating_point() else INTEGERS.get(t.dtype, str(t.dtype)), tuple(t.shape))
+        for name, t in expected.items()
+    }
+    if stored == needed:
+        return
+    name = min(name for name in stored.keys() | needed.keys() if stored.get(name) != needed.get(name))
+    found, wanted = (f"{of[name][0]} {of[name][1]}" if name in of else "nothing" for of in (stored, needed))
+    raise CheckpointError(
+        f"the weights in {path} do not fit its configuration: {prefix}{name} is {found}, but should be {wanted}; "
+        f"{NEXT_STEP}"
+    )
+
+
+def _kind(dtype: str) -> str:
+    """Return "numbers" for all types of floating-point numbers, and the name of other types."""
+    return "numbers" if dtype in FLOATS else dtype
+
+
+def _has_other_tensors(network: nn.Module, stored: Mapping[str, Tensor]) -> bool:
+    """Return whether a network has tensors that are not stored, as those of plugins may have; they need values."""
+    buffers = any(name not in stored for name, _ in network.named_buffers())
+    return buffers or any(isinstance(value, Tensor) for m in network.modules() for value in vars(m).values())
+
+
+def read_tensors(path: Path, prefix: str) -> dict[str, Tensor]:
+    """Read the tensors whose names begin with `prefix`; the prefix is removed.
+
+    Raises:
+        CheckpointError: a value is not finite, or a variance is below 0.
+    """
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys() if name.startswith(prefix)}  # noqa: SIM118
+    for name, tensor in tensors.items():
+        if not is_finite(tensor):
+            raise CheckpointError(f"{path} is damaged ({name} has values that are not finite); {NEXT_STEP}")
+        if name.endswith("running_var") and tensor.numel() and bool(tensor.min() < 0):
+            raise CheckpointError(f"{path} is damaged ({name} has variances below 0); {NEXT_STEP}")
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
 def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
@@ -235,7 +354,7 @@ def load_weights(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -
     try:
         module.load_state_dict(dict(tensors))
     except RuntimeError as error:
-        raise CheckpointError(f"the weights in {path} do not fit its configuration: {error}") from error
+        raise CheckpointError(f"the weights in {path} do not fit its configuration: {error}; {NEXT_STEP}") from error
 
 
 def network_tensors(network: nn.Module) -> dict[str, Tensor]:
@@ -279,15 +398,31 @@ def load_training(path: Path, method: Method[Any], network: nn.Module, optimizer
         load_weights(network, used, path)
     load_weights(method, weights, path)
     for name, optimizer in optimizers.items():
-        _load_optimizer(optimizer, read_tensors(path, f"optimizer.{name}."))
+        try:
+            _load_optimizer(optimizer, read_tensors(path, f"optimizer.{name}."))
+        except ValueError as error:
+            raise CheckpointError(
+                f"{path} is damaged (optimizer.{name}.{error}); start again with --overwrite"
+            ) from error
 
 
 def _load_optimizer(optimizer: Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Load the state of an optimizer from tensors that are named INDEX.KEY."""
+    """Load the state of an optimizer from tensors that are named INDEX.KEY.
+
+    Raises:
+        ValueError: a tensor belongs to no parameter; the message begins with its name.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    shapes = {str(index): (parameter.shape, torch.Size()) for index, parameter in enumerate(parameters)}
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
-        index, key = name.split(".", 1)
+        index, _, key = name.partition(".")
+        if tensor.shape not in shapes.get(index, ()) or not tensor.is_floating_point():
+            raise ValueError(f"{name} belongs to no parameter")
         state.setdefault(int(index), {})[key] = tensor
+    keys = [set(values) for values in state.values()]
+    if any(of_parameter != keys[0] for of_parameter in keys):
+        raise ValueError("* is incomplete")
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     for parameter, values in optimizer.state.items():
         for key, value in values.items():

@@ -14,7 +14,18 @@ from typing import Annotated, Any, Literal
 
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.modality import Modality
-from cmcgan_core.utils.schema import Count, Positive, Range, Seed, Share, build, did_you_mean, merge
+from cmcgan_core.utils.schema import (
+    DEEPEST,
+    MOST,
+    Count,
+    Positive,
+    Range,
+    Seed,
+    build,
+    did_you_mean,
+    merge,
+    require_plain,
+)
 from cmcgan_core.utils.toml import read_toml
 
 
@@ -41,11 +52,11 @@ class NetworkConfig:
     encoder: str = "conv"
     decoder: str = "deconv"
     discriminator: str = "pair"
-    width: Positive = 1.0
+    width: Annotated[float, Range(above=0, maximum=16)] = 1.0
     picture_size: Annotated[int, Range(minimum=16, maximum=128)] = 128
     bins: Annotated[int, Range(minimum=8, maximum=128)] = 128
     frames: Annotated[int, Range(minimum=8, maximum=128)] = 32
-    latent: Annotated[int, Range(minimum=0)] = 100
+    latent: Annotated[int, Range(minimum=0, maximum=65_536)] = 100
     layers: Annotated[int, Range(minimum=3, maximum=7)] = 7
     upsampling: Literal["deconvolution", "resize", "linear"] = "deconvolution"
 
@@ -56,11 +67,11 @@ class NetworkConfig:
 
 @dataclass(frozen=True)
 class OptimizerConfig:
-    """One optimizer. `momentum` is the momentum of SGD, or the first beta of Adam."""
+    """One optimizer. `momentum` is the momentum of SGD, or the first beta of Adam; both diverge at 1."""
 
     name: Literal["adam", "sgd"] = "adam"
     learning_rate: Positive = 1e-3
-    momentum: Share = 0.9
+    momentum: Annotated[float, Range(minimum=0, below=1)] = 0.9
 
 
 @dataclass(frozen=True)
@@ -90,8 +101,8 @@ class TrainConfig:
 
     epochs: Count = 200
     least_steps: Count = 1
-    steps: Annotated[int, Range(minimum=0)] = 0
-    batch_size: Annotated[int, Range(minimum=2)] = 64
+    steps: Annotated[int, Range(minimum=0, maximum=MOST)] = 0
+    batch_size: Annotated[int, Range(minimum=2, maximum=MOST)] = 64
     wrong_pairs: Literal["class", "pose"] = "class"
     generator: OptimizerConfig = field(default_factory=OptimizerConfig)
     discriminator: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -182,8 +193,13 @@ def _parse_setting(setting: str) -> dict[str, Any]:
         raise ConfigError(f"--set {setting!r} is not of the form name=value (for example train.epochs=10)")
     try:
         value = tomllib.loads(f"value = {text}")["value"]
+        require_plain(value)
     except tomllib.TOMLDecodeError:
         value = text
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"--set {path.strip()}: the value is not possible: {error}") from error
+    if len(keys) > DEEPEST:
+        raise ConfigError(f"--set {path.strip()[:40]}...: settings are not nested so deeply")
     table: dict[str, Any] = {keys[-1]: value}
     for key in reversed(keys[:-1]):
         table = {key: table}

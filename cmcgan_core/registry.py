@@ -96,11 +96,13 @@ def load_entry_point(entry_point: EntryPoint) -> Any:
     """Import and return the object that an entry point names.
 
     Raises:
-        PluginError: the import raised an exception of any type.
+        PluginError: the import raised an exception of any type, or tried to end the process.
     """
     try:
         return entry_point.load()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin that calls sys.exit must not end the command, as if it had succeeded
         raise PluginError(
             f"plugin {entry_point.name!r} of {_package_label(entry_point)} does not load: "
             f"{type(error).__name__}: {error}"

@@ -57,3 +57,20 @@ def test_a_name_that_two_packages_provide_is_an_error(install) -> None:
     install("two", "cmcgan.losses", {"same": "two:value"}, "value = 2\n")
     with pytest.raises(PluginError, match=r"one 1\.0 and two 1\.0|two 1\.0 and one 1\.0"):
         losses().get("same")
+
+
+@pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "raise SystemExit", "raise BaseException('odd')"])
+def test_a_plugin_that_ends_the_process_is_reported_as_broken(install, cmcgan, code: str) -> None:
+    install("leaver", "cmcgan.commands", {"leave": "leaver:value"}, code + "\n")
+    code, _, said = cmcgan("leave")
+    assert code == 1
+    assert "plugin 'leave' of leaver 1.0 does not load" in said
+    code, out, _ = cmcgan("plugins")
+    assert code == 1
+    assert "leaver 1.0" in out
+
+
+def test_an_interrupt_while_a_plugin_is_imported_stays_one(install) -> None:
+    install("slow", "cmcgan.losses", {"slow": "slow:value"}, "raise KeyboardInterrupt\n")
+    with pytest.raises(KeyboardInterrupt):
+        losses().get("slow")

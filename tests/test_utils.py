@@ -11,7 +11,7 @@ import pytest
 from cmcgan_core.errors import ConfigError, DataError, TrainingError
 from cmcgan_core.utils.files import error_reason, explain_write_errors
 from cmcgan_core.utils.packages import import_torchaudio
-from cmcgan_core.utils.schema import build
+from cmcgan_core.utils.schema import build, parse_json
 from cmcgan_core.utils.toml import dump_toml
 
 
@@ -79,3 +79,10 @@ def test_a_torchaudio_that_does_not_load_is_explained(monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError, match=rf"torchaudio .* does not work with torch .*{reason}.*pip install") as caught:
         import_torchaudio()
     assert "torchaudio>=2.11,<2.12" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "7", "[]", "{", "[" * 100_000, '{"a":' * 100_000, '{"a": ' + "9" * 500 + "}"])
+def test_json_that_is_no_plain_object_is_a_value_error(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        parse_json(text)
+    assert parse_json('{"a": [1, {"b": 2.5}]}') == {"a": [1, {"b": 2.5}]}

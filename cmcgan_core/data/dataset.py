@@ -1,11 +1,11 @@
 """Reading prepared datasets. `docs/data.md` describes the format; `data.prepare` writes it."""
 
 import csv
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +17,7 @@ from cmcgan_core.data.mismatch import timestamps_ms
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils.files import error_reason
+from cmcgan_core.utils.names import require_names
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import read_toml
 
@@ -24,6 +25,10 @@ from cmcgan_core.utils.toml import read_toml
 FORMAT = 2
 #: The keys of dataset.toml that every reader needs, with their types.
 REQUIRED_KEYS = {"name": str, "pairs": int, "shard_size": int, "classes": list, "features": dict}
+#: The keys of dataset.toml that a dataset may lack, with their types.
+OPTIONAL_KEYS = {"content": str, "source": str, "recordings": int, "dropped_silent": int, "counts": dict}
+#: The latest start of a pair in its recording, seconds: more than thirty years.
+LATEST_START = 1e9
 #: The errors that reading a missing or damaged file of a prepared dataset can raise.
 READ_ERRORS = (ConfigError, EOFError, OSError, ValueError, csv.Error)
 
@@ -106,11 +111,17 @@ class PreparedDataset:
         """Read the pictures (B, S, S, 3) and the spectrograms (B, M, T) of these rows of the index.
 
         Raises:
-            DataError: a shard is missing or damaged.
+            DataError: a shard is missing or damaged, or a pair has values that are not numbers.
         """
         places = [divmod(row, int(self.about["shard_size"])) for row in rows]
         pictures = np.stack([self._shards[shard][0][position] for shard, position in places])
         spectrograms = np.stack([self._shards[shard][1][position] for shard, position in places])
+        bad = np.isnan(spectrograms).any(axis=(1, 2))
+        if bad.any():
+            raise DataError(
+                f"the sound of pair {self.pairs[rows[int(bad.argmax())]].id} of {self.root} has values that are not "
+                f"numbers; prepare the dataset again, see: cmcgan prepare --check {self.root}"
+            )
         return pictures, spectrograms
 
     @cached_property
@@ -122,8 +133,8 @@ class PreparedDataset:
         lengths = [min(size, pairs - first) for first in range(0, pairs, size)]
         return [
             (
-                _map_array(self.root, f"shards/{shard:05d}.pictures.npy", (length, *picture)),
-                _map_array(self.root, f"shards/{shard:05d}.spectrograms.npy", (length, *spectrogram)),
+                _map_array(self.root, f"shards/{shard:05d}.pictures.npy", (length, *picture), np.uint8),
+                _map_array(self.root, f"shards/{shard:05d}.spectrograms.npy", (length, *spectrogram), np.float16),
             )
             for shard, length in enumerate(lengths)
         ]
@@ -216,9 +227,21 @@ def read_about(root: Path) -> dict[str, Any]:
         raise DataError(f"{file} has format {about.get('format')}, this cmcgan reads {FORMAT}; prepare it again")
     if lacking := [key for key, kind in REQUIRED_KEYS.items() if not isinstance(about.get(key), kind)]:
         raise ValueError(f"it lacks {', '.join(lacking)}")
+    if wrong := [key for key, kind in OPTIONAL_KEYS.items() if key in about and not isinstance(about[key], kind)]:
+        raise ValueError(f"{wrong[0]} is of a wrong type")
     if about["shard_size"] < 1:
         raise ValueError(f"its shard_size is {about['shard_size']}")
+    _check_classes(about["classes"])
     return about
+
+
+def _check_classes(classes: list[Any]) -> None:
+    """Raise a `ValueError` if the classes are not distinct texts that can name folders."""
+    if not all(isinstance(name, str) for name in classes):
+        raise ValueError("its classes are not texts")
+    require_names(classes, "class")
+    if len(set(classes)) < len(classes):
+        raise ValueError("two of its classes are the same")
 
 
 def read_index(root: Path) -> list[Pair]:
@@ -226,7 +249,8 @@ def read_index(root: Path) -> list[Pair]:
 
     Raises:
         OSError: the file cannot be read.
-        csv.Error, ValueError: the file has other columns, has a line that is incomplete, or is not UTF-8 text.
+        csv.Error, ValueError: the file has other columns, has a line that is incomplete, is not UTF-8 text, or names a
+            class or a split that cannot be the name of a folder.
     """
     start = Pair._fields.index("start")
     with (root / "index.csv").open(encoding="utf-8", newline="") as lines:
@@ -239,18 +263,36 @@ def read_index(root: Path) -> list[Pair]:
             if len(row) != len(Pair._fields):
                 raise ValueError(f"line {rows.line_num} has {len(row)} columns, not {len(Pair._fields)}")
             row[start] = float(row[start])
-            if not math.isfinite(row[start]):
+            if not 0 <= row[start] <= LATEST_START:
                 raise ValueError(f"line {rows.line_num} starts at {row[start]} s")
             index.append(Pair._make(row))
+    require_names(sorted({pair.label for pair in index}), "class")
+    require_names(sorted({pair.split for pair in index if pair.split}), "split")
     return index
 
 
-def _map_array(root: Path, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
-    """Memory-map an array of a dataset, and check its shape."""
+def map_array(file: Path) -> NDArray[Any]:
+    """Memory-map an array in NumPy's format; nothing is unpickled.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is not such a file.
+    """
+    try:
+        array: NDArray[Any] = np.lib.format.open_memmap(file, mode="r")
+    except (ArithmeticError, LookupError, MemoryError, RecursionError, SyntaxError, TokenError, TypeError) as error:
+        raise ValueError("its header is damaged") from error
+    return array
+
+
+def _map_array(root: Path, name: str, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    """Memory-map an array of a dataset, and check its shape and its type."""
     with explain_read_errors(root, name):
-        array: NDArray[Any] = np.load(root / name, mmap_mode="r", allow_pickle=False)
+        array = map_array(root / name)
         if array.shape != shape:
             raise ValueError(f"its shape is {array.shape}, not {shape}")
+        if array.dtype != dtype:
+            raise ValueError(f"its values are {array.dtype}, not {dtype.__name__}")
     return array
 
 

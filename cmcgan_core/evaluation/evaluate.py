@@ -32,7 +32,7 @@ from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import write_text
-from cmcgan_core.utils.schema import build
+from cmcgan_core.utils.schema import build, parse_json
 
 __all__ = ["Evaluation", "evaluate"]
 
@@ -170,7 +170,7 @@ def _metric_code(name: str) -> str:
 def _read(file: Path) -> Evaluation | None:
     """Read an earlier evaluation; None if the file is missing or damaged."""
     try:
-        return build(Evaluation, json.loads(file.read_text(encoding="utf-8")), str(file))
+        return build(Evaluation, parse_json(file.read_bytes()), str(file))
     except (OSError, ValueError, ConfigError):
         return None
 

@@ -7,7 +7,7 @@ process is working on.
 
 import re
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ from cmcgan_core.reports.sheets import write_sheets
 from cmcgan_core.training.run import Run, train_once
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_text
-from cmcgan_core.utils.schema import Positive, Seed, build, did_you_mean
+from cmcgan_core.utils.names import name_fault
+from cmcgan_core.utils.schema import Count, Positive, Seed, build, did_you_mean, show
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Settings that a study chooses; its file cannot set them.
@@ -150,7 +151,9 @@ def load_study(file: Path) -> Study:
         faults += [f"{place}: the study chooses {name}; remove this setting" for name in DECIDED if name in names]
     slugs = {name: slug(name) for name in study.rows}
     for name, folder in slugs.items():
-        if not folder or list(slugs.values()).count(folder) > 1:
+        if fault := name_fault(folder):
+            faults.append(f"rows.{name}: its name needs letters or digits; {show(folder)} {fault}")
+        elif list(slugs.values()).count(folder) > 1:
             faults.append(f"rows.{name}: its name needs letters or digits that differ from those of other rows")
     faults += _faults_of_configs(study)
     if faults:
@@ -264,6 +267,24 @@ def run_study(
     return StudyResult(study, steps, compared, tuple(unfinished), failed, commands)
 
 
+@dataclass(frozen=True)
+class _PlannedRow:
+    """A recipe in `plan.toml`: its configuration, and the number of steps that the budget buys."""
+
+    steps: Count
+    config: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """The content of `plan.toml`: the dataset and the device that it holds for, the budget, and the recipes."""
+
+    content: str
+    device: str
+    seconds: Positive
+    rows: dict[str, _PlannedRow] = field(default_factory=dict)
+
+
 def slug(name: str) -> str:
     """Return the name of a recipe as the name of a folder."""
     return re.sub(r"[^\w.]+", "-", name).strip("-.")
@@ -280,12 +301,12 @@ def _plan_steps(
         ConfigError: `plan.toml` was made for another dataset, device or budget, or with another version of a recipe.
     """
     file = out / "plan.toml"
-    plan: dict[str, Any] = read_toml(file) if file.exists() else {}
     head = {"content": dataset.content, "device": choose_device(device).type, "seconds": study.seconds}
-    rows: dict[str, Any] = plan.get("rows", {})
-    differing = [key for key, value in head.items() if plan.get(key, value) != value]
+    plan = build(_Plan, read_toml(file) if file.exists() else head, str(file))
+    rows = {name: asdict(row) for name, row in plan.rows.items()}
+    differing = [key for key, value in head.items() if getattr(plan, key) != value]
     for name in rows.keys() & study.rows.keys():
-        if build(Config, rows[name]["config"], str(file)) != study.config(name):
+        if build(Config, rows[name]["config"], f"rows.{name}.config of {file}") != study.config(name):
             differing.append(f"rows.{name}")
     if differing:
         raise ConfigError(f"{file} is from another study: it differs in {', '.join(differing)}; choose another --out")

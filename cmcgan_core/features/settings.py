@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+
+from cmcgan_core.errors import ConfigError
+from cmcgan_core.utils.schema import Range
+
+#: The largest spectrogram of a chunk, values: 256 MB as float32.
+LARGEST_SPECTROGRAM = 2**26
 
 
 @dataclass(frozen=True)
@@ -28,14 +35,27 @@ class FeatureSettings:
     """
 
     representation: str = "lms"
-    sample_rate: int = 44_100
-    seconds: float = 0.5
-    n_fft: int = 2048
-    hop_length: int = 512
-    bins: int = 128
+    sample_rate: Annotated[int, Range(minimum=1, maximum=768_000)] = 44_100
+    seconds: Annotated[float, Range(above=0, maximum=60)] = 0.5
+    n_fft: Annotated[int, Range(minimum=2, maximum=65_536)] = 2048
+    hop_length: Annotated[int, Range(minimum=1, maximum=65_536)] = 512
+    bins: Annotated[int, Range(minimum=1, maximum=8192)] = 128
     min_level: float = -80.0
     max_level: float = 30.0
-    picture_size: int = 128
+    picture_size: Annotated[int, Range(minimum=1, maximum=4096)] = 128
+
+    def __post_init__(self) -> None:
+        """Check what depends on several settings.
+
+        Raises:
+            ConfigError: the range of levels is empty, or a chunk has no sample or needs too much memory.
+        """
+        if not self.min_level < self.max_level:
+            raise ConfigError(f"min_level: should be less than max_level, which is {self.max_level:g}")
+        if self.samples < 1:
+            raise ConfigError(f"seconds: {self.seconds:g} s at {self.sample_rate} Hz have no sample")
+        if self.frames * max(self.bins, self.n_fft) > LARGEST_SPECTROGRAM:
+            raise ConfigError(f"hop_length: {self.frames} frames of {max(self.bins, self.n_fft)} values are too many")
 
     @property
     def samples(self) -> int:

@@ -30,6 +30,7 @@ from cmcgan_core.media.folders import find_media
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.filenames import shorten, to_text
 from cmcgan_core.utils.files import error_reason, is_folder
+from cmcgan_core.utils.names import path_below
 
 #: Sample rate of all sounds in a study, Hz.
 SAMPLE_RATE = FeatureSettings().sample_rate
@@ -232,14 +233,16 @@ def write_pairs(pairs: list[RealPair], out: Path) -> None:
     """Write pairs as a folder of real pairs, under their own names. A name that is too long is shortened.
 
     Raises:
-        DataError: the name of a pair would lead out of the folder.
+        DataError: the name of a pair has a part that no folder can have, such as "..".
         MediaError: a file cannot be written.
     """
     for pair in pairs:
-        if ".." in pair.name.split("/") or pair.name.startswith("/"):
-            raise DataError(f"{pair.name!r} cannot be a name in {out}: it leads out of it; prepare the dataset again")
-        write_sound(shorten(out / f"{pair.name}.wav"), pair.sound, SAMPLE_RATE)
-        write_picture(shorten(out / f"{pair.name}.png"), pair.picture)
+        *parts, name = pair.name.split("/")
+        folder = out
+        for part in parts:
+            folder = path_below(folder, part)
+        write_sound(shorten(folder / f"{name}.wav"), pair.sound, SAMPLE_RATE)
+        write_picture(shorten(folder / f"{name}.png"), pair.picture)
 
 
 def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[RealPair]:

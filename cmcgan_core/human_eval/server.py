@@ -233,7 +233,7 @@ class RaterPages:
         name = request.path_params["name"]
         if name not in self.media_names:
             raise HTTPException(404)
-        return FileResponse(self.study.media / name, headers={"Cache-Control": "private, max-age=86400, immutable"})
+        return FileResponse(self.study.medium(name), headers={"Cache-Control": "private, max-age=86400, immutable"})
 
     def _render(self, request: Request, template: str, rater: Rater, **values: object) -> Response:
         """Render a template in the rater's language."""

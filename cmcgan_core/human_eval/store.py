@@ -20,6 +20,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from cmcgan_core.errors import DataError
+from cmcgan_core.human_eval.integrity import check_database
 from cmcgan_core.human_eval.study import RatingStudy, StudyPlan
 
 #: For this time after an item is assigned, it counts as rated even without an answer, seconds. After that we assume
@@ -162,11 +163,12 @@ class Store:
         self._lock = threading.RLock()
         try:
             self._connection = _connect(study.database)
+            check_database(self._connection, study, SCHEMA)
             roles = Counter(row["role"] for row in self._rows("SELECT role FROM items"))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:
             raise DataError(
                 f"{study.database} cannot be used ({error}); make sure that it is writable and on a local disk, or "
-                "restore it from a backup"
+                "restore the study from a backup"
             ) from error
         self._checks = min(self.plan.checks_per_rater, roles["check"])
         self.total: int = min(self.plan.per_rater, roles["rated"]) + self._checks
@@ -336,6 +338,8 @@ class Store:
         kinds = Counter(row["kind"] for row in rows if row["met"])
         pairs = Counter(row["pair"] for row in rows if row["met"])
         candidates = [row for row in rows if not row["met"]]
+        if not candidates:
+            raise DataError(f"study.db is damaged: rater {rater.id} has more items than there are; restore a backup")
         order = {
             row["id"]: (row["ratings"], kinds[row["kind"]], pairs[row["pair"]], rng.random()) for row in candidates
         }

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.human_eval.designs import GROUND_TRUTH, Design, find_design
 from cmcgan_core.utils.files import write_text
+from cmcgan_core.utils.names import path_below
 from cmcgan_core.utils.schema import Count, Range, build
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
@@ -84,6 +85,14 @@ class RatingStudy:
     def media(self) -> Path:
         """Path of the folder of sounds and pictures."""
         return self.root / "items"
+
+    def medium(self, name: str) -> Path:
+        """Return the path of a sound or a picture that the database names.
+
+        Raises:
+            DataError: the name cannot be that of a file.
+        """
+        return path_below(self.media, name)
 
 
 def open_study(root: Path) -> RatingStudy:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import RunFolder, Trained, embedder_of, load_checkpoint
+from cmcgan_core.checkpoint import NEXT_STEP, RunFolder, Trained, embedder_of, load_checkpoint, require_finite
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.completion import fingerprint
 from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
@@ -160,6 +160,7 @@ class DynamicClassifier:
         pairs = maps if direction is None else self._complete(maps[direction.source], direction)
         with torch.inference_mode():
             logits = self.classifier.network({m: to_network(self.classifier, values) for m, values in pairs.items()})
+            require_finite(self.classifier, logits)
         temperature = self.classifier.about.temperatures.get(_case(direction), 1.0)
         probabilities: Tensor = (logits / temperature).softmax(dim=1).cpu()
         return probabilities.reshape(-1, count, probabilities.shape[1]).mean(dim=0)
@@ -179,7 +180,9 @@ class DynamicClassifier:
             assert embedder is not None
             assert isinstance(embedder.network, Embedder)
             with torch.inference_mode():
-                codes = embedder.network.embed(modality, to_network(embedder, values))
+                codes = require_finite(embedder, embedder.network.embed(modality, to_network(embedder, values)))
+            if codes.shape[1:] != familiarity[modality].whitening.shape[1:]:
+                raise CheckpointError(f"{self.classifier.path} has statistics of codes of another network; {NEXT_STEP}")
             unlike.append(familiarity[modality].is_unlike(codes))
         return torch.stack(unlike).any(dim=0)
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained
+from cmcgan_core.checkpoint import Trained, require_finite
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.features.representations import analyse, synthesise
 from cmcgan_core.features.scaling import (
@@ -130,10 +130,13 @@ def translate_maps(trained: Trained, direction: Direction, source: Tensor, z: Te
 
     Returns:
         Maps (N, C', H', W') in [-1, 1] of the target modality.
+
+    Raises:
+        CheckpointError: the checkpoint does not support the direction, or is damaged.
     """
     network = require_translator(trained, direction)
     with torch.inference_mode():
-        return network.translate(direction, source, z.expand(-1, len(source), -1))
+        return require_finite(trained, network.translate(direction, source, z.expand(-1, len(source), -1)))
 
 
 def translate(trained: Trained, direction: Direction, source: Tensor, sampling: SamplingOptions) -> Tensor:

@@ -43,6 +43,11 @@ class Options:
     augment: bool = True
     class_weights: tuple[float, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raise a `ConfigError` if the modalities are none, or if one is named twice."""
+        if not self.modalities or len(set(self.modalities)) < len(self.modalities):
+            raise ConfigError(f"modalities: should be audio, visual, or both, not {list(map(str, self.modalities))}")
+
 
 class MultimodalClassifier(Method[FusionNetwork]):
     """One encoder per modality, their codes concatenated, one fully connected layer."""
@@ -54,9 +59,9 @@ class MultimodalClassifier(Method[FusionNetwork]):
         super().__init__(config, classes, settings)
         self.options = read_options(Options, config)
         weights = self.options.class_weights or (1.0,) * len(classes)
-        if len(weights) != len(classes) or min(weights) < 0:
+        if len(weights) != len(classes) or min(weights) <= 0:
             raise ConfigError(
-                f"options.class_weights needs a number of 0 or more for each of {len(classes)} classes; it is "
+                f"options.class_weights needs a number above 0 for each of {len(classes)} classes; it is "
                 f"{list(weights)}"
             )
         self.register_buffer("class_weights", torch.tensor(weights), persistent=False)

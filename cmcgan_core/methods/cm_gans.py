@@ -24,7 +24,7 @@ from cmcgan_core.modality import Modality
 from cmcgan_core.nn.common import CommonNetwork, FeatureDecoder, InterDiscriminator, IntraDiscriminator
 from cmcgan_core.nn.layers import CODE
 from cmcgan_core.nn.losses import matching_discriminator_loss, plain_discriminator_loss, real_loss
-from cmcgan_core.utils.schema import Count, Range
+from cmcgan_core.utils.schema import Range
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,8 @@ class Options:
         augment: augment the pairs in all epochs (`data.augment`). Not in the paper.
     """
 
-    hidden: Count = 1024
-    common: Count = 1024
+    hidden: Annotated[int, Range(minimum=1, maximum=65_536)] = 1024
+    common: Annotated[int, Range(minimum=1, maximum=65_536)] = 1024
     shared: bool = True
     mismatch: Literal["features", "published"] = "features"
     encoder_epochs: Annotated[int, Range(minimum=1)] = 20

@@ -13,7 +13,7 @@ from cmcgan_core.config import NetworkConfig
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.nn.encoders import ENCODERS, read_features
-from cmcgan_core.nn.layers import SLOPE, full_precision
+from cmcgan_core.nn.layers import CODE, SLOPE, full_precision
 
 
 class CommonNetwork(Embedder):
@@ -106,7 +106,11 @@ def _hidden_layer(before: int, after: int) -> nn.Sequential:
 
 
 def _count_features(encoder: nn.Module, modality: Modality, network: NetworkConfig) -> int:
-    """Return D of an encoder, by reading one black map."""
+    """Return D of an encoder: the number that it states, or that it gives when it reads one black map."""
+    if not hasattr(encoder, "features"):
+        return CODE
+    if isinstance(count := getattr(encoder, "feature_count", None), int):
+        return count
     encoder.eval()
     with torch.no_grad():
         features = read_features(encoder, torch.zeros(1, modality.channels, *network.size(modality)), "real")

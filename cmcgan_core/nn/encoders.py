@@ -5,6 +5,7 @@ Srivastava, Duan and Xu, "Deep Cross-Modal Audio-Visual Generation" (CMAV, 2017)
 """
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.nn.layers import CODE, Convolution, RouteNorm, scaled
+from cmcgan_core.nn.layers import CODE, Convolution, RouteNorm, layer_sizes, scaled
 from cmcgan_core.registry import Registry
 
 #: Channels of the paper's seven convolutional layers, the same for picture and sound; the last layer makes the code.
@@ -40,7 +41,8 @@ class EncoderClass(Protocol):
         """Make an encoder for maps of `channels` and `size`.
 
         Its `forward` takes maps (B, C, H, W) and the name of their route, and returns codes (B, 64, 1, 1). It may have
-        a method `features` with the same arguments, see `read_features`.
+        a method `features` with the same arguments, see `read_features`, and then an attribute `feature_count`: the
+        number D of their values. Without it, D is found by reading a black map.
         """
 
 
@@ -63,6 +65,7 @@ class Encoder(nn.Module):
         counts = [channels, *scaled(ENCODER_CHANNELS[: network.layers - 1], network.width), CODE]
         self.convolutions = nn.ModuleList(Convolution(i, o) for i, o in itertools.pairwise(counts))
         self.norms = nn.ModuleList(RouteNorm(count, routes) for count in counts[1:])
+        self.feature_count = counts[-2] * math.prod(layer_sizes(size, network.layers - 1)[-1])
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1)."""
@@ -105,6 +108,7 @@ class ResidualEncoder(nn.Module):
         self.blocks.extend(ResidualBlock(before, after, 2, routes) for before, after in itertools.pairwise(counts))
         self.norm = RouteNorm(counts[-1], routes)
         self.code = nn.Conv2d(counts[-1], CODE, 1)
+        self.feature_count = counts[-1]
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1)."""
@@ -175,6 +179,7 @@ class ClassifierEncoder(nn.Module):
             before = _narrowed(count, network)
         self.connected = nn.Sequential(*layers)
         self.code = nn.Linear(before, CODE)
+        self.feature_count = before
 
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Encode maps (B, C, H, W) as codes (B, 64, 1, 1); the route makes no difference."""

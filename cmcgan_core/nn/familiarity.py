@@ -87,7 +87,25 @@ def familiarity_tensors(by_modality: Mapping[Modality, Familiarity]) -> dict[str
 
 
 def read_familiarity(tensors: Mapping[str, Tensor]) -> dict[Modality, Familiarity]:
-    """Undo `familiarity_tensors`; the names have no `PREFIX`."""
-    names = ("whitening", "means", "threshold")
+    """Undo `familiarity_tensors`; the names have no `PREFIX`.
+
+    Raises:
+        ValueError: a tensor is missing, or has a wrong shape or type.
+    """
     present = [modality for modality in Modality if f"{modality}.threshold" in tensors]
-    return {modality: Familiarity(*(tensors[f"{modality}.{name}"] for name in names)) for modality in present}
+    return {modality: _read_one(tensors, modality) for modality in present}
+
+
+def _read_one(tensors: Mapping[str, Tensor], modality: Modality) -> Familiarity:
+    """Read the statistics of one modality."""
+    names = [f"{modality}.{name}" for name in ("whitening", "means", "threshold")]
+    if missing := [name for name in names if name not in tensors]:
+        raise ValueError(f"{PREFIX}{missing[0]} is missing")
+    known = Familiarity(*(tensors[name] for name in names))
+    size = known.whitening.shape[-1:]
+    shapes = (known.whitening.shape, known.means.shape[1:], known.threshold.shape)
+    if shapes != ((*size, *size), size, ()) or not known.means.numel():
+        raise ValueError(f"{PREFIX}{modality} has tensors of shapes that do not fit")
+    if any(tensors[name].dtype != torch.float64 for name in names):
+        raise ValueError(f"{PREFIX}{modality} has tensors that are not float64")
+    return known

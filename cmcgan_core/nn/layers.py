@@ -7,6 +7,7 @@ pixels, 128 bins x 32 frames); 64 channels of a code; Z size of a latent (100).
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 
 import torch
@@ -36,7 +37,7 @@ class Convolution(nn.Conv2d):
         """Convolve maps (B, C, H, W) to half their size, rounded up."""
         if min(maps.shape[-2:]) > 2:
             return super().forward(maps)
-        with torch.autocast(maps.device.type, enabled=False):
+        with without_autocast(maps.device):
             maps = full_precision(maps)
             if maps.shape[-2:] != (1, 1):
                 return super().forward(maps)
@@ -57,7 +58,7 @@ class Deconvolution(nn.ConvTranspose2d):
         """Upsample maps (B, C, H, W) to twice their size, or one less."""
         if 1 not in maps.shape[-2:]:
             return super().forward(maps)
-        with torch.autocast(maps.device.type, enabled=False):
+        with without_autocast(maps.device):
             maps = full_precision(maps)
             if maps.shape[-2:] != (1, 1):
                 return super().forward(maps)
@@ -136,6 +137,11 @@ def _subsample(stride: tuple[int, ...], layer: nn.Module, inputs: tuple[Tensor])
     """Return the pixels that a layer with this stride reads; a hook of `to_channels_last`."""
     down, right = stride
     return (inputs[0][..., ::down, ::right],)
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[object]:
+    """Return a context manager that switches mixed precision off; torch has none for its meta device."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def full_precision(maps: Tensor) -> Tensor:

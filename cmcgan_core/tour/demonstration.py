@@ -25,7 +25,7 @@ from cmcgan_core.tour.showing import show_model
 from cmcgan_core.training.run import Run, train
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import write_text
-from cmcgan_core.utils.schema import build
+from cmcgan_core.utils.schema import build, parse_json
 
 #: Pairs of the set that the shipped model was trained on. The performances that are shown are from its test split.
 BOX_PAIRS = 15_000
@@ -202,12 +202,15 @@ class _LiveTraining:
         """Read the plan of an interrupted call.
 
         Raises:
-            ConfigError: it was for another time.
+            ConfigError: it was for another time, or it is damaged.
         """
         file = self.folder / "plan.json"
         if not file.exists():
             return None
-        plan = build(TrainingPlan, json.loads(file.read_text(encoding="utf-8")), str(file))
+        try:
+            plan = build(TrainingPlan, parse_json(file.read_bytes()), str(file))
+        except ValueError as error:
+            raise ConfigError(f"{file} is damaged ({error}); replace the demonstration with --overwrite") from error
         if plan.minutes != self.tour.minutes:
             raise ConfigError(
                 f"{self.folder} has a training of {plan.minutes:g} minutes, not {self.tour.minutes:g}; replace it with "

@@ -11,8 +11,10 @@ from typing import Any
 from torch import Tensor
 
 from cmcgan_core.checkpoint import RunFolder
+from cmcgan_core.errors import TrainingError
 from cmcgan_core.features import figures
 from cmcgan_core.utils.files import atomic_write, write_text
+from cmcgan_core.utils.schema import parse_json
 
 #: Where the fifths of a run begin that `is_falling` compares.
 FIFTHS = (0.0, 0.4, 0.8)
@@ -72,11 +74,33 @@ class RunLog:
 
 
 def read_log(file: Path) -> list[dict[str, Any]]:
-    """Read the records of a `metrics.jsonl`; none if it is missing. A last line that a crash cut short is left out."""
+    """Read the records of a `metrics.jsonl`; none if it is missing. A last line that a crash cut short is left out.
+
+    Raises:
+        TrainingError: a line is damaged.
+    """
     if not file.exists():
         return []
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    lines = file.read_bytes().splitlines()
+    complete = [(n, line) for n, line in enumerate(lines, 1) if line.startswith(b"{") and line.endswith(b"}")]
+    return [_parse_record(file, number, line) for number, line in complete]
+
+
+def _parse_record(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    """Return a record of the log.
+
+    Raises:
+        TrainingError: it is not JSON, or has values that are not numbers.
+    """
+    try:
+        record = parse_json(line)
+        if type(record.get("step")) is not int or any(type(value) not in (int, float) for value in record.values()):
+            raise ValueError("its values are not numbers")
+    except ValueError as error:
+        raise TrainingError(
+            f"{file}, line {number} is damaged ({error}); remove the line, then run the same command again"
+        ) from error
+    return record
 
 
 def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, float], steps: int) -> bool:

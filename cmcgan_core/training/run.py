@@ -40,8 +40,9 @@ from cmcgan_core.training.log import RunLog, is_falling, read_log
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import explain_write_errors, write_text
+from cmcgan_core.utils.files import claimed, explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
+from cmcgan_core.utils.tensors import is_finite
 from cmcgan_core.utils.toml import dump_toml
 
 #: Steps between two lines of the log.
@@ -50,6 +51,11 @@ LOG_EVERY = 10
 VALIDATIONS = 12
 #: Seconds after which the state is saved, if no validation saved it.
 SAVE_EVERY = 600.0
+#: Losses and weights above these mean that the training has diverged. Losses are at most thousands, weights at most
+#: hundreds, so that runs with other units have room.
+LARGEST_LOSS, LARGEST_WEIGHT = 1e9, 1e5
+#: What to do once a run folder can be used again, for messages.
+NEXT_STEP = "run the same command again"
 #: Pairs in a sample grid.
 GRID = 8
 #: Patterns of the files that a run writes and that a new run in the same folder removes.
@@ -194,6 +200,7 @@ class Run:
                 due = self._is_due(update)
                 if stop.requested or due or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
+                    self._require_sane_weights()
                     log.write(update.step, update.epoch, losses)
                 if due and update.step > self.pretraining_steps:
                     self._validate(log, update.epoch)
@@ -214,8 +221,7 @@ class Run:
 
     def save(self) -> None:
         """Write `last.safetensors`; the training state is left out of a finished run, because nothing resumes it."""
-        if not all(bool(p.isfinite().all()) for p in self.method.parameters()):
-            raise TrainingError(self._advice("weights are no longer finite"))
+        self._require_sane_weights()
         if self.step == self.steps:
             tensors = network_tensors(self.network)
         else:
@@ -260,14 +266,29 @@ class Run:
         return update.step == self.steps or update.step % (every * per_epoch) == 0
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Average each loss over the steps that have it, and raise a `TrainingError` if one is not finite."""
+        """Average each loss over the steps that have it.
+
+        Raises:
+            TrainingError: a loss is not finite, or above `LARGEST_LOSS`.
+        """
         values: dict[str, list[Tensor]] = {}
         for name, loss in itertools.chain.from_iterable(losses.items() for losses in pending):
             values.setdefault(name, []).append(loss)
         means = {name: float(torch.stack(of_steps).mean()) for name, of_steps in values.items()}
-        if bad := [name for name, value in means.items() if not math.isfinite(value)]:
-            raise TrainingError(self._advice(f"the loss {bad[0]!r} is no longer finite"))
+        if bad := [name for name, value in means.items() if not abs(value) <= LARGEST_LOSS]:
+            raise TrainingError(self._advice(f"the loss {bad[0]!r} {_describe(means[bad[0]])}"))
         return means
+
+    def _require_sane_weights(self) -> None:
+        """Raise a `TrainingError` if a weight or a statistic is not finite, or a weight is above `LARGEST_WEIGHT`."""
+        weights = {name: weight.detach() for name, weight in self.method.named_parameters() if weight.numel()}
+        largest = torch.stack([weight.abs().amax().float() for weight in weights.values()]).tolist() if weights else []
+        for name, value in zip(weights, largest, strict=True):
+            if not value <= LARGEST_WEIGHT:
+                raise TrainingError(self._advice(f"the weight {name!r} {_describe(value)}"))
+        for name, buffer in self.method.named_buffers():
+            if not is_finite(buffer):
+                raise TrainingError(self._advice(f"the statistic {name!r} is no longer finite"))
 
     def _advice(self, fault: str) -> str:
         last = self.folder.last
@@ -278,19 +299,19 @@ class Run:
         )
 
     def _validate(self, log: RunLog, epoch: int) -> None:
-        """Write a sample grid, compute the validation loss, and save the checkpoint if it is the best."""
+        """Compute the validation loss, save the checkpoint if it is the best, and write a sample grid."""
         shown = self.validation if len(self.validation) else self.loader.dataset
         self.network.eval()
         with torch.inference_mode():
-            log.samples(epoch + 1, self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng()))
             if len(self.validation):
                 score = self._validation_loss()
-                if not math.isfinite(score):
-                    raise TrainingError(self._advice("the validation loss is no longer finite"))
+                if not abs(score) <= LARGEST_LOSS:
+                    raise TrainingError(self._advice(f"the validation loss {_describe(score)}"))
                 log.write(self.step, epoch, {"validation": score})
                 if self.best is None or score < self.best:
                     self.best = score
                     save_checkpoint(self.folder.best, self._about(), network_tensors(self.network))
+            log.samples(epoch + 1, self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng()))
         self.method.train()
 
     def _validation_loss(self) -> float:
@@ -307,6 +328,11 @@ class Run:
 
     def _fixed_rng(self) -> torch.Generator:
         return torch.Generator().manual_seed(self.config.seed)
+
+
+def _describe(value: float) -> str:
+    """Return what is wrong with a number of a training that has diverged, as the end of a sentence."""
+    return f"has grown to {value:.0e}" if math.isfinite(value) else "is no longer finite"
 
 
 def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -> TrainResult:
@@ -355,14 +381,20 @@ def train_once(
 
     Raises:
         Interrupted: a stop was requested; the next call resumes.
+        TrainingError: as `train`, or another process is at work in the folder.
     """
     last = RunFolder(out).last
-    about = read_about(last) if last.exists() else None
-    resume = about is not None and fits(about, config, dataset, completer)
-    if about is not None and resume and about.finished:
+
+    def find() -> About | None:
+        about = read_about(last) if last.exists() else None
+        return about if about and fits(about, config, dataset, completer) else None
+
+    if (found := find()) and found.finished:
         return last
     run = Run(config, dataset, out, choose_device(device), completer)
-    train(run, resume=resume, overwrite=not resume, on_progress=on_progress)
+    with claimed(out, TrainingError, NEXT_STEP):
+        resume = find() is not None  # another process may have trained since
+        train(run, resume=resume, overwrite=not resume, on_progress=on_progress)
     return last
 
 

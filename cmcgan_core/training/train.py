@@ -7,13 +7,14 @@ import torch
 from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import PreparedDataset
-from cmcgan_core.errors import ConfigError
+from cmcgan_core.errors import ConfigError, TrainingError
 from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import train_run_classifier
-from cmcgan_core.training.run import Run, TrainResult, train
+from cmcgan_core.training.run import NEXT_STEP, Run, TrainResult, train
 from cmcgan_core.utils.device import choose_device
+from cmcgan_core.utils.files import claimed
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import read_toml
 
@@ -45,13 +46,15 @@ def train_run(
 
     Raises:
         ConfigError, DataError, CheckpointError: the arguments do not fit together.
-        TrainingError: a loss is no longer finite, or the run folder cannot be written.
+        TrainingError: a loss or a weight has grown without limit, or the run folder cannot be written, or another
+            process trains in it.
         Interrupted: a stop was requested; `resume` continues there.
     """
     run = Run(config, dataset, out, choose_device(device))
-    result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
-    if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:
-        train_run_classifier(dataset, out, device=device, on_progress=on_progress)
+    with claimed(out, TrainingError, NEXT_STEP):
+        result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
+        if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:
+            train_run_classifier(dataset, out, device=device, on_progress=on_progress)
     return result
 
 
@@ -70,10 +73,16 @@ def resume_config(out: Path) -> tuple[Config, Path]:
     """Read the configuration and the path of the dataset of a run folder.
 
     Raises:
-        ConfigError: it is not a run folder.
+        ConfigError: it is not a run folder, or `config.toml` or `run.toml` is damaged.
     """
     folder = RunFolder(out)
     if not folder.config.is_file():
         raise ConfigError(f"{out} is not a run (no config.toml); start one with: cmcgan train DATA --out {out}")
     config = build(Config, read_toml(folder.config), str(folder.config))
-    return config, Path(read_toml(folder.info)["data"])
+    data = read_toml(folder.info).get("data")
+    if not isinstance(data, str) or not data:
+        raise ConfigError(
+            f"{folder.info} names no dataset, so it is damaged; start again with: cmcgan train DATA --out {out} "
+            "--overwrite"
+        )
+    return config, Path(data)

@@ -218,6 +218,34 @@ def exclusive_lock(file: Path, on_progress: OnProgress) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def claimed(folder: Path, error_type: type[CmcganError], next_step: str) -> Iterator[None]:
+    """Keep other processes out of a folder while the block runs, by the lock file `.lock`; never wait.
+
+    The operating system releases the lock of a process that dies, so a lock file that is left blocks nobody. The
+    folder is created if it is missing.
+
+    Args:
+        folder: the folder.
+        error_type: the class of the errors.
+        next_step: what to do once the folder can be used, for example "run the same command again".
+
+    Raises:
+        CmcganError: of type `error_type`, if another process is at work in the folder, or it cannot be written.
+    """
+    with explain_write_errors(folder, error_type, next_step):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout as error:
+            raise error_type(f"another process is at work in {folder}; when it has ended, {next_step}") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
 def error_reason(error: Exception, path: Path | None = None) -> str:
     """Return the message of an exception, starting in lower case, for use inside a longer message.
 

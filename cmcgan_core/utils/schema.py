@@ -1,6 +1,7 @@
 """Build frozen dataclasses from nested tables (TOML, JSON), and report every invalid value at once."""
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
@@ -12,6 +13,11 @@ from cmcgan_core.errors import ConfigError
 
 C = TypeVar("C")
 
+#: Deepest nesting of tables and lists in a document; configurations have four levels.
+DEEPEST = 32
+#: Longest part of a wrong value that a message shows, characters.
+SHOWN = 80
+
 
 @dataclass(frozen=True)
 class Range:
@@ -21,11 +27,13 @@ class Range:
         minimum: the smallest allowed value, or None.
         maximum: the largest allowed value, or None.
         above: a value that the number must exceed, or None.
+        below: a value that the number must not reach, or None.
     """
 
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
+    below: float | None = None
 
     def fault(self, value: float) -> str | None:
         """Return why the value is outside the range, or None if it is inside."""
@@ -35,12 +43,17 @@ class Range:
             return f"should be at least {self.minimum:g}"
         if self.maximum is not None and not value <= self.maximum:
             return f"should be at most {self.maximum:g}"
+        if self.below is not None and not value < self.below:
+            return f"should be less than {self.below:g}"
         return None
 
 
 Positive = Annotated[float, Range(above=0)]
 
-Count = Annotated[int, Range(minimum=1)]
+#: The largest count of epochs, steps, pairs and so on. It is more than any computer can do, and fits into 32 bits.
+MOST = 10**9
+
+Count = Annotated[int, Range(minimum=1, maximum=MOST)]
 
 Share = Annotated[float, Range(minimum=0, maximum=1)]
 
@@ -66,6 +79,41 @@ def build(cls: type[C], table: Mapping[str, Any], what: str) -> C:
     if faults:
         raise ConfigError(f"{what} is not a valid configuration:\n" + "\n".join(f"  {f}" for f in faults))
     return built
+
+
+def require_plain(document: Any) -> None:
+    """Check that a parsed document has numbers of ordinary size, and no tables nested without end.
+
+    Python reads integers of any length, but cannot print or compute with them everywhere. No file of cmcgan needs them.
+
+    Raises:
+        ValueError: an integer needs more than 64 bits, or tables and lists are nested deeper than `DEEPEST`.
+    """
+    level, depth = [document], 0
+    while level:
+        if depth > DEEPEST:
+            raise ValueError(f"tables are nested deeper than {DEEPEST} levels")
+        if any(isinstance(value, int) and not -(2**63) <= value < 2**63 for value in level):
+            raise ValueError("a whole number has more than 64 bits")
+        mappings = [value.values() for value in level if isinstance(value, Mapping)]
+        level = [item for values in (*mappings, *(v for v in level if isinstance(v, list))) for item in values]
+        depth += 1
+
+
+def parse_json(text: str | bytes) -> dict[str, Any]:
+    """Return the JSON object in a text.
+
+    Raises:
+        ValueError: the text is not a JSON object, or is more than `require_plain` allows.
+    """
+    try:
+        document = json.loads(text)
+    except RecursionError as error:
+        raise ValueError("lists are nested too deeply") from error
+    if not isinstance(document, dict):
+        raise ValueError("it is not a JSON object")
+    require_plain(document)
+    return document
 
 
 def merge(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,7 +147,13 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
             values[f.name] = _convert(hints[f.name], table[f.name], f"{path}{f.name}", faults)
         elif f.default is MISSING and f.default_factory is MISSING:
             faults.append(f"{path}{f.name}: is missing")
-    return cls(**values) if not faults else None
+    if faults:
+        return None
+    try:
+        return cls(**values)
+    except ConfigError as error:  # a dataclass checks values that depend on one another
+        faults.append(f"{path}{error}")
+        return None
 
 
 def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noqa: PLR0911 - one case for each type
@@ -134,7 +188,7 @@ def _convert_number(hint: Any, value: Any, path: str, faults: list[str]) -> Any:
     before = len(faults)
     number = _convert_scalar(scalar_type, value, path, faults)
     if len(faults) == before and (fault := bounds.fault(number)):
-        faults.append(f"{path}: {fault}, not {value!r}")
+        faults.append(f"{path}: {fault}, not {show(value)}")
     return number
 
 
@@ -146,14 +200,14 @@ def _convert_scalar(scalar_type: type, value: Any, path: str, faults: list[str])
     if scalar_type is float and isinstance(value, float) and not isfinite(value):
         faults.append(f"{path}: should be finite, not {value}")
     if not isinstance(value, scalar_type) or (scalar_type is int and isinstance(value, bool)):
-        faults.append(f"{path}: should be {names[scalar_type]}, not {value!r}")
+        faults.append(f"{path}: should be {names[scalar_type]}, not {show(value)}")
     return value
 
 
 def _check_type(types: Any, value: Any, path: str, name: str, faults: list[str]) -> bool:
     """Return whether the value has one of the types; if not, append "should be `name`" to `faults`."""
     if not isinstance(value, types):
-        faults.append(f"{path}: should be {name}, not {value!r}")
+        faults.append(f"{path}: should be {name}, not {show(value)}")
         return False
     return True
 
@@ -162,9 +216,15 @@ def _check_choice(choices: Iterable[Any], value: Any, path: str, faults: list[st
     """Return whether the value is one of the choices; if not, append the choices to `faults`."""
     choices = list(choices)
     if value not in choices:
-        faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {value!r}")
+        faults.append(f"{path}: should be one of {', '.join(map(repr, choices))}, not {show(value)}")
         return False
     return True
+
+
+def show(value: object) -> str:
+    """Return a value as a message shows it: its literal, cut if it is long."""
+    text = repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

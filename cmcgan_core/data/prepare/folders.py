@@ -25,7 +25,9 @@ from cmcgan_core.data.prepare.recording import (
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.media.files import MediaKind, media_kind, read_picture, read_sound, read_video
 from cmcgan_core.media.folders import find_media
-from cmcgan_core.utils.filenames import is_ignored
+from cmcgan_core.utils.filenames import is_ignored, to_text
+from cmcgan_core.utils.names import name_fault
+from cmcgan_core.utils.schema import show
 
 #: The split of the recordings in folders of these names. It applies if all folders of the root have one of these names,
 #: in upper or lower case.
@@ -269,8 +271,8 @@ def _read_labels(path: Path) -> dict[str, str]:
     """Read the labels of a CSV file with the columns file,label, by file name.
 
     Raises:
-        DataError: the CSV file cannot be read, lacks one of the columns, has a row without a label, or has two labels
-            for one file.
+        DataError: the CSV file cannot be read, lacks one of the columns, has a row without a label, has two labels
+            for one file, or has a label that cannot be the name of a folder.
     """
     labels: dict[str, str] = {}
     try:
@@ -285,6 +287,8 @@ def _read_labels(path: Path) -> dict[str, str]:
                     raise DataError(
                         f"{path}, line {rows.line_num}: {name!r} has {'two labels' if label else 'no label'}"
                     )
+                if fault := name_fault(to_text(label)):
+                    raise DataError(f"{path}, line {rows.line_num}: the class {show(label)} {fault}; rename it")
     except (OSError, csv.Error) as error:
         raise DataError(f"{path}: cannot be read as CSV ({error})") from error
     return labels

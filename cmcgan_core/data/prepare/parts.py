@@ -1,6 +1,7 @@
 """Parts: files with the pairs of one recording each, which an interrupted `prepare` reuses when it resumes."""
 
 import json
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -118,7 +119,8 @@ def read_part_log(path: Path) -> PartLog:
     """
     with _open_part(path) as archive:
         log = json.loads(archive.read("log.json"))
-    return PartLog([tuple(row) for row in log["rows"]], [Skipped(*entry) for entry in log["skipped"]], log["silent"])
+        skipped = [Skipped(*entry) for entry in log["skipped"]]
+        return PartLog([tuple(row) for row in log["rows"]], skipped, log["silent"])
 
 
 def read_part(path: Path) -> Iterator[PartBatch]:
@@ -142,11 +144,13 @@ def checksum(picture: NDArray[np.uint8], spectrogram: NDArray[np.float16]) -> st
 def _read_audible(
     source: Source, recording: Recording, options: SourceOptions, silence: float | None, log: PartLog
 ) -> Iterator[RawPair]:
-    """Yield the pairs that are not silent; count the silent ones and the skipped files in the log."""
+    """Yield the pairs that are not silent; count the silent ones, and list what is skipped, in the log."""
     try:
         for pair in source.read_pairs(recording, options):
             if isinstance(pair, Skipped):
                 log.skipped.append(pair)
+            elif not np.isfinite(pair.sound).all():
+                log.skipped.append(Skipped(pair.sound_file, f"has values that are not numbers at {pair.start:g} s"))
             elif silence is not None and loudness(pair.sound) < silence:
                 log.silent += 1
             else:
@@ -182,7 +186,7 @@ def _open_part(path: Path) -> Iterator[ZipFile]:
     try:
         with ZipFile(path) as archive:
             yield archive
-    except (BadZipFile, KeyError, OSError) as error:
+    except (BadZipFile, EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
         raise DataError(f"{path} is damaged ({error}); delete it, then run the same command again") from error
 
 

@@ -26,6 +26,7 @@ from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.filenames import to_text
 from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
+from cmcgan_core.utils.names import require_names
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes
@@ -225,7 +226,8 @@ def _scan_source(root: Path, source: Source | str | None, options: SourceOptions
     """Find the layout and its recordings, and assign the recordings to splits.
 
     Raises:
-        DataError: an option is not possible, the layout is not known, or there are no recordings.
+        DataError: an option is not possible, the layout is not known, there are no recordings, or a class or a split
+            cannot be the name of a folder.
     """
     _check_options(options, split)
     if source is None:
@@ -238,12 +240,22 @@ def _scan_source(root: Path, source: Source | str | None, options: SourceOptions
     recordings, skipped = layout.recordings(root, options)
     # Classes are names, not paths: models, pages and databases have them too, and take only text.
     recordings = [replace(recording, label=to_text(recording.label)) for recording in recordings]
+    _require_safe_names(root, recordings)
     require_distinct(sorted({recording.label for recording in recordings}))
     if not recordings:
         raise DataError(f"{root} gives no recordings as {name}{_first_reasons(skipped)}")
     splits = assign_splits(recordings, split, options.seed)
     recordings = [replace(recording, split=chosen) for recording, chosen in zip(recordings, splits, strict=True)]
     return _ScannedSource(layout, name, recordings, skipped)
+
+
+def _require_safe_names(root: Path, recordings: list[Recording]) -> None:
+    """Raise a `DataError` if a class or a split has a name that cannot be that of a folder."""
+    try:
+        require_names(sorted({recording.label for recording in recordings}), "class")
+        require_names(sorted({recording.split for recording in recordings if recording.split is not None}), "split")
+    except ValueError as error:
+        raise DataError(f"{root}: {error}; rename it") from error
 
 
 def _check_options(options: SourceOptions, split: Ratio) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.dataset import READ_ERRORS, Pair, explain_read_errors, read_about, read_index
+from cmcgan_core.data.dataset import READ_ERRORS, Pair, explain_read_errors, map_array, read_about, read_index
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_part, read_part_log
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings
@@ -158,13 +158,15 @@ def _check_shard(out: Path, shard: int, rows: list[Pair], settings: FeatureSetti
         faults.append(
             f"damaged: shards/{shard:05d}: {len(wrong)} of {len(rows)} pairs differ from their checksum ({names})"
         )
+    if bad := [row.id for i, row in enumerate(rows) if np.isnan(spectrograms[i]).any()]:
+        faults.append(f"damaged: shards/{shard:05d}: {len(bad)} pairs have values that are not numbers ({bad[0]})")
     return faults
 
 
 def _check_array(out: Path, name: str, rows: int, layout: _ArrayFormat, faults: list[str]) -> NDArray[Any] | None:
     """Return the array of a shard file; if it is missing or damaged, append that to `faults` and return None."""
     try:
-        array: NDArray[Any] = np.load(out / name, mmap_mode="r", allow_pickle=False)
+        array = map_array(out / name)
     except FileNotFoundError:
         faults.append(f"missing: {name}")
         return None
