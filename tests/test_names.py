@@ -77,7 +77,7 @@ def test_classes_with_spaces_and_letters_of_all_scripts_can_be_used(tmp_path):
     assert open_dataset(rename_class(write_dataset(tmp_path / "data"), "Flöte 二胡")).classes[0] == "Flöte 二胡"
 
 
-@pytest.mark.parametrize("label", ["../x", "/x", "a\tb"])
+@pytest.mark.parametrize("label", ["../x", "/x", "a/b"])
 def test_labels_that_cannot_name_a_folder_are_refused_with_their_line(tmp_path, label):
     (tmp_path / "films").mkdir()
     (tmp_path / "films" / "a.mp4").write_bytes(b"")
@@ -99,7 +99,7 @@ def test_classes_of_sources_that_cannot_name_a_folder_are_refused(tmp_path):
 
 @pytest.mark.parametrize(("label", "name"), [("../out", "a"), ("/tmp", "a"), ("a", "x/\n")])
 def test_pairs_are_never_written_outside_their_folder(tmp_path, label, name):
-    pair = RealPair(name, label, np.zeros(100, np.float32), np.zeros((8, 8, 3), np.uint8))
+    pair = RealPair(f"{label}/{name}", label, np.zeros(100, np.float32), np.zeros((8, 8, 3), np.uint8))
     with pytest.raises(DataError, match="cannot be a name in"):
         write_pairs([pair], tmp_path / "out")
     assert not list(tmp_path.rglob("*.*"))

@@ -241,8 +241,9 @@ def write_pairs(pairs: list[RealPair], out: Path) -> None:
         folder = out
         for part in parts:
             folder = path_below(folder, part)
-        write_sound(shorten(folder / f"{name}.wav"), pair.sound, SAMPLE_RATE)
-        write_picture(shorten(folder / f"{name}.png"), pair.picture)
+        sound, picture = (path_below(folder, shorten(folder / f"{name}{suffix}").name) for suffix in (".wav", ".png"))
+        write_sound(sound, pair.sound, SAMPLE_RATE)
+        write_picture(picture, pair.picture)
 
 
 def _draw_from_dataset(dataset: PairDataset, count: int, seed: int) -> Iterator[RealPair]:
