@@ -32,8 +32,6 @@ SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
 }
 
-#: Samples per channel that are read from libsndfile at once.
-SAMPLES_PER_READ = 1 << 18
 #: Length in seconds of the blocks from which `read_sound` joins a whole sound.
 SECONDS_PER_BLOCK = 60.0
 #: Level below which half a second counts as silent, in dBFS.
@@ -64,7 +62,7 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
     """Return the sound of a sound file or a video, mixed to mono (the mean of the channels) and resampled.
 
     Args:
-        path: a file in any format that libsndfile or FFmpeg decodes.
+        path: a file in any format that FFmpeg decodes.
         sample_rate: sample rate of the result, Hz.
 
     Returns:
@@ -82,7 +80,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
     """Yield the waveform of `read_sound` in blocks; memory does not grow with the length of the sound.
 
     Args:
-        path: a file in any format that libsndfile or FFmpeg decodes.
+        path: a file in any format that FFmpeg decodes.
         sample_rate: sample rate of the result, Hz.
         seconds: length of a block.
 
@@ -102,7 +100,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
 
 
 def track_kinds(path: Path) -> set[MediaKind]:
-    """Return what a video contains according to its header: "sound", "picture", both or neither.
+    """Return what a video contains: "sound", "picture", both or neither. A track without a packet does not count.
 
     Raises:
         MediaError: the file cannot be opened.
@@ -114,20 +112,35 @@ def track_kinds(path: Path) -> set[MediaKind]:
     return {kind for kind in present if present[kind]}
 
 
-def sound_seconds(path: Path) -> float:
-    """Return the duration of a sound file or a video in seconds, according to its header.
+def announced_seconds(path: Path) -> float:
+    """Return the duration of a sound file or a video in seconds according to its header; 0 if it does not tell it.
+
+    Only decoding says how long a file is. A header can be wrong by any factor, so the result may only announce how much
+    work there is.
 
     Raises:
         MediaError: the file cannot be opened.
     """
-    import soundfile
-
     require_file(path)
     with _decoding(path):
-        try:
-            return float(soundfile.info(path).duration)
-        except (soundfile.LibsndfileError, OSError):
-            return ffmpeg.header_seconds(path)
+        return ffmpeg.header_seconds(path)
+
+
+def lasts_longer(path: Path, seconds: float) -> bool:
+    """Return whether the sound of a file lasts longer than a time; decodes no more of it than that.
+
+    Raises:
+        MediaError: as `read_sound`, if the reading reaches the fault.
+    """
+    require_file(path)
+    decoded = 0.0
+    with _decoding(path):
+        for waveform, rate in _decode_mono(path):
+            decoded += len(waveform) / rate
+            # Less than a sample is a rounding error.
+            if decoded > seconds + 0.5 / rate:
+                return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -284,23 +297,10 @@ def _decoding(path: Path) -> Iterator[None]:
 
 
 def _decode_mono(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Yield a waveform in pieces (n,), each with its sample rate; FFmpeg takes over where libsndfile fails."""
-    import soundfile
-
-    done = 0
-    if media_kind(path) != "video":
-        try:
-            with soundfile.SoundFile(path) as file:
-                while len(samples := file.read(SAMPLES_PER_READ, dtype="float32", always_2d=True)):
-                    done += len(samples)
-                    yield _require_finite(samples.mean(1), path), file.samplerate
-            return
-        except (soundfile.LibsndfileError, OSError):
-            pass
+    """Yield a waveform in pieces (n,), each with its sample rate."""
     for channels, rate in ffmpeg.decode_sound(path):
-        if done < channels.shape[1]:
-            yield _require_finite(channels[:, done:].mean(0).astype(np.float32), path), rate
-        done = max(0, done - channels.shape[1])
+        mono = channels[0] if len(channels) == 1 else channels.mean(0)
+        yield _require_finite(mono.astype(np.float32, copy=False), path), rate
 
 
 def _require_finite(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:

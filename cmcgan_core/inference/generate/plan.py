@@ -13,7 +13,7 @@ from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import FORMATS, Format, Route
 from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.inference.windows import SECONDS_PER_BLOCK
-from cmcgan_core.media.files import SILENT_DBFS, MediaKind, media_kind, sound_blocks, sound_seconds, track_kinds
+from cmcgan_core.media.files import SILENT_DBFS, MediaKind, lasts_longer, media_kind, sound_blocks, track_kinds
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 
@@ -148,7 +148,7 @@ def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -
 def _choose_pictures_or_film(source: Path, output: OutputOptions, *, stills: bool) -> Route:
     """Return what a sound becomes."""
     if output.format is None:
-        return Route.FILM if not stills and sound_seconds(source) > MAX_CLIP_SECONDS else Route.PICTURES
+        return Route.FILM if not stills and lasts_longer(source, MAX_CLIP_SECONDS) else Route.PICTURES
     return Route.FILM if output.format in FORMATS[Route.FILM] else Route.PICTURES
 
 
