@@ -9,7 +9,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from media_fixtures import RATE, plain, tone, write_wav
+from media_fixtures import FPS, RATE, hertz, plain, sound_seconds, tone, write_streams, write_wav
 
 from cmcgan_core.data.prepare import prepare
 from cmcgan_core.data.prepare.recording import SourceOptions
@@ -19,60 +19,13 @@ from cmcgan_core.inference.chunks import read_half_seconds
 from cmcgan_core.inference.generate.plan import OutputOptions, choose_route
 from cmcgan_core.inference.routes import Route
 from cmcgan_core.media.damage import examine_frames
-from cmcgan_core.media.files import lasts_longer, read_sound, read_video, track_kinds
+from cmcgan_core.media.files import (
+    lasts_longer,
+    read_sound,
+    read_video,
+    track_kinds,
+)
 from cmcgan_core.media.film import add_soundtrack, probe, replace_frames, write_film
-
-FPS = 10
-
-
-def make(
-    path,
-    sound=None,
-    pictures=0,
-    *,
-    rate=RATE,
-    codecs=("mpeg4", "aac"),
-    late=0.0,
-    channels=1,
-    to=None,
-    form=None,
-    last=None,
-    b_frames=0,
-):
-    """Write a file with FFmpeg.
-
-    The pictures are ten per second, the first one `late` seconds after the sound; the last one is shown for `last`
-    seconds. `to` is a file object to write to instead of the path.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with av.open(to or str(path), "w", format=form) as container:
-        video = container.add_stream(codecs[0], rate=FPS, width=64, height=48, pix_fmt="yuv420p") if pictures else None
-        audio = container.add_stream(codecs[1], rate=rate, layout="stereo" if channels == 2 else "mono")
-        if video:
-            exact = codecs[0] in ("mpeg1video", "mpeg2video")
-            video.codec_context.time_base = Fraction(1, FPS if exact else 1000)
-            video.codec_context.max_b_frames = b_frames
-        audio.bit_rate = 96_000
-        tiles = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
-        durations = {}
-        for number in [*range(pictures), None] if video else ():
-            frame = None
-            if number is not None:
-                frame = av.VideoFrame.from_ndarray(np.roll(tiles, 8 * number, 1), format="rgb24")
-                frame.pts, frame.time_base = round(1000 * (late + number / FPS)), Fraction(1, 1000)
-                durations[frame.pts] = round(1000 * last) if last and number == pictures - 1 else 1000 // FPS
-            for packet in video.encode(frame):
-                if last:
-                    packet.duration = durations[packet.pts]
-                container.mux(packet)
-        if sound is not None:
-            block = av.AudioFrame.from_ndarray(
-                np.tile(sound, (channels, 1)), format="fltp", layout="stereo" if channels == 2 else "mono"
-            )
-            block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
-            container.mux(audio.encode(block))
-            container.mux(audio.encode(None))
-    return path
 
 
 def join(path, *parts):
@@ -88,16 +41,8 @@ def cut(path, keep):
     return path
 
 
-def seconds(path):
-    return len(read_sound(path, RATE)) / RATE
-
-
 def pictures(path, hop=0.5):
     return [time for time, _ in read_video(path, hop, 16)]
-
-
-def hertz(sound):
-    return np.abs(np.fft.rfft(sound * np.hanning(len(sound)))).argmax() * RATE / len(sound)
 
 
 def noise(length):
@@ -109,10 +54,10 @@ def noise(length):
 
 def test_a_quiet_start_does_not_make_a_recording_cut_off(tmp_path):
     quiet = np.concatenate([np.zeros(round(9 * RATE), np.float32), noise(2)])
-    path = make(tmp_path / "a.aac", quiet)
+    path = write_streams(tmp_path / "a.aac", quiet)
     with av.open(str(path)) as container:
         assert container.duration > 20e6
-    assert seconds(path) == pytest.approx(11, abs=0.1)
+    assert sound_seconds(path) == pytest.approx(11, abs=0.1)
     assert choose_route(path, OutputOptions()) is Route.FILM
 
 
@@ -124,13 +69,13 @@ def test_a_flac_file_without_a_length_is_as_long_as_its_sound(tmp_path):
         data[21] &= 0xF0
         data[22:26] = bytes(4)
         path.write_bytes(data)
-        assert seconds(path) == length
+        assert sound_seconds(path) == length
         assert choose_route(path, OutputOptions()) is route
 
 
 def test_sound_may_be_shorter_than_the_pictures(tmp_path):
-    path = make(tmp_path / "a.wmv", tone(1), 30, codecs=("wmv2", "wmav2"))
-    assert seconds(path) == pytest.approx(1, abs=0.06)
+    path = write_streams(tmp_path / "a.wmv", tone(1), 30, codecs=("wmv2", "wmav2"))
+    assert sound_seconds(path) == pytest.approx(1, abs=0.06)
     settings = FeatureSettings(picture_size=16)
     assert [half.start for half in read_half_seconds(path, settings, 0.5)] == [0, 0.5]
 
@@ -152,14 +97,14 @@ class Pipe(io.RawIOBase):
 def test_a_recording_of_a_browser_without_a_duration_is_measured(tmp_path):
     for length, route in ((2, Route.PICTURES), (11, Route.FILM)):
         path, pipe = tmp_path / f"{length}.webm", Pipe()
-        make(path, tone(length, rate=48_000), rate=48_000, codecs=("", "libopus"), to=pipe, form="webm")
+        write_streams(path, tone(length, rate=48_000), rate=48_000, codecs=("", "libopus"), to=pipe, form="webm")
         path.write_bytes(pipe.data)
-        assert seconds(path) == pytest.approx(length, abs=0.03)
+        assert sound_seconds(path) == pytest.approx(length, abs=0.03)
         assert choose_route(path, OutputOptions()) is route
 
 
 def test_an_empty_sound_track_is_no_sound(tmp_path):
-    path = make(tmp_path / "a.mkv", None, 10)
+    path = write_streams(tmp_path / "a.mkv", None, 10)
     assert track_kinds(path) == {"picture"}
     assert choose_route(path, OutputOptions()) is Route.SOUNDTRACK
 
@@ -171,7 +116,7 @@ def test_a_wrong_number_of_frames_in_an_mp3_header_is_ignored(tmp_path, frames):
     place = data.index(b"Xing") + 8
     data[place : place + 4] = struct.pack(">I", frames)
     (tmp_path / "a.mp3").write_bytes(data)
-    assert seconds(tmp_path / "a.mp3") == pytest.approx(2, abs=0.05)
+    assert sound_seconds(tmp_path / "a.mp3") == pytest.approx(2, abs=0.05)
 
 
 @pytest.mark.parametrize("length", [0.5, 9.99, 10, 10.01])
@@ -204,16 +149,16 @@ def test_joined_sounds_are_read_to_the_end(tmp_path, name):
 @pytest.mark.parametrize("suffix", [".aac", ".mp3"])
 def test_channels_and_sample_rate_may_change(tmp_path, suffix):
     codecs = ("", "aac" if suffix == ".aac" else "libmp3lame")
-    first = make(tmp_path / f"1{suffix}", tone(2), codecs=codecs)
-    second = make(tmp_path / f"2{suffix}", tone(2, 880, 22_050), rate=22_050, channels=2, codecs=codecs)
+    first = write_streams(tmp_path / f"1{suffix}", tone(2), codecs=codecs)
+    second = write_streams(tmp_path / f"2{suffix}", tone(2, 880, 22_050), rate=22_050, channels=2, codecs=codecs)
     sound = read_sound(join(tmp_path / f"a{suffix}", first, second), RATE)
     assert len(sound) / RATE == pytest.approx(4, abs=0.2)
     assert [hertz(sound[RATE // 2 : RATE]), hertz(sound[-RATE : -RATE // 2])] == pytest.approx([1000, 880], abs=4)
 
 
 def test_a_film_of_a_sound_whose_channels_change_has_all_of_its_sound(tmp_path):
-    first = make(tmp_path / "1.aac", tone(1))
-    second = make(tmp_path / "2.aac", tone(1, 880, 22_050), rate=22_050, channels=2)
+    first = write_streams(tmp_path / "1.aac", tone(1))
+    second = write_streams(tmp_path / "2.aac", tone(1, 880, 22_050), rate=22_050, channels=2)
     path = join(tmp_path / "a.aac", first, second)
     for suffix in (".mp4", ".webm"):
         write_film(tmp_path / f"a{suffix}", [plain((9, 9, 9))] * 20, FPS, sound=path)
@@ -240,7 +185,7 @@ def test_joined_films_are_read_to_the_end(tmp_path, name):
         if name == "a.mpg":
             write_mpg(parts[-1], tone(2, 440 * number), 2 * rate)
         else:
-            make(parts[-1], tone(2, 440 * number), 2 * rate, codecs=FILMS[name])
+            write_streams(parts[-1], tone(2, 440 * number), 2 * rate, codecs=FILMS[name])
     path = join(tmp_path / name, *parts)
     sound = read_sound(path, RATE)
     assert len(sound) / RATE == pytest.approx(4, abs=0.15)
@@ -267,11 +212,11 @@ def write_mpg(path, sound, frames):
 
 
 def test_a_joined_film_can_be_repaired_and_gets_a_soundtrack(tmp_path):
-    part = make(tmp_path / "1.ts", tone(2), 20, codecs=("libx264", "aac"))
+    part = write_streams(tmp_path / "1.ts", tone(2), 20, codecs=("libx264", "aac"))
     path = join(tmp_path / "a.ts", part, part)
     replace_frames(path, tmp_path / "b.mkv", lambda time, picture: None)
     assert len(list(examine_frames(tmp_path / "b.mkv"))) == 40
-    assert seconds(tmp_path / "b.mkv") == pytest.approx(4, abs=0.15)
+    assert sound_seconds(tmp_path / "b.mkv") == pytest.approx(4, abs=0.15)
     add_soundtrack(path, tmp_path / "c.mkv", iter([tone(4)]), RATE)
     assert pictures(tmp_path / "c.mkv")[-1] >= 3.5
 
@@ -281,7 +226,7 @@ def test_joined_files_of_which_only_the_first_can_be_read_are_named(tmp_path, su
     first, second = tmp_path / f"1{suffix}", tmp_path / f"2{suffix}"
     if suffix in (".m4a", ".wmv", ".flv"):
         codecs = {".m4a": ("", "aac"), ".wmv": ("wmv2", "wmav2"), ".flv": ("flv1", "aac")}[suffix]
-        make(first, tone(1), 0 if suffix == ".m4a" else 10, codecs=codecs)
+        write_streams(first, tone(1), 0 if suffix == ".m4a" else 10, codecs=codecs)
         second = first
     else:
         soundfile.write(first, tone(1), RATE)
@@ -298,7 +243,7 @@ def test_a_wav_file_without_sizes_is_read_to_the_end(tmp_path, size):
     place = data.index(b"data") + 4
     data[4:8] = data[place : place + 4] = struct.pack("<I", size)
     path.write_bytes(data)
-    assert seconds(path) == 2
+    assert sound_seconds(path) == 2
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".rf64", ".aiff", ".au", ".w64", ".caf", ".mp3", ".flac"])
@@ -306,7 +251,7 @@ def test_a_wav_file_without_sizes_is_read_to_the_end(tmp_path, size):
 def test_a_sound_that_is_shorter_than_its_header_says_is_named(tmp_path, suffix, keep):
     path = tmp_path / f"a{suffix}"
     soundfile.write(path, noise(2), RATE)
-    assert seconds(path) == 2
+    assert sound_seconds(path) == 2
     with pytest.raises(MediaError, match=rf"a\{suffix}: is cut off"):
         read_sound(cut(path, keep), RATE)
 
@@ -322,7 +267,7 @@ def test_a_sound_that_is_shorter_than_its_header_says_is_named(tmp_path, suffix,
     ],
 )
 def test_a_film_that_is_shorter_than_its_header_says_is_named(tmp_path, name, codecs):
-    path = cut(make(tmp_path / name, tone(2), 20, codecs=codecs), 0.6)
+    path = cut(write_streams(tmp_path / name, tone(2), 20, codecs=codecs), 0.6)
     for read in (lambda: read_sound(path, RATE), lambda: pictures(path), lambda: track_kinds(path)):
         with pytest.raises(MediaError, match=r"a\.\w+: is cut off"):
             read()
@@ -332,14 +277,16 @@ def test_a_film_that_is_shorter_than_its_header_says_is_named(tmp_path, name, co
     ("name", "codecs"), [("a.aac", ("", "aac")), ("a.ts", ("mpeg4", "aac")), ("b.ts", ("mpeg4", "mp2"))]
 )
 def test_a_recording_that_ends_within_a_packet_is_read_up_to_there(tmp_path, name, codecs):
-    path = cut(make(tmp_path / name, noise(2), 20 if codecs[0] else 0, codecs=codecs), -700 if codecs[0] else -50)
-    assert seconds(path) == pytest.approx(2, abs=0.15)
+    path = cut(
+        write_streams(tmp_path / name, noise(2), 20 if codecs[0] else 0, codecs=codecs), -700 if codecs[0] else -50
+    )
+    assert sound_seconds(path) == pytest.approx(2, abs=0.15)
     if codecs[0]:
         assert pictures(path)[-1] >= 1.5
 
 
 def test_damage_within_a_sound_is_named(tmp_path):
-    path = make(tmp_path / "a.m4a", noise(2), codecs=("", "aac"))
+    path = write_streams(tmp_path / "a.m4a", noise(2), codecs=("", "aac"))
     data = bytearray(path.read_bytes())
     place = data.index(b"mdat") + 4000
     data[place : place + 2000] = b"\xff" * 2000
@@ -362,18 +309,18 @@ def test_damage_within_a_sound_is_named(tmp_path):
 )
 @pytest.mark.parametrize("late", [0.021, 0.4])
 def test_a_first_picture_that_is_a_little_late_is_shown_from_the_start(tmp_path, name, codecs, late):
-    path = make(tmp_path / "violin" / name, tone(2), 20, codecs=codecs, late=late)
+    path = write_streams(tmp_path / "violin" / name, tone(2), 20, codecs=codecs, late=late)
     assert pictures(path)[:2] == [0, 0.5]
     report = prepare(tmp_path, tmp_path / "out", None, SourceOptions(), silence=None, workers=1, split=(1, 0, 0))
     assert report.pairs == 4
 
 
 def test_a_picture_that_is_very_late_does_not_appear_at_the_start(tmp_path):
-    assert pictures(make(tmp_path / "a.mkv", tone(2), 10, late=0.8))[0] == 1
+    assert pictures(write_streams(tmp_path / "a.mkv", tone(2), 10, late=0.8))[0] == 1
 
 
 def test_a_held_last_picture_is_shown_to_the_end(tmp_path):
-    path = make(tmp_path / "a.mp4", tone(5.4), 5, codecs=("libx264", "aac"), last=5.0)
+    path = write_streams(tmp_path / "a.mp4", tone(5.4), 5, codecs=("libx264", "aac"), last=5.0)
     assert pictures(path)[-1] == 5
     assert list(examine_frames(path))[-1].end == pytest.approx(5.4, abs=0.03)
     replace_frames(path, tmp_path / "b.mp4", lambda time, picture: None)
@@ -383,7 +330,7 @@ def test_a_held_last_picture_is_shown_to_the_end(tmp_path):
 
 
 def test_frames_of_an_avi_film_with_b_frames_are_all_kept(tmp_path):
-    path = make(tmp_path / "a.avi", tone(4), 40, codecs=("libx264", "libmp3lame"), b_frames=3)
+    path = write_streams(tmp_path / "a.avi", tone(4), 40, codecs=("libx264", "libmp3lame"), b_frames=3)
     frames = list(examine_frames(path))
     np.testing.assert_allclose([frame.start for frame in frames], np.arange(40) / FPS, atol=1e-6)
     assert {frame.fault for frame in frames} == {None}
@@ -407,7 +354,7 @@ def test_a_cover_is_not_a_film(tmp_path):
 
 
 def test_an_unknown_codec_is_named(tmp_path):
-    path = make(tmp_path / "a.mp4", tone(1), 10, codecs=("libx264", "aac"))
+    path = write_streams(tmp_path / "a.mp4", tone(1), 10, codecs=("libx264", "aac"))
     path.write_bytes(path.read_bytes().replace(b"avc1", b"zzzz"))
     for read in (track_kinds, pictures, lambda path: list(examine_frames(Path(path)))):
         with pytest.raises(MediaError, match=r"a\.mp4: cannot be decoded \(FFmpeg does not know the codec"):

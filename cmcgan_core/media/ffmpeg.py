@@ -166,9 +166,28 @@ def shown_seconds(frame: "VideoFrame", period: float) -> float:
 
 
 def decode_picture(frame: "VideoFrame") -> NDArray[np.uint8]:
-    """Return a frame as RGB (H, W, 3), rotated as its metadata say."""
-    picture: NDArray[np.uint8] = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
-    return picture
+    """Return a frame as RGB (H, W, 3), rotated and mirrored as its metadata say."""
+    picture = cast("NDArray[np.uint8]", frame.to_ndarray(format="rgb24"))
+    x_from_x, y_from_x, x_from_y, y_from_y = _display_matrix(frame)
+    if abs(x_from_x) < abs(y_from_x):  # a quarter turn exchanges the sides
+        picture = picture.transpose(1, 0, 2)
+        x_from_x, y_from_y = x_from_y, y_from_x
+    return picture[:: -1 if y_from_y < 0 else 1, :: -1 if x_from_x < 0 else 1]
+
+
+def is_upright(frame: "VideoFrame") -> bool:
+    """Return whether a frame is shown as it is coded, neither rotated nor mirrored."""
+    x_from_x, y_from_x, _, y_from_y = _display_matrix(frame)
+    return x_from_x > abs(y_from_x) and y_from_y > 0
+
+
+def _display_matrix(frame: "VideoFrame") -> tuple[int, int, int, int]:
+    """Return the display matrix of a frame: x from x, y from x, x from y, y from y."""
+    data = frame.side_data.get("DISPLAYMATRIX")
+    if data is None:
+        return 1, 0, 0, 1
+    matrix = np.frombuffer(cast("Any", data), np.int32)
+    return int(matrix[0]), int(matrix[1]), int(matrix[3]), int(matrix[4])
 
 
 def has_sound_and_pictures(path: Path) -> tuple[bool, bool]:

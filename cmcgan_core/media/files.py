@@ -27,15 +27,24 @@ MediaKind = Literal["sound", "picture", "video"]
 
 #: The suffixes of each kind of file.
 SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
-    "sound": (".aac", ".aif", ".aiff", ".au", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
-    "picture": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-    "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
+    "sound": (
+        *(".aac", ".ac3", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3", ".oga"),
+        *(".ogg", ".opus", ".w64", ".wav", ".wma"),
+    ),
+    "picture": (*(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),),
+    "video": (
+        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
+        *(".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    ),
 }
 
 #: Length in seconds of the blocks from which `read_sound` joins a whole sound.
 SECONDS_PER_BLOCK = 60.0
 #: Level below which half a second counts as silent, in dBFS.
 SILENT_DBFS = -60.0
+
+#: The number of the EXIF entry that says how a picture is turned.
+EXIF_ORIENTATION = 0x0112
 
 #: Built-in exceptions that decoders raise on damaged files, because they trust the sizes and offsets in the file.
 DECODER_ERRORS = (
@@ -225,9 +234,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
 
 def fit_picture(image: "Image", size: int | None = None) -> NDArray[np.uint8]:
     """Return a Pillow image in the form of `read_picture`: (size, size, 3), or (H, W, 3) if `size` is None."""
-    from PIL import ImageOps
-
-    return _resize(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), size)
+    return _resize(np.asarray(_to_rgb(_turn_upright(image))), size)
 
 
 def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
@@ -326,6 +333,26 @@ def _regroup(pieces: Iterator[NDArray[np.float32]], length: int) -> Iterator[NDA
         yield np.concatenate(held)
 
 
+def _turn_upright(image: "Image") -> "Image":
+    """Return an image with its EXIF orientation applied. EXIF data that cannot be read have no orientation."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION)
+    except DECODER_ERRORS:
+        orientation = None
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
 def _to_rgb(image: "Image") -> "Image":
     """Return an image of any Pillow mode as RGB, with transparent areas in white."""
     from PIL import Image
@@ -333,6 +360,11 @@ def _to_rgb(image: "Image") -> "Image":
     if image.mode.startswith("I"):
         # 16-bit grey. Pillow's own conversion would clip it at 255.
         return Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        # Floats up to 1, as in most files, or up to 255.
+        levels = np.nan_to_num(np.asarray(image))
+        scale = 255 if levels.max() <= 1 else 1
+        return Image.fromarray((scale * levels).round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")

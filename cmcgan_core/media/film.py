@@ -160,7 +160,7 @@ def _picture_format(source: Path) -> tuple[muxing.PictureFormat, bool]:
             context.color_primaries,
             context.color_trc,
         )
-    return form, frame.rotation == 0 and (frame.width, frame.height) == (width, height)
+    return form, ffmpeg.is_upright(frame) and (frame.width, frame.height) == (width, height)
 
 
 def _repaired_frames(
@@ -280,7 +280,8 @@ def _original_sound(out: "OutputContainer", container: muxing.ContainerFormat, p
     with ffmpeg.open_input(path) as source:
         stream = ffmpeg.sound_stream(source, path)
         index, codec = stream.index, stream.codec_context.codec.canonical_name
-        copied = codec in container.copied and is_one_recording(source, stream)
+        supported = codec in container.copied and not (codec == "mp3" and stream.rate < container.least_mp3_rate)
+        copied = supported and is_one_recording(source, stream)
     if copied:
         return muxing.copy_streams(out, path, lambda stream: stream.index == index)
     return muxing.encode_sound(out, container, ffmpeg.decode_sound(path))

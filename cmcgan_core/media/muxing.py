@@ -33,6 +33,7 @@ class ContainerFormat:
     Attributes:
         name: FFmpeg's name of the format.
         copied: sound codecs whose packets are copied into it unchanged; sound of other codecs is encoded again.
+        least_mp3_rate: the lowest sample rate of MP3 packets that can be copied into it, Hz.
         sound: the encoder for sound.
         picture: the encoder for pictures, or "" if pictures are only copied into the format.
         picture_options: options of the picture encoder; they set a constant quality.
@@ -41,13 +42,14 @@ class ContainerFormat:
 
     name: str
     copied: tuple[str, ...] = ()
+    least_mp3_rate: int = 0
     sound: str = "aac"
     picture: str = "libx264"
     picture_options: tuple[tuple[str, str], ...] = (("crf", "18"),)
     options: tuple[tuple[str, str], ...] = ()
 
 
-_MP4 = ContainerFormat("mp4", ("aac", "ac3", "alac", "mp3"), options=(("movflags", "+faststart"),))
+_MP4 = ContainerFormat("mp4", ("aac", "ac3", "alac", "mp3"), 16_000, options=(("movflags", "+faststart"),))
 _MPEG = ContainerFormat("mpeg", sound="mp2", picture="")
 
 #: The film formats by suffix. Sound can be added to a film of each; only those with a picture encoder can be written
@@ -62,6 +64,7 @@ CONTAINERS = {
     ".webm": ContainerFormat(
         "webm",
         ("opus", "vorbis"),
+        0,
         "libopus",
         "libvpx-vp9",
         (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "4")),

@@ -19,6 +19,8 @@ from cmcgan_core.modality import Modality
 
 #: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
 MAX_CLIP_SECONDS = 10.0
+#: The largest absolute sample of zeros that a lossy codec has encoded: -80 dBFS. AC-3 gives about -100 dBFS.
+CODED_SILENCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -193,8 +195,11 @@ def _route_of_video(source: Path, output: OutputOptions) -> Route:
 
 
 def is_silent(source: Path) -> bool:
-    """Return whether the sound of a video is all zeros, as editors write it to films without sound."""
-    return not any(np.any(block) for block in sound_blocks(source, 44_100, SECONDS_PER_BLOCK))
+    """Return whether the sound of a video is all zeros, as editors write it to films without sound.
+
+    Lossy codecs change zeros a little.
+    """
+    return not any(np.abs(block).max() > CODED_SILENCE for block in sound_blocks(source, 44_100, SECONDS_PER_BLOCK))
 
 
 def _apply_name(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tuple[OutputOptions, Path | None]:
