@@ -202,13 +202,14 @@ def write_mpg(path, sound, frames):
     with av.open(str(path), "w") as container:
         video = container.add_stream("mpeg2video", rate=25, width=64, height=48, pix_fmt="yuv420p")
         audio = container.add_stream("mp2", rate=RATE, layout="mono")
+        packets = []
         for number in range(frames):
             picture = av.VideoFrame.from_ndarray(plain((90 + number, 90, 90), (64, 48)), format="rgb24")
-            container.mux(video.encode(picture))
-        container.mux(video.encode(None))
+            packets += video.encode(picture)
         block = av.AudioFrame.from_ndarray(sound[None], format="fltp", layout="mono")
         block.sample_rate, block.pts, block.time_base = RATE, 0, Fraction(1, RATE)
-        container.mux([*audio.encode(block), *audio.encode(None)])
+        packets += [*video.encode(None), *audio.encode(block), *audio.encode(None)]
+        container.mux(sorted(packets, key=lambda packet: packet.dts * packet.time_base))
 
 
 def test_a_joined_film_can_be_repaired_and_gets_a_soundtrack(tmp_path):
@@ -234,6 +235,15 @@ def test_joined_files_of_which_only_the_first_can_be_read_are_named(tmp_path, su
         soundfile.write(second, tone(1, rate=other_rate), other_rate)
     with pytest.raises(MediaError, match=r"several recordings|another recording"):
         read_sound(join(tmp_path / f"a{suffix}", first, second), RATE)
+
+
+@pytest.mark.parametrize(("first", "second"), [("mp2", "aac"), ("mp2", "sound"), ("sound", "mp2")])
+def test_a_join_of_other_tracks_or_codecs_is_named(tmp_path, first, second):
+    for name, codecs in {"mp2": ("libx264", "mp2"), "aac": ("libx264", "aac"), "sound": ("", "mp2")}.items():
+        write_streams(tmp_path / f"{name}.ts", tone(1), 0 if name == "sound" else 10, codecs=codecs)
+    path = join(tmp_path / "a.ts", tmp_path / f"{first}.ts", tmp_path / f"{second}.ts")
+    with pytest.raises(MediaError, match=r"a\.ts: cannot be decoded \((another recording|invalid data)"):
+        read_sound(path, RATE)
 
 
 @pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])

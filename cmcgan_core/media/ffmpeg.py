@@ -32,6 +32,8 @@ LONGEST_GAP = 600.0
 #: Pictures that begin less than this number of seconds after time 0 are shown from time 0 on. In most containers with
 #: sound, the first picture is a little late.
 LATE_START = 0.5
+#: Packets at the end of a file that may fail because it is cut off within one. More are of another codec.
+LAST_PACKETS = 2
 #: FFmpeg's names of the formats without timestamps. Those that FFmpeg makes up are wrong after a change of sample rate.
 WITHOUT_TIMESTAMPS = ("aac", "ac3", "dts", "eac3", "mp3")
 #: What the kinds of streams are called.
@@ -88,18 +90,18 @@ def _decode_sound_frames(
     # In joined MP3 files, the tags between the recordings are packets too.
     may_skip = container.format.name == "mp3"
     failure: av.FFmpegError | None = None
-    decoded = False
+    failed, decoded = 0, False
     for packet in read_packets(container, [stream], timeline):
         try:
             frames = cast("list[AudioFrame]", packet.decode())
         except av.FFmpegError as error:
-            failure = failure or error
+            failure, failed = failure or error, failed + 1
             continue
         if frames and failure and not may_skip:
             raise failure
         decoded = decoded or bool(frames)
         yield from frames
-    if failure and not decoded:
+    if failure and (not decoded or (failed > LAST_PACKETS and not may_skip)):
         raise failure
 
 
@@ -316,10 +318,9 @@ def _best_stream(container: "InputContainer", path: Path, kind: Literal["audio",
     """
     from av.stream import Disposition
 
-    best = container.streams.best(kind)
-    if best and best.disposition & Disposition.attached_pic:
-        others = (stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic)
-        best = next(others, None)
+    # FFmpeg ranks no stream of sound that begins after the part of the file that it examines.
+    streams = (container.streams.best(kind), *(stream for stream in container.streams if stream.type == kind))
+    best = next((s for s in streams if s and not s.disposition & Disposition.attached_pic), None)
     if best and best.codec_context is None:
         raise MediaError(f"{path}: cannot be decoded (FFmpeg does not know the codec of its {_WORDS[kind]})")
     return best

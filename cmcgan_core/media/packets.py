@@ -3,6 +3,7 @@
 Time 0 is the start of the file: the earliest timestamp of all its streams.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
 
 #: Seconds by which the timestamps of a stream go back where another recording begins. Smaller steps are errors.
 RESTART = 0.5
+#: The types of streams that have packets all the time.
+CONTINUOUS = ("audio", "video")
+#: Why a file cannot be read on.
+OTHER_TRACKS = "another recording with other tracks follows the first one; split the file there"
 #: Bytes after the last packet of an FLV file that are not another recording.
 FLV_REST = 4096
 
@@ -32,7 +37,7 @@ class Timeline:
     def __init__(self, container: "InputContainer") -> None:
         self.end = 0.0
         self._shifts = [-first_timestamp(container)]  # of each recording, in seconds
-        self._clocks = {stream.index: _Clock.of_stream(stream) for stream in container.streams}
+        self._clocks: dict[int, _Clock] = {}  # by stream; streams may appear in the middle of a file
 
     @property
     def recordings(self) -> int:
@@ -41,7 +46,10 @@ class Timeline:
 
     def place(self, packet: "Packet[Any]") -> None:
         """Shift the timestamps of the next packet of the file to the time axis."""
-        clock = self._clocks[packet.stream_index]
+        clock = self._clocks.get(packet.stream_index)
+        if clock is None:
+            clock = self._clocks[packet.stream_index] = _Clock.of_stream(packet.stream)
+            clock.recording = len(self._shifts) - 1
         if clock.continuous:
             self._follow(packet, clock)
         else:
@@ -73,7 +81,7 @@ class _Clock:
     Attributes:
         unit: the unit of its timestamps, in seconds.
         period: the duration of a packet that does not tell it, in seconds.
-        continuous: whether it has packets all the time. Only sound and pictures have.
+        continuous: whether it has packets all the time.
         recording: the number of the recording that it has reached.
         latest: the decoding time of its latest packet, in seconds.
     """
@@ -88,8 +96,7 @@ class _Clock:
     def of_stream(cls, stream: "Stream") -> "_Clock":
         """Return the clock of a stream at its start."""
         rate = stream.average_rate if stream.type == "video" and stream.codec_context else None
-        continuous = stream.type in ("audio", "video")
-        return cls(float(stream.time_base or 1), 1 / float(rate) if rate else 0.0, continuous)
+        return cls(float(stream.time_base or 1), 1 / float(rate) if rate else 0.0, stream.type in CONTINUOUS)
 
 
 def _seconds(packet: "Packet[Any]", clock: _Clock) -> float:
@@ -110,14 +117,19 @@ def read_packets(
         timeline: the time axis, for callers that need it.
 
     Raises:
-        ValueError: FFmpeg stops where another recording begins in the file.
+        ValueError: FFmpeg stops where another recording begins in the file, or that one has other tracks.
     """
     timeline = timeline or Timeline(container)
     wanted = {stream.index for stream in streams}
+    types = {stream.index: stream.type for stream in container.streams}
+    known = set(types.values())
     last: Packet[Any] | None = None
     # All streams are read, because the time axis depends on all of them.
     for packet in container.demux():
         if packet.size:
+            kind = packet.stream.type
+            if kind in CONTINUOUS and (types.setdefault(packet.stream_index, kind) != kind or kind not in known):
+                raise ValueError(OTHER_TRACKS)
             timeline.place(packet)
             last = packet
         if packet.stream_index in wanted:
@@ -132,12 +144,12 @@ def first_timestamp(container: "InputContainer") -> float:
     return (container.start_time or 0) / 1e6
 
 
-def measure_streams(container: "InputContainer") -> tuple[dict[int, int], dict[int, float]]:
+def measure_streams(container: "InputContainer") -> tuple[Counter[int], dict[int, float]]:
     """Return the number of packets of each stream, and the time in seconds at which its last packet ends.
 
     Reads the whole file, without decoding.
     """
-    counts = dict.fromkeys((stream.index for stream in container.streams), 0)
+    counts: Counter[int] = Counter()
     ends: dict[int, float] = {}
     clocks = {stream.index: _Clock.of_stream(stream) for stream in container.streams}
     for packet in read_packets(container, list(container.streams)):
