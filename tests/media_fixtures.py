@@ -1,5 +1,6 @@
 """Create sounds, pictures, videos and source folders for tests."""
 
+import io
 import struct
 from collections.abc import Callable
 from fractions import Fraction
@@ -11,7 +12,11 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
+from cmcgan_core.media.files import read_sound
+
 RATE = 44_100
+#: Pictures per second of `write_streams`.
+FPS = 10
 
 
 def tone(seconds: float, hertz: float = 1000, rate: int = RATE, level: float = 0.5) -> NDArray[np.float32]:
@@ -72,6 +77,74 @@ def write_video(
             container.mux(audio.encode(block))
             container.mux(audio.encode(None))
     return path
+
+
+def write_streams(
+    path: Path,
+    sound: NDArray[np.float32] | None = None,
+    pictures: int = 0,
+    *,
+    rate: int = RATE,
+    codecs: tuple[str, str] = ("mpeg4", "aac"),
+    late: float = 0.0,
+    channels: int = 1,
+    to: io.RawIOBase | None = None,
+    form: str | None = None,
+    last: float | None = None,
+    b_frames: int = 0,
+) -> Path:
+    """Write a file with a sound track, which is empty if `sound` is None, and a moving pattern.
+
+    Args:
+        path: the file; its folder is created.
+        sound: the sound (L,) at `rate`.
+        pictures: number of pictures, ten per second; 0 for no picture track.
+        rate: sample rate, Hz.
+        codecs: the encoders of pictures and of sound.
+        late: when the first picture appears, in seconds.
+        channels: 1 or 2 equal channels.
+        to: a file object to write to instead of the path.
+        form: FFmpeg's name of the format; None takes it from the suffix.
+        last: for how many seconds the last picture is shown; None leaves it to the encoder.
+        b_frames: the largest number of B frames in a row.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(to or str(path), "w", format=form) as container:
+        video = container.add_stream(codecs[0], rate=FPS, width=64, height=48, pix_fmt="yuv420p") if pictures else None
+        layout = "stereo" if channels == 2 else "mono"
+        audio = container.add_stream(codecs[1], rate=rate, layout=layout)
+        if video:
+            video.codec_context.time_base = Fraction(1, 1000)
+            video.codec_context.max_b_frames = b_frames
+        audio.bit_rate = 96_000
+        tiles = np.random.default_rng(0).integers(0, 255, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        durations = {}
+        for number in [*range(pictures), None] if video else ():
+            frame = None
+            if number is not None:
+                frame = av.VideoFrame.from_ndarray(np.roll(tiles, 8 * number, 1), format="rgb24")
+                frame.pts, frame.time_base = round(1000 * (late + number / FPS)), Fraction(1, 1000)
+                durations[frame.pts] = round(1000 * last) if last and number == pictures - 1 else 1000 // FPS
+            for packet in video.encode(frame):
+                if last:
+                    packet.duration = durations[packet.pts]
+                container.mux(packet)
+        if sound is not None:
+            block = av.AudioFrame.from_ndarray(np.tile(sound, (channels, 1)), format="fltp", layout=layout)
+            block.sample_rate, block.pts, block.time_base = rate, 0, Fraction(1, rate)
+            container.mux(audio.encode(block))
+            container.mux(audio.encode(None))
+    return path
+
+
+def sound_seconds(path: Path) -> float:
+    """Return the length of the sound of a file in seconds."""
+    return len(read_sound(path, RATE)) / RATE
+
+
+def hertz(sound: NDArray[np.float32]) -> float:
+    """Return the loudest frequency of a sound (L,)."""
+    return np.abs(np.fft.rfft(sound * np.hanning(len(sound)))).argmax() * RATE / len(sound)
 
 
 def turn_video(path: Path) -> None:

@@ -65,7 +65,7 @@ BAD: dict[str, tuple[Callable[[Path], object], str]] = {
     "nan.wav": (not_a_number, "not numbers"),
     "silence.wav": (no_frames, "holds no sound"),
     "cut.jpg": (cut_jpg, "not a picture"),
-    "cut.mp4": (cut_mp4, "pictures"),
+    "cut.mp4": (cut_mp4, "is cut off"),
     "bomb.png": (bomb, "not a picture"),
     "picture.mp3": (lambda path: write_jpg(path.with_suffix(".png"), plain((1, 2, 3))).rename(path), "has no sound"),
     "score.pdf": (lambda path: path.write_bytes(b"%PDF"), "neither a sound, a picture nor a video"),

@@ -89,7 +89,7 @@ def test_blocks_of_a_sound_equal_the_whole_sound(tmp_path, monkeypatch, name, ra
         data = path.read_bytes()
         path.write_bytes(data[: len(data) // 2] + bytes(2000) + data[len(data) // 2 + 2000 :])
     whole = read_sound(path, rate)
-    monkeypatch.setattr("cmcgan_core.media.files.SAMPLES_PER_READ", 10_000)
+    monkeypatch.setattr("cmcgan_core.media.ffmpeg.FRAMES_PER_PIECE", 3)
     blocks = list(sound_blocks(path, rate, 0.3))
     assert {len(block) for block in blocks[:-1]} == {round(0.3 * rate)}
     np.testing.assert_allclose(np.concatenate(blocks), whole, atol=1e-6)
@@ -235,7 +235,7 @@ REASONS = {
     "text.wav": "cannot be decoded",
     "text.jpg": "is not a picture",
     "text.mp4": "cannot be decoded",
-    "truncated.mp4": "cannot be decoded",
+    "truncated.mp4": "is cut off: it has",
     "cut.jpg": "is not a picture that can be decoded",
     "nan.wav": "not numbers",
     "dangling.wav": "is a link to a file",
@@ -244,7 +244,7 @@ REASONS = {
     "no samples.wav": "holds no sound",
     "one sample.wav": "holds no sound",
     "silent film.mp4": "has no sound",
-    "cut off.mp4": "is cut off: its sound ends after",
+    "cut off.mp4": "is cut off: it has",
 }
 
 
@@ -258,7 +258,7 @@ def test_a_file_that_cannot_be_read_is_named_with_the_reason(broken, name, capfd
     assert capfd.readouterr().err == ""
 
 
-DECODERS = ["soundfile.SoundFile", "PIL.Image.open", "cmcgan_core.media.ffmpeg.decode_picture"]
+DECODERS = ["cmcgan_core.media.ffmpeg.decode_sound", "PIL.Image.open", "cmcgan_core.media.ffmpeg.decode_picture"]
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,14 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, TimelineStep, are_most
 from cmcgan_core.inference.translate import SamplingOptions, read_half_second, to_audio, to_visual
-from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture, require_media, sound_seconds
+from cmcgan_core.media.files import (
+    SILENT_DBFS,
+    announced_seconds,
+    loudness,
+    media_kind,
+    read_picture,
+    require_media,
+)
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches
@@ -219,7 +226,7 @@ def _predict_half_seconds(
     probabilities: list[Tensor] = []
     unlike: list[Tensor] = []
     maps: dict[Modality, Tensor] = {}
-    total = int(sound_seconds(path) / hop) or None
+    total = int(announced_seconds(path) / hop) or None
     for batch in in_batches(half_seconds, HALF_SECONDS_PER_BATCH):
         maps = _to_maps(batch, network.generating.about.settings)
         probabilities.append(network.predict(maps))

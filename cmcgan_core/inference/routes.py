@@ -44,6 +44,12 @@ class Format(StrEnum):
     M4V = "m4v"
     WEBM = "webm"
     AVI = "avi"
+    FLV = "flv"
+    WMV = "wmv"
+    MPG = "mpg"
+    MPEG = "mpeg"
+    OGV = "ogv"
+    TS = "ts"
 
 
 #: The possible formats of each route. The first one is the default, except that a film keeps its own format if it can.
@@ -51,6 +57,9 @@ FORMATS: dict[Route, tuple[Format, ...]] = {
     Route.PICTURES: (Format.PNG, Format.JPG, Format.WEBP),
     Route.FILM: (Format.MP4, Format.MKV, Format.MOV, Format.GIF, Format.PNG_SEQUENCE),
     Route.SOUNDS: (Format.WAV, Format.FLAC),
-    Route.SOUNDTRACK: (Format.MKV, Format.MP4, Format.M4V, Format.MOV, Format.WEBM, Format.AVI),
+    Route.SOUNDTRACK: (
+        *(Format.MKV, Format.MP4, Format.M4V, Format.MOV, Format.WEBM, Format.AVI, Format.FLV, Format.WMV),
+        *(Format.MPG, Format.MPEG, Format.OGV, Format.TS),
+    ),
     Route.REPAIR: (Format.MKV, Format.MP4, Format.M4V, Format.MOV),
 }

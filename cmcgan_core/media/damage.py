@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from heapq import heappop, heappush
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -11,10 +10,10 @@ import numpy as np
 
 from cmcgan_core.media import ffmpeg
 from cmcgan_core.media.files import require_file
+from cmcgan_core.media.packets import read_packets
 
 if TYPE_CHECKING:
-    from av import VideoFrame, VideoStream
-    from av.container import InputContainer
+    from av import VideoFrame
 
 DecodingFault = Literal["corrupt", "missing"]
 DamageReason = Literal["black", "one colour", "corrupt", "missing"]
@@ -99,13 +98,14 @@ def examine_frames(path: Path) -> Iterator[FrameInterval]:
     period = _frame_period(path)
     last: FrameInterval | None = None
     with ffmpeg.open_input(path) as container:
-        decoded = _decode(container, ffmpeg.picture_stream(container, path))
+        decoded = ffmpeg.decode_pictures(container, ffmpeg.picture_stream(container, path))
         for shown in _fill_gaps(_mark_corrupt(decoded), period):
             if last:
                 yield replace(last, end=shown.start)
             last = shown
     if last:
-        yield last
+        held = ffmpeg.shown_seconds(last.frame, period) if last.frame else period
+        yield replace(last, end=last.start + held)
 
 
 def _damage_reason(shown: FrameInterval) -> DamageReason | None:
@@ -125,35 +125,13 @@ def _frame_period(path: Path) -> float:
     """Return for how many seconds a frame is usually shown, from the timestamps at the start of the film."""
     with ffmpeg.open_input(path) as container:
         stream = ffmpeg.picture_stream(container, path)
-        timestamps = (float(p.pts * p.time_base) for p in container.demux(stream) if p.size and p.pts is not None)
+        timestamps = (
+            float(p.pts * p.time_base) for p in read_packets(container, [stream]) if p.size and p.pts is not None
+        )
         steps = np.diff(sorted(islice(timestamps, MEASURED_FRAMES)))
         steps = steps[steps > 0]
         usual = steps[steps < 1.5 * np.median(steps)] if len(steps) else [1 / float(stream.average_rate or 25)]
         return float(np.mean(usual))
-
-
-def _decode(container: "InputContainer", stream: "VideoStream") -> Iterator[tuple[float, "VideoFrame | None"]]:
-    """Yield increasing times in seconds and the frames that appear then; None if the decoder fails."""
-    import av
-
-    time_0 = ffmpeg.first_timestamp(container)
-    failed: list[float] = []  # a heap of the times of packets that could not be decoded
-    last = -np.inf
-    for packet in container.demux(stream):
-        frames: list[VideoFrame] = []
-        try:
-            frames = packet.decode()
-        except av.FFmpegError:
-            if packet.pts is not None:
-                heappush(failed, float(packet.pts * packet.time_base) - time_0)
-        for frame in frames:
-            if frame.time is None or (time := frame.time - time_0) <= last:
-                continue
-            while failed and failed[0] < time:
-                yield heappop(failed), None
-            yield time, frame
-            last = time
-    yield from ((time, None) for time in sorted(failed) if time > last)
 
 
 def _mark_corrupt(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[FrameInterval]:

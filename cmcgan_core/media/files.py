@@ -29,17 +29,24 @@ MediaKind = Literal["sound", "picture", "video"]
 
 #: The suffixes of each kind of file.
 SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
-    "sound": (".aac", ".aif", ".aiff", ".au", ".flac", ".m4a", ".mp3", ".oga", ".ogg", ".opus", ".wav", ".wma"),
-    "picture": (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),
-    "video": (".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ogv", ".ts", ".webm", ".wmv"),
+    "sound": (
+        *(".aac", ".ac3", ".aif", ".aiff", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3", ".oga"),
+        *(".ogg", ".opus", ".w64", ".wav", ".wma"),
+    ),
+    "picture": (*(".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"),),
+    "video": (
+        *(".3gp", ".asf", ".avi", ".flv", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf"),
+        *(".ogv", ".ts", ".vob", ".webm", ".wmv"),
+    ),
 }
 
-#: Samples per channel that are read from libsndfile at once.
-SAMPLES_PER_READ = 1 << 18
 #: Length in seconds of the blocks from which `read_sound` joins a whole sound.
 SECONDS_PER_BLOCK = 60.0
 #: Level below which half a second counts as silent, in dBFS.
 SILENT_DBFS = -60.0
+
+#: The number of the EXIF entry that says how a picture is turned.
+EXIF_ORIENTATION = 0x0112
 
 #: Built-in exceptions that decoders raise on damaged files, because they trust the sizes and offsets in the file.
 DECODER_ERRORS = (
@@ -80,7 +87,7 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
     """Return the sound of a sound file or a video, mixed to mono (the mean of the channels) and resampled.
 
     Args:
-        path: a file in any format that libsndfile or FFmpeg decodes.
+        path: a file in any format that FFmpeg decodes.
         sample_rate: sample rate of the result, Hz.
 
     Returns:
@@ -98,7 +105,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
     """Yield the waveform of `read_sound` in blocks; memory does not grow with the length of the sound.
 
     Args:
-        path: a file in any format that libsndfile or FFmpeg decodes.
+        path: a file in any format that FFmpeg decodes.
         sample_rate: sample rate of the result, Hz.
         seconds: length of a block.
 
@@ -118,7 +125,7 @@ def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArr
 
 
 def track_kinds(path: Path) -> set[MediaKind]:
-    """Return what a video contains according to its header: "sound", "picture", both or neither.
+    """Return what a video contains: "sound", "picture", both or neither. A track without a packet does not count.
 
     Raises:
         MediaError: the file cannot be opened.
@@ -130,20 +137,35 @@ def track_kinds(path: Path) -> set[MediaKind]:
     return {kind for kind in present if present[kind]}
 
 
-def sound_seconds(path: Path) -> float:
-    """Return the duration of a sound file or a video in seconds, according to its header.
+def announced_seconds(path: Path) -> float:
+    """Return the duration of a sound file or a video in seconds according to its header; 0 if it does not tell it.
+
+    Only decoding says how long a file is. A header can be wrong by any factor, so the result may only announce how much
+    work there is.
 
     Raises:
         MediaError: the file cannot be opened.
     """
-    import soundfile
-
     require_file(path)
     with _decoding(path):
-        try:
-            return float(soundfile.info(_soundfile_name(path)).duration)
-        except (soundfile.LibsndfileError, OSError):
-            return ffmpeg.header_seconds(path)
+        return ffmpeg.header_seconds(path)
+
+
+def lasts_longer(path: Path, seconds: float) -> bool:
+    """Return whether the sound of a file lasts longer than a time; decodes no more of it than that.
+
+    Raises:
+        MediaError: as `read_sound`, if the reading reaches the fault.
+    """
+    require_file(path)
+    decoded = 0.0
+    with _decoding(path):
+        for waveform, rate in _decode_mono(path):
+            decoded += len(waveform) / rate
+            # Less than a sample is a rounding error.
+            if decoded > seconds + 0.5 / rate:
+                return True
+    return False
 
 
 @dataclass(frozen=True)
@@ -228,9 +250,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
 
 def fit_picture(image: "Image", size: int | None = None) -> NDArray[np.uint8]:
     """Return a Pillow image in the form of `read_picture`: (size, size, 3), or (H, W, 3) if `size` is None."""
-    from PIL import ImageOps
-
-    return _resize(np.asarray(_to_rgb(ImageOps.exif_transpose(image))), size)
+    return _resize(np.asarray(_to_rgb(_turn_upright(image))), size)
 
 
 def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
@@ -324,23 +344,10 @@ def _decoding(path: Path) -> Iterator[None]:
 
 
 def _decode_mono(path: Path) -> Iterator[tuple[NDArray[np.float32], int]]:
-    """Yield a waveform in pieces (n,), each with its sample rate; FFmpeg takes over where libsndfile fails."""
-    import soundfile
-
-    done = 0
-    if media_kind(path) != "video":
-        try:
-            with soundfile.SoundFile(_soundfile_name(path)) as file:
-                while len(samples := file.read(SAMPLES_PER_READ, dtype="float32", always_2d=True)):
-                    done += len(samples)
-                    yield _require_finite(samples.mean(1), path), file.samplerate
-            return
-        except (soundfile.LibsndfileError, OSError):
-            pass
+    """Yield a waveform in pieces (n,), each with its sample rate."""
     for channels, rate in ffmpeg.decode_sound(path):
-        if done < channels.shape[1]:
-            yield _require_finite(channels[:, done:].mean(0).astype(np.float32), path), rate
-        done = max(0, done - channels.shape[1])
+        mono = channels[0] if len(channels) == 1 else channels.mean(0)
+        yield _require_finite(mono.astype(np.float32, copy=False), path), rate
 
 
 def _require_finite(waveform: NDArray[np.float32], path: Path) -> NDArray[np.float32]:
@@ -366,6 +373,26 @@ def _regroup(pieces: Iterator[NDArray[np.float32]], length: int) -> Iterator[NDA
         yield np.concatenate(held)
 
 
+def _turn_upright(image: "Image") -> "Image":
+    """Return an image with its EXIF orientation applied. EXIF data that cannot be read have no orientation."""
+    from PIL.Image import Transpose
+
+    try:
+        orientation = image.getexif().get(EXIF_ORIENTATION)
+    except DECODER_ERRORS:
+        orientation = None
+    turns = {
+        2: Transpose.FLIP_LEFT_RIGHT,
+        3: Transpose.ROTATE_180,
+        4: Transpose.FLIP_TOP_BOTTOM,
+        5: Transpose.TRANSPOSE,
+        6: Transpose.ROTATE_270,
+        7: Transpose.TRANSVERSE,
+        8: Transpose.ROTATE_90,
+    }
+    return image.transpose(turns[orientation]) if orientation in turns else image
+
+
 def _to_rgb(image: "Image") -> "Image":
     """Return an image of any Pillow mode as RGB, with transparent areas in white."""
     from PIL import Image
@@ -373,6 +400,11 @@ def _to_rgb(image: "Image") -> "Image":
     if image.mode.startswith("I"):
         # 16-bit grey. Pillow's own conversion would clip it at 255.
         return Image.fromarray((np.asarray(image, np.int64) >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        # Floats up to 1, as in most files, or up to 255.
+        levels = np.nan_to_num(np.asarray(image))
+        scale = 255 if levels.max() <= 1 else 1
+        return Image.fromarray((scale * levels).round().clip(0, 255).astype(np.uint8)).convert("RGB")
     if image.mode in ("RGBA", "LA", "PA") or "transparency" in image.info:
         opaque = image.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", opaque.size, "white"), opaque).convert("RGB")

@@ -4,7 +4,6 @@ Packets that do not have to change are copied. Time 0 of an output is time 0 of 
 streams.
 """
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import damage, ffmpeg, muxing
 from cmcgan_core.media.files import require_file, track_kinds
+from cmcgan_core.media.packets import first_timestamp, is_one_recording, measure_streams
 from cmcgan_core.utils.files import atomic_folder, error_reason
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _picture_format(source: Path) -> tuple[muxing.PictureFormat, bool]:
             context.color_primaries,
             context.color_trc,
         )
-    return form, frame.rotation == 0 and (frame.width, frame.height) == (width, height)
+    return form, ffmpeg.is_upright(frame) and (frame.width, frame.height) == (width, height)
 
 
 def _repaired_frames(
@@ -252,44 +252,37 @@ def probe(path: Path) -> list[Track]:
         MediaError: the file cannot be opened.
     """
     require_file(path)
-    ends: dict[int, float] = {}
-    counts: Counter[int] = Counter()
     with ffmpeg.open_input(path) as container:
-        for packet in container.demux():
-            if packet.size and packet.pts is not None:
-                end = float(packet.pts * packet.time_base) + _packet_seconds(packet)
-                ends[packet.stream_index] = max(end, ends.get(packet.stream_index, end))
-            counts[packet.stream_index] += bool(packet.size)
-        return [_track(container, s, ends.get(s.index, 0.0), counts[s.index]) for s in container.streams]
+        counts, ends = measure_streams(container)
+        return [_track(container, s, ends.get(s.index), counts[s.index]) for s in container.streams]
 
 
-def _packet_seconds(packet: "Packet[Any]") -> float:
-    """Return the duration of a packet in seconds; for pictures without a duration, the average frame period."""
-    rate = packet.stream.average_rate if packet.stream.type == "video" else None
-    return float(packet.duration * packet.time_base) if packet.duration else 1 / float(rate) if rate else 0.0
-
-
-def _track(container: "InputContainer", stream: "Stream", end: float, packets: int) -> Track:
-    """Return the description of a stream that ends at the timestamp `end`, in seconds."""
+def _track(container: "InputContainer", stream: "Stream", end: float | None, packets: int) -> Track:
+    """Return the description of a stream that ends at the time `end`, in seconds; None for a stream without packets."""
     context: Any = stream.codec_context  # None if FFmpeg does not know the type of the stream
     kind = TRACK_KINDS.get(stream.type, "other") if context else "other"
-    start = float((stream.start_time or 0) * (stream.time_base or 0))
+    start = float((stream.start_time or 0) * (stream.time_base or 0)) - first_timestamp(container)
     size, rate = None, 0.0
     if kind == "picture":
         size, rate = (context.width, context.height), float(stream.average_rate or 0)
     elif kind == "sound":
         rate = float(context.sample_rate)
     codec = context.codec.canonical_name if context else "none"
-    return Track(kind, codec, start - ffmpeg.first_timestamp(container), end - start, packets, size, rate)
+    return Track(kind, codec, start, 0.0 if end is None else end - start, packets, size, rate)
 
 
 def _original_sound(out: "OutputContainer", container: muxing.ContainerFormat, path: Path) -> Iterator["Packet[Any]"]:
-    """Return the packets of a file's sound: copied if the format supports its codec, otherwise encoded again."""
+    """Return the packets of a file's sound: copied if the format supports them, otherwise encoded again.
+
+    A format supports only one recording, whose packets all have a time.
+    """
     require_file(path)
     with ffmpeg.open_input(path) as source:
         stream = ffmpeg.sound_stream(source, path)
         index, codec = stream.index, stream.codec_context.codec.canonical_name
-    if codec in container.copied:
+        supported = codec in container.copied and not (codec == "mp3" and stream.rate < container.least_mp3_rate)
+        copied = supported and is_one_recording(source, stream)
+    if copied:
         return muxing.copy_streams(out, path, lambda stream: stream.index == index)
     return muxing.encode_sound(out, container, ffmpeg.decode_sound(path))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from fractions import Fraction
-from itertools import chain
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media import ffmpeg
+from cmcgan_core.media.packets import read_packets
 from cmcgan_core.utils.files import atomic_write, error_reason
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class ContainerFormat:
     Attributes:
         name: FFmpeg's name of the format.
         copied: sound codecs whose packets are copied into it unchanged; sound of other codecs is encoded again.
+        least_mp3_rate: the lowest sample rate of MP3 packets that can be copied into it, Hz.
         sound: the encoder for sound.
         picture: the encoder for pictures, or "" if pictures are only copied into the format.
         picture_options: options of the picture encoder; they set a constant quality.
@@ -40,13 +42,14 @@ class ContainerFormat:
 
     name: str
     copied: tuple[str, ...] = ()
+    least_mp3_rate: int = 0
     sound: str = "aac"
     picture: str = "libx264"
     picture_options: tuple[tuple[str, str], ...] = (("crf", "18"),)
     options: tuple[tuple[str, str], ...] = ()
 
 
-_MP4 = ContainerFormat("mp4", ("aac", "ac3", "alac", "mp3"), options=(("movflags", "+faststart"),))
+_MP4 = ContainerFormat("mp4", ("aac", "ac3", "alac", "mp3"), 16_000, options=(("movflags", "+faststart"),))
 _MPEG = ContainerFormat("mpeg", sound="mp2", picture="")
 
 #: The film formats by suffix. Sound can be added to a film of each; only those with a picture encoder can be written
@@ -61,6 +64,7 @@ CONTAINERS = {
     ".webm": ContainerFormat(
         "webm",
         ("opus", "vorbis"),
+        0,
         "libopus",
         "libvpx-vp9",
         (("crf", "24"), ("b", "0"), ("deadline", "good"), ("cpu-used", "4")),
@@ -78,6 +82,8 @@ CONTAINERS = {
 CHANNEL_BIT_RATE = 96_000
 #: A sample rate in Hz that every sound encoder supports.
 COMMON_RATE = 48_000
+#: FFmpeg mixes up to this number of channels to stereo. Of more channels, the odd ones become left, the others right.
+MOST_CHANNELS = 7
 
 
 def container_format(path: Path, encoded: bool) -> ContainerFormat:
@@ -221,12 +227,8 @@ def copy_streams(out: "OutputContainer", path: Path, wanted: Callable[["Stream"]
     with ffmpeg.open_input(path) as source:
         copies = {stream.index: _add_copy(out, stream, path) for stream in source.streams if wanted(stream)}
         targets = {index: copy for index, copy in copies.items() if copy}
-        time_0 = ffmpeg.first_timestamp(source)
-        for packet in source.demux([source.streams[index] for index in targets]) if targets else ():
+        for packet in read_packets(source, [source.streams[index] for index in targets]) if targets else ():
             if packet.size:
-                shift = round(time_0 / packet.time_base)
-                packet.pts = None if packet.pts is None else packet.pts - shift
-                packet.dts = None if packet.dts is None else packet.dts - shift
                 packet.stream = targets[packet.stream_index]
                 yield packet
 
@@ -259,12 +261,12 @@ def encode_sound(
     Args:
         out: the film.
         container: the format of the film.
-        pieces: the sound in pieces (channels, n), each with the sample rate in Hz, which is the same for all. More than
-            two channels are mixed to stereo.
+        pieces: the sound in pieces (channels, n), each with its sample rate in Hz. More than two channels are mixed to
+            stereo. If channels or sample rate change, the rest is converted to those of the first piece.
     """
     stream: AudioStream | None = None
     count = 0
-    for channels, rate in pieces:
+    for channels, rate in _in_one_format(pieces):
         stream = stream or _add_sound_stream(out, container, len(channels), rate)
         frame = ffmpeg.make_sound_frame(channels, rate)
         frame.pts, frame.time_base = count, Fraction(1, rate)
@@ -272,6 +274,32 @@ def encode_sound(
         yield from stream.encode(frame)
     if stream:
         yield from stream.encode(None)
+
+
+def _in_one_format(pieces: Iterable[tuple[NDArray[Any], int]]) -> Iterator[tuple[NDArray[Any], int]]:
+    """Yield pieces (channels, n) and their sample rates, converted so that both are those of the first piece."""
+    import av
+
+    first: tuple[int, int] | None = None
+    folded = ((_fold(channels), rate) for channels, rate in pieces)
+    for (count, rate), run in groupby(folded, key=lambda piece: (len(piece[0]), piece[1])):
+        first = first or (count, rate)
+        if (count, rate) == first:
+            yield from run
+            continue
+        converter = av.AudioResampler(format="fltp", layout=f"{first[0]}c", rate=first[1])
+        for channels, _ in run:
+            for frame in converter.resample(ffmpeg.make_sound_frame(channels, rate)):
+                yield frame.to_ndarray(), first[1]
+        for frame in converter.resample(None):
+            yield frame.to_ndarray(), first[1]
+
+
+def _fold(channels: NDArray[Any]) -> NDArray[Any]:
+    """Return sound (channels, n) as it is, or as stereo if it has more channels than FFmpeg can mix."""
+    if len(channels) <= MOST_CHANNELS:
+        return channels
+    return np.stack([channels[::2].mean(0), channels[1::2].mean(0)])
 
 
 def _add_sound_stream(out: "OutputContainer", container: ContainerFormat, channels: int, rate: int) -> "AudioStream":

@@ -44,7 +44,7 @@ class ClassFolders:
     recordings, several recordings share a picture and form one group.
     """
 
-    identity = "classes/1"
+    identity = "classes/2"
 
     def detects(self, root: Path) -> bool:
         """Return whether there are sounds and pictures in folders."""
@@ -110,7 +110,7 @@ class VideoFolders:
     Folders named in `SPLIT_FOLDERS` may contain either layout. Each video is a recording.
     """
 
-    identity = "videos/1"
+    identity = "videos/2"
 
     def detects(self, root: Path) -> bool:
         """Return whether there is a video in the folder."""

@@ -22,7 +22,7 @@ from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folde
 from cmcgan_core.data.prepare.splits import SPLITS, assign_splits
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.media.files import SILENT_DBFS, media_kind, sound_seconds
+from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, media_kind
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.filenames import to_text
 from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
@@ -277,11 +277,11 @@ def _first_reasons(skipped: list[Skipped]) -> str:
 
 
 def _estimate_pairs(recording: Recording, options: SourceOptions) -> int:
-    """Return an upper bound of a recording's number of pairs; 0 if its file cannot be read."""
+    """Return an estimate of a recording's number of pairs, from its header; 0 if that cannot be read."""
     if recording.pairs is not None:
         return recording.pairs
     try:
-        seconds = sound_seconds(next(path for path in recording.files if media_kind(path) in ("sound", "video")))
+        seconds = announced_seconds(next(path for path in recording.files if media_kind(path) in ("sound", "video")))
     except (MediaError, StopIteration):
         return 0
     return max(0, int((seconds - options.settings.seconds) / options.hop + 1 + 1e-6))

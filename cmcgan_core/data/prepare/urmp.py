@@ -119,7 +119,7 @@ class Urmp:
     The dataset re-uses takes in several pieces with the same tune, so all pieces with the same tune name are one group.
     """
 
-    identity = "urmp/1"
+    identity = "urmp/2"
 
     def detects(self, root: Path) -> bool:
         """Return whether there is a folder of a piece with a sound file for its first player."""

@@ -32,7 +32,7 @@ from cmcgan_core.inference.translate import (
 from cmcgan_core.inference.windows import Windows, open_windows
 from cmcgan_core.media import film
 from cmcgan_core.media.damage import DamagedInterval, find_damage
-from cmcgan_core.media.files import SILENT_DBFS, loudness, read_video, sound_seconds
+from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, loudness, read_video
 from cmcgan_core.media.level import set_level_of_blocks
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import Progress
@@ -135,7 +135,7 @@ def _generate_frames(session: GenerationSession, source: Path, guesser: LabelGue
     trained, fps = session.trained, session.output.fps
     windows, walk = open_windows(source, session.settings), _start_walk(session, Direction.A2V)
     size = session.output.size or max(MIN_FILM_SIZE, trained.about.config.network.picture_size)
-    total = int(sound_seconds(source) * fps) or None
+    total = int(announced_seconds(source) * fps) or None
     for batch in in_batches(_windows_of_frames(windows, fps), FRAMES_PER_BATCH):
         times, waveforms = zip(*batch, strict=True)
         audio = waveforms_to_input(trained, torch.from_numpy(np.stack(waveforms)))

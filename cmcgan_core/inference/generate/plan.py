@@ -17,10 +17,10 @@ from cmcgan_core.inference.windows import SECONDS_PER_BLOCK
 from cmcgan_core.media.files import (
     SILENT_DBFS,
     MediaKind,
+    lasts_longer,
     media_kind,
     require_media,
     sound_blocks,
-    sound_seconds,
     track_kinds,
 )
 from cmcgan_core.media.level import LOUDNESS
@@ -30,6 +30,8 @@ from cmcgan_core.utils.files import is_folder
 
 #: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
 MAX_CLIP_SECONDS = 10.0
+#: The largest absolute sample of zeros that a lossy codec has encoded: -80 dBFS. AC-3 gives about -100 dBFS.
+CODED_SILENCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def choose_route(source: Path, output: OutputOptions, *, stills: bool = False) -
 def _choose_pictures_or_film(source: Path, output: OutputOptions, *, stills: bool) -> Route:
     """Return what a sound becomes."""
     if output.format is None:
-        return Route.FILM if not stills and sound_seconds(source) > MAX_CLIP_SECONDS else Route.PICTURES
+        return Route.FILM if not stills and lasts_longer(source, MAX_CLIP_SECONDS) else Route.PICTURES
     return Route.FILM if output.format in FORMATS[Route.FILM] else Route.PICTURES
 
 
@@ -211,8 +213,11 @@ def _route_of_video(source: Path, output: OutputOptions) -> Route:
 
 
 def is_silent(source: Path) -> bool:
-    """Return whether the sound of a video is all zeros, as editors write it to films without sound."""
-    return not any(np.any(block) for block in sound_blocks(source, 44_100, SECONDS_PER_BLOCK))
+    """Return whether the sound of a video is all zeros, as editors write it to films without sound.
+
+    Lossy codecs change zeros a little.
+    """
+    return not any(np.abs(block).max() > CODED_SILENCE for block in sound_blocks(source, 44_100, SECONDS_PER_BLOCK))
 
 
 def _apply_name(inputs: Sequence[Input], out: Path, output: OutputOptions) -> tuple[OutputOptions, Path | None]:
