@@ -146,7 +146,7 @@ def test_copies_of_training_samples_are_told_from_new_ones(
     assert quality["distance_to_training"] == pytest.approx(0, abs=1e-3)
     assert quality["share_near_training"] == 1
     real = scores_of_oracle(dataset, trained, panel, knows=True).quality(JUDGE, Generated(A2V, 1))
-    assert real["distance_to_training"] == pytest.approx(1)
+    assert real["distance_to_training"] == pytest.approx(1, abs=1e-3)
     assert (real["share_near_training"] or 0) < 0.2
 
 

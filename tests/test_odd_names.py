@@ -25,7 +25,7 @@ from cmcgan_core.inference.generate import OutputOptions, Task, generate_all, pl
 from cmcgan_core.inference.inputs import Input, expand, read_list, split_list
 from cmcgan_core.inference.retrieve import find_gallery
 from cmcgan_core.inference.translate import SamplingOptions
-from cmcgan_core.media.files import read_picture, read_sound, require_file, sound_seconds, write_sound
+from cmcgan_core.media.files import announced_seconds, read_picture, read_sound, require_file, write_sound
 from cmcgan_core.utils.filenames import is_ignored, shorten, to_text
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow these names")
@@ -60,7 +60,7 @@ def test_media_with_any_name_are_read_and_written(tmp_path: Path) -> None:
     write_sound(sound, tone(0.6), 44_100)
     write_video(tmp_path / "film.mp4", [plain((9, 9, 9))] * 5, sound=tone(0.5)).rename(film)
     assert len(read_sound(sound, 44_100)) == len(tone(0.6))
-    assert sound_seconds(film) == pytest.approx(0.5, abs=0.1)
+    assert announced_seconds(film) == pytest.approx(0.5, abs=0.1)
     assert {file.name for file in tmp_path.iterdir()} == {sound.name, film.name}
 
 
@@ -329,7 +329,7 @@ def test_what_is_no_file_is_named_and_never_opened(
     tasks = plan_folder(tmp_path)
     assert tasks["good.wav"].error == ""
     assert name in tasks
-    for read in (require_file, lambda path: read_sound(path, 44_100), read_picture, sound_seconds):
+    for read in (require_file, lambda path: read_sound(path, 44_100), read_picture, announced_seconds):
         with pytest.raises(MediaError, match=reason):
             read(tmp_path / name)
 

@@ -319,10 +319,11 @@ def test_damaged_files_are_listed_and_all_others_are_prepared(tmp_path):
     assert report.pairs == 4
     reasons = dict(report.skipped)
     assert reasons.pop("harp") == "contains no media"
-    assert {file: reason.split(" (")[0] for file, reason in reasons.items()} == {
+    # How many bytes a film has depends on the version of its encoder.
+    assert {file: re.sub(r"\d+,\d+", "N", reason.split(" (")[0]) for file, reason in reasons.items()} == {
         "violin/empty.mp4": "the file is empty",
         "violin/text.mp4": "cannot be decoded",
-        "violin/cut.mp4": "is cut off: it has 6,397 of the 10,940 bytes that its header announces",
+        "violin/cut.mp4": "is cut off: it has N of the N bytes that its header announces",
         "violin/mute.mp4": "has no sound",
         "violin/blind.mp4": "has no pictures",
         "violin/short.mp4": "is shorter than one chunk of 0.5 s",

@@ -28,7 +28,7 @@ from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, 
 from cmcgan_core.media.files import read_picture, read_sound, require_media, write_picture, write_sound
 from cmcgan_core.media.folders import find_media
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.filenames import shorten, to_text
+from cmcgan_core.utils.filenames import MAX_NAME_BYTES, shorten, to_text
 from cmcgan_core.utils.files import error_reason, is_folder
 from cmcgan_core.utils.names import path_below
 
@@ -241,7 +241,8 @@ def write_pairs(pairs: list[RealPair], out: Path) -> None:
         folder = out
         for part in parts:
             folder = path_below(folder, part)
-        sound, picture = (path_below(folder, shorten(folder / f"{name}{suffix}").name) for suffix in (".wav", ".png"))
+        files = (shorten(folder / f"{name}{suffix}").name for suffix in (".wav", ".png"))
+        sound, picture = (path_below(folder, file, MAX_NAME_BYTES) for file in files)
         write_sound(sound, pair.sound, SAMPLE_RATE)
         write_picture(picture, pair.picture)
 

@@ -263,6 +263,11 @@ def make_sound_frame(channels: NDArray[np.float32], rate: int) -> "AudioFrame":
     return frame
 
 
+def file_url(path: Path) -> str:
+    """Return a path as FFmpeg takes it for a file, even if it begins like the address of a protocol (`take:1.wav`)."""
+    return f"file:{path}"
+
+
 @contextmanager
 def open_input(path: Path) -> Iterator["InputContainer"]:
     """Open a file for reading.
@@ -275,7 +280,7 @@ def open_input(path: Path) -> Iterator["InputContainer"]:
 
     try:
         require_whole(path)
-        with av.open(str(path)) as container:
+        with av.open(file_url(path)) as container:
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be decoded ({error_reason(error)})") from error

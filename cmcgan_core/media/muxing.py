@@ -115,7 +115,7 @@ def open_output(path: Path, container: ContainerFormat) -> Iterator["OutputConta
     try:
         with (
             atomic_write(path) as temporary,
-            av.open(str(temporary), "w", format=container.name, options=options) as out,
+            av.open(ffmpeg.file_url(temporary), "w", format=container.name, options=options) as out,
         ):
             yield out
     except (OSError, av.FFmpegError) as error:

@@ -17,10 +17,14 @@ LONGEST = 200
 FORBIDDEN = ("Cc", "Cs", "Zl", "Zp")
 
 
-def name_fault(name: str) -> str | None:
+def name_fault(name: str, longest: int = LONGEST) -> str | None:
     """Return why a text cannot name a file or a folder, or None if it can.
 
     Letters of all scripts, digits, spaces and punctuation are allowed, except slashes and backslashes.
+
+    Args:
+        name: the text.
+        longest: the largest number of bytes.
 
     Returns:
         The end of a sentence that begins with the name, for example "contains a slash".
@@ -33,18 +37,18 @@ def name_fault(name: str) -> str | None:
         return "contains a slash or a backslash"
     if any(unicodedata.category(character) in FORBIDDEN for character in name):
         return "contains a control character, or is not valid text"
-    if len(name.encode()) > LONGEST:
-        return f"is longer than {LONGEST} bytes"
+    if len(name.encode()) > longest:
+        return f"is longer than {longest} bytes"
     return None
 
 
-def path_below(folder: Path, name: str) -> Path:
-    """Return the path of a file or a folder that is directly in `folder`.
+def path_below(folder: Path, name: str, longest: int = LONGEST) -> Path:
+    """Return the path of a file or a folder that is directly in `folder`; for `longest`, see `name_fault`.
 
     Raises:
         DataError: the name cannot be that of a file, see `name_fault`.
     """
-    if fault := name_fault(name):
+    if fault := name_fault(name, longest):
         raise DataError(f"{show(name)} cannot be a name in {folder}: it {fault}; rename it")
     return folder / name
 
