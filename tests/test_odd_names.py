@@ -26,7 +26,7 @@ from cmcgan_core.inference.inputs import Input, expand, read_list, split_list
 from cmcgan_core.inference.retrieve import find_gallery
 from cmcgan_core.inference.translate import SamplingOptions
 from cmcgan_core.media.files import announced_seconds, read_picture, read_sound, require_file, write_sound
-from cmcgan_core.utils.filenames import is_ignored, shorten, to_text
+from cmcgan_core.utils.names import is_ignored, shorten, to_text
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow these names")
 

@@ -28,9 +28,8 @@ from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, 
 from cmcgan_core.media.files import read_picture, read_sound, require_media, write_picture, write_sound
 from cmcgan_core.media.folders import find_media
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.filenames import MAX_NAME_BYTES, shorten, to_text
 from cmcgan_core.utils.files import error_reason, is_folder
-from cmcgan_core.utils.names import path_below
+from cmcgan_core.utils.names import MAX_NAME_BYTES, path_below, shorten, to_text
 
 #: Sample rate of all sounds in a study, Hz.
 SAMPLE_RATE = FeatureSettings().sample_rate

@@ -12,8 +12,8 @@ from pathlib import Path
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.media.files import media_kind
 from cmcgan_core.media.folders import find_media
-from cmcgan_core.utils.filenames import is_ignored, is_made_by_system
 from cmcgan_core.utils.files import exists, is_folder
+from cmcgan_core.utils.names import is_ignored, is_made_by_system
 
 #: The byte order marks of UTF-16.
 UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")

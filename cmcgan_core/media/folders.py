@@ -1,7 +1,7 @@
 """Find the media files of a folder. These are the rules for every command that searches folders.
 
 A media file is recognised by its suffix. Links are followed, and each folder is read once. Hidden files and folders,
-and those that operating systems make (`utils.filenames`), are ignored. What only looks like a media file, such as a
+and those that operating systems make (`utils.names`), are ignored. What only looks like a media file, such as a
 pipe or a link to a file that does not exist, is returned too, so that whoever reads it names it.
 """
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cmcgan_core.media.files import media_kind
-from cmcgan_core.utils.filenames import is_ignored
+from cmcgan_core.utils.names import is_ignored
 
 
 def find_media(

@@ -25,8 +25,7 @@ from cmcgan_core.data.prepare.recording import (
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.media.files import MediaKind, media_kind, read_picture, read_sound, read_video
 from cmcgan_core.media.folders import find_media
-from cmcgan_core.utils.filenames import is_ignored, to_text
-from cmcgan_core.utils.names import name_fault
+from cmcgan_core.utils.names import is_ignored, name_fault, to_text
 from cmcgan_core.utils.schema import show
 
 #: The split of the recordings in folders of these names. It applies if all folders of the root have one of these names,

@@ -24,9 +24,8 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, media_kind
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.filenames import to_text
 from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
-from cmcgan_core.utils.names import require_names
+from cmcgan_core.utils.names import require_names, to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
 from cmcgan_core.utils.workers import run_in_processes

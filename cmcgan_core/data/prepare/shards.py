@@ -14,8 +14,8 @@ from cmcgan_core.data.dataset import READ_ERRORS, Pair, explain_read_errors, map
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_part, read_part_log
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.utils.filenames import to_text
 from cmcgan_core.utils.files import atomic_write
+from cmcgan_core.utils.names import to_text
 from cmcgan_core.utils.schema import build
 
 #: The number of pairs in a shard.
@@ -25,7 +25,7 @@ SHARD_SIZE = 1024
 def write_index(out: Path, recordings: Iterable[Recording], parts: Iterable[Path]) -> list[Pair]:
     """Write `index.csv` with a row for each pair, recording after recording, and return its rows.
 
-    Ids and files are written as text, see `utils.filenames.to_text`, so that every reader gets valid UTF-8.
+    Ids and files are written as text, see `utils.names.to_text`, so that every reader gets valid UTF-8.
     """
     rows = []
     for recording, part in zip(recordings, parts, strict=True):

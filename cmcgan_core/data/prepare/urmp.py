@@ -25,8 +25,8 @@ from cmcgan_core.data.prepare.recording import (
 )
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media.files import Strip, read_picture, read_sound, read_video
-from cmcgan_core.utils.filenames import is_ignored
 from cmcgan_core.utils.files import is_folder
+from cmcgan_core.utils.names import is_ignored
 
 #: The class of each of URMP's abbreviations. The classes are named like Sub-URMP's folders.
 INSTRUMENTS = {

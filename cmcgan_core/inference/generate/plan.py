@@ -25,8 +25,8 @@ from cmcgan_core.media.files import (
 )
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
-from cmcgan_core.utils.filenames import MAX_NAME_BYTES, is_too_long
 from cmcgan_core.utils.files import is_folder
+from cmcgan_core.utils.names import MAX_NAME_BYTES, is_too_long
 
 #: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
 MAX_CLIP_SECONDS = 10.0
