@@ -27,6 +27,7 @@ from cmcgan_cli.console import (
     print_row,
     progress_bar,
     read_listed,
+    require_one_format,
 )
 
 if TYPE_CHECKING:
@@ -94,8 +95,7 @@ def classify(
     from cmcgan_core.inference.translate import SamplingOptions
     from cmcgan_core.utils.device import choose_device
 
-    if as_json and as_csv:
-        raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
+    require_one_format(as_json=as_json, as_csv=as_csv)
     if every is not None and at is not None:
         raise typer.BadParameter("uses a single half second; leave out --every", param_hint="--at")
     inputs = expand(sources, listed=read_listed(sources))

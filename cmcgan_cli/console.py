@@ -155,6 +155,16 @@ def _show_controls(text: str) -> str:
     return _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
+def require_one_format(*, as_json: bool, as_csv: bool) -> None:
+    """Refuse --json and --csv together.
+
+    Raises:
+        typer.BadParameter: both are given.
+    """
+    if as_json and as_csv:
+        raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
+
+
 def read_listed(sources: Iterable[str]) -> str:
     """Return the list of files on standard input if "-" is one of the sources, else an empty list.
 

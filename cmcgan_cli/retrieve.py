@@ -19,6 +19,7 @@ from cmcgan_cli.console import (
     progress_bar,
     read_listed,
     require_names,
+    require_one_format,
     resumable,
 )
 from cmcgan_core.inference.target import Target
@@ -142,8 +143,7 @@ def _check_options(sources: list[str], searched: list[str], sheet: Path | None, 
     """Refuse options that contradict each other."""
     from cmcgan_core.media.files import media_kind
 
-    if as_json and as_csv:
-        raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
+    require_one_format(as_json=as_json, as_csv=as_csv)
     if "-" in sources and "-" in searched:
         raise typer.BadParameter("only one of --from and --in can be read from standard input", param_hint="--in")
     if sheet is not None and media_kind(sheet) != "picture":

@@ -104,10 +104,9 @@ def study(
     if len(data) > 1:
         raise typer.BadParameter(f"name one dataset; several are for the study {REPRESENTATIONS}", param_hint="DATA")
     if name == RETRIEVAL:
-        folder = out_dir or Path("studies") / f"{data[0].resolve().name}-{RETRIEVAL}"
         _study_retrieval(
             data[0],
-            folder,
+            out_dir or _default_folder(data[0], RETRIEVAL),
             split,
             [find_run(run) for run in runs or ()],
             device,
@@ -122,7 +121,7 @@ def study(
 
     file = find_study(name)
     chosen, dataset = load_study(file), open_dataset(data[0])
-    folder = out_dir or Path("studies") / f"{dataset.root.resolve().name}-{file.stem}"
+    folder = out_dir or _default_folder(data[0], file.stem)
     if dry_run:
         _show_plan(chosen, file, dataset, folder, as_json=as_json)
         return
@@ -147,6 +146,11 @@ def study(
     _show(result, page, as_json=as_json, quiet=quiet)
     if result.failed:
         raise typer.Exit(1)
+
+
+def _default_folder(data: Path, name: str) -> Path:
+    """Return the folder of a study that no option names."""
+    return Path("studies") / f"{data.resolve().name}-{name}"
 
 
 def _refuse_options(name: str, misplaced: Mapping[str, bool]) -> None:

@@ -26,7 +26,7 @@ from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import embeds
 from cmcgan_core.nn.familiarity import PREFIX, Familiarity, read_familiarity
 from cmcgan_core.utils.files import atomic_write
-from cmcgan_core.utils.names import require_names
+from cmcgan_core.utils.names import require_classes
 from cmcgan_core.utils.schema import MOST, Count, Range, build, parse_json
 from cmcgan_core.utils.tensors import is_finite
 
@@ -225,7 +225,9 @@ def read_about(path: Path) -> About:
                 "cmcgan train DATA"
             )
         about = build(About, document, str(path))
-        _check_classes(about.classes)
+        if not about.classes:
+            raise ValueError("it has no classes")
+        require_classes(about.classes)
     except (SafetensorError, OSError, ValueError, ConfigError) as error:
         raise CheckpointError(
             f"{path} is not a cmcgan checkpoint, or is damaged ({_in_one_line(error)}); {NEXT_STEP}"
@@ -236,13 +238,6 @@ def read_about(path: Path) -> About:
 def _in_one_line(error: Exception) -> str:
     """Return the message of an error without line breaks."""
     return " ".join(str(error).split())
-
-
-def _check_classes(classes: tuple[str, ...]) -> None:
-    """Raise a `ValueError` if there are no classes, or their names are equal or cannot name folders."""
-    if not classes or len(set(classes)) < len(classes):
-        raise ValueError("its classes are none, or two are the same")
-    require_names(classes, "class")
 
 
 def load_checkpoint(path: Path, device: torch.device) -> Trained:

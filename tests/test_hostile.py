@@ -44,15 +44,58 @@ SEED = int(os.environ.get("CMCGAN_MUTANTS_SEED", "0"))
 PATIENCE = 5.0
 #: Values that replace others in documents.
 ODD_VALUES: list[Any] = [
-    None, True, False, 0, -1, 1, 2**31, 2**63, -(2**63), 10**30, 10**400, 0.0, -0.5, 1e-320, 1e300, float("nan"),
-    float("inf"), -float("inf"), "", "x", "../x", "/x", "\0", "a\nb", "x" * 10_000, "\u2028", [], [[]], [1, "a"],
-    ["a", "a"], {}, {"a": 1}, {"": {}}, [[[[[[[[1]]]]]]]],
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2**31,
+    2**63,
+    -(2**63),
+    10**30,
+    10**400,
+    0.0,
+    -0.5,
+    1e-320,
+    1e300,
+    float("nan"),
+    float("inf"),
+    -float("inf"),
+    "",
+    "x",
+    "../x",
+    "/x",
+    "\0",
+    "a\nb",
+    "x" * 10_000,
+    "\u2028",
+    [],
+    [[]],
+    [1, "a"],
+    ["a", "a"],
+    {},
+    {"a": 1},
+    {"": {}},
+    [[[[[[[[1]]]]]]]],
+]
 #: TOML text that replaces a line.
 ODD_LINES = [
-    "x = " + "[" * 3000, "x = " + "9" * 5000, "x = 0x" + "f" * 5000, "[" + "a." * 3000 + "a]", "= 1", "x = \"", "\0",
-    "x = 1\nx = 2", "[[rows]]", "features = 7", "format = 2024-01-01", "classes = {}", "pairs = nan", "seconds = inf",
-]  # fmt: skip
+    "x = " + "[" * 3000,
+    "x = " + "9" * 5000,
+    "x = 0x" + "f" * 5000,
+    "[" + "a." * 3000 + "a]",
+    "= 1",
+    'x = "',
+    "\0",
+    "x = 1\nx = 2",
+    "[[rows]]",
+    "features = 7",
+    "format = 2024-01-01",
+    "classes = {}",
+    "pairs = nan",
+    "seconds = inf",
+]
 
 
 def mutate_document(document: Any, rng: random.Random) -> Any:

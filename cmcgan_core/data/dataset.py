@@ -17,7 +17,7 @@ from cmcgan_core.data.mismatch import timestamps_ms
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils.files import error_reason
-from cmcgan_core.utils.names import require_names
+from cmcgan_core.utils.names import require_classes, require_names
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import read_toml
 
@@ -231,17 +231,10 @@ def read_about(root: Path) -> dict[str, Any]:
         raise ValueError(f"{wrong[0]} is of a wrong type")
     if about["shard_size"] < 1:
         raise ValueError(f"its shard_size is {about['shard_size']}")
-    _check_classes(about["classes"])
-    return about
-
-
-def _check_classes(classes: list[Any]) -> None:
-    """Raise a `ValueError` if the classes are not distinct texts that can name folders."""
-    if not all(isinstance(name, str) for name in classes):
+    if not all(isinstance(name, str) for name in about["classes"]):
         raise ValueError("its classes are not texts")
-    require_names(classes, "class")
-    if len(set(classes)) < len(classes):
-        raise ValueError("two of its classes are the same")
+    require_classes(about["classes"])
+    return about
 
 
 def read_index(root: Path) -> list[Pair]:

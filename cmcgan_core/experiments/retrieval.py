@@ -29,16 +29,16 @@ from cmcgan_core.evaluation.metrics import retrieval_by_chance
 from cmcgan_core.evaluation.pooling import Figure, figure_of
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.retrieval import RetrievalScores, embed_split, score_embeddings
-from cmcgan_core.experiments.study import NEXT_STEP, Recipe, named_progress, slug
+from cmcgan_core.experiments.study import Recipe, named_progress, slug
 from cmcgan_core.inference.translate import to_network, translate_maps
 from cmcgan_core.modality import Direction, Modality
-from cmcgan_core.nn.capabilities import Embedder, Translator
+from cmcgan_core.nn.capabilities import Embedder, Translator, embeds_both
 from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import train_judge
 from cmcgan_core.training.run import train_once
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import exclusive_lock, explain_write_errors
+from cmcgan_core.utils.files import RUN_AGAIN, exclusive_lock, explain_write_errors
 
 #: Name of the study on the command line.
 RETRIEVAL_STUDY = "retrieval"
@@ -165,7 +165,7 @@ def study_retrieval(
         raise DataError(f"{dataset.root}: no class of the split {split} has two recordings, so nothing can be found")
     others = [_load_other(run, dataset, device) for run in runs]
     reader = _Reader(dataset, pairs, device, on_progress)
-    with explain_write_errors(out, TrainingError, NEXT_STEP), exclusive_lock(out / ".lock", on_progress):
+    with explain_write_errors(out, TrainingError, RUN_AGAIN), exclusive_lock(out / ".lock", on_progress):
         scores: dict[str, list[RetrievalScores]] = {}
         for seed in seeds:
             for name, embeddings in _representations(reader, out, seed, settings):
@@ -298,7 +298,7 @@ def _load_other(run: Path, dataset: PreparedDataset, device: str) -> Trained:
         ConfigError: it does not embed both modalities, or is of other classes than the dataset.
     """
     trained = load_checkpoint(run, choose_device(device))
-    if not isinstance(trained.network, Embedder) or set(trained.network.embeds) != set(Modality):
+    if not embeds_both(trained.network):
         raise ConfigError(f"{run} does not embed both sounds and pictures, so it cannot be compared")
     if trained.about.classes != dataset.classes:
         raise ConfigError(f"{run} was trained on other classes than {dataset.root} has")

@@ -27,15 +27,13 @@ from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.sheets import write_sheets
 from cmcgan_core.training.run import Run, train_once
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import exclusive_lock, explain_write_errors, write_text
+from cmcgan_core.utils.files import RUN_AGAIN, exclusive_lock, explain_write_errors, write_text
 from cmcgan_core.utils.names import name_fault
 from cmcgan_core.utils.schema import Count, Positive, Seed, build, did_you_mean, show
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Settings that a study chooses; its file cannot set them.
 DECIDED = ("seed", "train.steps")
-#: What to do after a study could not be written, for error messages.
-NEXT_STEP = "run the same command again"
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ def run_study(
     """
     dataset.nonempty_split(split)
     plan_study(study, dataset)
-    with explain_write_errors(out, TrainingError, NEXT_STEP), exclusive_lock(out / ".plan.lock", on_progress):
+    with explain_write_errors(out, TrainingError, RUN_AGAIN), exclusive_lock(out / ".plan.lock", on_progress):
         steps = _plan_steps(study, dataset, out, device, on_progress)
     entries: dict[str, list[Entry]] = {}
     unfinished: list[str] = []
@@ -260,7 +258,7 @@ def run_study(
             failed[str(folder)] = str(error)
     on_progress(Progress("study", len(runs), len(runs), "runs"))
     groups = [make_group(entries[name], name) for name in study.rows if name in entries]
-    with explain_write_errors(out, TrainingError, NEXT_STEP):
+    with explain_write_errors(out, TrainingError, RUN_AGAIN):
         write_sheets(groups, dataset, out, seed=seed, device=device)
     compared = Comparison([entry for group in groups for entry in group.entries], groups)
     commands = {name: study.command(name, dataset.root, steps[name]) for name in study.rows}

@@ -23,7 +23,7 @@ from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Direction
 from cmcgan_core.nn.capabilities import Translator
-from cmcgan_core.utils.files import atomic_write, explain_write_errors, is_folder
+from cmcgan_core.utils.files import RUN_AGAIN, atomic_write, explain_write_errors, is_folder
 
 if TYPE_CHECKING:
     from torch.onnx import ONNXProgram
@@ -88,7 +88,7 @@ def export_onnx(checkpoint: Path, direction: str, out: Path, hops: int | None = 
     program = _to_onnx(network, checkpoint)
     document = {"version": __version__, "direction": direction, "hops": network.hops, **asdict(trained.about)}
     program.model.metadata_props["cmcgan"] = json.dumps(document)
-    with explain_write_errors(out, CheckpointError, "run the same command again"), atomic_write(out) as temporary:
+    with explain_write_errors(out, CheckpointError, RUN_AGAIN), atomic_write(out) as temporary:
         program.save(temporary)
         difference = _compare(temporary, network)
         if not difference <= TOLERANCE:

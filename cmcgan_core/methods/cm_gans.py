@@ -106,7 +106,8 @@ class CMGANs(Method[CommonNetwork]):
             batch = augment(batch, rng)
         with self.autocast(batch):
             logits = [
-                self.code_heads[m](self.network.front_ends[m](maps, "real").flatten(1)) for m, maps in _maps(batch)
+                self.code_heads[m](self.network.front_ends[m](maps, "real").flatten(1))
+                for m, maps in batch.maps().items()
             ]
         loss = torch.stack([F.cross_entropy(part.float(), batch.label) for part in logits]).sum()
         update(optimizers["encoder"], loss)
@@ -179,16 +180,11 @@ class CMGANs(Method[CommonNetwork]):
 
     def validation_loss(self, network: CommonNetwork, batch: Batch, rng: torch.Generator) -> Tensor:
         """Compute the class loss. Without a weight of "class" it says nothing, because the head is not trained."""
-        logits = [network.head(network.embed(m, maps)) for m, maps in _maps(batch)]
+        logits = [network.head(network.embed(m, maps)) for m, maps in batch.maps().items()]
         return torch.stack([F.cross_entropy(part, batch.label) for part in logits]).sum()
 
     def _read_features(self, batch: Batch) -> dict[Modality, Tensor]:
         """Return the standardised features (B, D) of the frozen front ends, by modality."""
         self.network.front_ends.eval()
         with torch.no_grad(), self.autocast(batch):
-            return {m: self.network.read(m, maps) for m, maps in _maps(batch)}
-
-
-def _maps(batch: Batch) -> list[tuple[Modality, Tensor]]:
-    """Return the modalities of a batch and their maps."""
-    return list(batch.maps().items())
+            return {m: self.network.read(m, maps) for m, maps in batch.maps().items()}

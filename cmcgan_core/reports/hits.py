@@ -21,7 +21,7 @@ from cmcgan_core.media.files import media_kind, read_picture, write_picture
 from cmcgan_core.modality import Modality
 from cmcgan_core.reports.html import make_environment
 from cmcgan_core.reports.samples import picture_uri
-from cmcgan_core.utils.files import explain_write_errors, write_text
+from cmcgan_core.utils.files import RUN_AGAIN, explain_write_errors, write_text
 
 #: Largest number of queries that are shown.
 ROWS = 100
@@ -92,7 +92,7 @@ def write_hits_page(results: Sequence[Retrieved], settings: FeatureSettings, out
         for tiles in _rows(results, settings)
     ]
     text = make_environment().get_template("hits.html").render(rows=rows)
-    with explain_write_errors(out, MediaError, "run the same command again"):
+    with explain_write_errors(out, MediaError, RUN_AGAIN):
         write_text(out, text)
 
 

@@ -40,7 +40,7 @@ from cmcgan_core.training.log import RunLog, is_falling, read_log
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import claimed, explain_write_errors, write_text
+from cmcgan_core.utils.files import RUN_AGAIN, claimed, explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.tensors import is_finite
 from cmcgan_core.utils.toml import dump_toml
@@ -54,8 +54,6 @@ SAVE_EVERY = 600.0
 #: Losses and weights above these mean that the training has diverged. Losses are at most thousands, weights at most
 #: hundreds, so that runs with other units have room.
 LARGEST_LOSS, LARGEST_WEIGHT = 1e9, 1e5
-#: What to do once a run folder can be used again, for messages.
-NEXT_STEP = "run the same command again"
 #: Pairs in a sample grid.
 GRID = 8
 #: Patterns of the files that a run writes and that a new run in the same folder removes.
@@ -286,7 +284,11 @@ class Run:
         for name, value in zip(weights, largest, strict=True):
             if not value <= LARGEST_WEIGHT:
                 raise TrainingError(self._advice(f"the weight {name!r} {_describe(value)}"))
-        for name, buffer in self.method.named_buffers():
+        statistics = {name: buffer for name, buffer in self.method.named_buffers() if buffer.is_floating_point()}
+        # One sum of all needs one wait for the device; only if it is not finite, each statistic is looked at.
+        if not statistics or is_finite(torch.stack([buffer.sum().float() for buffer in statistics.values()])):
+            return
+        for name, buffer in statistics.items():
             if not is_finite(buffer):
                 raise TrainingError(self._advice(f"the statistic {name!r} is no longer finite"))
 
@@ -392,7 +394,7 @@ def train_once(
     if (found := find()) and found.finished:
         return last
     run = Run(config, dataset, out, choose_device(device), completer)
-    with claimed(out, TrainingError, NEXT_STEP):
+    with claimed(out, TrainingError, RUN_AGAIN):
         resume = find() is not None  # another process may have trained since
         train(run, resume=resume, overwrite=not resume, on_progress=on_progress)
     return last

@@ -12,9 +12,9 @@ from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import train_run_classifier
-from cmcgan_core.training.run import NEXT_STEP, Run, TrainResult, train
+from cmcgan_core.training.run import Run, TrainResult, train
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import claimed
+from cmcgan_core.utils.files import RUN_AGAIN, claimed
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import read_toml
 
@@ -51,7 +51,7 @@ def train_run(
         Interrupted: a stop was requested; `resume` continues there.
     """
     run = Run(config, dataset, out, choose_device(device))
-    with claimed(out, TrainingError, NEXT_STEP):
+    with claimed(out, TrainingError, RUN_AGAIN):
         result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
         if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:
             train_run_classifier(dataset, out, device=device, on_progress=on_progress)

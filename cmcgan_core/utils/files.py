@@ -18,6 +18,8 @@ from cmcgan_core.progress import OnProgress, Progress
 
 #: Free space in bytes below which a failure to write is taken for lack of space.
 LEAST_FREE = 1 << 16
+#: What to do once the cause of an error is gone, for messages.
+RUN_AGAIN = "run the same command again"
 #: The end of the names of temporary files and folders. It tells that they are ours.
 TEMPORARY_SUFFIX = ".cmcgan.tmp"
 
@@ -228,7 +230,7 @@ def claimed(folder: Path, error_type: type[CmcganError], next_step: str) -> Iter
     Args:
         folder: the folder.
         error_type: the class of the errors.
-        next_step: what to do once the folder can be used, for example "run the same command again".
+        next_step: what to do once the folder can be used, for example `RUN_AGAIN`.
 
     Raises:
         CmcganError: of type `error_type`, if another process is at work in the folder, or it cannot be written.
@@ -266,7 +268,7 @@ def explain_write_errors(path: Path, error_type: type[CmcganError], next_step: s
     Args:
         path: the file or folder that the block writes.
         error_type: the class of the error that is raised.
-        next_step: what to do once the cause is fixed, for example "run the same command again".
+        next_step: what to do once the cause is fixed, for example `RUN_AGAIN`.
 
     Raises:
         CmcganError: of type `error_type`, if the block raises an `OSError` or a `SafetensorError`.

@@ -10,7 +10,7 @@ folder that a command writes.
 import os
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -121,3 +121,14 @@ def require_names(names: Iterable[str], kind: str) -> None:
     for name in names:
         if fault := name_fault(name):
             raise ValueError(f"the {kind} {show(name)} {fault}")
+
+
+def require_classes(classes: Sequence[str]) -> None:
+    """Check that the classes of a dataset or a model differ, and can name files and folders.
+
+    Raises:
+        ValueError: they do not; the message has no file.
+    """
+    require_names(classes, "class")
+    if len(set(classes)) < len(classes):
+        raise ValueError("two of its classes are the same")

@@ -20,12 +20,10 @@ from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import loudness
 from cmcgan_core.utils.batches import in_batches
-from cmcgan_core.utils.files import atomic_write, explain_write_errors
+from cmcgan_core.utils.files import RUN_AGAIN, atomic_write, explain_write_errors
 
 #: The number of pairs that are analysed together: large enough to be fast, small enough for the processor's cache.
 BATCH = 32
-#: What to do after a dataset could not be written, for error messages.
-NEXT_STEP = "run the same command again"
 
 
 @dataclass
@@ -97,7 +95,7 @@ def write_parts(
     for recording, path in jobs:
         log = PartLog()
         with (
-            explain_write_errors(path.parent.parent, DataError, NEXT_STEP),
+            explain_write_errors(path.parent.parent, DataError, RUN_AGAIN),
             atomic_write(path) as temporary,
             ZipFile(temporary, "w") as archive,
         ):

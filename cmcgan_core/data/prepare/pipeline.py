@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from cmcgan_core.data.dataset import FORMAT, explain_read_errors, read_about
 from cmcgan_core.data.prepare import shards
-from cmcgan_core.data.prepare.parts import NEXT_STEP, part_name, read_part_log, write_parts
+from cmcgan_core.data.prepare.parts import part_name, read_part_log, write_parts
 from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, SourceOptions, require_distinct
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folder
@@ -24,7 +24,7 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, media_kind
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import explain_write_errors, remove_stale, write_text
+from cmcgan_core.utils.files import RUN_AGAIN, explain_write_errors, remove_stale, write_text
 from cmcgan_core.utils.names import require_names, to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
@@ -217,7 +217,7 @@ def prepare(
     _clear_output(out, overwrite)
     jobs = list(zip(scanned.recordings, parts, strict=True))
     _make_parts(scanned.layout, jobs, options, silence, workers, on_progress)
-    with explain_write_errors(out, DataError, NEXT_STEP):
+    with explain_write_errors(out, DataError, RUN_AGAIN):
         return _assemble(out, about, scanned.recordings, parts, scanned.skipped, options, on_progress)
 
 
@@ -333,7 +333,7 @@ def _clear_output(out: Path, overwrite: bool) -> None:
     Raises:
         DataError: the path is a file, the folder contains files that `prepare` did not write, or it cannot be written.
     """
-    with explain_write_errors(out, DataError, NEXT_STEP):
+    with explain_write_errors(out, DataError, RUN_AGAIN):
         if out.exists() and not out.is_dir():
             raise DataError(f"{out} is a file; choose another --out")
         ours = (out / ".parts").is_dir() or (overwrite and (out / "dataset.toml").exists())

@@ -18,7 +18,7 @@ from cmcgan_core.errors import CheckpointError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
 from cmcgan_core.inference.translate import pictures_to_input, waveforms_to_input
-from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_picture
+from cmcgan_core.media.files import SILENT_DBFS, loudness, read_picture, require_media
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder, embeds_both
 from cmcgan_core.utils.batches import in_batches
@@ -165,10 +165,7 @@ def _read(path: Path, settings: FeatureSettings) -> Iterator[HalfSecond]:
     Raises:
         MediaError: the file is not a media file, or cannot be read.
     """
-    kind = media_kind(path)
-    if kind is None:
-        raise MediaError(f"{path}: is neither a sound, a picture nor a video with a known suffix")
-    if kind == "picture":
+    if require_media(path) == "picture":
         yield HalfSecond(math.nan, None, read_picture(path, settings.picture_size))
     else:
         yield from read_half_seconds(path, settings, settings.seconds)

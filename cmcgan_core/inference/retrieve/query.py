@@ -70,8 +70,7 @@ def read_query(trained: Trained, path: Path, target: Target | None, at: float | 
         modality, at, vector = _embed_video(trained, path, target, at)
     if not vector.any():
         raise MediaError(f"{path}: its embedding is zero or not finite, so nothing can be compared with it")
-    other = next(m for m in Modality if m is not modality)
-    return Query(path, modality, at, target or Target(other), content, vector)
+    return Query(path, modality, at, target or Target(modality.other), content, vector)
 
 
 def _embed_video(
