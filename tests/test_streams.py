@@ -19,6 +19,7 @@ from cmcgan_core.inference.chunks import read_half_seconds
 from cmcgan_core.inference.generate.plan import OutputOptions, choose_route
 from cmcgan_core.inference.routes import Route
 from cmcgan_core.media.damage import examine_frames
+from cmcgan_core.media.ffmpeg import decode_frames
 from cmcgan_core.media.files import (
     lasts_longer,
     read_sound,
@@ -75,7 +76,7 @@ def test_a_flac_file_without_a_length_is_as_long_as_its_sound(tmp_path):
 
 def test_sound_may_be_shorter_than_the_pictures(tmp_path):
     path = write_streams(tmp_path / "a.wmv", tone(1), 30, codecs=("wmv2", "wmav2"))
-    assert sound_seconds(path) == pytest.approx(1, abs=0.06)
+    assert sound_seconds(path) == pytest.approx(1, abs=0.08)  # the codec fills its last blocks
     settings = FeatureSettings(picture_size=16)
     assert [half.start for half in read_half_seconds(path, settings, 0.5)] == [0, 0.5]
 
@@ -346,6 +347,28 @@ def test_frames_of_an_avi_film_with_b_frames_are_all_kept(tmp_path):
     assert {frame.fault for frame in frames} == {None}
     replace_frames(path, tmp_path / "b.mp4", lambda time, picture: None)
     assert len(list(examine_frames(tmp_path / "b.mp4"))) == 40
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".webm"])
+def test_the_last_pictures_are_read_whichever_track_comes_first(tmp_path, suffix):
+    """A decoder that reorders pictures returns the last ones only when it is told that the file ends."""
+    codec, sound_codec = ("libvpx-vp9", "libopus") if suffix == ".webm" else ("libx264", "aac")
+    path = tmp_path / f"a{suffix}"
+    with av.open(str(path), "w") as container:
+        audio = container.add_stream(sound_codec, rate=48_000, layout="mono")
+        video = container.add_stream(codec, rate=25, width=64, height=48, pix_fmt="yuv420p")
+        video.codec_context.max_b_frames = 3 * (suffix != ".webm")
+        block = av.AudioFrame.from_ndarray(np.zeros((1, 48_000), np.float32), format="fltp", layout="mono")
+        block.sample_rate, block.pts, block.time_base = 48_000, 0, Fraction(1, 48_000)
+        container.mux([*audio.encode(block), *audio.encode(None)])
+        for number in range(25):
+            picture = plain((10 * number, 90, 90), (64, 48))
+            container.mux(video.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(video.encode(None))
+    assert len(list(examine_frames(path))) == 25
+    assert len(list(decode_frames(path))) == 25
+    replace_frames(path, tmp_path / f"b{suffix}", lambda time, picture: None)
+    assert len(list(examine_frames(tmp_path / f"b{suffix}"))) == 25
 
 
 def test_a_cover_is_not_a_film(tmp_path):

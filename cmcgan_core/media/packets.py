@@ -132,7 +132,7 @@ def read_packets(
                 raise ValueError(OTHER_TRACKS)
             timeline.place(packet)
             last = packet
-        if packet.stream_index in wanted:
+        if packet.stream.index in wanted:  # `packet.stream_index` of the empty packets at the end is 0
             yield packet
     # In FLV, nothing follows the last packet.
     if container.format.name == "flv" and last and (last.pos or 0) + last.size + FLV_REST < container.size:
