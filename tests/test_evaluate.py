@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 import torch
@@ -54,7 +55,7 @@ class Oracle(Translator):
 
     directions = (A2V, V2A)
     hops, possible_hops, latent = 1, (1, 2), 0
-    recovers = (Modality.AUDIO, Modality.VISUAL)
+    recovers = MappingProxyType({Modality.AUDIO: (1, 2), Modality.VISUAL: (1, 2)})
 
     def __init__(self, split: PairDataset, knows: bool) -> None:
         super().__init__()

@@ -99,9 +99,9 @@ def test_a_finished_study_repeats_nothing(result: StudyResult, data: Path, file:
 
 
 def test_the_sheets_show_what_each_recipe_makes_of_the_same_pairs(result: StudyResult, out: Path) -> None:
-    # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly, by two hops and recovered, in one I2S.
+    # Tiles of 96 pixels with 4 between: given, real, CMCGAN directly, by two hops and twice recovered, in one I2S.
     rows: dict[str, list[np.ndarray]] = {}
-    for name, count in (("S2I", 5), ("I2S", 6)):
+    for name, count in (("S2I", 6), ("I2S", 7)):
         sheet = np.asarray(Image.open(out / f"{name}.png"))
         assert sheet.shape[0] == 4 + count * 100
         rows[name] = [sheet[4 + row * 100 : 100 + row * 100] for row in range(count)]

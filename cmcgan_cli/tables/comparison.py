@@ -57,7 +57,7 @@ def figures(compared: "Comparison") -> "Table":
 
 def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]":
     """Yield the figures of a recipe: Table 1 by each judge, Table 2, metrics, classification and retrieval."""
-    from cmcgan_core.evaluation.labels import kind_label, plural
+    from cmcgan_core.evaluation.labels import kind_label, plural, recovery_label
 
     pooled = group.figures
     main = ("", pooled.table1, pooled.recovered, pooled.copied)
@@ -70,8 +70,9 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
                 own = " *" if hops == group.hops else ""
                 label = f"{direction.table_name} {kind_label(hops)}{own}{judge}"
                 yield RowKey(f"table1{judge}", label), parts[split].micro
-        for modality, parts in recovered.items():
-            yield RowKey(f"table1{judge}", f"{plural(modality)} recovered{judge}"), parts[split].micro
+        for modality, by_hops in recovered.items():
+            for hops, parts in by_hops.items():
+                yield RowKey(f"table1{judge}", f"{recovery_label(hops, modality)}{judge}"), parts[split].micro
         for direction in table1:
             label = f"{direction.table_name} control: copied{judge}"
             yield RowKey(f"table1{judge}", label), copied[direction][split].micro

@@ -45,7 +45,7 @@ def table1(evaluation: "Evaluation") -> "Table":
     """Return the table of the judged accuracy of generated samples, with the published figures."""
     from rich.table import Table
 
-    from cmcgan_core.evaluation.labels import kind_label, plural
+    from cmcgan_core.evaluation.labels import kind_label, plural, recovery_label
     from cmcgan_core.evaluation.paper import paper_tables
 
     split, judges = evaluation.split, list(evaluation.other_judges.values())[:1]
@@ -57,10 +57,9 @@ def table1(evaluation: "Evaluation") -> "Table":
             own = " *" if hops == str(evaluation.hops) else ""
             second = [accuracy_text(judge.table1[direction][hops][split]) for judge in judges]
             table.add_row(f"{name} {kind_label(hops)}{own}", *_cells(parts, split), *second)
-        if modality in evaluation.recovered:
-            second = [accuracy_text(judge.recovered[modality][split]) for judge in judges]
-            row = f"{name} {plural(modality)} recovered"
-            table.add_row(row, *_cells(evaluation.recovered[modality], split), *second)
+        for hops, parts in evaluation.recovered.get(modality, {}).items():
+            second = [accuracy_text(judge.recovered[modality][hops][split]) for judge in judges]
+            table.add_row(f"{name} {recovery_label(hops, modality)}", *_cells(parts, split), *second)
         second = [accuracy_text(judge.copied[direction][split]) for judge in judges]
         table.add_row(f"{name} control: copied", *_cells(evaluation.copied[direction], split), *second)
         for row, values in paper_tables().table1[name].items():
@@ -71,9 +70,9 @@ def table1(evaluation: "Evaluation") -> "Table":
         real = _cells(evaluation.real[modality], split)
         table.add_row(f"{name} real {plural(modality)}", *real, *second, end_section=True)
     table.caption = (
-        "* the model's own output; recovered: real samples, translated to the other modality and back; copied: a "
-        "stored training sample of the class that the judge predicts for the input; real: the judge's own accuracy, "
-        "the ceiling"
+        "* the model's own output; R_: real samples, recovered by one subnetwork; RF_: translated to the other "
+        "modality and back; copied: a stored training sample of the class that the judge predicts for the input; real: "
+        "the judge's own accuracy, the ceiling"
     )
     return table
 

@@ -49,25 +49,32 @@ def plan(study: "Study", data: Path, folder: Path, parameters: dict[str, int]) -
 
 def table1(groups: "Sequence[Group]", direction: "Direction") -> "Table":
     """Return the table of the judged accuracy of the samples of one direction, with the published figures."""
-    from cmcgan_core.evaluation.labels import kind_label
+    from cmcgan_core.evaluation.labels import kind_label, recovery_label
     from cmcgan_core.evaluation.paper import paper_tables
 
-    split, modality, two = groups[0].entries[0].evaluation.split, direction.target, "2"
+    split, modality = groups[0].entries[0].evaluation.split, direction.target
     title = f"Table 1, {direction.table_name}: judged accuracy of generated samples"
-    table = folding_table(title, "", "train", split, "2nd judge", kind_label(two), "recovered")
+    one, two = "1", "2"
+    recoveries = {hops: recovery_label(hops, modality) for hops in (one, two)}
+    table = folding_table(title, "", "train", split, "2nd judge", kind_label(two), *recoveries.values())
     for group in groups:
         pooled, by_hops = group.figures, group.figures.table1[direction]
         own, second = by_hops[group.hops], _second_judge(group).table1[direction][group.hops]
         accuracies: list[PooledAccuracy | None] = [own["train"], own[split], second[split]]
-        accuracies += [parts.get(split) for parts in (by_hops.get(two, {}), pooled.recovered.get(modality, {}))]
+        recovered = pooled.recovered.get(modality, {})
+        others = (by_hops.get(two, {}), *(recovered.get(hops, {}) for hops in recoveries))
+        accuracies += [parts.get(split) for parts in others]
         table.add_row(group.name, *(figure_text(item.micro if item else None) for item in accuracies))
     real, second = groups[0].figures.real[modality], _second_judge(groups[0]).real[modality]
     cells = (figure_text(item.micro) for item in (real["train"], real[split], second[split]))
-    table.add_row("real", *cells, "", "", end_section=True)
+    table.add_row("real", *cells, *[""] * (1 + len(recoveries)), end_section=True)
     for name, values in paper_tables().table1[direction.table_name].items():
         published = (published_text(values.get(part)) for part in ("train", "test"))
-        table.add_row(name, *published, *[NONE] * 3, style="dim")
-    table.caption = f"{brackets(groups)}; recovered: real samples, translated to the other modality and back"
+        table.add_row(name, *published, *[NONE] * (2 + len(recoveries)), style="dim")
+    table.caption = (
+        f"{brackets(groups)}; {recoveries[one]}: real samples, recovered by one subnetwork; {recoveries[two]}: "
+        "translated to the other modality and back"
+    )
     return table
 
 

@@ -145,10 +145,11 @@ class EvaluationPass:
             self._translate(outputs, direction, batch, judged, full=full)
         for direction in Direction:
             self._copy(outputs, direction)
-        for modality in self.network.recovers:
-            z = self.network.draw(len(items), self.recovery_rng, hops=2)
-            recovered = self.network.recover(modality, batch.maps()[modality], z)
-            self._judge(outputs, Recovered(modality), recovered[None])
+        for modality, possible_hops in self.network.recovers.items():
+            for hops in possible_hops:
+                z = self.network.draw(len(items), self.recovery_rng, hops)
+                recovered = self.network.recover(modality, batch.maps()[modality], z)
+                self._judge(outputs, Recovered(modality, hops), recovered[None])
         return outputs
 
     def _translate(

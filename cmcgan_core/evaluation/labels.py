@@ -13,6 +13,11 @@ def kind_label(kind: str) -> str:
     return KINDS.get(kind, f"{kind} hops")
 
 
+def recovery_label(hops: str, modality: Modality) -> str:
+    """Return the name in CMCGAN's Figure 1 of recovered samples, by number of hops, such as "RF_Image"."""
+    return f"{'R' if hops == '1' else 'RF'}_{'Image' if modality is Modality.VISUAL else 'Sound'}"
+
+
 def plural(modality: Modality) -> str:
     """Return "sounds" or "pictures"."""
     return f"{modality.word}s"

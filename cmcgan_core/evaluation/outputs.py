@@ -38,9 +38,14 @@ class Generated:
 
 @dataclass(frozen=True)
 class Recovered:
-    """Samples that were recovered: translated to the other modality and back to this one."""
+    """Samples of a modality that were made from the same modality, by a number of subnetworks in a row.
+
+    One subnetwork makes R_Image and R_Sound of CMCGAN's Figure 1; two, by way of the other modality, make RF_Image and
+    RF_Sound.
+    """
 
     modality: Modality
+    hops: int
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class PooledJudgeScores:
 
     real: dict[Modality, dict[str, PooledAccuracy]]
     table1: dict[Direction, dict[str, dict[str, PooledAccuracy]]]
-    recovered: dict[Modality, dict[str, PooledAccuracy]]
+    recovered: dict[Modality, dict[str, dict[str, PooledAccuracy]]]
     copied: dict[Direction, dict[str, PooledAccuracy]]
     quality: dict[Direction, dict[str, PooledQuality]]
 
@@ -93,7 +93,7 @@ class PooledEvaluation:
 
     real: dict[Modality, dict[str, PooledAccuracy]]
     table1: dict[Direction, dict[str, dict[str, PooledAccuracy]]]
-    recovered: dict[Modality, dict[str, PooledAccuracy]]
+    recovered: dict[Modality, dict[str, dict[str, PooledAccuracy]]]
     copied: dict[Direction, dict[str, PooledAccuracy]]
     other_judges: dict[str, PooledJudgeScores]
     quality: dict[Direction, dict[str, PooledQuality]]
@@ -111,7 +111,7 @@ def pool_evaluations(evaluations: Sequence[Evaluation]) -> PooledEvaluation:
     return PooledEvaluation(
         real=_pool_by(_by_split)([item.real for item in evaluations]),
         table1=_pool_by(_pool_by(_by_split))([item.table1 for item in evaluations]),
-        recovered=_pool_by(_by_split)([item.recovered for item in evaluations]),
+        recovered=_pool_by(_pool_by(_by_split))([item.recovered for item in evaluations]),
         copied=_pool_by(_by_split)([item.copied for item in evaluations]),
         other_judges=_pool_by(_pool_judge_scores)([item.other_judges for item in evaluations]),
         quality=_pool_by(_pool_by(pool_quality))([item.quality for item in evaluations]),
@@ -167,7 +167,7 @@ def _pool_judge_scores(scores: Sequence[JudgeScores]) -> PooledJudgeScores:
     return PooledJudgeScores(
         real=_pool_by(_by_split)([item.real for item in scores]),
         table1=_pool_by(_pool_by(_by_split))([item.table1 for item in scores]),
-        recovered=_pool_by(_by_split)([item.recovered for item in scores]),
+        recovered=_pool_by(_pool_by(_by_split))([item.recovered for item in scores]),
         copied=_pool_by(_by_split)([item.copied for item in scores]),
         quality=_pool_by(_pool_by(pool_quality))([item.quality for item in scores]),
     )

@@ -66,7 +66,7 @@ class Evaluation:
     judge: str = ""
     real: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
     table1: dict[Direction, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
-    recovered: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
+    recovered: dict[Modality, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
     copied: dict[Direction, dict[str, Accuracy]] = field(default_factory=dict)
     other_judges: dict[str, JudgeScores] = field(default_factory=dict)
     quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)

@@ -46,8 +46,8 @@ class JudgeScores:
     Attributes:
         real: accuracy on real samples, by modality and split: the ceiling of the rows of Table 1.
         table1: accuracy on generated samples, by direction, number of hops ("1", "2") and split.
-        recovered: accuracy on recovered samples, by modality and split, with one latent each: RF_Image and RF_Sound of
-            CMCGAN's Figure 3.
+        recovered: accuracy on recovered samples, by modality, number of hops ("1", "2") and split, with one latent
+            each: R_Image and R_Sound of CMCGAN's Figure 1 (one hop), RF_Image and RF_Sound (two).
         copied: accuracy on training samples that were copied, by direction and split, see `outputs.Copied`: the control
             of the rows of Table 1.
         quality: metrics that read this judge's outputs, by direction and kind of samples, see `labels.KINDS`.
@@ -55,7 +55,7 @@ class JudgeScores:
 
     real: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
     table1: dict[Direction, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
-    recovered: dict[Modality, dict[str, Accuracy]] = field(default_factory=dict)
+    recovered: dict[Modality, dict[str, dict[str, Accuracy]]] = field(default_factory=dict)
     copied: dict[Direction, dict[str, Accuracy]] = field(default_factory=dict)
     quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)
 
@@ -220,13 +220,17 @@ def judge_scores(judge: str, by_split: Mapping[str, Scores], split: str) -> Judg
         return {name: part.accuracy(judge, sample) for name, part in by_split.items()}
 
     samples = [sample for name, sample in scores.outputs.predicted if name == judge]
+    recovered: dict[Modality, dict[str, dict[str, Accuracy]]] = {}
+    for sample in samples:
+        if isinstance(sample, Recovered):
+            recovered.setdefault(sample.modality, {})[str(sample.hops)] = accuracies(sample)
     return JudgeScores(
         real={sample.modality: accuracies(sample) for sample in samples if isinstance(sample, Real)},
         table1={
             direction: {kind: accuracies(sample) for kind, sample in kinds.items() if kind != REAL}
             for direction, kinds in scores.kinds.items()
         },
-        recovered={sample.modality: accuracies(sample) for sample in samples if isinstance(sample, Recovered)},
+        recovered=recovered,
         copied={sample.direction: accuracies(sample) for sample in samples if isinstance(sample, Copied)},
         quality={
             direction: {kind: scores.set_quality(judge, sample) for kind, sample in kinds.items()}

@@ -53,8 +53,11 @@ TRANSLATIONS = {
     1: {Direction.A2V: "a2v", Direction.V2A: "v2a"},
     2: {Direction.A2V: "a2a2v", Direction.V2A: "v2v2a"},
 }
-#: The path that leads from each modality through the other one and back.
-CYCLES = {Modality.AUDIO: "a2v2a", Modality.VISUAL: "v2a2v"}
+#: The route from each modality to itself, by number of hops: one subnetwork, or the path through the other modality.
+RECOVERIES = {
+    1: {Modality.AUDIO: "a2a", Modality.VISUAL: "v2v"},
+    2: {Modality.AUDIO: "a2v2a", Modality.VISUAL: "v2a2v"},
+}
 #: Routes whose outputs are fakes, by the name that `Options.fakes` uses.
 FAKES = {"direct": ("v2a", "a2v"), "two-hop": ("a2v2a", "v2v2a", "v2a2v", "a2a2v")}
 
@@ -116,7 +119,10 @@ class Generators(Translator, Embedder):
         encoder, decoder = ENCODERS.get(network.encoder), DECODERS.get(network.decoder)
         self.hops = options.hops
         self.possible_hops = (1, 2) if set(TRANSLATIONS[2].values()) <= set(options.paths) else (1,)
-        self.recovers = tuple(modality for modality, path in CYCLES.items() if path in options.paths)
+        trained = {*options.paths, *(subnetwork for path in options.paths for subnetwork in PATHS[path])}
+        self.recovers = {
+            m: tuple(hops for hops, routes in RECOVERIES.items() if routes[m] in trained) for m in Modality
+        }
         self.latent = network.latent
         self.encoders = nn.ModuleDict()
         self.decoders = nn.ModuleDict()
@@ -156,8 +162,8 @@ class Generators(Translator, Embedder):
         return self._run_route(TRANSLATIONS[len(z)][direction], source, z)
 
     def recover(self, modality: Modality, source: Tensor, z: Tensor) -> Tensor:
-        """See `Translator`; RF_Sound and RF_Image of the paper's Figure 3."""
-        return self._run_route(CYCLES[modality], source, z)
+        """See `Translator`; R_Sound and R_Image of the paper's Figure 1, or RF_Sound and RF_Image."""
+        return self._run_route(RECOVERIES[len(z)][modality], source, z)
 
     def _run_route(self, route: str, source: Tensor, z: Tensor) -> Tensor:
         """Run one subnetwork or path on maps (B, C, H, W), with latents (1 or 2, B, Z)."""

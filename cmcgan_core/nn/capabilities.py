@@ -7,6 +7,7 @@ Shapes: B items; C channels, H, W size of a map; Z size of a latent; D values of
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -21,14 +22,15 @@ class Translator(nn.Module, ABC):
         directions: the directions that it can translate in.
         hops: number of subnetworks in a row for its own output, see `methods.cmcgan.Options.hops`.
         possible_hops: all numbers of subnetworks in a row that it supports.
-        recovers: modalities that it was trained to recover through the other modality.
+        recovers: by modality, the numbers of subnetworks in a row by which it was trained to return this modality from
+            itself: 1 for one subnetwork, 2 for the way through the other modality and back.
         latent: size of a latent, Z.
     """
 
     directions: tuple[Direction, ...]
     hops: int
     possible_hops: tuple[int, ...] = (1,)
-    recovers: tuple[Modality, ...] = ()
+    recovers: Mapping[Modality, tuple[int, ...]] = MappingProxyType({})
     latent: int
 
     def draw(self, count: int, rng: torch.Generator, hops: int | None = None) -> Tensor:
@@ -55,12 +57,12 @@ class Translator(nn.Module, ABC):
         """
 
     def recover(self, modality: Modality, source: Tensor, z: Tensor) -> Tensor:
-        """Translate to the other modality and back.
+        """Return a modality from itself: by one subnetwork, or by way of the other modality.
 
         Args:
             modality: one of `recovers`.
             source: maps (B, C, H, W) of that modality in [-1, 1].
-            z: latents (2, B, Z), see `draw`.
+            z: latents (H, B, Z), see `draw`; H is one of `recovers[modality]`.
 
         Returns:
             Maps (B, C, H, W) of the same modality in [-1, 1].

@@ -11,7 +11,7 @@ from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Group
-from cmcgan_core.evaluation.labels import kind_label
+from cmcgan_core.evaluation.labels import kind_label, recovery_label
 from cmcgan_core.features import figures
 from cmcgan_core.inference.translate import SamplingOptions, draw_latents, require_translator, translate_maps
 from cmcgan_core.modality import Direction
@@ -64,8 +64,10 @@ def _rows(
             (z,) = draw_latents(trained, direction, SamplingOptions(seed=seed, hops=int(hops)))
             name = group.name if hops == "1" else f"{group.name}, {kind_label(hops)}"
             rows.append((name, translate_maps(trained, direction, source, z)))
-        if direction.target in (network := require_translator(trained)).recovers:
-            z = network.draw(1, torch.Generator().manual_seed(seed), hops=2).expand(-1, len(real), -1)
+        network = require_translator(trained)
+        for count in network.recovers.get(direction.target, ()):
+            z = network.draw(1, torch.Generator().manual_seed(seed), count).expand(-1, len(real), -1)
+            name = f"{group.name}, {recovery_label(str(count), direction.target)}"
             with torch.inference_mode():
-                rows.append((f"{group.name}, recovered", network.recover(direction.target, real, z)))
+                rows.append((name, network.recover(direction.target, real, z)))
     return rows
