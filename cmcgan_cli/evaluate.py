@@ -30,6 +30,12 @@ def evaluate(
     split: SplitOption = "test",
     latents: Latents = 4,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrices.")] = False,
+    concatenate: Annotated[
+        bool,
+        typer.Option(
+            "--concatenate", help="Add to Table 2 classifiers of concatenated inputs. They are trained first."
+        ),
+    ] = False,
     seed: Seed = 0,
     device: Device = "auto",
     as_json: Json = False,
@@ -65,6 +71,7 @@ def evaluate(
             split=split,
             latents=latents,
             seed=seed,
+            concatenate=concatenate,
             device=device,
             on_progress=on_progress,
         )

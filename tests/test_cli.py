@@ -1,4 +1,5 @@
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,7 @@ def test_evaluate_prints_the_papers_figures_next_to_ours(
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     code, out, err = run("evaluate", prepared, "-c", tiny_run, "--latents", 2, "--confusion")
+    table2 = " ".join(out[out.index("Table 2") :].split())
     assert code == 0
     assert all(figure in out for figure in ("0.7661", "0.5189", "0.7556", "0.1117", "0.9861", "GV-A noise", "ceiling"))
     assert max(map(len, out.splitlines())) <= 100
@@ -163,6 +165,7 @@ def test_evaluate_prints_the_papers_figures_next_to_ours(
         "3 tuba",
     ):
         assert label in out, "a label is missing, or broken over two lines"
+    assert re.search(r"GV-A \(\d\.\d{3}\) is (as good as|worse than) V-A \(1\.000\); A alone: \d\.\d{3}", table2)
     assert "12 test pairs of 3 recordings, 2 latents each, seeds 0 to 1" in err
 
 

@@ -271,7 +271,7 @@ def test_a_run_is_evaluated_in_its_direction(
     assert document["table1"][table].keys() == {"1"}
     assert document["quality"][table].keys() == {"1", "real"}
     assert {row for row in document["table2"] if " " not in row} == {"V", "A", *rows}
-    assert {row for row in document["retrained"] if " " not in row} == rows
+    assert {row for row in document["other_table2"]["retrained"] if " " not in row} == rows
     assert f"{table} direct *" in text
     assert {"S2I", "I2S"}.intersection(text.split()) == {table}
 

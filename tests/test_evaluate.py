@@ -11,7 +11,7 @@ import torch
 from conftest import COUNTS, tiny_config, write_dataset
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import Trained, network_tensors, read_about, save_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset, open_dataset
 from cmcgan_core.data.loader import in_order, to_batch
@@ -94,7 +94,8 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(
     scores = scores_of_oracle(dataset, trained, panel, knows=True)
     for direction in Direction:
         sample, real = Generated(direction, 1), Real(direction.target)
-        assert all(scores.accuracy(j, Recovered(direction.target)) == scores.accuracy(j, real) for j in panel.judges)
+        recovered = [Recovered(direction.target, hops) for hops in (1, 2)]
+        assert all(scores.accuracy(j, sample) == scores.accuracy(j, real) for j in panel.judges for sample in recovered)
         assert all(scores.accuracy(j, sample) == scores.accuracy(j, real) for j in panel.judges)
         quality = scores.quality(JUDGE, sample)
         assert quality["l1"] == pytest.approx(0)
@@ -129,7 +130,7 @@ class BandJudge(Judge):
 def test_a_copied_picture_shows_the_class_that_the_judge_hears(
     dataset: PreparedDataset, trained: Trained, hears: bool
 ) -> None:
-    panel = JudgePanel({"bands": BandJudge(hears=hears)}, None, trained.about.config.network)
+    panel = JudgePanel({"bands": BandJudge(hears=hears)}, {}, trained.about.config.network)
     split = dataset.split("test")
     outputs = EvaluationPass(trained, panel, split, latents=1, seed=0).run(full=False)
     shown = outputs.predicted["bands", Copied(A2V)][0]
@@ -166,7 +167,8 @@ def test_evaluate_covers_the_split_and_the_papers_tables(dataset: PreparedDatase
     assert evaluation.table1.keys() == evaluation.quality.keys() == {A2V, V2A}
     assert evaluation.table1[A2V].keys() == {"1", "2"}
     assert evaluation.table2.keys() == {"V", "A", "V-A", "GV-A", "GA-V"} | CONTROLS
-    assert evaluation.retrained.keys() == {"V-A", "GV-A", "GA-V"} | CONTROLS
+    assert evaluation.other_table2.keys() == {"retrained"}
+    assert evaluation.other_table2[PairClassifier.RETRAINED].keys() == {"V-A", "GV-A", "GA-V"} | CONTROLS
     assert evaluation.other_judges.keys() == {"judge-tiny-resnet"}
     assert evaluation.seeds.latents == (5, 6)
     assert evaluation.seeds.judges == {"judge-tiny": 0, "judge-tiny-resnet": 1}
@@ -243,7 +245,21 @@ def test_a_classifier_that_was_retrained_on_another_checkpoint_is_left_out(
     shutil.copyfile(tiny_run / "classifier.safetensors", run / "classifier.safetensors")
     halved = {name: tensor / 2 for name, tensor in network_tensors(trained.network).items()}
     save_checkpoint(run / "last.safetensors", trained.about, halved)
-    assert evaluate(run, dataset, latents=1, thorough=False).retrained == {}
+    assert evaluate(run, dataset, latents=1, thorough=False).other_table2 == {}
+
+
+def test_classifiers_of_concatenated_inputs_are_added_to_table_2(
+    dataset: PreparedDataset, tiny_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(tiny_run, run)
+    evaluation = evaluate(run, dataset, latents=1, thorough=False, concatenate=True)
+    assert list(evaluation.other_table2) == ["retrained", "concatenated", "concatenated, retrained"]
+    assert all(rows.keys() == {"V-A", "GV-A", "GA-V"} | CONTROLS for rows in evaluation.other_table2.values())
+    assert evaluation.other_table2[PairClassifier.CONCATENATED]["V-A"].micro > 0.9
+    assert set(read_about(run / "concatenated" / "last.safetensors").config.options) == {"modalities", "fusion"}
+    again = evaluate(run, dataset, latents=1, thorough=False, concatenate=True, cached=False)
+    assert again.other_table2 == evaluation.other_table2, "a classifier was trained again"
 
 
 def test_a_split_that_was_drawn_again_is_not_judged(tmp_path: Path) -> None:

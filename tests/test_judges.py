@@ -12,7 +12,7 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.judges import SECOND, Judge
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
-from cmcgan_core.nn.fusion import FusionNetwork
+from cmcgan_core.nn.fusion import ConcatenationNetwork, FusionNetwork
 from cmcgan_core.training.classifiers import classifier_config, train_judge
 
 
@@ -42,6 +42,17 @@ def test_a_judge_reads_maps_of_any_size(prepared: Path) -> None:
     codes, predicted = judge.predict({Modality.VISUAL: batch.visual})
     assert codes.shape == (12, 64)
     assert predicted.tolist() == batch.label.tolist()
+
+
+def test_concatenated_inputs_are_channels_of_one_encoder() -> None:
+    config = load_config("judge-tiny").network
+    network = ConcatenationNetwork(config, 3).eval()
+    maps = {m: torch.rand(2, m.channels, *config.size(m)) for m in Modality}
+    sound = torch.full_like(maps[Modality.AUDIO], 0.25)
+    channels = torch.cat([torch.full((2, 1, 32, 32), 0.25), maps[Modality.VISUAL]], 1)
+    expected = network.head(network.encoder(channels, "real").flatten(1))
+    torch.testing.assert_close(network({**maps, Modality.AUDIO: sound}), expected)
+    assert not network(maps).equal(expected)
 
 
 def test_one_judge_reads_sounds_and_pictures_alone_and_pairs() -> None:

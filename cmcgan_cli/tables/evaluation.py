@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from cmcgan_cli.tables.cells import NONE, accuracy_text, published_text
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from rich.table import Table
 
@@ -81,20 +81,40 @@ def table2(evaluation: "Evaluation") -> "Table":
     """Return the table of dynamic multimodal classification, with the controls and the published figures."""
     from rich.table import Table
 
+    from cmcgan_core.evaluation.outputs import PairClassifier
     from cmcgan_core.evaluation.paper import paper_tables
 
-    paper, retrained = paper_tables().table2, evaluation.retrained
-    columns = ["", evaluation.split, "balanced", *(["retrained"] if retrained else []), "paper"]
+    paper, others = paper_tables().table2, evaluation.other_table2
+    columns = ["", evaluation.split, "balanced", *others, "paper"]
     table = Table(*columns, title="Table 2: dynamic multimodal classification")
     for name, accuracy in evaluation.table2.items():
         label = name if name in paper else f"  {name}"
-        own = [accuracy_text(retrained.get(name))] if retrained else []
-        cells = accuracy_text(accuracy), accuracy_text(accuracy, balanced=True), *own
+        by_others = (accuracy_text(rows.get(name)) for rows in others.values())
+        cells = accuracy_text(accuracy), accuracy_text(accuracy, balanced=True), *by_others
         table.add_row(label, *cells, published_text(paper.get(name)))
-    table.caption = "indented: controls, which carry no information"
-    if retrained:
-        table.caption += "; retrained: the run's classifier, trained on generated samples too"
+    notes = ["indented: controls, which carry no information"]
+    if others:
+        notes.append("retrained: trained on generated samples too")
+    if PairClassifier.CONCATENATED in others:
+        notes.append("concatenated: classifiers of the inputs instead of their codes")
+    table.caption = "; ".join([*notes, *claims_of_table2(evaluation.table2)])
     return table
+
+
+def claims_of_table2(table2: "Mapping[str, Accuracy]") -> list[str]:
+    """Return a sentence for each generated modality: whether it is as good as the real one, as CMCGAN claims.
+
+    It counts as good if the accuracy reaches the interval of V-A. The given modality alone shows what generating adds.
+    """
+    sentences = []
+    for row, alone in (("GV-A", "A"), ("GA-V", "V")):
+        real = table2["V-A"]
+        if row in table2 and real.micro_interval is not None:
+            as_good = table2[row].micro >= real.micro_interval[0]
+            verb = "is as good as" if as_good else "is worse than"
+            figures = f"({table2[row].micro:.3f}) {verb} V-A ({real.micro:.3f})"
+            sentences.append(f"{row} {figures}; {alone} alone: {table2[alone].micro:.3f}")
+    return sentences
 
 
 def quality(evaluation: "Evaluation") -> "Table":

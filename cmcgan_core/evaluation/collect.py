@@ -24,7 +24,6 @@ from cmcgan_core.evaluation.outputs import (
     Generated,
     JudgeOutputs,
     PairCase,
-    PairClassifier,
     PairInfo,
     Real,
     Recovered,
@@ -32,7 +31,8 @@ from cmcgan_core.evaluation.outputs import (
     join_outputs,
 )
 from cmcgan_core.evaluation.sample_metrics import METRICS, MapBatch, MapMetric
-from cmcgan_core.inference.translate import require_translator
+from cmcgan_core.inference.dynamic_classifier import require_classifier
+from cmcgan_core.inference.translate import require_translator, to_network
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.batches import in_batches, spread_evenly
@@ -248,10 +248,10 @@ class EvaluationPass:
             modality: part.expand(len(larger), *part.shape[1:]).flatten(0, 1)
             for modality, part in ((Modality.AUDIO, audio), (Modality.VISUAL, visual))
         }
-        classifiers = {PairClassifier.REAL: self.panel.main, PairClassifier.RETRAINED: self.panel.retrained}
-        for name, judge in classifiers.items():
-            if judge is not None:
-                outputs.pairs[name, case] = _by_latent(judge.predict(maps)[1], larger)
+        for name, classifier in self.panel.pairs.items():
+            read = {modality: to_network(classifier, part) for modality, part in maps.items()}
+            predicted = require_classifier(classifier)(read).argmax(dim=1)
+            outputs.pairs[name, case] = _by_latent(predicted, larger)
 
     def _same_sizes(self) -> bool:
         own, judges = self.trained.about.config.network, self.panel.network

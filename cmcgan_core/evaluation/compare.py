@@ -124,6 +124,7 @@ def compare(
     split: str = "test",
     latents: int = 4,
     seed: int = 0,
+    concatenate: bool = False,
     device: str = "auto",
     on_progress: OnProgress = silent,
 ) -> Comparison:
@@ -135,6 +136,7 @@ def compare(
         split: name of the split.
         latents: number of samples of each pair.
         seed: seed of the latents, the controls and the bootstrap.
+        concatenate: see `evaluate`.
         device: see `choose_device`.
         on_progress: called in every stage.
 
@@ -148,7 +150,14 @@ def compare(
     entries = []
     for name, path in zip(_names(paths), paths, strict=True):
         evaluation = evaluate(
-            path, dataset, split=split, latents=latents, seed=seed, device=device, on_progress=on_progress
+            path,
+            dataset,
+            split=split,
+            latents=latents,
+            seed=seed,
+            concatenate=concatenate,
+            device=device,
+            on_progress=on_progress,
         )
         entries.append(make_entry(name, path, evaluation))
         on_progress(Progress("evaluating", len(entries), len(paths), "runs"))

@@ -46,6 +46,7 @@ class Request:
         latents: number of latents.
         seed: seed of the latents, the controls and the bootstrap.
         thorough: whether the second judge and the pose judge are used.
+        concatenate: whether the classifiers of concatenated inputs are used.
         device: kind of the device.
     """
 
@@ -53,6 +54,7 @@ class Request:
     latents: int
     seed: int
     thorough: bool
+    concatenate: bool
     device: str
 
 
@@ -64,6 +66,7 @@ def evaluate(
     latents: int = 4,
     seed: int = 0,
     thorough: bool = True,
+    concatenate: bool = False,
     device: str = "auto",
     cached: bool = True,
     on_progress: OnProgress = silent,
@@ -77,6 +80,7 @@ def evaluate(
         latents: number of samples of each pair. Training pairs get one.
         seed: seed of the latents, the controls and the bootstrap.
         thorough: whether to use the second judge and the pose judge. Judges are trained when they are first needed.
+        concatenate: whether to add to Table 2 classifiers of concatenated inputs, see `methods.classifier.Options`.
         device: see `choose_device`.
         cached: whether to return an earlier evaluation, if nothing that decides the figures has changed, and to keep
             this one in the dataset's folder.
@@ -89,7 +93,7 @@ def evaluate(
         Interrupted: a stop was requested while a judge was trained; the next call resumes.
     """
     checkpoint = find_checkpoint(run)
-    request = Request(split, latents, seed, thorough, choose_device(device).type)
+    request = Request(split, latents, seed, thorough, concatenate, choose_device(device).type)
     if cached and (earlier := _read(_cache_file(checkpoint, dataset, request))) is not None:
         return replace(earlier, checkpoint=str(checkpoint), data=str(dataset.root))
     evaluation = compute_evaluation(checkpoint, dataset, request, device, on_progress)
@@ -126,6 +130,7 @@ def compute_evaluation(
             split,
             latents=request.latents,
             thorough=request.thorough,
+            concatenate=request.concatenate,
             device=device,
             on_progress=on_progress,
         )

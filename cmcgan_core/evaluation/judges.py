@@ -10,13 +10,14 @@ from torch import Tensor
 from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint, read_about
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PreparedDataset
+from cmcgan_core.evaluation.outputs import PairClassifier
 from cmcgan_core.evaluation.pose import POSE_JUDGES, PoseJudge, train_pose_judge
 from cmcgan_core.inference.completion import Completion
 from cmcgan_core.inference.translate import to_network
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.progress import OnProgress, silent
-from cmcgan_core.training.classifiers import judge_folder, train_judge
+from cmcgan_core.training.classifiers import judge_folder, train_concatenation, train_judge
 from cmcgan_core.utils.files import exclusive_lock
 
 #: Suffix of the preset of the second judge, after the preset of the first.
@@ -49,15 +50,14 @@ class JudgePanel:
     """The judges of one evaluation.
 
     Attributes:
-        judges: the judges that were trained on real pairs, by preset; the first is the main judge, which judges pairs
-            too.
-        retrained: the run's own classifier of pairs, trained on pairs that the run completed too; None for none.
+        judges: the judges that were trained on real pairs, by preset; the first is the main judge.
+        pairs: the classifiers of pairs that there are.
         network: sizes of the maps that the judges read.
         pose: the judge of poses, for the demonstration set; None for none.
     """
 
     judges: Mapping[str, Judge]
-    retrained: Judge | None
+    pairs: Mapping[PairClassifier, Trained]
     network: NetworkConfig
     pose: PoseJudge | None = None
 
@@ -66,17 +66,13 @@ class JudgePanel:
         """Seed of the training of each judge, by preset."""
         return {preset: judge.trained.about.config.seed for preset, judge in self.judges.items()}
 
-    @property
-    def main(self) -> Judge:
-        """The main judge."""
-        return next(iter(self.judges.values()))
-
 
 def load_judges(
     generating: Trained,
     dataset: PreparedDataset,
     *,
     thorough: bool,
+    concatenate: bool = False,
     device: str,
     on_progress: OnProgress = silent,
 ) -> JudgePanel:
@@ -86,6 +82,7 @@ def load_judges(
         generating: the run to be judged; its configuration names the preset of the judges.
         dataset: the dataset whose folder keeps the judges.
         thorough: whether to use the second judge and the judge of poses too.
+        concatenate: whether to use the classifiers of concatenated inputs too; that of the run is kept in its folder.
         device: see `choose_device`.
         on_progress: called after every step.
 
@@ -100,17 +97,30 @@ def load_judges(
 
     with one_trainer(dataset.root, on_progress):
         judges = {preset: load(preset, FIRST_SEED)}
-        network, pose = judges[preset].trained.about.config.network, None
+        main, pose = judges[preset].trained, None
+        network, pairs = main.about.config.network, {PairClassifier.REAL: main, **_retrained(generating)}
         if thorough:
             judges[preset + SECOND] = load(preset + SECOND, SECOND_SEED)
             pose = train_pose_judge(dataset, network, device=generating.device, on_progress=on_progress)
-        return JudgePanel(judges, _retrained(generating), network, pose)
+        if concatenate:
+            both = tuple(Modality)
+            real = train_judge(
+                dataset, both, preset, fusion="inputs", seed=FIRST_SEED, device=device, on_progress=on_progress
+            )
+            retrained = train_concatenation(dataset, generating, device=device, on_progress=on_progress)
+            pairs[PairClassifier.CONCATENATED] = load_checkpoint(real, generating.device)
+            pairs[PairClassifier.CONCATENATED_RETRAINED] = load_checkpoint(retrained, generating.device)
+        return JudgePanel(judges, pairs, network, pose)
 
 
 def judge_files(dataset: PreparedDataset, preset: str) -> list[Path]:
     """Return the existing files of the judges of a preset, sorted."""
-    seeds = {preset: FIRST_SEED, preset + SECOND: SECOND_SEED}
-    folders = [judge_folder(dataset, tuple(Modality), name, seed) for name, seed in seeds.items()]
+    both = tuple(Modality)
+    folders = [
+        judge_folder(dataset, both, preset, FIRST_SEED),
+        judge_folder(dataset, both, preset + SECOND, SECOND_SEED),
+        judge_folder(dataset, both, preset, FIRST_SEED, "inputs"),
+    ]
     files = [file for folder in folders for file in folder.glob("*.safetensors")]
     return sorted([*files, *dataset.root.glob(POSE_JUDGES)])
 
@@ -127,9 +137,9 @@ def one_trainer(root: Path, on_progress: OnProgress) -> Iterator[None]:
         yield
 
 
-def _retrained(generating: Trained) -> Judge | None:
+def _retrained(generating: Trained) -> dict[PairClassifier, Trained]:
     """Load the classifier in the run's folder, if it was trained on samples of exactly this checkpoint."""
     file = RunFolder(generating.path.parent).classifier
     if not file.is_file() or read_about(file).completed_by != Completion(generating).fingerprint:
-        return None
-    return Judge(load_checkpoint(file, generating.device))
+        return {}
+    return {PairClassifier.RETRAINED: load_checkpoint(file, generating.device)}

@@ -91,10 +91,12 @@ class PairCase:
 
 
 class PairClassifier(StrEnum):
-    """A classifier of pairs: trained on real pairs, or the run's own, trained on pairs that the run completed too."""
+    """A classifier of pairs: trained on real pairs, or on pairs that the run completed too; of codes, or of inputs."""
 
     REAL = "real"
     RETRAINED = "retrained"
+    CONCATENATED = "concatenated"
+    CONCATENATED_RETRAINED = "concatenated, retrained"
 
 
 @dataclass

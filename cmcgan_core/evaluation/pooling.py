@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeVar
 
 from cmcgan_core.evaluation.metrics import Ranking
+from cmcgan_core.evaluation.outputs import PairClassifier
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.retrieval import CrossModalRetrieval
 from cmcgan_core.evaluation.scores import Accuracy, JudgeScores
@@ -98,7 +99,7 @@ class PooledEvaluation:
     other_judges: dict[str, PooledJudgeScores]
     quality: dict[Direction, dict[str, PooledQuality]]
     table2: dict[str, PooledAccuracy]
-    retrained: dict[str, PooledAccuracy]
+    other_table2: dict[PairClassifier, dict[str, PooledAccuracy]]
     retrieval: PooledRetrieval | None
     classification: dict[str, PooledAccuracy]
 
@@ -109,14 +110,14 @@ def pool_evaluations(evaluations: Sequence[Evaluation]) -> PooledEvaluation:
     known = [item for item in retrieval if item is not None]
     accuracies = [item.classification.accuracy if item.classification else {} for item in evaluations]
     return PooledEvaluation(
-        real=_pool_by(_by_split)([item.real for item in evaluations]),
-        table1=_pool_by(_pool_by(_by_split))([item.table1 for item in evaluations]),
-        recovered=_pool_by(_pool_by(_by_split))([item.recovered for item in evaluations]),
-        copied=_pool_by(_by_split)([item.copied for item in evaluations]),
+        real=_pool_by(_by_name)([item.real for item in evaluations]),
+        table1=_pool_by(_pool_by(_by_name))([item.table1 for item in evaluations]),
+        recovered=_pool_by(_pool_by(_by_name))([item.recovered for item in evaluations]),
+        copied=_pool_by(_by_name)([item.copied for item in evaluations]),
         other_judges=_pool_by(_pool_judge_scores)([item.other_judges for item in evaluations]),
         quality=_pool_by(_pool_by(pool_quality))([item.quality for item in evaluations]),
         table2=pool_accuracies([item.table2 for item in evaluations]),
-        retrained=pool_accuracies([item.retrained for item in evaluations]),
+        other_table2=_pool_by(_by_name)([item.other_table2 for item in evaluations]),
         retrieval=_pool_retrieval(known) if len(known) == len(retrieval) else None,
         classification=pool_accuracies(accuracies),
     )
@@ -159,16 +160,17 @@ def _pool_accuracy(accuracies: Sequence[Accuracy]) -> PooledAccuracy:
     )
 
 
-def _by_split(splits: Sequence[Mapping[str, Accuracy]]) -> dict[str, PooledAccuracy]:
-    return pool_accuracies(splits)
+def _by_name(named: Sequence[Mapping[str, Accuracy]]) -> dict[str, PooledAccuracy]:
+    """Pool accuracies by name of their split or row."""
+    return pool_accuracies(named)
 
 
 def _pool_judge_scores(scores: Sequence[JudgeScores]) -> PooledJudgeScores:
     return PooledJudgeScores(
-        real=_pool_by(_by_split)([item.real for item in scores]),
-        table1=_pool_by(_pool_by(_by_split))([item.table1 for item in scores]),
-        recovered=_pool_by(_pool_by(_by_split))([item.recovered for item in scores]),
-        copied=_pool_by(_by_split)([item.copied for item in scores]),
+        real=_pool_by(_by_name)([item.real for item in scores]),
+        table1=_pool_by(_pool_by(_by_name))([item.table1 for item in scores]),
+        recovered=_pool_by(_pool_by(_by_name))([item.recovered for item in scores]),
+        copied=_pool_by(_by_name)([item.copied for item in scores]),
         quality=_pool_by(_pool_by(pool_quality))([item.quality for item in scores]),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import Any
 
 from cmcgan_core.evaluation.classification import Classification
+from cmcgan_core.evaluation.outputs import PairClassifier
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.retrieval import CrossModalRetrieval
 from cmcgan_core.evaluation.sample_metrics import Quality
@@ -49,8 +50,8 @@ class Evaluation:
         confusion: counts of the main judge's classes over all latents, by direction and kind; the row is the true
             class.
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls.
-        retrained: the rows of pairs by the run's own classifier, which was trained on generated samples too; empty if
-            the run has none.
+        other_table2: the rows of pairs by the other classifiers of pairs that there are: the run's own, which was
+            trained on generated samples too, and those of concatenated inputs.
         retrieval: cross-modal retrieval by the network's embeddings; None also if no class has two recordings.
         classification: accuracy of the network itself as a classifier.
     """
@@ -72,7 +73,7 @@ class Evaluation:
     quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)
     confusion: dict[Direction, dict[str, list[list[int]]]] = field(default_factory=dict)
     table2: dict[str, Accuracy] = field(default_factory=dict)
-    retrained: dict[str, Accuracy] = field(default_factory=dict)
+    other_table2: dict[PairClassifier, dict[str, Accuracy]] = field(default_factory=dict)
     retrieval: CrossModalRetrieval | None = None
     classification: Classification | None = None
 

@@ -23,6 +23,7 @@ def evaluate_translator(
     *,
     latents: int,
     thorough: bool,
+    concatenate: bool,
     device: str,
     on_progress: OnProgress,
 ) -> Evaluation:
@@ -34,11 +35,14 @@ def evaluate_translator(
         split: the pairs to translate.
         latents: number of samples of each pair. Training pairs get one.
         thorough: whether to use the second judge and the pose judge.
+        concatenate: whether to use the classifiers of concatenated inputs.
         device: see `choose_device`.
         on_progress: called in every stage.
     """
     seed, name = evaluation.seeds.controls, evaluation.split
-    panel = load_judges(trained, split.dataset, thorough=thorough, device=device, on_progress=on_progress)
+    panel = load_judges(
+        trained, split.dataset, thorough=thorough, concatenate=concatenate, device=device, on_progress=on_progress
+    )
     by_split = score_splits(trained, panel, split, latents, seed, on_progress)
     scores, (judge, *other_judges) = by_split[name], panel.judges
     main = judge_scores(judge, by_split, name)
@@ -68,7 +72,7 @@ def evaluate_translator(
             for direction, kinds in scores.kinds.items()
         },
         table2={**alone, **scores.table2(PairClassifier.REAL)},
-        retrained=scores.table2(PairClassifier.RETRAINED),
+        other_table2={name: scores.table2(name) for name in panel.pairs if name is not PairClassifier.REAL},
     )
 
 

@@ -1,13 +1,13 @@
 """The paper's classifiers: of pictures (V), of sounds (A), and the dynamic multimodal one of both (V-A).
 
 Source: CMCGAN, "Network Architectures" (3/1-64-128-256-512-512-256-64-fc) and "Dynamic Multimodal Classification
-Network". The paper concatenates picture and sound "directly", which their shapes do not allow. Here their codes are
-concatenated (late fusion), so V, A and V-A differ only in their inputs.
+Network". The paper concatenates picture and sound "directly", although their sizes differ. By default their codes are
+concatenated (late fusion), so V, A and V-A differ only in their inputs; `Options.fusion` chooses.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import Method, make_optimizer, read_options, update, weighted_sum
 from cmcgan_core.modality import Modality
-from cmcgan_core.nn.fusion import FusionNetwork
+from cmcgan_core.nn.fusion import ConcatenationNetwork, FusionNetwork
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,8 @@ class Options:
         modalities: "audio", "visual", or both.
         alone: whether to train a layer on the code of each modality alone too, so that one network classifies sounds,
             pictures and pairs. Not in the paper, which trains three networks.
+        fusion: what is concatenated: the "codes" of the modalities, or the "inputs", with the sound resized to the size
+            of the picture.
         augment: train on augmented pairs (`data.augment`), so that the classifier reads the instrument rather than the
             room. Not in the paper.
         class_weights: weight of each class in the loss, in the order of the classes; empty for equal weights. Weights
@@ -40,17 +42,20 @@ class Options:
 
     modalities: tuple[Modality, ...] = (Modality.AUDIO, Modality.VISUAL)
     alone: bool = False
+    fusion: Literal["codes", "inputs"] = "codes"
     augment: bool = True
     class_weights: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
-        """Raise a `ConfigError` if the modalities are none, or if one is named twice."""
+        """Raise a `ConfigError` if the modalities are none, if one is named twice, or if they cannot be fused."""
         if not self.modalities or len(set(self.modalities)) < len(self.modalities):
             raise ConfigError(f"modalities: should be audio, visual, or both, not {list(map(str, self.modalities))}")
+        if self.fusion == "inputs" and (self.alone or len(self.modalities) == 1):
+            raise ConfigError("fusion: inputs are concatenated for pairs only; remove alone, and name both modalities")
 
 
-class MultimodalClassifier(Method[FusionNetwork]):
-    """One encoder per modality, their codes concatenated, one fully connected layer."""
+class MultimodalClassifier(Method[FusionNetwork | ConcatenationNetwork]):
+    """One encoder per modality, their codes concatenated, one fully connected layer; or one encoder of both."""
 
     paper = "Hao, Zhang and Guan, CMCGAN (AAAI 2018)"
     class_weights: Tensor
@@ -67,9 +72,13 @@ class MultimodalClassifier(Method[FusionNetwork]):
         self.register_buffer("class_weights", torch.tensor(weights), persistent=False)
 
     @classmethod
-    def build_network(cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings) -> FusionNetwork:
+    def build_network(
+        cls, config: Config, classes: tuple[str, ...], settings: FeatureSettings
+    ) -> FusionNetwork | ConcatenationNetwork:
         """Build the encoders and the layer on their codes."""
         options = read_options(Options, config)
+        if options.fusion == "inputs":
+            return ConcatenationNetwork(config.network, len(classes))
         return FusionNetwork(config.network, options.modalities, len(classes), alone=options.alone)
 
     def optimizers(self) -> dict[str, Optimizer]:
@@ -86,7 +95,9 @@ class MultimodalClassifier(Method[FusionNetwork]):
         update(optimizers["generator"], weighted_sum(losses, self.loss_weights))
         return {name: loss.detach() for name, loss in losses.items()}
 
-    def validation_loss(self, network: FusionNetwork, batch: Batch, rng: torch.Generator) -> Tensor:
+    def validation_loss(
+        self, network: FusionNetwork | ConcatenationNetwork, batch: Batch, rng: torch.Generator
+    ) -> Tensor:
         """Compute the class loss."""
         return self._sum_over_layers(network.logits_by_layer(batch.maps()), batch.label)
 

@@ -1,8 +1,9 @@
-"""The multimodal classification network: encoders of the given modalities, and linear layers on their codes."""
+"""The multimodal classification networks: codes of the modalities are concatenated, or the modalities themselves."""
 
 from collections.abc import Collection, Mapping, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from cmcgan_core.config import NetworkConfig
@@ -62,3 +63,35 @@ class FusionNetwork(Classifier, Embedder):
     def forward(self, maps: Mapping[Modality, Tensor]) -> Tensor:
         """Return logits (B, classes) of sounds (B, 1, M, T), pictures (B, 3, S, S), or pairs of both."""
         return self.classify_codes(self.features(maps), self.modalities)
+
+
+class ConcatenationNetwork(Classifier):
+    """One encoder of sound and picture, concatenated as channels, and a fully connected layer (early fusion).
+
+    Source: CMCGAN, "Dynamic Multimodal Classification Network": image and sound "are concatenated directly". Their
+        sizes differ, so here the sound is resized to the size of the picture.
+
+    Args:
+        network: the encoder's name and sizes.
+        classes: number of classes.
+    """
+
+    modalities = tuple(Modality)
+
+    def __init__(self, network: NetworkConfig, classes: int) -> None:
+        super().__init__()
+        self.size = network.size(Modality.VISUAL)
+        channels = sum(modality.channels for modality in self.modalities)
+        self.encoder = ENCODERS.get(network.encoder)(channels, self.size, network, ["real"])
+        self.head = nn.Linear(CODE, classes)
+
+    def logits_by_layer(self, maps: Mapping[Modality, Tensor]) -> list[Tensor]:
+        """Return the logits (B, classes) of the only layer, see `FusionNetwork.logits_by_layer`."""
+        return [self(maps)]
+
+    def forward(self, maps: Mapping[Modality, Tensor]) -> Tensor:
+        """Return logits (B, classes) of pairs of sounds (B, 1, M, T) and pictures (B, 3, S, S)."""
+        sound = F.interpolate(maps[Modality.AUDIO], self.size, mode="bilinear", antialias=True)
+        code = self.encoder(torch.cat([sound, maps[Modality.VISUAL]], dim=1), "real")
+        logits: Tensor = self.head(full_precision(code.flatten(1)))
+        return logits

@@ -9,7 +9,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -41,6 +41,8 @@ from cmcgan_core.utils.files import explain_write_errors
 BATCH = 64
 #: How often a classifier is validated and saved during its training.
 CHECKS = 4
+#: What a classifier of pairs concatenates, see `methods.classifier.Options`.
+Fusion = Literal["codes", "inputs"]
 
 
 def train_judge(
@@ -48,6 +50,7 @@ def train_judge(
     modalities: Sequence[Modality],
     preset: str,
     *,
+    fusion: Fusion = "codes",
     seed: int = 0,
     device: str = "auto",
     on_progress: OnProgress = silent,
@@ -56,8 +59,10 @@ def train_judge(
 
     Args:
         dataset: the dataset to train on.
-        modalities: the inputs: pictures, sounds, or both. A classifier of both also classifies each modality alone.
+        modalities: the inputs: pictures, sounds, or both. A classifier that concatenates the codes of both also
+            classifies each modality alone.
         preset: preset of the classifier.
+        fusion: see `methods.classifier.Options`.
         seed: seed of the training.
         device: see `choose_device`.
         on_progress: called after every step.
@@ -68,13 +73,17 @@ def train_judge(
     Raises:
         Interrupted: a stop was requested; the next call resumes.
     """
-    config = classifier_config(preset, modalities, dataset.split("train"), seed, alone=len(modalities) > 1)
-    return train_once(config, dataset, judge_folder(dataset, modalities, preset, seed), device, on_progress)
+    alone = len(modalities) > 1 and fusion == "codes"
+    config = classifier_config(preset, modalities, dataset.split("train"), seed, alone=alone, fusion=fusion)
+    return train_once(config, dataset, judge_folder(dataset, modalities, preset, seed, fusion), device, on_progress)
 
 
-def judge_folder(dataset: PreparedDataset, modalities: Sequence[Modality], preset: str, seed: int) -> Path:
+def judge_folder(
+    dataset: PreparedDataset, modalities: Sequence[Modality], preset: str, seed: int, fusion: Fusion = "codes"
+) -> Path:
     """Return the run folder of a judge, see `train_judge`."""
-    return dataset.root / "judges" / f"{preset}-{'-'.join(modalities)}-{seed}"
+    inputs = "-concatenated" if fusion == "inputs" else ""
+    return dataset.root / "judges" / f"{preset}-{'-'.join(modalities)}{inputs}-{seed}"
 
 
 def train_run_classifier(
@@ -118,8 +127,39 @@ def train_run_classifier(
     return folder.classifier
 
 
+def train_concatenation(
+    dataset: PreparedDataset, generating: Trained, *, device: str = "auto", on_progress: OnProgress = silent
+) -> Path:
+    """Train a run's classifier of pairs again, once, on concatenated inputs; keep it in the run's folder.
+
+    It is only for comparison with the run's own classifier, see `train_run_classifier`; so it is not calibrated.
+
+    Args:
+        dataset: the dataset that the run was trained on.
+        generating: the run.
+        device: see `choose_device`.
+        on_progress: called after every step.
+
+    Returns:
+        Its checkpoint.
+
+    Raises:
+        Interrupted: a stop was requested; the next call resumes.
+    """
+    about, split = generating.about.config, dataset.split("train")
+    config = classifier_config(about.judge, tuple(Modality), split, about.seed, fusion="inputs")
+    folder = generating.path.parent / "concatenated"
+    return train_once(config, dataset, folder, device, on_progress, Completion(generating))
+
+
 def classifier_config(
-    preset: str, modalities: Sequence[Modality], split: PairDataset, seed: int, *, alone: bool = False
+    preset: str,
+    modalities: Sequence[Modality],
+    split: PairDataset,
+    seed: int,
+    *,
+    alone: bool = False,
+    fusion: Fusion = "codes",
 ) -> Config:
     """Load a preset for these modalities, with class weights that compensate for rare classes of the training split.
 
@@ -132,10 +172,13 @@ def classifier_config(
         split: the training split.
         seed: seed of the training.
         alone: see `methods.classifier.Options`.
+        fusion: likewise.
     """
     options: dict[str, Any] = {"modalities": [str(modality) for modality in modalities]}
     if alone:
         options["alone"] = True
+    if fusion == "inputs":
+        options["fusion"] = fusion
     counts = torch.bincount(split.labels, minlength=len(split.classes)).clamp_min(1)
     weights = [round(len(split) / (len(counts) * count), 2) for count in counts.tolist()]
     if set(weights) != {1.0}:
