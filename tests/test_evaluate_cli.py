@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from conftest import Run
 
+from cmcgan_cli.tables.evaluation import claims_of_table2
 from cmcgan_core.data import dataset
+from cmcgan_core.evaluation.scores import Accuracy
 
 
 @pytest.fixture
@@ -88,3 +90,10 @@ def test_a_command_parses_the_index_of_its_dataset_once(
     monkeypatch.setattr(dataset, "read_index", lambda root: (parsed.append(root), read_index(root))[1])
     assert cmcgan(command, prepared, *arguments[command], "--quiet")[0] == 0
     assert parsed == [prepared]
+
+
+@pytest.mark.parametrize(("generated", "place"), [(0.93, "below"), (0.95, "within"), (0.99, "above")])
+def test_a_sentence_says_whether_generated_pairs_are_as_good_as_real_ones(generated: float, place: str) -> None:
+    real = Accuracy(0.96, 0.96, (0.94, 0.98), None)
+    table2 = {"V": real, "A": Accuracy(0.9, 0.9, None, None), "V-A": real, "GV-A": Accuracy(generated, 0.5, None, None)}
+    assert claims_of_table2(table2) == [f"GV-A is {place} the interval of V-A; A alone has 0.900"]

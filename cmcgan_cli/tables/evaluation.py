@@ -102,18 +102,17 @@ def table2(evaluation: "Evaluation") -> "Table":
 
 
 def claims_of_table2(table2: "Mapping[str, Accuracy]") -> list[str]:
-    """Return a sentence for each generated modality: whether it is as good as the real one, as CMCGAN claims.
+    """Return a sentence for each generated modality: is it as good as the real one, or better, as CMCGAN claims?
 
-    It counts as good if the accuracy reaches the interval of V-A. The given modality alone shows what generating adds.
+    It is, if its accuracy is not below the interval of V-A. The given modality alone shows what generating adds.
     """
-    sentences = []
+    real, sentences = table2["V-A"], []
     for row, alone in (("GV-A", "A"), ("GA-V", "V")):
-        real = table2["V-A"]
         if row in table2 and real.micro_interval is not None:
-            as_good = table2[row].micro >= real.micro_interval[0]
-            verb = "is as good as" if as_good else "is worse than"
-            figures = f"({table2[row].micro:.3f}) {verb} V-A ({real.micro:.3f})"
-            sentences.append(f"{row} {figures}; {alone} alone: {table2[alone].micro:.3f}")
+            low, high = real.micro_interval
+            value = table2[row].micro
+            place = "below" if value < low else "above" if value > high else "within"
+            sentences.append(f"{row} is {place} the interval of V-A; {alone} alone has {table2[alone].micro:.3f}")
     return sentences
 
 
