@@ -29,6 +29,7 @@ def evaluate(
     ] = None,
     split: SplitOption = "test",
     latents: Latents = 4,
+    by_class: Annotated[bool, typer.Option("--by-class", help="Print the accuracy of each class.")] = False,
     confusion: Annotated[bool, typer.Option("--confusion", help="Print the confusion matrices.")] = False,
     concatenate: Annotated[
         bool,
@@ -80,7 +81,7 @@ def evaluate(
     if as_json:
         emit_json(evaluation.to_dict())
     else:
-        for table in tables(evaluation, confusion=confusion):
+        for table in tables(evaluation, by_class=by_class, confusion=confusion):
             out().print(table)
         note(summary(evaluation), quiet=quiet)
     if page is not None:

@@ -151,7 +151,7 @@ def test_evaluate_prints_the_papers_figures_next_to_ours(
     run: Run, prepared: Path, tiny_run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    code, out, err = run("evaluate", prepared, "-c", tiny_run, "--latents", 2, "--confusion")
+    code, out, err = run("evaluate", prepared, "-c", tiny_run, "--latents", 2, "--confusion", "--by-class")
     table2 = " ".join(out[out.index("Table 2") :].split())
     assert code == 0
     assert all(figure in out for figure in ("0.7661", "0.5189", "0.7556", "0.1117", "0.9861", "GV-A noise", "ceiling"))
@@ -163,6 +163,7 @@ def test_evaluate_prints_the_papers_figures_next_to_ours(
         "retrained",
         "log-spectral distance, dB",
         "3 tuba",
+        "S2I by class",
     ):
         assert label in out, "a label is missing, or broken over two lines"
     assert re.search(r"GV-A is (below|within|above) the interval of V-A; A alone has \d\.\d{3}; GA-V is", table2)

@@ -31,7 +31,7 @@ from cmcgan_core.evaluation.outputs import (
 )
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.sample_metrics import Quality
-from cmcgan_core.evaluation.scores import Scores
+from cmcgan_core.evaluation.scores import ClassScores, Scores
 from cmcgan_core.evaluation.translation import score_splits
 from cmcgan_core.evaluation.waveforms import measure_waveforms
 from cmcgan_core.features.representations import synthesise
@@ -109,6 +109,20 @@ def test_a_perfect_generator_reaches_what_real_samples_reach(
     table2 = scores.table2(PairClassifier.REAL)
     assert table2["GV-A"] == table2["GA-V"] == table2["V-A"]
     assert table2["GV-A other class"].micro < table2["GV-A"].micro
+
+
+def test_scores_of_a_class_are_those_of_its_pairs() -> None:
+    sample = Generated(A2V, 1)
+    outputs = JudgeOutputs(
+        predicted={("judge", sample): torch.tensor([[0, 1, 1, 2], [0, 0, 0, 2]])},
+        nearest={Real(Modality.AUDIO): torch.tensor([[0.1, 0.3, 0.5, 0.7]])},
+    )
+    pairs = PairInfo(torch.tensor([0, 0, 0, 2]), torch.arange(4), classes=3)
+    by_class = Scores(outputs, pairs, FeatureSettings(), seed=0).by_class(sample)
+    assert by_class == {
+        0: ClassScores(3, {"judge": 4 / 6}, pytest.approx(0.3)),
+        2: ClassScores(1, {"judge": 1.0}, pytest.approx(0.7)),
+    }
 
 
 class BandJudge(Judge):

@@ -11,13 +11,18 @@ if TYPE_CHECKING:
 
     from cmcgan_core.evaluation.results import Evaluation
     from cmcgan_core.evaluation.scores import Accuracy
+    from cmcgan_core.modality import Direction
+
+#: The smallest number of classes that a correlation is computed over.
+LEAST_CLASSES = 5
 
 
-def tables(evaluation: "Evaluation", *, confusion: bool) -> "list[Table]":
-    """Return the tables that apply to the network, with the confusion matrices if they are requested."""
+def tables(evaluation: "Evaluation", *, by_class: bool, confusion: bool) -> "list[Table]":
+    """Return the tables that apply to the network, with the scores of each class and the matrices if requested."""
     shown = []
     if evaluation.table1:
         shown += [table1(evaluation), quality(evaluation), table2(evaluation)]
+        shown += [classes(evaluation, direction) for direction in evaluation.by_class] if by_class else []
     if evaluation.classification is not None:
         shown.append(classification(evaluation))
     if evaluation.retrieval is not None:
@@ -131,6 +136,27 @@ def quality(evaluation: "Evaluation") -> "Table":
         values = (samples.get(name) for samples in qualities)
         table.add_row(metric.title, *(NONE if value is None else format(value, metric.format) for value in values))
     table.caption = "real: the same figure for real samples; for distances, that of the training split"
+    return table
+
+
+def classes(evaluation: "Evaluation", direction: "Direction") -> "Table":
+    """Return the table of the scores of each class in one direction."""
+    from rich.table import Table
+    from scipy.stats import spearmanr
+
+    by_class = evaluation.by_class[direction]
+    judges = [evaluation.judge, *list(evaluation.other_judges)[:1]]
+    columns = ["", "pairs", evaluation.judge, *(["2nd judge"] if len(judges) > 1 else []), "unlike training"]
+    table = Table(*columns, title=f"{direction.table_name} by class, {evaluation.split} split")
+    for name, scores in by_class.items():
+        accuracies = (f"{scores.accuracy[judge]:.3f}" for judge in judges)
+        unlikeness = NONE if scores.unlikeness is None else f"{scores.unlikeness:.3f}"
+        table.add_row(name, str(scores.pairs), *accuracies, unlikeness)
+    distances = [scores.unlikeness for scores in by_class.values() if scores.unlikeness is not None]
+    table.caption = "unlike training: median distance of the given samples to the nearest training sample"
+    if len(distances) == len(by_class) >= LEAST_CLASSES:
+        correlations = (spearmanr(distances, [s.accuracy[judge] for s in by_class.values()])[0] for judge in judges)
+        table.caption += f"; its rank correlation with the accuracies: {', '.join(f'{c:.2f}' for c in correlations)}"
     return table
 
 

@@ -9,7 +9,7 @@ from cmcgan_core.evaluation.outputs import PairClassifier
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.retrieval import CrossModalRetrieval
 from cmcgan_core.evaluation.sample_metrics import Quality
-from cmcgan_core.evaluation.scores import Accuracy, JudgeScores
+from cmcgan_core.evaluation.scores import Accuracy, ClassScores, JudgeScores
 from cmcgan_core.modality import Direction, Modality
 
 
@@ -49,6 +49,7 @@ class Evaluation:
             samples are those between training split and evaluated split.
         confusion: counts of the main judge's classes over all latents, by direction and kind; the row is the true
             class.
+        by_class: scores of the network's own output, by direction and class.
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls.
         other_table2: the rows of pairs by the other classifiers of pairs that there are: the run's own, which was
             trained on generated samples too, and those of concatenated inputs.
@@ -72,6 +73,7 @@ class Evaluation:
     other_judges: dict[str, JudgeScores] = field(default_factory=dict)
     quality: dict[Direction, dict[str, Quality]] = field(default_factory=dict)
     confusion: dict[Direction, dict[str, list[list[int]]]] = field(default_factory=dict)
+    by_class: dict[Direction, dict[str, ClassScores]] = field(default_factory=dict)
     table2: dict[str, Accuracy] = field(default_factory=dict)
     other_table2: dict[PairClassifier, dict[str, Accuracy]] = field(default_factory=dict)
     retrieval: CrossModalRetrieval | None = None

@@ -40,6 +40,22 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
+class ClassScores:
+    """Scores of the samples of one class and direction.
+
+    Attributes:
+        pairs: number of pairs.
+        accuracy: share of samples whose predicted class is right, by judge (name of its preset); mean over the latents.
+        unlikeness: median distance of the real inputs to the nearest training sample, see `memorisation.TrainingMaps`:
+            how much they differ from what the network was trained on. None if the training split itself is evaluated.
+    """
+
+    pairs: int
+    accuracy: dict[str, float]
+    unlikeness: float | None
+
+
+@dataclass(frozen=True)
 class JudgeScores:
     """Scores by one judge.
 
@@ -112,6 +128,21 @@ class Scores:
         label = self.pairs.label.repeat(len(predicted))
         counts: list[list[int]] = metrics.confusion_matrix(predicted.flatten(), label, self.pairs.classes).tolist()
         return counts
+
+    def by_class(self, sample: Generated) -> dict[int, ClassScores]:
+        """Compute the scores of samples by the index of each class that has pairs."""
+        nearest = self.outputs.nearest.get(Real(sample.direction.source))
+        scores = {}
+        for label in sorted(set(self.pairs.label.tolist())):
+            members = self.pairs.label == label
+            accuracy = {
+                judge: float((predicted[:, members] == label).double().mean())
+                for (judge, other), predicted in self.outputs.predicted.items()
+                if other == sample
+            }
+            unlikeness = None if nearest is None else float(nearest[0, members].median())
+            scores[label] = ClassScores(int(members.sum()), accuracy, unlikeness)
+        return scores
 
     def quality(self, judge: str, sample: Real | Generated) -> Quality:
         """Compute all metrics of samples, in the order of `METRICS`."""

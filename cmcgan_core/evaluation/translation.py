@@ -7,7 +7,7 @@ from cmcgan_core.data.dataset import PairDataset
 from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.judges import JudgePanel, load_judges
-from cmcgan_core.evaluation.outputs import PairClassifier
+from cmcgan_core.evaluation.outputs import Generated, PairClassifier
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.scores import Scores, judge_scores
 from cmcgan_core.evaluation.waveforms import measure_waveforms
@@ -47,11 +47,12 @@ def evaluate_translator(
     scores, (judge, *other_judges) = by_split[name], panel.judges
     main = judge_scores(judge, by_split, name)
     waveforms = measure_waveforms(trained, split, seed=seed, on_progress=on_progress)
+    hops = require_translator(trained).hops
     alone = {"V": main.real[Modality.VISUAL][name], "A": main.real[Modality.AUDIO][name]}
     return replace(
         evaluation,
         seeds=replace(evaluation.seeds, latents=tuple(seed + k for k in range(latents)), judges=panel.seeds),
-        hops=require_translator(trained).hops,
+        hops=hops,
         judge=judge,
         real=main.real,
         table1=main.table1,
@@ -70,6 +71,13 @@ def evaluate_translator(
         confusion={
             direction: {kind: scores.confusion(judge, sample) for kind, sample in kinds.items()}
             for direction, kinds in scores.kinds.items()
+        },
+        by_class={
+            direction: {
+                evaluation.classes[label]: of_class
+                for label, of_class in scores.by_class(Generated(direction, hops)).items()
+            }
+            for direction in scores.kinds
         },
         table2={**alone, **scores.table2(PairClassifier.REAL)},
         other_table2={name: scores.table2(name) for name in panel.pairs if name is not PairClassifier.REAL},
