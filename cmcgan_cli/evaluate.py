@@ -57,7 +57,7 @@ def evaluate(
 
       cmcgan evaluate prepared/sub_urmp --checkpoint runs/sub_urmp-small --report report
     """
-    from cmcgan_cli.tables.evaluation import summary, tables
+    from cmcgan_cli.tables.evaluation import summary, tables, training
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.evaluation.compare import compare
     from cmcgan_core.reports.html import require_matplotlib, write_report
@@ -77,12 +77,13 @@ def evaluate(
             on_progress=on_progress,
         )
         page = None if report is None else write_report(compared, dataset, report, seed=seed, device=device)
-    evaluation = compared.entries[0].evaluation
+    (entry,) = compared.entries
+    evaluation = entry.evaluation
     if as_json:
         emit_json(evaluation.to_dict())
     else:
         for table in tables(evaluation, by_class=by_class, confusion=confusion):
             out().print(table)
-        note(summary(evaluation), quiet=quiet)
+        note(f"{summary(evaluation)} {training(entry.about)}".rstrip(), quiet=quiet)
     if page is not None:
         note(f"open {page} in a browser", quiet=quiet)

@@ -9,10 +9,13 @@ import pytest
 from conftest import tiny_config
 
 from cmcgan_core.checkpoint import About, read_about
+from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError
 from cmcgan_core.evaluation.compare import Entry, compare, differing, group_entries, training_seconds
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
+from cmcgan_core.evaluation.labels import schedule_label
+from cmcgan_core.evaluation.paper import share_of_schedule
 from cmcgan_core.evaluation.pooling import Figure, PooledAccuracy, pool_accuracies, pool_quality
 from cmcgan_core.evaluation.scores import Accuracy
 
@@ -51,6 +54,17 @@ def test_seeds_of_one_recipe_are_pooled(about: About, evaluation: Evaluation) ->
     assert pooled.micro.interval == pytest.approx((0.3, 0.6))
     assert pooled.balanced.value == pytest.approx(0.2)
     assert group.seconds == Figure(pytest.approx(30), pytest.approx(700**0.5))
+
+
+def test_the_share_of_the_papers_training_counts_pairs(about: About) -> None:
+    config = replace(about.config, train=replace(about.config.train, batch_size=64))
+    full = replace(about, config=config, step=54_860)
+    # 200 epochs of 17,555 pairs are 3,511,000 pairs; 54,860 steps of 64 are 3,511,040.
+    assert share_of_schedule(full) == pytest.approx(1, abs=2e-5)
+    halved = replace(full, config=replace(config, train=replace(config.train, batch_size=32)))
+    assert share_of_schedule(halved) == pytest.approx(0.5, abs=1e-5)
+    assert schedule_label(replace(halved, step=274)) == "0.25 %"
+    assert share_of_schedule(replace(full, config=load_config("s2i-c"))) is None
 
 
 def test_a_single_run_keeps_its_interval(about: About, evaluation: Evaluation) -> None:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from cmcgan_core.checkpoint import About
     from cmcgan_core.evaluation.results import Evaluation
     from cmcgan_core.evaluation.scores import Accuracy
     from cmcgan_core.modality import Direction
@@ -44,6 +45,14 @@ def summary(evaluation: "Evaluation") -> str:
     if not evaluation.table1 and evaluation.retrieval is None and evaluation.classification is None:
         return f"{text} No retrieval: no class of this split has two recordings."
     return text
+
+
+def training(about: "About") -> str:
+    """Return a sentence about how far a run was trained, compared with the paper's; "" for other methods."""
+    from cmcgan_core.evaluation.labels import schedule_label
+
+    share = schedule_label(about)
+    return f"The run saw {share} of the pairs of the paper's 200 epochs." if share else ""
 
 
 def table1(evaluation: "Evaluation") -> "Table":
@@ -125,7 +134,7 @@ def quality(evaluation: "Evaluation") -> "Table":
     """Return the table of the metrics of the samples, with a column for each direction and kind of samples."""
     from rich.table import Table
 
-    from cmcgan_core.evaluation.labels import kind_label
+    from cmcgan_core.evaluation.labels import few_samples_note, kind_label
     from cmcgan_core.evaluation.sample_metrics import metrics_to_show
 
     columns = [(direction, kind) for direction, kinds in evaluation.quality.items() for kind in kinds]
@@ -136,6 +145,8 @@ def quality(evaluation: "Evaluation") -> "Table":
         values = (samples.get(name) for samples in qualities)
         table.add_row(metric.title, *(NONE if value is None else format(value, metric.format) for value in values))
     table.caption = "real: the same figure for real samples; for distances, that of the training split"
+    if note := few_samples_note(evaluation.pairs[evaluation.split]):
+        table.caption += f". {note}"
     return table
 
 

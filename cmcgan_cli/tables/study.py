@@ -84,16 +84,17 @@ def _second_judge(group: "Group") -> "PooledJudgeScores":
 
 def samples(groups: "Sequence[Group]", direction: "Direction") -> "list[Table]":
     """Return the tables of the metrics of the samples of one direction, in parts that fit a terminal."""
-    from cmcgan_core.evaluation.labels import REAL
+    from cmcgan_core.evaluation.labels import REAL, few_samples_note
     from cmcgan_core.evaluation.sample_metrics import metrics_to_show
     from cmcgan_core.utils.batches import in_batches
 
     rows = {group.name: group.figures.quality[direction][group.hops] for group in groups}
     rows["real"] = groups[0].figures.quality[direction][REAL]
-    shown = []
+    evaluation, shown = groups[0].entries[0].evaluation, []
     for part in in_batches(metrics_to_show(rows.values()).items(), METRICS_PER_TABLE):
         titles = (metric.title for _, metric in part)
         table = folding_table(f"Samples, {direction.table_name}", "", *titles)
+        table.caption = few_samples_note(evaluation.pairs[evaluation.split]) or None
         for row, quality in rows.items():
             table.add_row(row, *(figure_text(quality.get(name), metric.format) for name, metric in part))
         shown.append(table)

@@ -11,7 +11,7 @@ from cmcgan_core.checkpoint import About, RunFolder, find_checkpoint, read_about
 from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import CheckpointError
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.evaluation.paper import paper_tables
+from cmcgan_core.evaluation.paper import paper_tables, share_of_schedule
 from cmcgan_core.evaluation.pooling import Figure, PooledEvaluation, pool_evaluations, pool_figures
 from cmcgan_core.evaluation.results import Evaluation, to_plain
 from cmcgan_core.progress import OnProgress, Progress, silent
@@ -96,6 +96,7 @@ class Comparison:
                 "preset": entry.about.config.preset,
                 "seed": entry.about.config.seed,
                 "steps": entry.about.step,
+                "share_of_schedule": share_of_schedule(entry.about),
                 "seconds": entry.seconds,
                 "cpu_seconds": entry.cpu_seconds,
                 "device": entry.device,

@@ -13,7 +13,7 @@ from cmcgan_core import __version__
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.evaluation.compare import Comparison, Entry, Group, differing
-from cmcgan_core.evaluation.labels import REAL, kind_label, plural, recovery_label
+from cmcgan_core.evaluation.labels import REAL, few_samples_note, kind_label, plural, recovery_label, schedule_label
 from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.pooling import Figure
 from cmcgan_core.evaluation.sample_metrics import Metric, metrics_to_show
@@ -148,6 +148,8 @@ def make_environment() -> Environment:
     environment.filters["figure"] = _figure_text
     environment.filters["kind"] = kind_label
     environment.filters["recovery"] = recovery_label
+    environment.filters["few_samples"] = few_samples_note
+    environment.filters["share_of_schedule"] = schedule_label
     environment.filters["plural"] = plural
     return environment
 
