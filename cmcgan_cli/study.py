@@ -49,6 +49,10 @@ def study(
         list[Path] | None,
         typer.Option("--checkpoint", "-c", help="A run that retrieval compares too. Repeat for several."),
     ] = None,
+    full_size: Annotated[
+        bool,
+        typer.Option("--full-size", help="The papers' sizes and a larger budget, for a GPU: presets without -small."),
+    ] = False,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", help="A setting of everything that retrieval trains, as a.b=c. Repeat for several."),
@@ -81,6 +85,8 @@ def study(
 
       cmcgan study prepared/sub_urmp rivals --report report
 
+      cmcgan study prepared/sub_urmp ablations --full-size --device cuda
+
       cmcgan study prepared/sub_urmp mine.toml --out studies/mine --json > mine.json
 
       cmcgan study prepared/urmp prepared/urmp-cqt representations
@@ -92,6 +98,7 @@ def study(
         {
             "--out": out_dir is not None and name == REPRESENTATIONS,
             "--report": report is not None and name in (REPRESENTATIONS, RETRIEVAL),
+            "--full-size": full_size and name == REPRESENTATIONS,
             "--dry-run": dry_run and name in (REPRESENTATIONS, RETRIEVAL),
             "--checkpoint": bool(runs) and name != RETRIEVAL,
             "--set": bool(settings) and name != RETRIEVAL,
@@ -106,12 +113,13 @@ def study(
     if name == RETRIEVAL:
         _study_retrieval(
             data[0],
-            out_dir or _default_folder(data[0], RETRIEVAL),
+            out_dir or _default_folder(data[0], RETRIEVAL, full_size=full_size),
             split,
             [find_run(run) for run in runs or ()],
             device,
             settings=settings or (),
             same_recording=same_recording,
+            full_size=full_size,
             as_json=as_json,
             quiet=quiet,
         )
@@ -120,8 +128,8 @@ def study(
     from cmcgan_core.experiments.study import find_study, load_study, run_study
 
     file = find_study(name)
-    chosen, dataset = load_study(file), open_dataset(data[0])
-    folder = out_dir or _default_folder(data[0], file.stem)
+    chosen, dataset = load_study(file, full_size=full_size), open_dataset(data[0])
+    folder = out_dir or _default_folder(data[0], file.stem, full_size=full_size)
     if dry_run:
         _show_plan(chosen, file, dataset, folder, as_json=as_json)
         return
@@ -148,9 +156,9 @@ def study(
         raise typer.Exit(1)
 
 
-def _default_folder(data: Path, name: str) -> Path:
+def _default_folder(data: Path, name: str, *, full_size: bool) -> Path:
     """Return the folder of a study that no option names."""
-    return Path("studies") / f"{data.resolve().name}-{name}"
+    return Path("studies") / f"{data.resolve().name}-{name}{'-full-size' if full_size else ''}"
 
 
 def _refuse_options(name: str, misplaced: Mapping[str, bool]) -> None:
@@ -220,6 +228,7 @@ def _study_retrieval(
     *,
     settings: Sequence[str],
     same_recording: bool,
+    full_size: bool,
     as_json: bool,
     quiet: bool,
 ) -> None:
@@ -236,6 +245,7 @@ def _study_retrieval(
             runs=runs,
             settings=settings,
             same_recording=same_recording,
+            full_size=full_size,
             device=device,
             on_progress=on_progress,
         )

@@ -19,7 +19,15 @@ from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import ConfigError, DataError, Interrupted, TrainingError
 from cmcgan_core.experiments import budget
 from cmcgan_core.experiments.budget import affordable_steps, step_seconds, steps_within
-from cmcgan_core.experiments.study import StudyResult, find_study, load_study, plan_study, run_study, study_names
+from cmcgan_core.experiments.study import (
+    StudyResult,
+    find_study,
+    full_size_preset,
+    load_study,
+    plan_study,
+    run_study,
+    study_names,
+)
 from cmcgan_core.progress import silent
 from cmcgan_core.training.run import Run
 from cmcgan_core.utils.device import choose_device
@@ -213,6 +221,21 @@ def test_the_studies_that_ship_are_valid(name: str, data: Path) -> None:
     assert len(study.seeds) >= 3
     assert all(study.config(row).judge == "judge-small" for row in study.rows)
     assert plan_study(study, open_dataset(data)).keys() == study.rows.keys()
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_the_studies_that_ship_have_a_full_size(name: str) -> None:
+    small, full = load_study(find_study(name)), load_study(find_study(name), full_size=True)
+    assert full.seconds > small.seconds
+    for row, recipe in full.rows.items():
+        config, other = full.config(row), small.rows[row]
+        assert (config.judge, config.network.width) == ("judge", 1)
+        assert (recipe.preset, recipe.set) == (full_size_preset(other.preset), other.set)
+
+
+def test_a_study_without_a_second_budget_has_one_size(file: Path) -> None:
+    with pytest.raises(ConfigError, match="one size only; for another, add full_seconds"):
+        load_study(file, full_size=True)
 
 
 @pytest.mark.parametrize(

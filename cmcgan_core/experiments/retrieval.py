@@ -29,7 +29,7 @@ from cmcgan_core.evaluation.metrics import retrieval_by_chance
 from cmcgan_core.evaluation.pooling import Figure, figure_of
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.retrieval import RetrievalScores, embed_split, score_embeddings
-from cmcgan_core.experiments.study import Recipe, named_progress, slug
+from cmcgan_core.experiments.study import Recipe, full_size_preset, named_progress, slug
 from cmcgan_core.inference.translate import to_network, translate_maps
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder, Translator, embeds_both
@@ -137,6 +137,7 @@ def study_retrieval(
     seeds: Sequence[int] = SEEDS,
     settings: Sequence[str] = (),
     same_recording: bool = False,
+    full_size: bool = False,
     device: str = "auto",
     on_progress: OnProgress = silent,
 ) -> RetrievalStudy:
@@ -150,6 +151,7 @@ def study_retrieval(
         seeds: seeds of the trainings.
         settings: settings of all recipes, as `cmcgan train --set` takes them.
         same_recording: see `score_embeddings`.
+        full_size: whether to train the presets without "-small", for a GPU.
         device: see `choose_device`.
         on_progress: called after every step.
 
@@ -164,7 +166,7 @@ def study_retrieval(
     if chance is None:
         raise DataError(f"{dataset.root}: no class of the split {split} has two recordings, so nothing can be found")
     others = [_load_other(run, dataset, device) for run in runs]
-    reader = _Reader(dataset, pairs, device, on_progress)
+    reader = _Reader(dataset, pairs, device, full_size, on_progress)
     with explain_write_errors(out, TrainingError, RUN_AGAIN), exclusive_lock(out / ".lock", on_progress):
         scores: dict[str, list[RetrievalScores]] = {}
         for seed in seeds:
@@ -186,7 +188,12 @@ class _Reader:
     dataset: PreparedDataset
     pairs: PairDataset
     device: str
+    full_size: bool
     on_progress: OnProgress
+
+    def preset(self, small: str) -> str:
+        """Return a preset of small networks, or that of the papers' size instead."""
+        return full_size_preset(small) if self.full_size else small
 
     def train(self, config: Config, out: Path) -> Trained:
         """Train a run once."""
@@ -199,7 +206,7 @@ class _Reader:
             path = train_judge(
                 self.dataset,
                 tuple(Modality),
-                CLASSIFIER,
+                self.preset(CLASSIFIER),
                 seed=seed,
                 device=self.device,
                 on_progress=self.on_progress,
@@ -228,7 +235,7 @@ def _representations(reader: _Reader, out: Path, seed: int, settings: Sequence[s
     _, probabilities = reader.embed(classifier, classify)
     yield "class probabilities (semantic matching)", _for_both(probabilities)
     for name, recipe in RECIPES.items():
-        config = replace(load_config(recipe.preset, settings=(*recipe.set, *settings)), seed=seed)
+        config = replace(load_config(reader.preset(recipe.preset), settings=(*recipe.set, *settings)), seed=seed)
         trained = reader.train(config, out / f"{slug(name)}-{seed}")
         assert isinstance(trained.network, Embedder)
         yield name, _for_both(_standardised(*reader.embed(trained, trained.network.embed)))

@@ -56,6 +56,7 @@ class Study:
     Attributes:
         title: a short title.
         seconds: budget of each training: CPU-seconds on the CPU, elapsed seconds on a GPU.
+        full_seconds: the budget at full size, see `at_full_size`; None if the study has no other size.
         rows: recipes by name.
         set: settings of all rows; the settings of a row override them.
         seeds: seeds of the trainings of each recipe.
@@ -64,8 +65,20 @@ class Study:
     title: str
     seconds: Positive
     rows: dict[str, Recipe]
+    full_seconds: Positive | None = None
     set: tuple[str, ...] = ()
     seeds: tuple[Seed, ...] = (0, 1, 2)
+
+    def at_full_size(self) -> "Study":
+        """Return the same study at the papers' sizes, for a GPU: presets without "-small", and the larger budget.
+
+        Raises:
+            ConfigError: the study names no budget for it.
+        """
+        if self.full_seconds is None:
+            raise ConfigError("the study has one size only; for another, add full_seconds to its file")
+        rows = {name: replace(recipe, preset=full_size_preset(recipe.preset)) for name, recipe in self.rows.items()}
+        return replace(self, seconds=self.full_seconds, rows=rows)
 
     def config(self, name: str, *settings: str) -> Config:
         """Return the configuration of a row, with further settings."""
@@ -112,6 +125,11 @@ class StudyResult:
         }
 
 
+def full_size_preset(preset: str) -> str:
+    """Return the preset of the papers' size that belongs to a preset of small networks."""
+    return "default" if preset == "small" else preset.removesuffix("-small")
+
+
 def study_names() -> list[str]:
     """Return the names of the studies that ship with cmcgan."""
     return shipped("experiments/studies")
@@ -133,13 +151,19 @@ def find_study(name: str) -> Path:
     return Path(name)
 
 
-def load_study(file: Path) -> Study:
+def load_study(file: Path, *, full_size: bool = False) -> Study:
     """Read a study, and check everything that can be checked without a dataset.
+
+    Args:
+        file: the file.
+        full_size: whether to return the study at full size, see `Study.at_full_size`.
 
     Raises:
         ConfigError: it is not valid; the message lists every fault.
     """
     study = build(Study, read_toml(file), str(file))
+    if full_size:
+        study = study.at_full_size()
     faults = [f"{name}: is empty; add at least one" for name in ("rows", "seeds") if not getattr(study, name)]
     if len(set(study.seeds)) < len(study.seeds):
         faults.append("seeds: a seed is listed twice")

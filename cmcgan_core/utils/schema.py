@@ -7,7 +7,7 @@ from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from cmcgan_core.errors import ConfigError
 
@@ -166,7 +166,7 @@ def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noq
     origin = get_origin(hint)
     if origin is Annotated:
         return _convert_number(hint, value, path, faults)
-    if origin is UnionType:
+    if origin in (UnionType, Union):  # the latter if the type is annotated
         (inner,) = (option for option in get_args(hint) if option is not NoneType)
         return None if value is None else _convert(inner, value, path, faults)
     if origin is Literal:
