@@ -139,14 +139,7 @@ def study(
         require_matplotlib()
     with resumable(), progress_bar(quiet=quiet) as on_progress:
         result = run_study(
-            chosen,
-            dataset,
-            folder,
-            split=split,
-            latents=latents,
-            seed=seed,
-            device=device,
-            on_progress=on_progress,
+            chosen, dataset, folder, split=split, latents=latents, seed=seed, device=device, on_progress=on_progress
         )
         page = None
         if report is not None and result.compared.groups:
