@@ -108,6 +108,7 @@ class Comparison:
             {
                 "name": group.name,
                 "runs": [entry.name for entry in group.entries],
+                "hops": group.hops,
                 "steps": group.steps,
                 "seconds": to_plain(group.seconds),
                 "cpu_seconds": to_plain(group.cpu_seconds),
