@@ -95,7 +95,7 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def cmcgan(
     version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", "-V", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     """Turn sound into pictures and pictures into sound.
@@ -110,6 +110,20 @@ def cmcgan(
 
       cmcgan generate --from sound.wav
     """
+
+
+@app.command("version", hidden=True)
+def version() -> None:
+    """Print the version, as --version does."""
+    _show_version(wanted=True)
+
+
+@app.command("help", hidden=True)
+def show_help(
+    context: typer.Context, commands: Annotated[list[str] | None, typer.Argument(metavar="[COMMAND]...")] = None
+) -> None:
+    """Print the help of a command, as COMMAND --help does."""
+    app([*(commands or []), "--help"], prog_name=context.find_root().info_name)
 
 
 def main() -> None:

@@ -13,6 +13,7 @@ from cmcgan_cli.console import (
     UNLIKE_TRAINING,
     Checkpoint,
     Device,
+    Inputs,
     Json,
     Quiet,
     Seed,
@@ -27,6 +28,7 @@ from cmcgan_cli.console import (
     print_row,
     progress_bar,
     read_listed,
+    require_inputs,
     require_one_format,
 )
 
@@ -41,7 +43,8 @@ COLUMNS = ("input", "start", "end", "label", "confidence", "unlike_training", "g
 
 
 def classify(
-    sources: Sources,
+    inputs: Inputs = None,
+    sources: Sources = None,
     checkpoint: Checkpoint = None,
     every: Annotated[
         float | None,
@@ -80,13 +83,13 @@ def classify(
 
     Examples:
 
-      cmcgan classify --from sound.wav
+      cmcgan classify sound.wav
 
-      cmcgan classify --from sound.wav --from player.jpg --json
+      cmcgan classify sound.wav player.jpg --json
 
-      cmcgan classify --from concert.mp4 --every 5
+      cmcgan classify concert.mp4 --every 5
 
-      cmcgan classify --from archive/ --every 0.5 --csv > archive.csv
+      cmcgan classify archive/ --every 0.5 --csv > archive.csv
     """
     from cmcgan_core.checkpoint import load_checkpoint
     from cmcgan_core.inference.classify import classify_all
@@ -98,8 +101,9 @@ def classify(
     require_one_format(as_json=as_json, as_csv=as_csv)
     if every is not None and at is not None:
         raise typer.BadParameter("uses a single half second; leave out --every", param_hint="--at")
-    inputs = expand(sources, listed=read_listed(sources))
-    performances = _group_into_performances(sources, [item.path for item in inputs])
+    named = require_inputs(inputs, sources)
+    found = [item.path for item in expand(named, listed=read_listed(named))]
+    performances = _group_into_performances(named, found)
     if every is not None and any(len(paths) > 1 for paths in performances):
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
     generating = load_checkpoint(find_run(checkpoint), choose_device(device))

@@ -68,24 +68,32 @@ Checkpoint = Annotated[
 ]
 
 
-def require_names(sources: list[str]) -> list[str]:
+def require_names(sources: list[str] | None) -> list[str] | None:
     """Return the values of an option; refuse an empty one, which a script with an unset variable passes.
 
     Raises:
         typer.BadParameter: one is empty.
     """
-    if "" in sources:
+    if "" in (sources or ()):
         raise typer.BadParameter("an empty name is no input; name a file, a folder or a pattern")
     return sources
 
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[INPUT]...",
+        help="Sounds, pictures, videos, folders or patterns; - for a list of files on standard input.",
+        show_default=False,
+        callback=require_names,
+    ),
+]
 Sources = Annotated[
-    list[str],
+    list[str] | None,
     typer.Option(
         "--from",
         "-f",
-        help="A sound, a picture, a video, a folder, a pattern, or - for a list of files on standard input. May be "
-        "repeated.",
+        help="Names an input too. May be repeated.",
         show_default=False,
         callback=require_names,
     ),
@@ -163,6 +171,17 @@ def require_one_format(*, as_json: bool, as_csv: bool) -> None:
     """
     if as_json and as_csv:
         raise typer.BadParameter("give --json or --csv, not both", param_hint="--csv")
+
+
+def require_inputs(inputs: list[str] | None, sources: list[str] | None) -> list[str]:
+    """Return all inputs: the arguments, and the values of --from.
+
+    Raises:
+        typer.BadParameter: there are none.
+    """
+    if named := [*(inputs or ()), *(sources or ())]:
+        return named
+    raise typer.BadParameter("name a sound, a picture, a video, a folder or a pattern", param_hint="INPUT")
 
 
 def read_listed(sources: Iterable[str]) -> str:

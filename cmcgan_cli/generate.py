@@ -12,6 +12,7 @@ from cmcgan_cli.console import (
     UNLIKE_TRAINING,
     Checkpoint,
     Device,
+    Inputs,
     Json,
     Quiet,
     Seed,
@@ -24,17 +25,22 @@ from cmcgan_cli.console import (
     print_line,
     progress_bar,
     read_listed,
+    require_inputs,
     resumable,
 )
 from cmcgan_core.inference.routes import Format
 from cmcgan_core.modality import Modality
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from cmcgan_core.inference.generate import Generated
+    from cmcgan_core.inference.generate.plan import Task
 
 
 def generate(
-    sources: Sources,
+    inputs: Inputs = None,
+    sources: Sources = None,
     out_path: Annotated[
         Path, typer.Option("--out", "-o", help="Folder of the results, or the name of the only result.")
     ] = Path(),
@@ -112,19 +118,19 @@ def generate(
 
     Examples:
 
-      cmcgan generate --from sound.wav
+      cmcgan generate sound.wav
 
-      cmcgan generate --from player.jpg --seconds 5 --out made/ --samples 4 --seed 7
+      cmcgan generate player.jpg --seconds 5 --out made/ --samples 4 --seed 7
 
-      cmcgan generate --from song.mp3 --out song.mp4 --fps 25 --drift 8
+      cmcgan generate song.mp3 --out song.mp4 --fps 25 --drift 8
 
-      cmcgan generate --from silent.mp4 --out made/
+      cmcgan generate silent.mp4 --out made/
 
-      cmcgan generate --from damaged.mkv --repair --out made/
+      cmcgan generate damaged.mkv --repair --out made/
 
-      cmcgan generate --from clips/ --out made/ --json > made.jsonl
+      cmcgan generate clips/ --out made/ --json > made.jsonl
 
-      find . -name '*.flac' -print0 | cmcgan generate --from - --out made/
+      find . -name '*.flac' -print0 | cmcgan generate - --out made/
     """
     from cmcgan_core.checkpoint import load_checkpoint
     from cmcgan_core.inference.dynamic_classifier import find_classifier
@@ -146,12 +152,13 @@ def generate(
         overwrite=overwrite,
     )
     sampling = SamplingOptions(samples=samples, seed=seed, hops=hops, at=at)
-    tasks = plan(expand(sources, out_path, read_listed(sources)), out_path, output, sampling)
+    named = require_inputs(inputs, sources)
+    tasks = plan(expand(named, out_path, read_listed(named)), out_path, output, sampling)
+    run, torch_device = find_run(checkpoint), choose_device(device)
     if dry_run:
-        for task in tasks:
-            print_line(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}")
+        _show_plan(tasks)
         return
-    trained = load_checkpoint(find_run(checkpoint), choose_device(device))
+    trained = load_checkpoint(run, torch_device)
     note(f"model: {trained.path}", quiet=quiet)
     failed, counts = False, Counter[str]()
     hint = "with --overwrite, the same command starts again" if overwrite else RESUMES
@@ -164,6 +171,14 @@ def generate(
     if len(tasks) > 1:
         note_unlike(counts, len(tasks), quiet=quiet)
     if failed:
+        raise typer.Exit(1)
+
+
+def _show_plan(tasks: "Sequence[Task]") -> None:
+    """Print the planned results. The exit code is 1 if an input cannot be used."""
+    for task in tasks:
+        print_line(f"{task.source} -> {', '.join(map(str, task.paths)) or task.error}")
+    if any(task.error for task in tasks):
         raise typer.Exit(1)
 
 

@@ -8,6 +8,7 @@ import typer
 
 from cmcgan_cli.console import (
     Device,
+    Inputs,
     Json,
     Quiet,
     Sources,
@@ -18,6 +19,7 @@ from cmcgan_cli.console import (
     print_row,
     progress_bar,
     read_listed,
+    require_inputs,
     require_names,
     require_one_format,
     resumable,
@@ -32,7 +34,6 @@ COLUMNS = ("query", "rank", "score", "path", "modality", "at", "error")
 
 
 def retrieve(
-    sources: Sources,
     searched: Annotated[
         list[str],
         typer.Option(
@@ -44,6 +45,8 @@ def retrieve(
             callback=require_names,
         ),
     ],
+    inputs: Inputs = None,
+    sources: Sources = None,
     to: Annotated[
         Target | None,
         typer.Option(
@@ -98,22 +101,23 @@ def retrieve(
 
     Examples:
 
-      cmcgan retrieve --from sound.wav --in photos/
+      cmcgan retrieve sound.wav --in photos/
 
-      cmcgan retrieve --from player.jpg --in recordings/ --html hits.html
+      cmcgan retrieve player.jpg --in recordings/ --html hits.html
 
-      cmcgan retrieve --from concert.mp4 --in archive/ --to all --top 10
+      cmcgan retrieve concert.mp4 --in archive/ --to all --top 10
 
-      cmcgan retrieve --from clips/ --in photos/ --csv > hits.csv
+      cmcgan retrieve clips/ --in photos/ --csv > hits.csv
     """
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.retrieve import find_gallery, load_embedder
     from cmcgan_core.inference.retrieve import retrieve as search
     from cmcgan_core.utils.device import choose_device
 
-    _check_options(sources, searched, sheet, as_json=as_json, as_csv=as_csv)
-    listed = read_listed((*sources, *searched))
-    queries = [item.path for item in expand(sources, listed=listed)]
+    named = require_inputs(inputs, sources)
+    _check_options(named, searched, sheet, as_json=as_json, as_csv=as_csv)
+    listed = read_listed((*named, *searched))
+    queries = [item.path for item in expand(named, listed=listed)]
     gallery = find_gallery(searched, listed, [file for file in (sheet, html) if file])
     trained = load_embedder(checkpoint, choose_device(device))
     note(f"model: {trained.path}", quiet=quiet)

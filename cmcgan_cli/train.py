@@ -24,8 +24,21 @@ def train(
         ),
     ] = None,
     config: Annotated[Path | None, typer.Option(help="A TOML file with settings that change the preset.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes over the training pairs (train.epochs).", show_default=False)
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Pairs in a step (train.batch_size).", show_default=False)
+    ] = None,
+    learning_rate: Annotated[
+        float | None,
+        typer.Option("--lr", help="Learning rate of generators and discriminators.", show_default=False),
+    ] = None,
     settings: Annotated[
-        list[str] | None, typer.Option("--set", help="One setting, for example train.epochs=10; may be repeated.")
+        list[str] | None, typer.Option("--set", help="Any other setting, as a.b=c; may be repeated.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the run; its folder is runs/NAME.", show_default=False)
     ] = None,
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/DATASET-PRESET.", show_default=False)
@@ -51,7 +64,9 @@ def train(
 
       cmcgan train prepared/sub_urmp --preset default --device cuda
 
-      cmcgan train prepared/sub_urmp --set train.epochs=20 --out runs/longer
+      cmcgan train prepared/sub_urmp --epochs 20 --lr 0.0005 --name longer
+
+      cmcgan train prepared/sub_urmp --set network.width=0.5 --out runs/wider
 
       cmcgan train prepared/sub_urmp --preset s2i-c-small --set train.wrong_pairs=pose
 
@@ -60,9 +75,20 @@ def train(
     from cmcgan_core.config import load_config
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.training.train import resume_config, train_run
+    from cmcgan_core.utils.device import choose_device
 
+    options = {
+        "train.epochs": epochs,
+        "train.batch_size": batch_size,
+        "train.generator.learning_rate": learning_rate,
+        "train.discriminator.learning_rate": learning_rate,
+        "seed": seed,
+    }
+    chosen = [*(settings or []), *(f"{key}={value}" for key, value in options.items() if value is not None)]
+    if name is not None:
+        out_dir = _named_folder(name, out_dir)
     if resume is not None:
-        if data or preset or config or settings or out_dir or overwrite or seed is not None:
+        if data or preset or config or chosen or out_dir or overwrite:
             raise typer.BadParameter(
                 "a resumed run keeps its dataset and settings; give --resume only", param_hint="--resume"
             )
@@ -72,10 +98,10 @@ def train(
         raise typer.BadParameter("name a prepared dataset, or a run to resume (--resume)", param_hint="DATA")
     else:
         preset = preset or "small"
-        seed_setting = [] if seed is None else [f"seed={seed}"]
-        run_config = load_config(preset, config, [*(settings or []), *seed_setting])
+        run_config = load_config(preset, config, chosen)
         out_dir = out_dir or Path("runs") / f"{data.resolve().name}-{preset}"
     dataset = open_dataset(data)
+    choose_device(device)
     if dry_run:
         _show_plan(run_config, dataset, out_dir, as_json=as_json)
         return
@@ -103,6 +129,21 @@ def train(
     losses = _figures(result.losses)
     print_line(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}")
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
+
+
+def _named_folder(name: str, out_dir: Path | None) -> Path:
+    """Return the folder of a run with a name.
+
+    Raises:
+        typer.BadParameter: the folder is named twice, or the name cannot be that of a folder.
+    """
+    from cmcgan_core.utils.names import name_fault
+
+    if out_dir is not None:
+        raise typer.BadParameter("give --name or --out, not both", param_hint="--name")
+    if fault := name_fault(name):
+        raise typer.BadParameter(f"{name!r} {fault}; for another folder, use --out", param_hint="--name")
+    return Path("runs") / name
 
 
 def _cost(config: "Config", dataset: "PreparedDataset") -> str:

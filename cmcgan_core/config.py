@@ -152,6 +152,11 @@ def preset_names() -> list[str]:
     return shipped("presets")
 
 
+def recommended_presets() -> list[str]:
+    """Return the names of the presets that a user trains: all but those of judges and of tests."""
+    return [name for name in preset_names() if not name.startswith(("judge", "tiny"))]
+
+
 def load_config(preset: str, file: Path | None = None, settings: Iterable[str] = ()) -> Config:
     """Load a preset, then apply a TOML file, then apply `a.b=c` settings.
 
@@ -177,7 +182,8 @@ def _read_preset(name: str) -> dict[str, Any]:
     resource = files("cmcgan_core").joinpath("presets", f"{name}.toml")
     if name not in preset_names():
         raise ConfigError(
-            f"no preset is called {name!r}{did_you_mean(name, preset_names())} (known: {', '.join(preset_names())})"
+            f"no preset is called {name!r}{did_you_mean(name, preset_names())} "
+            f"(known: {', '.join(recommended_presets())})"
         )
     table = tomllib.loads(resource.read_text(encoding="utf-8"))
     if "base" in table:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from conftest import Run
-from media_fixtures import plain, write_video
+from media_fixtures import plain, write_jpg, write_video
 from PIL import Image
 
 from cmcgan_cli import console
@@ -69,7 +69,36 @@ def test_help_loads_neither_torch_nor_media_libraries() -> None:
 def test_version(run: Run) -> None:
     from cmcgan_core import __version__
 
-    assert run("--version") == (0, f"cmcgan {__version__}\n", "")
+    for words in (["--version"], ["-V"], ["version"]):
+        assert run(*words) == (0, f"cmcgan {__version__}\n", "")
+
+
+def test_help_is_a_command_too(run: Run) -> None:
+    assert run("help") == run("--help")
+    assert run("help", "train") == run("train", "--help")
+    assert run("help", "human-eval", "serve") == run("human-eval", "serve", "--help")
+    assert run("help", "trian")[0] == 2
+
+
+def test_common_settings_of_a_training_have_their_own_options(
+    run: Run, prepared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    command = ["train", prepared, "--preset", "tiny", "--dry-run", "--json"]
+    code, out, _ = run(*command, "--epochs", 7, "--batch-size", 5, "--lr", 0.002, "--name", "mine")
+    plan = json.loads(out)
+    train = plan["config"]["train"]
+    assert (code, plan["out"]) == (0, "runs/mine")
+    assert (train["epochs"], train["batch_size"]) == (7, 5)
+    assert train["generator"]["learning_rate"] == train["discriminator"]["learning_rate"] == 0.002
+    for wrong, fault in (
+        (["--name", "a/b"], "a/b"),
+        (["--name", "a", "--out", "b"], "--name or --out, not both"),
+        (["--epochs", 0], "0 is not in the range"),
+    ):
+        code, _, err = run(*command, *wrong)
+        assert code == 2
+        assert fault in err
 
 
 @pytest.mark.parametrize("arguments", [["no-such-command"], ["train"], ["generate"], ["train", "--epochs", "3"]])
@@ -219,9 +248,29 @@ def test_generate_dry_run_prints_the_outputs_and_writes_nothing(
 ) -> None:
     inputs = [a for name in ("broken", "sound", "picture") for a in ("--from", media[name])]
     code, out, _ = run("generate", *inputs, "--out", tmp_path / "made", "--dry-run")
-    assert code == 0
+    assert code == 1, "one input is broken"
+    assert run("generate", *inputs[1::2], "--out", tmp_path / "made", "--dry-run")[1] == out, "without --from"
     assert out.splitlines()[1] == f"{media['sound']} -> {tmp_path / 'made' / 'ton é.png'}"
     assert not (tmp_path / "made").exists()
+
+
+@pytest.mark.parametrize("command", ["generate", "classify", "retrieve"])
+def test_an_input_is_named_with_or_without_an_option(run: Run, command: str, tmp_path: Path) -> None:
+    searched = ["--in", write_jpg(tmp_path / "a.jpg", plain((9, 9, 9)))] if command == "retrieve" else []
+    for words in ([tmp_path / "none.wav"], ["--from", tmp_path / "none.wav"]):
+        code, _, err = run(command, *words, *searched)
+        assert (code, "none.wav: no such file" in err) == (1, True)
+    code, _, err = run(command, *searched)
+    assert code == 2
+    assert "name a sound, a picture, a video, a folder or a pattern" in err
+
+
+def test_a_dry_run_fails_where_the_command_would(run: Run, prepared: Path, media: dict[str, Path]) -> None:
+    for words in (["generate", media["sound"]], ["train", prepared, "--preset", "tiny"]):
+        code, out, err = run(*words, "--dry-run", "--device", "gpu")
+        assert (code, out) == (1, "")
+        assert "gpu" in err
+    assert run("generate", media["sound"], "--dry-run", "--checkpoint", "none")[0] == 1
 
 
 def test_equal_names_in_two_folders_keep_their_folders(

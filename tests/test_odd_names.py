@@ -422,7 +422,7 @@ def test_a_list_on_standard_input_is_read_as_bytes(
 ) -> None:
     write_sound(Path(f"{LATIN}.wav"), tone(0.6), 44_100)
     printed = b"p\xe9.wav -> made/p\xe9.png\n. -> .: is a directory, not a file\n"
-    assert dry_run([b"-"], b"\xef\xbb\xbfp\xe9.wav\r\n.\n") == (0, printed)
+    assert dry_run([b"-"], b"\xef\xbb\xbfp\xe9.wav\r\n.\n") == (1, printed), "one entry cannot be used"
     assert dry_run([b"-"], "a.wav\n".encode("utf-16")) == (1, b"")
     assert capsys.readouterr().err.startswith("error: the list of files is UTF-16")
 
@@ -462,7 +462,9 @@ def test_a_full_disk_behind_standard_output_is_an_error(
 
 
 @pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
-def test_a_closed_stream_is_an_empty_one(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+def test_a_closed_stream_is_an_empty_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_sound(Path("x.wav"), tone(0.6), 44_100)
     monkeypatch.setattr(sys, "argv", ["cmcgan", "generate", "--from", "x.wav", "--dry-run"])
     monkeypatch.setattr(sys, name, None)
     with pytest.raises(SystemExit) as end:
