@@ -258,7 +258,7 @@ def _bars() -> Iterator["OnProgress"]:
 
     class Rate(ProgressColumn):
         def render(self, task: Task) -> Text:
-            return Text(f"{task.speed or 0:.3g}/s")
+            return Text(f"{_number(task.speed or 0)}/s")
 
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -301,9 +301,9 @@ def _lines(every: float = 10.0) -> "Callable[[Progress], None]":
         if finished or now - last.get(progress.stage, -every) >= every:
             last[progress.stage] = now
             elapsed, done = now - begun[progress.stage][0], progress.done - begun[progress.stage][1]
-            rate = f", {done / elapsed:.3g} {progress.unit}/s" if done and elapsed > 1 else ""
+            rate = f", {_number(done / elapsed)} {progress.unit}/s" if done and elapsed > 1 else ""
             left = ""
-            if progress.total and done and not finished:
+            if progress.total and done and progress.done < progress.total:
                 left = f", {elapsed / done * (progress.total - progress.done):.0f} s left"
             total = f"/{progress.total}" if progress.total else ""
             note(f"{progress.stage}: {progress.done}{total} {progress.unit}{rate}{left} {_figures(progress)}".rstrip())
@@ -312,4 +312,9 @@ def _lines(every: float = 10.0) -> "Callable[[Progress], None]":
 
 
 def _figures(progress: "Progress") -> str:
-    return "  ".join(f"{name} {value:.3g}" for name, value in progress.values.items())
+    return "  ".join(f"{name} {_number(value)}" for name, value in progress.values.items())
+
+
+def _number(value: float) -> str:
+    """Return a number with three digits, or all digits of a larger whole part: 0.123, 12.3, 1140."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

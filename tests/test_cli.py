@@ -331,6 +331,17 @@ def test_the_rate_of_a_stage_counts_from_where_it_was_resumed_or_restarted(
     assert "5 steps/s, 14 s left" in lines[4]
 
 
+def test_progress_prints_no_time_left_past_the_end_and_no_exponents(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, lines = console._lines(every=0), []
+    clock = iter(range(10))
+    monkeypatch.setattr(console.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(console, "note", lines.append)
+    for done in (0, 4000, 4100):
+        draw(Progress("reading", done, 4050, "pairs", {"pairs": 1140.0}))
+    assert lines[1] == "reading: 4000/4050 pairs, 0 s left pairs 1140"
+    assert lines[2] == "reading: 4100/4050 pairs, 2050 pairs/s pairs 1140"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems' file names are Unicode")
 def test_a_file_name_that_is_not_utf8_gives_valid_json(media: dict[str, Path], tmp_path: Path) -> None:
     import os
