@@ -14,9 +14,10 @@ from cmcgan_core.utils.schema import Count, Range, build
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Version of the study folder's format. This code writes this version and reads no other.
-STUDY_FORMAT = 1
+STUDY_FORMAT = 2
 
 NotNegative = Annotated[int, Range(minimum=0)]
+NotNegativeNumber = Annotated[float, Range(minimum=0)]
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class StudyPlan:
         allowed_failures: number of attention checks that a rater may fail. The report excludes raters who fail more.
         models: path of each model's checkpoint or folder of samples, by model name.
         data: source of the real pairs.
+        sound_seconds: length of every sound, seconds.
         format: version of the folder's format, see `STUDY_FORMAT`.
         created: date, ISO 8601.
     """
@@ -50,6 +52,7 @@ class StudyPlan:
     allowed_failures: NotNegative = 1
     models: dict[str, str] = field(default_factory=dict)
     data: str = ""
+    sound_seconds: NotNegativeNumber = 0.0
     format: int = STUDY_FORMAT
     created: str = ""
 
