@@ -88,9 +88,13 @@ def create(
     ],
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="The study folder to write.")] = Path("study"),
     design: Annotated[DesignName, typer.Option(help="The question that raters answer.")] = DesignName.AST_AAT,
-    pairs: Pairs = 12,
+    pairs: Pairs = 20,
     per_rater: Annotated[
-        int, typer.Option(min=1, help="Number of items that each rater gets, without attention checks.")
+        int,
+        typer.Option(
+            min=1,
+            help="Largest number of items that each rater gets, without attention checks; one direction of each pair.",
+        ),
     ] = 40,
     checks: Annotated[int, typer.Option(min=0, max=20, help="Number of attention checks that each rater gets.")] = 3,
     allowed_failures: Annotated[
@@ -144,12 +148,20 @@ def create(
     with progress_bar(quiet=quiet) as draw:
         study = create_study(out_dir, plan, drawn, rated_models, modalities=modalities, on_progress=draw)
     with Store(study) as store:
-        items = len(store.ratings_by_item())
+        items, total = len(store.ratings_by_item()), store.total
     seconds = study.plan.sound_seconds
     if as_json:
-        emit_json({"study": str(study.root), "items": items, "models": study.plan.models, "sound_seconds": seconds})
+        emit_json(
+            {
+                "study": str(study.root),
+                "items": items,
+                "items_per_rater": total,
+                "models": study.plan.models,
+                "sound_seconds": seconds,
+            }
+        )
         return
-    print_line(f"{study.root}  {items} items, design {design}, sounds of {seconds:.2f} s")
+    print_line(f"{study.root}  {items} items, {total} for each rater, design {design}, sounds of {seconds:.2f} s")
     note(f"next: cmcgan human-eval serve {study.root}", quiet=quiet)
 
 
@@ -157,7 +169,7 @@ def create(
 def inputs(
     data: Source,
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")] = Path("pairs"),
-    pairs: Pairs = 12,
+    pairs: Pairs = 20,
     split: Split = "test",
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -194,7 +206,8 @@ def serve(
         bool,
         typer.Option(
             "--proxy",
-            help="Believe X-Forwarded-For and X-Forwarded-Proto of a reverse proxy on this machine; needs the same.",
+            help="Believe X-Forwarded-For and X-Forwarded-Proto of a reverse proxy on this machine; needs "
+            "--access-code and --admin-token.",
         ),
     ] = False,
     hosts: Annotated[

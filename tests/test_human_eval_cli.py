@@ -94,7 +94,7 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
         "--out",
         study,
     )
-    assert (code, "6 items" in out, "human-eval serve" in err) == (0, True, True)
+    assert (code, "6 items, 7 for each rater" in out, "human-eval serve" in err) == (0, True, True)
     store = Store(open_study(study))
     for _ in range(2):
         rate_all(store, join(store), lambda item: {"theirs": 1, "noise": 0}.get(item.model, 3))

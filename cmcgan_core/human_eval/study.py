@@ -31,7 +31,7 @@ class StudyPlan:
         about: paragraph added to the consent text, for example what an ethics board requires.
         language: language of the pages unless a rater chooses another; name of a file in `text/`.
         seed: seed of the drawn pairs, the generated samples and each rater's order.
-        per_rater: number of items that each rater rates, without attention checks.
+        per_rater: largest number of items that each rater rates, without attention checks.
         checks_per_rater: number of attention checks that each rater gets.
         allowed_failures: number of attention checks that a rater may fail. The report excludes raters who fail more.
         models: path of each model's checkpoint or folder of samples, by model name.
