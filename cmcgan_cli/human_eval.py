@@ -1,4 +1,4 @@
-"""`cmcgan human-eval`: create, inputs, serve, report, export, forget, power."""
+"""`cmcgan human-eval`: create, inputs, serve, report, export, backup, forget, power."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -88,9 +88,13 @@ def create(
     ],
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="The study folder to write.")] = Path("study"),
     design: Annotated[DesignName, typer.Option(help="The question that raters answer.")] = DesignName.AST_AAT,
-    pairs: Pairs = 12,
+    pairs: Pairs = 20,
     per_rater: Annotated[
-        int, typer.Option(min=1, help="Number of items that each rater gets, without attention checks.")
+        int,
+        typer.Option(
+            min=1,
+            help="Largest number of items that each rater gets, without attention checks; one direction of each pair.",
+        ),
     ] = 40,
     checks: Annotated[int, typer.Option(min=0, max=20, help="Number of attention checks that each rater gets.")] = 3,
     allowed_failures: Annotated[
@@ -143,11 +147,21 @@ def create(
     modalities = tuple(name for name in RATED_MODALITIES if modality in (name, RatedModalities.BOTH))
     with progress_bar(quiet=quiet) as draw:
         study = create_study(out_dir, plan, drawn, rated_models, modalities=modalities, on_progress=draw)
-    items = Store(study).ratings_by_item()
+    with Store(study) as store:
+        items, total = len(store.ratings_by_item()), store.total
+    seconds = study.plan.sound_seconds
     if as_json:
-        emit_json({"study": str(study.root), "items": len(items), "models": study.plan.models})
+        emit_json(
+            {
+                "study": str(study.root),
+                "items": items,
+                "items_per_rater": total,
+                "models": study.plan.models,
+                "sound_seconds": seconds,
+            }
+        )
         return
-    print_line(f"{study.root}  {len(items)} items, design {design}")
+    print_line(f"{study.root}  {items} items, {total} for each rater, design {design}, sounds of {seconds:.2f} s")
     note(f"next: cmcgan human-eval serve {study.root}", quiet=quiet)
 
 
@@ -155,7 +169,7 @@ def create(
 def inputs(
     data: Source,
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")] = Path("pairs"),
-    pairs: Pairs = 12,
+    pairs: Pairs = 20,
     split: Split = "test",
     seed: Seed = 0,
     quiet: Quiet = False,
@@ -188,6 +202,23 @@ def serve(
         bool,
         typer.Option("--public", help="Accept connections from other machines; needs --access-code and --admin-token."),
     ] = False,
+    proxy: Annotated[
+        bool,
+        typer.Option(
+            "--proxy",
+            help="Believe X-Forwarded-For and X-Forwarded-Proto of a reverse proxy on this machine; needs "
+            "--access-code and --admin-token.",
+        ),
+    ] = False,
+    hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--host",
+            help="Host name under which raters reach the server, such as study.example.org. IP addresses and this "
+            "machine's name are always accepted. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
     access_code: Annotated[
         str,
         typer.Option(
@@ -218,35 +249,40 @@ def serve(
 
       cmcgan human-eval serve study --terminal
     """
+    import signal
+
     from cmcgan_core.human_eval.store import Store
     from cmcgan_core.human_eval.study import open_study
 
     study = open_study(folder)
-    store = Store(study)
-    if terminal:
-        from cmcgan_cli.human_eval_terminal import rate_in_terminal
+    # SIGTERM ends this command as Ctrl-C does, so that the database is closed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with Store(study) as store:
+        if terminal:
+            from cmcgan_cli.human_eval_terminal import rate_in_terminal
 
-        rate_in_terminal(study, store, resume)
-        return
-    from secrets import token_hex
+            rate_in_terminal(study, store, resume)
+            return
+        import socket
+        from secrets import token_hex
 
-    from cmcgan_core.human_eval.guard import Access
-    from cmcgan_core.human_eval.server import require_free_port, run_server
+        from cmcgan_core.human_eval.guard import Access
+        from cmcgan_core.human_eval.server import require_free_port, run_server
 
-    if public and (len(access_code) < 6 or len(admin_token) < 16):
-        raise typer.BadParameter(
-            "needs an --access-code of 6 or more characters and an --admin-token of 16 or more characters "
-            "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)",
-            param_hint="--public",
-        )
-    host = "0.0.0.0" if public else "127.0.0.1"
-    require_free_port(host, port)
-    token = admin_token or token_hex(16)
-    access = Access(token, access_code, None) if public else Access(token, access_code or None)
-    print_line(f"http://127.0.0.1:{port}/")
-    note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
-    note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
-    run_server(study, store, access, host, port)
+        if (public or proxy) and (len(access_code) < 6 or len(admin_token) < 16):
+            raise typer.BadParameter(
+                "needs an --access-code of 6 or more characters and an --admin-token of 16 or more characters "
+                "(or CMCGAN_ACCESS_CODE and CMCGAN_ADMIN_TOKEN)",
+                param_hint="--public" if public else "--proxy",
+            )
+        address = "0.0.0.0" if public else "127.0.0.1"
+        require_free_port(address, port)
+        token = admin_token or token_hex(16)
+        names = frozenset(name.lower() for name in ("localhost", socket.gethostname(), *(hosts or ())))
+        print_line(f"http://127.0.0.1:{port}/")
+        note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
+        note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
+        run_server(study, store, Access(token, access_code or None, names), address, port, behind_proxy=proxy)
 
 
 @human_eval.command()
@@ -272,7 +308,8 @@ def report(
     from cmcgan_core.utils.files import write_text
 
     study = open_study(folder)
-    summary = summarise(study, Store(study))
+    with Store(study) as store:
+        summary = summarise(study, store)
     if html is not None:
         from cmcgan_core.human_eval.report import render_report
 
@@ -322,12 +359,34 @@ def export(
     file_format = "json" if as_json else "csv" if out_file is None else out_file.suffix.removeprefix(".")
     if file_format not in EXPORT_FORMATS:
         raise typer.BadParameter(f"{out_file} must end in .csv or .json", param_hint="--out")
-    text = export_answers(Store(open_study(folder)), file_format)
+    with Store(open_study(folder)) as store:
+        text = export_answers(store, file_format)
     if out_file is None:
         typer.echo(text, nl=False)
     else:
         write_text(out_file, text)
         print_line(str(out_file))
+
+
+@human_eval.command()
+def backup(
+    folder: StudyFolder,
+    out_file: Annotated[Path, typer.Option("--out", "-o", help="The copy to write. An existing file is replaced.")],
+) -> None:
+    """Copy study.db with every answer so far into one file, also while the study is served.
+
+    To restore a study, stop its server, delete study.db, study.db-wal and study.db-shm, and copy the file to study.db.
+
+    Examples:
+
+      cmcgan human-eval backup study --out study-monday.db
+    """
+    from cmcgan_core.human_eval.store import Store
+    from cmcgan_core.human_eval.study import open_study
+
+    with Store(open_study(folder)) as store:
+        store.back_up(out_file)
+    print_line(str(out_file))
 
 
 @human_eval.command()
@@ -344,7 +403,9 @@ def forget(
     from cmcgan_core.human_eval.store import Store
     from cmcgan_core.human_eval.study import open_study
 
-    if not Store(open_study(folder)).forget(rater):
+    with Store(open_study(folder)) as store:
+        found = store.forget(rater)
+    if not found:
         raise typer.BadParameter(
             f"{folder} has no rater {rater}; list the raters with: cmcgan human-eval export {folder}",
             param_hint="RATER",

@@ -6,10 +6,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -94,11 +95,22 @@ def free_port() -> int:
 
 
 def start_server(
-    study: RatingStudy, port: int, environment: Mapping[str, str] | None = None
+    study: RatingStudy, port: int, *options: str, before: str = "", log: IO[bytes] | None = None
 ) -> subprocess.Popen[bytes]:
-    """Start `cmcgan human-eval serve`, and wait until it responds."""
-    command = [sys.executable, "-m", "cmcgan_cli", "human-eval", "serve", str(study.root), "--port", str(port)]
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    """Start `cmcgan human-eval serve`, and wait until it responds.
+
+    Args:
+        study: the study.
+        port: the port.
+        options: more options of the command.
+        before: Python code that the server runs first.
+        log: a file for its standard error.
+    """
+    code = f"{before}\nfrom cmcgan_cli.app import main\nmain()"
+    arguments = ["human-eval", "serve", str(study.root), "--port", str(port), *options]
+    server = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], stdout=subprocess.DEVNULL, stderr=log or subprocess.DEVNULL
+    )
     for _ in range(600):
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=5).close()

@@ -284,11 +284,9 @@ def mutate_shard(file: Path, rng: random.Random) -> None:
 def rated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A rating study with some answers, in one file."""
     study = make_study(tmp_path_factory.mktemp("study") / "study", per_rater=4)
-    store = Store(study)
-    for value in (0, 2):
-        rate_all(store, join(store), lambda _item, value=value: value)
-    store._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    store.close()
+    with Store(study) as store:
+        for value in (0, 2):
+            rate_all(store, join(store), lambda _item, value=value: value)
     return study.root
 
 
@@ -309,7 +307,7 @@ def test_rating_studies(tmp_path: Path, rated: Path, numbers: range) -> None:
             store = Store(study)
             try:
                 export_answers(store, "csv")
-                summarise_models_so_far(study, store.answers())
+                summarise_models_so_far(study, store.count_values())
                 assert store.examples()
                 assert store.ratings_by_item()
                 rater = join(store)

@@ -5,8 +5,10 @@ import io
 import json
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,17 +16,18 @@ import numpy as np
 import pytest
 import typer
 from conftest import Run
-from human_eval_fixtures import join, make_study, rate_all, real_pairs
+from human_eval_fixtures import PlainModel, join, make_study, rate_all, real_pairs
 from PIL import Image
 
 from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.human_eval_terminal import picture_blocks
+from cmcgan_core.human_eval.create import create_study
 from cmcgan_core.human_eval.designs import DESIGNS, RATED_MODALITIES
 from cmcgan_core.human_eval.draw import write_pairs
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import languages, open_study
+from cmcgan_core.human_eval.study import StudyPlan, languages, open_study
 
-SUBCOMMANDS = ("create", "inputs", "serve", "report", "export", "forget", "power")
+SUBCOMMANDS = ("create", "inputs", "serve", "report", "export", "backup", "forget", "power")
 
 
 @pytest.fixture
@@ -91,7 +94,7 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
         "--out",
         study,
     )
-    assert (code, "6 items" in out, "human-eval serve" in err) == (0, True, True)
+    assert (code, "6 items, 7 for each rater" in out, "human-eval serve" in err) == (0, True, True)
     store = Store(open_study(study))
     for _ in range(2):
         rate_all(store, join(store), lambda item: {"theirs": 1, "noise": 0}.get(item.model, 3))
@@ -110,6 +113,37 @@ def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
     code, out, _ = run("forget", study, table[0]["rater"])
     assert code == 0
     assert len(store.answers()) == 7
+
+
+def test_cells_of_a_csv_file_are_no_formulas(run: Run, tmp_path: Path) -> None:
+    names = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "plain")
+    pairs = [
+        replace(pair, name=f"{name}{number}", label=name)
+        for number, pair in enumerate(real_pairs(10))
+        for name in [names[number % len(names)]]
+    ]
+    create_study(tmp_path / "study", StudyPlan("mos", checks_per_rater=0), pairs, {"=HYPERLINK(1)": PlainModel()})
+    with Store(open_study(tmp_path / "study")) as store:
+        rate_all(store, join(store), lambda item: 3)
+    code, out, _ = run("export", tmp_path / "study")
+    rows = list(csv.reader(io.StringIO(out)))
+    assert (code, len(rows)) == (0, 13)
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for row in rows for cell in row)
+    assert {"'=1+1", "plain"} < {cell for row in rows for cell in row}
+    exported = json.loads(run("export", tmp_path / "study", "--json")[1])
+    assert {row["label"] for row in exported} == set(names)  # a program gets the names as they are
+
+
+def test_a_backup_is_one_file(run: Run, tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    with Store(study) as store:
+        rate_all(store, join(store), lambda item: 1)
+        code, out, _ = run("backup", study.root, "--out", tmp_path / "copy.db")
+        assert (code, out.strip()) == (0, str(tmp_path / "copy.db"))
+        code, _, err = run("backup", study.root, "--out", study.database)
+        assert (code, "choose another --out" in err.replace("\n", " ")) == (1, True)
+        stored = sqlite3.connect(tmp_path / "copy.db").execute("SELECT count(*) FROM answers").fetchone()
+        assert stored == (store.total,)
 
 
 def test_power_prints_the_number_of_raters(run: Run) -> None:
@@ -135,8 +169,9 @@ def test_public_needs_codes(run: Run, tmp_path: Path, monkeypatch: pytest.Monkey
         ["--admin-token", "x" * 16],
         ["--access-code", "abc", "--admin-token", "x" * 16],
     ):
-        code, _, err = run("serve", tmp_path / "study", "--public", *options)
-        assert (code, "--access-code of 6" in err) == (2, True)
+        for kind in ("--public", "--proxy"):
+            code, _, err = run("serve", tmp_path / "study", kind, *options)
+            assert (code, "--access-code of 6" in err, kind in err) == (2, True, True)
 
 
 def test_errors_name_the_next_command(run: Run, tmp_path: Path) -> None:

@@ -14,10 +14,11 @@ pytest.importorskip("httpx2")
 
 from starlette.testclient import TestClient
 
+from cmcgan_core.human_eval import guard
 from cmcgan_core.human_eval.guard import RATE_LIMITS, Access
 from cmcgan_core.human_eval.server import make_app
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import languages, read_page_text
+from cmcgan_core.human_eval.study import languages, open_study, read_page_text
 
 ADMIN = "a-long-admin-token"
 CODE = "cello-4711"
@@ -31,8 +32,6 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture
 def client(store: Store, tmp_path: Path) -> Iterator[TestClient]:
-    from cmcgan_core.human_eval.study import open_study
-
     app = make_app(open_study(tmp_path / "study"), store, Access(ADMIN, CODE))
     with TestClient(app, base_url=HOME, raise_server_exceptions=False) as client:
         yield client
@@ -276,17 +275,75 @@ def test_attacks_are_refused_and_leave_no_answer(
     assert len(store.answers_by_rater()) == raters
 
 
-def test_guessers_are_locked_out_and_raters_are_not(client: TestClient) -> None:
+def test_guessers_are_refused_and_right_codes_links_and_tokens_always_pass(client: TestClient) -> None:
     base = begin(client)
     page = hidden_fields(client.get("/").text)
-    limit, _ = RATE_LIMITS["wrong"]
-    statuses = [
-        client.post("/join", data={**page, "consent": "yes", "code": f"g{i}"}).status_code for i in range(limit + 1)
-    ]
-    assert statuses == [403] * limit + [429]
-    assert client.post("/join", data={**page, "consent": "yes", "code": CODE}).status_code == 429
-    assert client.get("/r/guess/rate").status_code == 429
-    assert client.get(f"{base}/rate").status_code == 200  # a rater with the same address
+
+    def post(path: str, **fields: str) -> int:
+        return client.post(path, data={**page, "consent": "yes", **fields}, follow_redirects=False).status_code
+
+    guesses = {
+        "code": (lambda number: post("/join", code=f"g{number}"), 403),
+        "admin": (lambda number: post("/admin/login", token=f"g{number}"), 403),
+        "link": (lambda number: client.get(f"/r/g{number}/rate").status_code, 404),
+    }
+    for kind, (guess, refusal) in guesses.items():  # each is counted apart
+        limit, _ = RATE_LIMITS[kind]
+        assert [guess(number) for number in range(limit + 1)] == [refusal] * limit + [429]
+    # The rater, the next rater and the admin have the same address as the guesser.
+    assert client.get(f"{base}/rate").status_code == 200
+    assert post("/join", code=CODE) == 303
+    assert post("/admin/login", token=ADMIN) == 303
+
+
+def test_a_class_of_150_joins_from_one_address_in_a_minute(client: TestClient, store: Store) -> None:
+    store._writer.execute("PRAGMA synchronous=OFF")  # this test is about limits, not about the disk
+    for _ in range(150):
+        client.cookies.clear()
+        join = {**hidden_fields(client.get("/").text), "consent": "yes", "code": CODE}
+        assert client.post("/join", data=join, follow_redirects=False).status_code == 303
+
+
+def test_hosts_are_addresses_and_names_that_were_given(store: Store, tmp_path: Path) -> None:
+    study = open_study(tmp_path / "study")
+    app = make_app(study, store, Access(ADMIN, CODE, frozenset({"study.example.org"})))
+    client = TestClient(app, base_url="http://study.example.org")
+    link = f"/r/{store.add_rater('en')}/pause"
+    for host in ("study.example.org:8000", "STUDY.example.org", "192.168.1.5:8000", "[fe80::1]:8000"):
+        assert client.get("/", headers={"host": host}).status_code == 200
+        assert f'value="http://{host}/r/' in client.get(link, headers={"host": host}).text
+    for host in ("evil.example", "study.example.org.evil.example", "study.example.org@evil.example:80", "", "[::1"):
+        refused = client.get(link, headers={"host": host})
+        assert (refused.status_code, "serve" in refused.text, "value=" in refused.text) == (400, True, False)
+
+
+def test_redirects_are_relative(client: TestClient) -> None:
+    base = begin(client)
+    for path in (base, f"{base}/thanks", "/admin/answers.csv", "/admin/", f"{base}/"):
+        response = client.get(path, follow_redirects=False)
+        assert response.headers.get("location", "/")[:2] not in ("//", "ht")
+
+
+def test_an_admin_cookie_differs_by_login_and_ends(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log_in() -> str:
+        client.cookies.clear()
+        form = {**hidden_fields(client.get("/admin").text), "token": ADMIN}
+        return client.post("/admin/login", data=form, follow_redirects=False).cookies["cmcgan_admin"]
+
+    def is_admin(cookie: str) -> bool:
+        client.cookies.clear()
+        client.cookies.set("cmcgan_admin", cookie)
+        return "have answered" in client.get("/admin").text
+
+    first, second = log_in(), log_in()
+    assert first != second
+    nonce, end, signature = first.split(".")
+    monkeypatch.setattr(guard, "ADMIN_SECONDS", -1)
+    ended = log_in()
+    assert [is_admin(cookie) for cookie in (first, second, ended)] == [True, True, False]
+    later = str(int(end) + 9)
+    forged = (f"{nonce}.{later}.{signature}", f"x.{end}.{signature}", f"{nonce}.x.{signature}", f"..{signature}", "..")
+    assert not any(is_admin(cookie) for cookie in forged)
 
 
 def test_one_rater_cannot_keep_the_server_busy(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

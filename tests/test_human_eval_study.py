@@ -1,7 +1,11 @@
 """Rating studies: drawing, blinding, order and durability."""
 
+import shutil
 import sqlite3
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +17,10 @@ from PIL import Image
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.human_eval.create import LEVEL_DBFS, create_study
 from cmcgan_core.human_eval.draw import draw_evenly, draw_pairs, open_rated_model, write_pairs
-from cmcgan_core.human_eval.pages import swap_preference
-from cmcgan_core.human_eval.store import Store, draw_check_positions
+from cmcgan_core.human_eval.pages import swap_preference, task_files
+from cmcgan_core.human_eval.store import Store, StudyItem, draw_check_positions
 from cmcgan_core.human_eval.study import StudyPlan, open_study
+from cmcgan_core.human_eval.summary import summarise, summarise_models_so_far
 
 
 def test_files_do_not_reveal_the_model(tmp_path: Path) -> None:
@@ -28,6 +33,38 @@ def test_files_do_not_reveal_the_model(tmp_path: Path) -> None:
     levels = [soundfile.read(path)[0] for path in media if path.suffix == ".wav"]
     for sound in levels:
         assert 20 * np.log10(np.sqrt(np.mean(sound**2))) == pytest.approx(LEVEL_DBFS, abs=0.1)
+
+
+@pytest.mark.parametrize("design", ["ast-aat", "pairwise"])
+def test_no_two_files_of_a_rater_can_be_linked(tmp_path: Path, design: str) -> None:
+    pairs = [replace(pair, sound=pair.sound[: 4410 - 300 * number]) for number, pair in enumerate(real_pairs(9))]
+    plan = StudyPlan(design, per_rater=40, checks_per_rater=4)
+    study = create_study(tmp_path / "study", plan, pairs, {"alpha": PlainModel(40), "beta": PlainModel(28)})
+    # One size for all pictures and one for all sounds: neither lengths nor ETags, which are made of the size, differ.
+    for suffix in (".png", ".wav"):
+        assert len({path.stat().st_size for path in study.media.glob(f"*{suffix}")}) == 1
+    assert study.plan.sound_seconds == (4410 - 300 * 8) / 44_100
+    with Store(study) as store:
+        examples = store.examples()
+        for _ in range(4):
+            items: list[StudyItem] = []
+            rate_all(store, join(store), lambda item, items=items: items.append(item) or design == "pairwise")
+            seen = [*examples, *items]
+            sources = {study.medium(item.source).read_bytes() for item in seen}
+            candidates = {study.medium(name).read_bytes() for item in seen for name in (item.shown, item.other) if name}
+            assert not sources & candidates  # where both directions are asked, a real half is both
+            directions = {(item.pair, item.modality) for item in items}
+            assert {modality for _, modality in directions} == {"picture", "sound"}
+            assert len(directions) == len({pair for pair, _ in directions})
+            assert len(items) == store.total
+
+
+def test_the_order_of_preloading_does_not_tell_the_candidates_apart(tmp_path: Path) -> None:
+    with Store(make_study(tmp_path / "study", "pairwise")) as store:
+        task = store.next_task(join(store))
+    assert task is not None
+    exchanged = replace(task, item=replace(task.item, shown=task.item.other, other=task.item.shown))
+    assert task_files(exchanged) == task_files(task)
 
 
 def test_a_run_and_a_dataset_become_a_study(tiny_run: Path, prepared: Path, tmp_path: Path) -> None:
@@ -97,7 +134,7 @@ def test_items_are_rated_equally_often_and_in_each_raters_own_order(tmp_path: Pa
     store = Store(make_study(tmp_path / "study", per_rater=6, checks_per_rater=2))
     assert store.total == 8
     orders = []
-    for _ in range(6):  # 18 items; 6 raters of 6 items each: every item twice
+    for _ in range(6):  # 18 items; 6 raters of 6 items each: every item about twice
         rater = join(store)
         order: list[str] = []
         rate_all(store, rater, lambda item, order=order: order.append(f"{item.role} {item.model} {item.shown}") or 1)
@@ -106,7 +143,8 @@ def test_items_are_rated_equally_often_and_in_each_raters_own_order(tmp_path: Pa
         models = Counter(entry.split()[1] for entry in order if entry.startswith("rated"))
         assert max(models.values()) <= 4
         assert len(set(order)) == 8
-    assert {count for _, count in store.ratings_by_item()} == {2}
+    counts = [count for _, count in store.ratings_by_item()]
+    assert (sum(counts), max(counts) - min(counts) <= 2) == (36, True)
     assert len({tuple(order) for order in orders}) == 6
 
 
@@ -168,10 +206,139 @@ def test_a_preference_does_not_depend_on_the_side(tmp_path: Path) -> None:
     assert sides == {True, False}
     assert {answer.value for answer in store.answers()} == {1}
     assert Counter(tuple(sorted((a.model, a.rival))) for a in store.answers()) == {
-        ("alpha", "ground truth"): 6,
-        ("beta", "ground truth"): 6,
-        ("alpha", "beta"): 6,
+        ("alpha", "ground truth"): 3,
+        ("beta", "ground truth"): 3,
+        ("alpha", "beta"): 3,
     }
+
+
+def test_the_file_of_a_closed_study_holds_every_answer(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    reader = sqlite3.connect(study.database)  # another program has the database open
+    assert reader.execute("SELECT count(*) FROM answers").fetchone() == (0,)
+    with Store(study) as store:
+        rate_all(store, join(store), lambda item: 1)
+    assert count_in_file(study.database, tmp_path / "copy.db") == store.total
+    reader.close()
+
+
+def count_in_file(database: Path, copy: Path) -> int:
+    """Return how many answers the file of a database holds, without its write-ahead log."""
+    shutil.copyfile(database, copy)
+    connection = sqlite3.connect(copy)
+    (count,) = connection.execute("SELECT count(*) FROM answers").fetchone()
+    connection.close()
+    return int(count)
+
+
+def test_a_backup_of_an_open_study_holds_every_answer_so_far(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    backup = tmp_path / "backups" / "monday.db"
+    with Store(study) as store, Store(study) as another:
+        rate_all(store, join(store), lambda item: 1)
+        another.back_up(backup)
+        rate_all(store, join(store), lambda item: 2)
+        with pytest.raises(DataError, match="the study's own database; choose another --out"):
+            another.back_up(study.root / ".." / "study" / "study.db")
+        with pytest.raises(DataError, match="cannot be written"):
+            another.back_up(study.media)
+    assert [path.name for path in backup.parent.iterdir()] == ["monday.db"]
+    shutil.copyfile(backup, study.database)  # as the documentation says
+    with Store(study) as restored:
+        assert {answer.value for answer in restored.answers()} == {1}
+        assert len(restored.answers()) == restored.total
+
+
+def test_answers_that_arrive_together_share_a_commit(tmp_path: Path) -> None:
+    with Store(make_study(tmp_path / "study")) as store:
+        raters = [join(store) for _ in range(5)]
+        statements: list[str] = []
+        store._writer.set_trace_callback(statements.append)
+        with ThreadPoolExecutor() as threads:
+            with store._writing:  # as while another commit waits for the disk
+                waiting = [
+                    threads.submit(store.add_answer, rater, 0, 0, 1, seconds=None, replays=0) for rater in raters
+                ]
+                broken = threads.submit(store._commit, lambda: store._write("INSERT INTO raters VALUES (1)"))
+                while len(store._waiting) < len(raters) + 1:
+                    time.sleep(0.001)
+            assert all(future.result() for future in waiting)
+            with pytest.raises(sqlite3.OperationalError):
+                broken.result()
+        assert statements.count("COMMIT") == 1
+        assert [answer.rater for answer in store.answers()] != []
+        assert {answer.rater for answer in store.answers()} == {rater.id for rater in raters}
+
+
+def test_an_answer_is_not_acknowledged_if_it_cannot_be_written(tmp_path: Path) -> None:
+    with Store(make_study(tmp_path / "study")) as store:
+        rater = join(store)
+        pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+        store._writer.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk
+
+        def fill_disk() -> None:
+            rate_all(store, rater, lambda item: 1)
+            for _ in range(1000):
+                join(store)
+
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            fill_disk()
+        store._writer.execute("PRAGMA max_page_count = 100000")
+        rate_all(store, rater, lambda item: 1)
+        assert len(store.answers()) == store.total
+
+
+def test_a_question_costs_the_same_with_few_and_with_many_answers(tmp_path: Path) -> None:
+    with Store(make_study(tmp_path / "study")) as store:
+        store._writer.execute("PRAGMA synchronous=OFF")  # this test is about queries, not about the disk
+
+        def count_steps() -> int:
+            """Return how many steps SQLite takes for all questions of a rater."""
+            steps = [0]
+            for connection in (store._writer, store._reader):
+                connection.set_progress_handler(lambda: steps.__setitem__(0, steps[0] + 1) or 0, 10)
+            rate_all(store, join(store), lambda item: 1)
+            for connection in (store._writer, store._reader):
+                connection.set_progress_handler(None, 0)
+            return steps[0]
+
+        first = count_steps()
+        for _ in range(60):
+            rate_all(store, join(store), lambda item: 1)
+        assert count_steps() < 1.1 * first
+
+
+def test_the_number_of_ratings_of_an_item_is_kept(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study")
+    with Store(study) as store:
+        leaves, stays = join(store), join(store)
+        for rater in (leaves, stays):
+            rate_all(store, rater, lambda item: 1)
+        store.add_answer(stays, store.total - 1, 1, 0, seconds=1.0, replays=0)  # a correction
+        store.forget(leaves.id)
+        rated = [answer for answer in store.answers() if answer.role == "rated"]
+        assert sum(count for _, count in store.ratings_by_item()) == len(rated)
+    with Store(study):  # checks the numbers
+        pass
+    with sqlite3.connect(study.database) as connection:
+        connection.execute("UPDATE items SET ratings = ratings + 1 WHERE id = 1")
+    connection.close()
+    with pytest.raises(DataError, match="the number of ratings of an item is wrong"):
+        Store(study)
+
+
+@pytest.mark.parametrize("design", ["ast-aat", "pairwise"])
+def test_the_means_of_a_running_study_are_those_of_the_report(tmp_path: Path, design: str) -> None:
+    study = make_study(tmp_path / "study", design, checks_per_rater=0)  # so the report excludes nobody
+    values = study.design.values
+    with Store(study) as store:
+        for number in range(3):
+            rate_all(store, join(store), lambda item, n=number: values[(n + len(item.model)) % len(values)])
+        running = summarise_models_so_far(study, store.count_values())
+        assert running == [
+            (row.model, row.modality, row.measure, row.answers, pytest.approx(row.mean))
+            for row in summarise(study, store).rows
+        ]
 
 
 def test_a_rater_who_withdraws_is_deleted(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ designs                         questions, their answers, and the measures compu
 draw, create                    draw real pairs, run the models, and write a study folder
 study, store, export            the study folder: its plan, and raters and answers in SQLite
 server, guard, pages            the website: routes, access control, HTML
+connections                     time limits of requests, and room for everybody
 statistics, summary, report     intervals and tests, the tables of a study, and its HTML report
 ```
 
@@ -13,5 +14,5 @@ draw -> create -> study, store -> server
                                -> summary -> report
 ```
 
-The commands `serve`, `report`, `export` and `forget` need only the study folder: no model and no torch.
+The commands `serve`, `report`, `export`, `backup` and `forget` need only the study folder: no model and no torch.
 """

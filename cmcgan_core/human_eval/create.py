@@ -18,14 +18,15 @@ from cmcgan_core.human_eval.study import RatingStudy, StudyPlan, open_study, wri
 from cmcgan_core.media.files import write_picture, write_sound
 from cmcgan_core.media.level import set_level
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import atomic_folder
+from cmcgan_core.utils.files import RUN_AGAIN, atomic_folder, explain_write_errors
 
 #: Level of every sound in a study, dBFS (RMS). All sounds have one level, because loudness must not influence or
 #: hurt a rater, or reveal which model made the sound.
 LEVEL_DBFS = -23.0
 #: Largest side of a picture, pixels. All pictures of a study are resized to the size of its largest one.
 MAX_PICTURE_SIDE = 512
-#: Number of pairs reserved for examples and attention checks. Raters do not rate them.
+#: Number of pairs reserved for examples and attention checks, two each: one for each modality, because the real picture
+#: and the real sound of a pair must not be a candidate in one item and the source of another. Raters do not rate them.
 RESERVED_PAIRS = 4
 
 
@@ -35,11 +36,11 @@ class _Candidate:
 
     Attributes:
         model: name of the model that made it, or the kind of an example.
-        content: a picture (H, W, 3) or a waveform (L,).
+        file: name of its file.
     """
 
     model: str
-    content: PictureArray | SoundArray
+    file: str
 
 
 def create_study(
@@ -55,21 +56,22 @@ def create_study(
 
     Args:
         out: the study folder; it must not exist, or be empty.
-        plan: the plan. Its `models` and `created` are filled in here.
-        pairs: real pairs. The last `RESERVED_PAIRS` are used for examples and attention checks only.
+        plan: the plan. Its `models`, `sound_seconds` and `created` are filled in here.
+        pairs: real pairs. The last `RESERVED_PAIRS` are used for examples and attention checks only. All sounds of
+            the study are cut to the length of the shortest one.
         models: the models to rate, by name.
         modalities: the modalities to rate. Those that the design does not apply to are left out.
         on_progress: called after every pair.
 
     Raises:
-        DataError: there are too few pairs, or a model has no sample for any of them.
+        DataError: there are too few pairs, a model has no sample for any of them, or the folder cannot be written.
         ConfigError: a name or the modalities do not fit the design, or the folder is not empty.
     """
     design = find_design(plan.design)
     modalities = tuple(modality for modality in design.modalities if modality in modalities)
     _check_inputs(out, design, modalities, pairs, models)
     rated, reserved = pairs[:-RESERVED_PAIRS], pairs[-RESERVED_PAIRS:]
-    with atomic_folder(out) as work:
+    with explain_write_errors(out, DataError, RUN_AGAIN), atomic_folder(out) as work:
         writer = _ItemWriter(work / "items", _picture_side(pairs, models, modalities))
         items: list[StudyItem] = []
         for done, pair in enumerate(rated, start=1):
@@ -81,7 +83,10 @@ def create_study(
         items += _attention_checks(plan.checks_per_rater, reserved, modalities, design, writer, rng)
         items += _examples(reserved, modalities, design, writer, rng)
         complete_plan = replace(
-            plan, models={name: model.origin for name, model in models.items()}, created=date.today().isoformat()
+            plan,
+            models={name: model.origin for name, model in models.items()},
+            sound_seconds=writer.write_sounds() / SAMPLE_RATE,
+            created=date.today().isoformat(),
         )
         create_database(work / "study.db", items)
         write_plan(work, complete_plan)
@@ -132,17 +137,17 @@ def _rated_items(
     pair: RealPair, modality: RatedModality, models: Mapping[str, RatedModel], design: Design, writer: "_ItemWriter"
 ) -> Iterator[StudyItem]:
     """Write the items that show one pair: each model and the ground truth, alone or against each other."""
-    candidates = [_real_candidate(pair, modality, GROUND_TRUTH)]
+    candidates = [_Candidate(GROUND_TRUTH, writer.write_real(pair, modality))]
     for name, model in models.items():
         if modality in model.available(pair.name):
             content = model.make_picture(pair) if modality == "picture" else model.make_sound(pair)
-            candidates.append(_Candidate(name, content))
+            candidates.append(_Candidate(name, writer.write(content)))
     if design.paired:
         for first, second in combinations(candidates, 2):
-            yield writer.write_item("rated", modality, pair, first, second)
+            yield _make_item("rated", modality, pair, writer, first, second)
     else:
         for candidate in candidates:
-            yield writer.write_item("rated", modality, pair, candidate)
+            yield _make_item("rated", modality, pair, writer, candidate)
 
 
 def _attention_checks(
@@ -156,10 +161,10 @@ def _attention_checks(
     """Write the attention checks: noise, or in a paired design noise against the real sample."""
     for number in range(count):
         modality = modalities[number % len(modalities)]
-        pair = reserved[1 + number % (RESERVED_PAIRS - 1)]
-        noise = _example_candidate("noise", pair, modality, reserved, rng)
-        rival = _real_candidate(pair, modality, "real") if design.paired else None
-        yield writer.write_item("check", modality, pair, noise, rival)
+        pair = reserved[2 + number % 2]
+        noise = _example_candidate("noise", pair, modality, reserved, writer, rng)
+        rival = _example_candidate("real", pair, modality, reserved, writer, rng) if design.paired else None
+        yield _make_item("check", modality, pair, writer, noise, rival)
 
 
 def _examples(
@@ -170,29 +175,51 @@ def _examples(
     rng: np.random.Generator,
 ) -> Iterator[StudyItem]:
     """Write the examples that raters see first. In a paired design each example is shown against noise."""
-    pair = reserved[0]
-    for modality in modalities:
+    for pair, modality in zip(reserved, modalities, strict=False):
         for kind in design.examples:
-            candidate = _example_candidate(kind, pair, modality, reserved, rng)
-            rival = _example_candidate("noise", pair, modality, reserved, rng) if design.paired else None
-            yield writer.write_item(f"example {kind}", modality, pair, candidate, rival)
+            candidate = _example_candidate(kind, pair, modality, reserved, writer, rng)
+            rival = _example_candidate("noise", pair, modality, reserved, writer, rng) if design.paired else None
+            yield _make_item(f"example {kind}", modality, pair, writer, candidate, rival)
 
 
-def _real_candidate(pair: RealPair, modality: RatedModality, name: str) -> _Candidate:
-    """Return a pair's real picture or sound as a candidate of this name."""
-    return _Candidate(name, pair.picture if modality == "picture" else pair.sound)
+def _make_item(
+    role: str,
+    modality: RatedModality,
+    pair: RealPair,
+    writer: "_ItemWriter",
+    candidate: _Candidate,
+    rival: _Candidate | None = None,
+) -> StudyItem:
+    """Return the item that shows one or two candidates next to the other half of a pair."""
+    return StudyItem(
+        role=role,
+        modality=modality,
+        pair=pair.name,
+        label=pair.label,
+        model=candidate.model,
+        rival=rival.model if rival else "",
+        source=writer.write_real(pair, "sound" if modality == "picture" else "picture"),
+        shown=candidate.file,
+        other=rival.file if rival else "",
+    )
 
 
 def _example_candidate(
-    kind: str, pair: RealPair, modality: RatedModality, reserved: list[RealPair], rng: np.random.Generator
+    kind: str,
+    pair: RealPair,
+    modality: RatedModality,
+    reserved: list[RealPair],
+    writer: "_ItemWriter",
+    rng: np.random.Generator,
 ) -> _Candidate:
-    """Return a candidate that deserves a known answer.
+    """Write a candidate that deserves a known answer.
 
     Args:
         kind: "real", "mismatched" (real, but of another class), "blurred" (pictures only) or "noise".
         pair: the pair whose other half is the source.
         modality: modality of the candidate.
         reserved: pairs from which a mismatched one is chosen.
+        writer: writes the candidate.
         rng: random numbers for noise.
 
     Raises:
@@ -206,19 +233,25 @@ def _example_candidate(
                 "pairs, or pairs of several classes (in a folder of files: one subfolder per class)"
             )
         pair = others[0]
-    real = _real_candidate(pair, modality, kind).content
     if kind == "noise":
-        noise = rng.normal(size=real.shape)
         is_picture = modality == "picture"
+        noise = rng.normal(size=_half(pair, modality).shape)
         return _Candidate(
-            kind, (128 + 64 * noise).clip(0, 255).astype(np.uint8) if is_picture else noise.astype(np.float32)
+            kind,
+            writer.write((128 + 64 * noise).clip(0, 255).astype(np.uint8) if is_picture else noise.astype(np.float32)),
         )
     if kind == "blurred":
         from PIL import Image, ImageFilter
 
-        image = Image.fromarray(np.ascontiguousarray(real))
-        return _Candidate(kind, np.asarray(image.filter(ImageFilter.GaussianBlur(min(image.size) / 20))))
-    return _Candidate(kind, real)
+        image = Image.fromarray(np.ascontiguousarray(pair.picture))
+        blurred = image.filter(ImageFilter.GaussianBlur(min(image.size) / 20))
+        return _Candidate(kind, writer.write(np.asarray(blurred)))
+    return _Candidate(kind, writer.write_real(pair, modality))
+
+
+def _half(pair: RealPair, modality: str) -> PictureArray | SoundArray:
+    """Return the real picture or the real sound of a pair."""
+    return pair.picture if modality == "picture" else pair.sound
 
 
 def _picture_side(
@@ -234,7 +267,9 @@ def _picture_side(
 
 
 class _ItemWriter:
-    """Write media files so that neither their names, sizes, levels nor dates reveal which model made them.
+    """Write media files so that neither names, sizes, lengths, levels nor dates reveal which model made them.
+
+    Every content is written once: two files with the same bytes would reveal that they belong together.
 
     Args:
         folder: folder for the media files.
@@ -244,39 +279,47 @@ class _ItemWriter:
     def __init__(self, folder: Path, side: int) -> None:
         self.folder = folder
         self.side = side
-        self._sources: dict[tuple[str, str], str] = {}
+        self._real: dict[tuple[str, str], str] = {}
+        #: Sounds at their own length, which wait in files for `write_sounds`.
+        self._waiting: list[Path] = []
+        self._samples: int | None = None
 
-    def write_item(
-        self, role: str, modality: RatedModality, pair: RealPair, candidate: _Candidate, rival: _Candidate | None = None
-    ) -> StudyItem:
-        """Write the files of an item. All items of a pair share one source file."""
+    def write_real(self, pair: RealPair, modality: str) -> str:
+        """Write the real picture or the real sound of a pair, unless it has been written. Return the file's name."""
         key = (pair.name, modality)
-        if key not in self._sources:
-            self._sources[key] = self._write(pair.sound if modality == "picture" else pair.picture)
-        return StudyItem(
-            role=role,
-            modality=modality,
-            pair=pair.name,
-            label=pair.label,
-            model=candidate.model,
-            rival=rival.model if rival else "",
-            source=self._sources[key],
-            shown=self._write(candidate.content),
-            other=self._write(rival.content) if rival else "",
-        )
+        if key not in self._real:
+            self._real[key] = self.write(_half(pair, modality))
+        return self._real[key]
 
-    def _write(self, content: PictureArray | SoundArray) -> str:
-        """Write a picture or a sound under a random name, and return the name."""
+    def write(self, content: PictureArray | SoundArray) -> str:
+        """Write a picture or a sound under a random name, and return the name. `write_sounds` completes the sounds."""
         from PIL import Image
 
         name = self.folder / secrets.token_hex(12)
         if content.ndim == 1:
-            path = name.with_suffix(".wav")
-            write_sound(path, set_level(content.astype(np.float32), SAMPLE_RATE, LEVEL_DBFS), SAMPLE_RATE)
-        else:
-            path = name.with_suffix(".png")
-            image = Image.fromarray(np.ascontiguousarray(content, dtype=np.uint8))
-            write_picture(path, np.asarray(image.resize((self.side, self.side), Image.Resampling.BICUBIC)))
-        # The server sends modification times; real ones would reveal the order in which the files were written.
-        os.utime(path, (0, 0))
+            self._samples = min(len(content), self._samples or len(content))
+            name.parent.mkdir(exist_ok=True)
+            np.save(name.with_suffix(".npy"), content.astype(np.float32))
+            self._waiting.append(name.with_suffix(".npy"))
+            return name.with_suffix(".wav").name
+        path = name.with_suffix(".png")
+        image = Image.fromarray(np.ascontiguousarray(content, dtype=np.uint8))
+        resized = np.asarray(image.resize((self.side, self.side), Image.Resampling.BICUBIC))
+        write_picture(path, resized, compress=False)
+        _remove_date(path)
         return path.name
+
+    def write_sounds(self) -> int:
+        """Write all sounds with one level, and as long as the shortest one. Return their length in samples."""
+        for file in self._waiting:
+            sound = np.load(file)[: self._samples]
+            path = file.with_suffix(".wav")
+            write_sound(path, set_level(sound, SAMPLE_RATE, LEVEL_DBFS), SAMPLE_RATE)
+            _remove_date(path)
+            file.unlink()
+        return self._samples or 0
+
+
+def _remove_date(path: Path) -> None:
+    """Set a file's date to 1970. The server sends it; the real one would reveal the order of writing."""
+    os.utime(path, (0, 0))

@@ -1,4 +1,4 @@
-"""Access control of the website: security headers, form tokens, size and rate limits, access code, admin login.
+"""Access control of the website: hosts, security headers, form tokens, size and rate limits, access code, admin login.
 
 The rate limiter, the form tokens and the form parser are our own code, because the usual packages for them (such as
 `limits`, `starlette-csrf` and `python-multipart`) would be three more dependencies that `pip install` brings to every
@@ -8,6 +8,8 @@ user. Each part is small, does only what this site needs, and is tested with the
 
 import hashlib
 import hmac
+import ipaddress
+import logging
 import secrets
 import threading
 import time
@@ -17,25 +19,32 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+#: The server's own log, on standard error.
+LOG = logging.getLogger("uvicorn.error")
 #: Largest body of a form, bytes.
 MAX_FORM_BYTES = 4096
 #: Rate limits by kind of request: number of requests, and length of the window in seconds. Requests are counted per
-#: rater ("rater" and "media") or per client address (the other kinds).
+#: rater ("rater" and "media") or per client address (the other kinds). A whole class may share one address.
 RATE_LIMITS = {
-    "rater": (240, 60.0),  # the pages of a rater
-    "media": (1200, 60.0),  # the sounds and pictures of a rater
-    "address": (600, 60.0),  # the first page, the admin page and static files
-    "join": (120, 60.0),  # new raters; a whole class may share one address
-    "wrong": (20, 300.0),  # wrong access codes, admin tokens and personal links
+    "rater": (3000, 60.0),  # the pages of a rater
+    "media": (3000, 60.0),  # the sounds and pictures of a rater
+    "address": (6000, 60.0),  # the first page, the admin page and static files
+    "join": (600, 60.0),  # new raters
+    "code": (20, 300.0),  # wrong access codes
+    "link": (20, 300.0),  # wrong personal links
+    "admin": (20, 300.0),  # wrong admin tokens
 }
 #: Number of keys that the rate limiter remembers. Beyond it, the least recently used key is forgotten.
 MAX_KEYS = 20_000
+
+#: Time after which an admin has to log in again, seconds.
+ADMIN_SECONDS = 43_200
 
 VISITOR_COOKIE = "cmcgan_visit"
 ADMIN_COOKIE = "cmcgan_admin"
@@ -61,12 +70,40 @@ class Access:
     Attributes:
         admin_token: token that opens the admin page.
         code: access code that raters enter before they begin, or None if no code is needed.
-        hosts: host names that requests may use, which prevents DNS rebinding; None accepts any host name.
+        hosts: host names, in lower case, under which the site may be requested; see `AllowedHosts`.
     """
 
     admin_token: str
     code: str | None = None
-    hosts: tuple[str, ...] | None = ("127.0.0.1", "localhost", "[::1]")
+    hosts: frozenset[str] = frozenset({"localhost"})
+
+
+class AllowedHosts:
+    """ASGI middleware that refuses requests for host names other than these. Every IP address is allowed.
+
+    A page of another site cannot request ours under its own name then (DNS rebinding), and links that are made from the
+    name lead to this site. `TrustedHostMiddleware` cannot allow IP addresses in general; a server does not know all of
+    its own, behind a router or in a container for example.
+    """
+
+    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
+        self.app = app
+        self.hosts = hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http" and not self._is_allowed(Headers(scope=scope).get("host", "")):
+            refusal = "This host name is not allowed. If it is right, the study must be served with: --host NAME\n"
+            await PlainTextResponse(refusal, 400)(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _is_allowed(self, host: str) -> bool:
+        try:
+            name = urlsplit(f"//{host}").hostname or ""
+            return name in self.hosts or bool(ipaddress.ip_address(name))
+        except ValueError:
+            return False
 
 
 class SecurityHeaders:
@@ -118,12 +155,6 @@ class RateLimiter:
         if count >= limit:
             raise HTTPException(429)
 
-    def is_exhausted(self, kind: str, key: str) -> bool:
-        """Return whether the next request would exceed the limit."""
-        limit, window = RATE_LIMITS[kind]
-        window_start, count = self._counts.get((kind, key), (0.0, 0))
-        return count >= limit and time.monotonic() - window_start <= window
-
 
 class Guard:
     """Checks that requests must pass.
@@ -138,23 +169,17 @@ class Guard:
         self.limiter = RateLimiter()
         self._key = key.encode()
 
-    def count_wrong_guess(self, request: Request, status: int) -> HTTPException:
-        """Count a wrong code, token or link, and return the exception to raise.
+    def refuse_guess(self, request: Request, kind: str, status: int) -> HTTPException:
+        """Count a wrong code, link or token, and return the exception to raise.
+
+        Only wrong ones are counted, each kind by itself. A right one always passes: many raters and the admin may have
+        one address, and a wrong guess of one of them must not lock out the others.
 
         Raises:
-            HTTPException: 429, too many wrong guesses came from this address.
+            HTTPException: 429, too many wrong ones came from this address.
         """
-        self.limiter.count("wrong", client_address(request))
+        self.limiter.count(kind, client_address(request))
         return HTTPException(status)
-
-    def refuse_guessers(self, request: Request) -> None:
-        """Refuse an address that made too many wrong guesses.
-
-        Raises:
-            HTTPException: 429, the address is locked out.
-        """
-        if self.limiter.is_exhausted("wrong", client_address(request)):
-            raise HTTPException(429)
 
     def form_token(self, visitor: str) -> str:
         """Return the token that a form must send back. It is tied to the visitor's cookie."""
@@ -176,17 +201,21 @@ class Guard:
         """Return the fields of a form, after checking its origin, type, size and token.
 
         Raises:
-            HTTPException: 400, the fields cannot be parsed; 403, the form came from another site or has a wrong
-                token; 413, it is too large; 415, it is not URL-encoded.
+            HTTPException: 400, the form was cut off, or its fields cannot be parsed; 403, it came from another site or
+                has a wrong token; 413, it is too large; 415, it is not URL-encoded.
         """
         self.check_origin(request)
         if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
             raise HTTPException(415)
         body = b""
-        async for part in request.stream():
-            body += part
-            if len(body) > MAX_FORM_BYTES:
-                raise HTTPException(413)
+        try:
+            async for part in request.stream():
+                body += part
+                if len(body) > MAX_FORM_BYTES:
+                    raise HTTPException(413)
+        except ClientDisconnect as error:
+            LOG.warning("a form from %s was cut off; nothing of it was stored", client_address(request))
+            raise HTTPException(400) from error
         try:
             fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20))
         except ValueError as error:
@@ -202,9 +231,8 @@ class Guard:
         Raises:
             HTTPException: 403, the code is wrong; 429, there were too many wrong guesses.
         """
-        self.refuse_guessers(request)
         if self.access.code is not None and not equal_secrets(code.strip(), self.access.code):
-            raise self.count_wrong_guess(request, 403)
+            raise self.refuse_guess(request, "code", 403)
 
     def log_in(self, request: Request, token: str) -> str:
         """Check the admin token, and return the value of the admin cookie.
@@ -212,17 +240,20 @@ class Guard:
         Raises:
             HTTPException: 403, the token is wrong; 429, there were too many wrong guesses.
         """
-        self.refuse_guessers(request)
         if not equal_secrets(token.strip(), self.access.admin_token):
-            raise self.count_wrong_guess(request, 403)
-        return self._admin_cookie_value()
+            raise self.refuse_guess(request, "admin", 403)
+        return self._admin_cookie(secrets.token_urlsafe(18), f"{time.time() + ADMIN_SECONDS:.0f}")
 
     def is_admin(self, request: Request) -> bool:
-        """Return whether the request has a valid admin cookie."""
-        return equal_secrets(request.cookies.get(ADMIN_COOKIE, ""), self._admin_cookie_value())
+        """Return whether the request has the cookie of a login that has not ended."""
+        cookie = request.cookies.get(ADMIN_COOKIE, "")
+        nonce, _, rest = cookie.partition(".")
+        end = rest.partition(".")[0]
+        return equal_secrets(cookie, self._admin_cookie(nonce, end)) and float(end) > time.time()
 
-    def _admin_cookie_value(self) -> str:
-        return self._sign(f"admin {self.access.admin_token}")
+    def _admin_cookie(self, nonce: str, end: str) -> str:
+        """Return the value of an admin cookie: a random number of the login, the time of its end, and a signature."""
+        return f"{nonce}.{end}.{self._sign(f'admin {self.access.admin_token} {nonce} {end}')}"
 
     def _sign(self, text: str) -> str:
         return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
@@ -246,8 +277,8 @@ def visitor_id(request: Request) -> str:
     return str(state["visitor"])
 
 
-def set_cookie(request: Request, response: Response, name: str, value: str, days: float) -> None:
+def set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
     """Set a cookie that scripts cannot read and that forms of other sites do not send."""
     response.set_cookie(
-        name, value, max_age=int(days * 86_400), httponly=True, samesite="lax", secure=request.url.scheme == "https"
+        name, value, max_age=seconds, httponly=True, samesite="lax", secure=request.url.scheme == "https"
     )

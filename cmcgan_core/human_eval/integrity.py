@@ -34,9 +34,11 @@ RULES = {
         "typeof(position) = 'integer' AND position >= 0",
         "swapped IN (0, 1)",
         "assigned BETWEEN 0 AND {latest}",
-        # The positions of a rater follow one another from 0.
-        "position = 0 OR EXISTS "
-        "(SELECT 1 FROM assignments AS a WHERE a.rater = assignments.rater AND a.position = assignments.position - 1)",
+        "answered = EXISTS "
+        "(SELECT 1 FROM answers AS a WHERE a.rater = assignments.rater AND a.position = assignments.position)",
+        # The positions of a rater follow one another from 0, and so do those that are answered.
+        "position = 0 OR EXISTS (SELECT 1 FROM assignments AS a WHERE a.rater = assignments.rater "
+        "AND a.position = assignments.position - 1 AND a.answered >= assignments.answered)",
     ),
     "answers": (
         "typeof(position) = 'integer'",
@@ -76,6 +78,11 @@ def check_database(connection: sqlite3.Connection, study: RatingStudy, schema: s
         for rule in rules:
             if connection.execute(f"SELECT 1 FROM {table} WHERE ({rule.format(**allowed)}) IS NOT TRUE").fetchone():
                 raise ValueError(f"a row of the table {table} has a value that is not possible")
+    if connection.execute(
+        "SELECT 1 FROM items LEFT JOIN (SELECT item, count(*) AS n FROM assignments WHERE answered GROUP BY item) "
+        "ON id = item WHERE ratings IS NOT coalesce(n, 0)"
+    ).fetchone():
+        raise ValueError("the number of ratings of an item is wrong")
     _check_items(connection, study)
 
 

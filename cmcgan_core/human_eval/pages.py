@@ -101,8 +101,11 @@ def item_media(item: StudyItem, language: str, *, swapped: bool = False) -> tupl
 
 
 def task_files(task: RatingTask | None) -> list[str]:
-    """Return the names of all media files of a task, for preloading; an empty list without a task."""
-    return [name for name in (task.item.source, task.item.shown, task.item.other) if name] if task else []
+    """Return the names of all media files of a task, for preloading; an empty list without a task.
+
+    They are sorted: their order must not tell the first candidate of an item from its rival.
+    """
+    return sorted(name for name in (task.item.source, task.item.shown, task.item.other) if name) if task else []
 
 
 def swap_preference(design: Design, task: RatingTask, value: int) -> int:

@@ -10,16 +10,13 @@ same form again after a crash, the server ignores it.
 the progress page and the downloads. `make_app` combines them into one application, and `run_server` serves it.
 """
 
-import functools
 import socket
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
@@ -30,8 +27,10 @@ from cmcgan_core.human_eval import pages
 from cmcgan_core.human_eval.export import EXPORT_FORMATS, export_answers
 from cmcgan_core.human_eval.guard import (
     ADMIN_COOKIE,
+    ADMIN_SECONDS,
     VISITOR_COOKIE,
     Access,
+    AllowedHosts,
     Guard,
     SecurityHeaders,
     client_address,
@@ -45,12 +44,15 @@ from cmcgan_core.utils.files import error_reason
 
 #: Style sheet, script and icon of the pages, by file name.
 STATIC_FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
+#: Time for which a visitor's pages stay valid, seconds.
+VISITOR_SECONDS = 90 * 86_400
 #: Longest response time that is recorded, seconds. A longer one means that the page was left open.
 MAX_RESPONSE_SECONDS = 86_400.0
 #: Largest number of replays that is recorded for one answer.
 MAX_REPLAYS = 1000
 
-RaterHandler = Callable[[Request, Rater], Awaitable[Response]]
+RaterPage = Callable[[Request, Rater], Response]
+RaterForm = Callable[[Request, Rater, Mapping[str, str]], Response]
 
 
 class Site:
@@ -79,7 +81,7 @@ class Site:
             **values,
         )
         response = HTMLResponse(html)
-        set_cookie(request, response, VISITOR_COOKIE, visitor, days=90)
+        set_cookie(request, response, VISITOR_COOKIE, visitor, VISITOR_SECONDS)
         return response
 
     async def welcome(self, request: Request) -> Response:
@@ -96,11 +98,11 @@ class Site:
 
     async def join(self, request: Request) -> Response:
         """Add a rater who has consented and entered the access code."""
-        self.guard.limiter.count("join", client_address(request))
         fields = await self.guard.read_form(request)
         self.guard.check_code(request, fields.get("code", ""))
         if fields.get("consent") != "yes":
             raise HTTPException(400)
+        self.guard.limiter.count("join", client_address(request))
         token = await run_in_threadpool(self.store.add_rater, self._language(fields.get("language")))
         return _redirect(f"/r/{token}/sound")
 
@@ -141,94 +143,104 @@ class RaterPages:
     def routes(self) -> list[Route]:
         """Return the routes of these pages."""
         return [
-            self._route("", self.resume, "GET"),
-            self._route("/sound", self.sound, "GET"),
-            self._route("/training", self.training, "GET"),
-            self._route("/start", self.start, "POST"),
-            self._route("/rate", self.rate, "GET"),
-            self._route("/back", self.back, "GET"),
-            self._route("/answer", self.answer, "POST"),
-            self._route("/pause", self.pause, "GET"),
-            self._route("/thanks", self.thanks, "GET"),
-            self._route("/media/{name}", self.medium, "GET", limit="media"),
+            self._page("", self.resume),
+            self._page("/sound", self.sound),
+            self._page("/training", self.training),
+            self._form("/start", self.start),
+            self._page("/rate", self.rate),
+            self._page("/back", self.back),
+            self._form("/answer", self.answer),
+            self._page("/pause", self.pause),
+            self._page("/thanks", self.thanks),
+            self._page("/media/{name}", self.medium, limit="media"),
         ]
 
-    def _route(self, path: str, handler: RaterHandler, method: str, limit: str = "rater") -> Route:
-        """Return a route that finds the rater of the personal link, and counts the request against a rate limit."""
+    def _page(self, path: str, handler: RaterPage, limit: str = "rater") -> Route:
+        """Return the route of a page. It is made in a thread, because it may wait for the disk."""
 
-        @functools.wraps(handler)
         async def handle(request: Request) -> Response:
-            rater = await run_in_threadpool(self.store.find_rater, request.path_params["token"])
-            if rater is None:
-                self.site.guard.refuse_guessers(request)
-                raise self.site.guard.count_wrong_guess(request, 404)
-            self.site.guard.limiter.count(limit, rater.id)
-            return await handler(request, rater)
+            return await run_in_threadpool(handler, request, self._find_rater(request, limit))
 
-        return Route(f"/r/{{token}}{path}", handle, methods=[method])
+        return Route(f"/r/{{token}}{path}", handle)
 
-    async def resume(self, request: Request, rater: Rater) -> Response:
+    def _form(self, path: str, handler: RaterForm) -> Route:
+        """Return the route of a form. The handler gets its fields, and stores them in a thread."""
+
+        async def handle(request: Request) -> Response:
+            rater = self._find_rater(request, "rater")
+            fields = await self.site.guard.read_form(request)
+            return await run_in_threadpool(handler, request, rater, fields)
+
+        return Route(f"/r/{{token}}{path}", handle, methods=["POST"])
+
+    def _find_rater(self, request: Request, limit: str) -> Rater:
+        """Return the rater of the personal link, and count the request against a rate limit."""
+        rater = self.store.find_rater(request.path_params["token"])
+        if rater is None:
+            raise self.site.guard.refuse_guess(request, "link", 404)
+        self.site.guard.limiter.count(limit, rater.id)
+        return rater
+
+    def resume(self, request: Request, rater: Rater) -> Response:
         """Send a rater who opens the personal link to the page where they stopped."""
         return _redirect(f"{_base_path(request)}/{'rate' if rater.started else 'sound'}")
 
-    async def sound(self, request: Request, rater: Rater) -> Response:
+    def sound(self, request: Request, rater: Rater) -> Response:
         """Show the volume check, with the sound of the first example."""
-        item = (await run_in_threadpool(self.store.examples))[0]
+        item = self.store.examples()[0]
         source, candidates = pages.item_media(item, rater.language)
         sample = next(medium for medium in (source, *candidates) if medium.kind == "sound")
         return self._render(request, "sound.html", rater, sample=sample)
 
-    async def training(self, request: Request, rater: Rater) -> Response:
+    def training(self, request: Request, rater: Rater) -> Response:
         """Show the examples and the answers that they deserve. The first two items are preloaded meanwhile."""
         design = self.study.design
         answers = {choice.value: choice for choice in pages.answer_choices(design, rater.language)}
         examples = []
-        for item in await run_in_threadpool(self.store.examples):
+        for item in self.store.examples():
             deserved = answers[design.examples[item.role.removeprefix("example ")]]
             examples.append((item, *pages.item_media(item, rater.language), deserved))
-        first = await run_in_threadpool(self.store.next_task, rater)
-        second = await run_in_threadpool(self.store.upcoming_task, rater)
+        first = self.store.next_task(rater)
+        second = self.store.upcoming_task(rater)
         preload = pages.task_files(first) + pages.task_files(second)
         return self._render(request, "training.html", rater, design=design, examples=examples, preload=preload)
 
-    async def start(self, request: Request, rater: Rater) -> Response:
+    def start(self, request: Request, rater: Rater, fields: Mapping[str, str]) -> Response:
         """Record that the training is done, and go to the first item."""
-        await self.site.guard.read_form(request)
-        await run_in_threadpool(self.store.mark_started, rater)
+        self.store.mark_started(rater)
         return _redirect(f"{_base_path(request)}/rate")
 
-    async def rate(self, request: Request, rater: Rater) -> Response:
+    def rate(self, request: Request, rater: Rater) -> Response:
         """Show the first unanswered item, or the last page if all are answered."""
-        task = await run_in_threadpool(self.store.next_task, rater)
-        return await self._show_task(request, rater, task) if task else _redirect(f"{_base_path(request)}/thanks")
+        task = self.store.next_task(rater)
+        return self._show_task(request, rater, task) if task else _redirect(f"{_base_path(request)}/thanks")
 
-    async def back(self, request: Request, rater: Rater) -> Response:
+    def back(self, request: Request, rater: Rater) -> Response:
         """Show the last answered item again, so that the rater can correct the answer."""
-        task = await run_in_threadpool(self.store.last_task, rater)
-        return await self._show_task(request, rater, task) if task else _redirect(f"{_base_path(request)}/rate")
+        task = self.store.last_task(rater)
+        return self._show_task(request, rater, task) if task else _redirect(f"{_base_path(request)}/rate")
 
-    async def answer(self, request: Request, rater: Rater) -> Response:
+    def answer(self, request: Request, rater: Rater, fields: Mapping[str, str]) -> Response:
         """Store an answer, then redirect to the next item."""
-        fields = await self.site.guard.read_form(request)
         position, revision, value = (_parse_integer(fields.get(name)) for name in ("position", "revision", "value"))
         seconds = _parse_seconds(fields.get("seconds"))
         replays = min(_parse_integer(fields.get("replays") or "0"), MAX_REPLAYS)
-        stored = await run_in_threadpool(self._store_answer, rater, position, revision, value, seconds, replays)
+        stored = self._store_answer(rater, position, revision, value, seconds, replays)
         return _redirect(f"{_base_path(request)}/rate{'' if stored else '?late'}")
 
-    async def pause(self, request: Request, rater: Rater) -> Response:
+    def pause(self, request: Request, rater: Rater) -> Response:
         """Show the personal link, with which the rater can return later."""
-        done = await run_in_threadpool(self.store.count_answered, rater)
+        done = self.store.count_answered(rater)
         link = str(request.url.replace(path=_base_path(request), query=""))
         return self._render(request, "pause.html", rater, done=done, link=link)
 
-    async def thanks(self, request: Request, rater: Rater) -> Response:
+    def thanks(self, request: Request, rater: Rater) -> Response:
         """Show the last page, unless an item is still unanswered."""
-        if await run_in_threadpool(self.store.next_task, rater):
+        if self.store.next_task(rater):
             return _redirect(f"{_base_path(request)}/rate")
         return self._render(request, "thanks.html", rater)
 
-    async def medium(self, request: Request, rater: Rater) -> Response:
+    def medium(self, request: Request, rater: Rater) -> Response:
         """Send a sound or a picture, if the database names the file."""
         name = request.path_params["name"]
         if name not in self.media_names:
@@ -239,11 +251,11 @@ class RaterPages:
         """Render a template in the rater's language."""
         return self.site.render(request, template, rater.language, rater=rater, base=_base_path(request), **values)
 
-    async def _show_task(self, request: Request, rater: Rater, task: RatingTask) -> Response:
+    def _show_task(self, request: Request, rater: Rater, task: RatingTask) -> Response:
         """Show an item with its question and answers, and the previous answer if there is one."""
         design = self.study.design
         source, candidates = pages.item_media(task.item, rater.language, swapped=task.swapped)
-        upcoming = await run_in_threadpool(self.store.upcoming_task, rater)
+        upcoming = self.store.upcoming_task(rater)
         return self._render(
             request,
             "rate.html",
@@ -304,7 +316,7 @@ class AdminPages:
         fields = await self.site.guard.read_form(request)
         value = self.site.guard.log_in(request, fields.get("token", ""))
         response = _redirect("/admin")
-        set_cookie(request, response, ADMIN_COOKIE, value, days=0.5)
+        set_cookie(request, response, ADMIN_COOKIE, value, ADMIN_SECONDS)
         return response
 
     async def download(self, request: Request) -> Response:
@@ -324,7 +336,7 @@ class AdminPages:
             request,
             "admin.html",
             "en",
-            rows=summarise_models_so_far(self.site.study, store.answers()),
+            rows=summarise_models_so_far(self.site.study, store.count_values()),
             items=store.ratings_by_item(),
             raters=[(rater, done) for rater, done in raters if done],
             joined=len(raters),
@@ -342,11 +354,11 @@ def make_app(study: RatingStudy, store: Store, access: Access) -> ASGIApp:
         *RaterPages(site).routes(),
         *AdminPages(site).routes(),
     ]
-    middleware = []
-    if access.hosts is not None:
-        middleware.append(Middleware(TrustedHostMiddleware, allowed_hosts=list(access.hosts), www_redirect=False))
     handlers: Mapping[object, object] = dict.fromkeys((HTTPException, Exception), site.error)
-    return SecurityHeaders(Starlette(routes=routes, middleware=middleware, exception_handlers=handlers))  # type: ignore[arg-type]
+    app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
+    # Starlette would redirect a path that ends with "/" to an absolute address, which a proxy may have changed.
+    app.router.redirect_slashes = False
+    return SecurityHeaders(AllowedHosts(app, access.hosts))
 
 
 def require_free_port(host: str, port: int) -> None:
@@ -363,23 +375,40 @@ def require_free_port(host: str, port: int) -> None:
             raise ConfigError(f"port {port} cannot be used ({error_reason(error)}); choose another --port") from error
 
 
-def run_server(study: RatingStudy, store: Store, access: Access, host: str, port: int) -> None:
-    """Serve a study until the process is stopped.
+def run_server(
+    study: RatingStudy, store: Store, access: Access, host: str, port: int, *, behind_proxy: bool = False
+) -> None:
+    """Serve a study until the process is stopped. Requests that have arrived by then are answered.
 
-    The server must be a single process, because it counts rate limits in memory. It trusts the headers of a reverse
-    proxy on the same machine for the client's address and scheme.
+    The server must be a single process, because it counts rate limits in memory.
+
+    Args:
+        study: the study folder.
+        store: its database. The caller closes it.
+        access: accepted secrets and host names.
+        host: address to listen on.
+        port: port to listen on.
+        behind_proxy: whether a reverse proxy on this machine passes requests on. Its headers are then believed for the
+            client's address and scheme; otherwise these headers are ignored, because any client could send them.
     """
     import uvicorn
+
+    from cmcgan_core.human_eval.connections import REQUEST_SECONDS, LimitedProtocol
 
     uvicorn.run(
         make_app(study, store, access),
         host=host,
         port=port,
+        http=LimitedProtocol,
+        ws="none",
+        lifespan="off",
         log_level="warning",
         server_header=False,
         access_log=False,
-        timeout_keep_alive=30,
-        limit_concurrency=1000,
+        proxy_headers=behind_proxy,
+        forwarded_allow_ips="127.0.0.1",
+        timeout_keep_alive=REQUEST_SECONDS,
+        timeout_graceful_shutdown=5,
     )
 
 

@@ -3,7 +3,10 @@
 Answers are added, never changed or overwritten. An answer carries a revision number: how many answers its question had
 before (0 for a first answer). The primary key is (rater, position, revision), so the database itself refuses an answer
 that arrives twice because of a double click, a reload or a second tab. WAL with `synchronous=FULL` puts an answer on
-disk before `add_answer` returns.
+disk before `add_answer` returns. Answers that arrive while another one is written share one commit.
+
+What a question costs does not depend on the number of answers: each item keeps its number of ratings, and the items
+themselves never change, so they are kept in memory.
 """
 
 import hashlib
@@ -12,16 +15,21 @@ import secrets
 import sqlite3
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Self, TypeVar
 
 from cmcgan_core.errors import DataError
 from cmcgan_core.human_eval.integrity import check_database
 from cmcgan_core.human_eval.study import RatingStudy, StudyPlan
+from cmcgan_core.utils.files import atomic_write, explain_write_errors
+
+T = TypeVar("T")
 
 #: For this time after an item is assigned, it counts as rated even without an answer, seconds. After that we assume
 #: that the rater has left.
@@ -30,21 +38,23 @@ ABANDONED_AFTER = 1800.0
 SCHEMA = """
 CREATE TABLE items (
     id INTEGER PRIMARY KEY, role TEXT NOT NULL, modality TEXT NOT NULL, pair TEXT NOT NULL, label TEXT NOT NULL,
-    model TEXT NOT NULL, rival TEXT NOT NULL, source TEXT NOT NULL, shown TEXT NOT NULL, other TEXT NOT NULL
+    model TEXT NOT NULL, rival TEXT NOT NULL, source TEXT NOT NULL, shown TEXT NOT NULL, other TEXT NOT NULL,
+    ratings INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE raters (
     id TEXT PRIMARY KEY, token_hash TEXT NOT NULL UNIQUE, language TEXT NOT NULL, consented REAL NOT NULL, started REAL
 );
 CREATE TABLE assignments (
     rater TEXT NOT NULL REFERENCES raters, position INTEGER NOT NULL, item INTEGER NOT NULL REFERENCES items,
-    swapped INTEGER NOT NULL, assigned REAL NOT NULL, PRIMARY KEY (rater, position), UNIQUE (rater, item)
-);
-CREATE INDEX assignments_item ON assignments (item);
+    swapped INTEGER NOT NULL, assigned REAL NOT NULL, answered INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (rater, position), UNIQUE (rater, item)
+) WITHOUT ROWID;
+CREATE INDEX open_assignments ON assignments (assigned, item) WHERE NOT answered;
 CREATE TABLE answers (
     rater TEXT NOT NULL, position INTEGER NOT NULL, revision INTEGER NOT NULL, value INTEGER NOT NULL, seconds REAL,
     replays INTEGER NOT NULL, answered REAL NOT NULL, PRIMARY KEY (rater, position, revision),
     FOREIGN KEY (rater, position) REFERENCES assignments
-);
+) WITHOUT ROWID;
 CREATE VIEW latest AS SELECT * FROM answers AS a WHERE revision =
     (SELECT max(revision) FROM answers AS b WHERE b.rater = a.rater AND b.position = a.position);
 CREATE TABLE secrets (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -145,7 +155,7 @@ class Answer:
 
 
 class Store:
-    """The database of a study. A lock guards its one connection, so any thread may call its methods.
+    """The database of a study. Any thread may call its methods. Use it as a context manager, or close it.
 
     Args:
         study: the study folder.
@@ -160,37 +170,70 @@ class Store:
     def __init__(self, study: RatingStudy) -> None:
         self.plan = study.plan
         self.values = study.design.values
-        self._lock = threading.RLock()
+        self._path = study.database
+        #: Work that waits for the next commit, with the future of its result.
+        self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._writing = threading.Lock()
+        self._reading = threading.Lock()
         try:
-            self._connection = _connect(study.database)
-            check_database(self._connection, study, SCHEMA)
-            roles = Counter(row["role"] for row in self._rows("SELECT role FROM items"))
+            self._writer = _connect(self._path)
+            check_database(self._writer, study, SCHEMA)
+            self._reader = _connect(self._path)
+            self._items = {row["id"]: _to_item(row) for row in self._rows("SELECT * FROM items ORDER BY id")}
         except (sqlite3.Error, ValueError) as error:
             raise DataError(
                 f"{study.database} cannot be used ({error}); make sure that it is writable and on a local disk, or "
                 "restore the study from a backup"
             ) from error
-        self._checks = min(self.plan.checks_per_rater, roles["check"])
-        self.total: int = min(self.plan.per_rater, roles["rated"]) + self._checks
+        self._checks = min(self.plan.checks_per_rater, self._count_items("check"))
+        self.total: int = min(self.plan.per_rater, self._count_items("rated")) + self._checks
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
-        """Close the connection."""
-        self._connection.close()
+        """Move all answers from the write-ahead log into the database file, and close it."""
+        with self._writing, self._reading:
+            self._reader.close()
+            self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._writer.close()
+
+    def back_up(self, file: Path) -> None:
+        """Write a copy of the database that holds every answer so far. A server may be running meanwhile.
+
+        Args:
+            file: the copy. An existing file is replaced when the copy is complete.
+
+        Raises:
+            DataError: the file is the database itself, or cannot be written.
+        """
+        if file.exists() and file.samefile(self._path):
+            raise DataError(f"{file} is the study's own database; choose another --out")
+        with explain_write_errors(file, DataError, "choose another --out"), atomic_write(file) as temporary:
+            try:
+                with closing(_connect(self._path)) as source, closing(sqlite3.connect(temporary)) as copy:
+                    source.backup(copy)
+                    copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a write-ahead log
+            except sqlite3.Error as error:
+                raise DataError(f"{file} cannot be written ({error}); choose another --out") from error
 
     def secret(self, name: str) -> str:
         """Return the study's random secret of this name. It is stored, so it survives a restart of the server."""
-        with self._transaction():
-            self._connection.execute("INSERT OR IGNORE INTO secrets VALUES (?, ?)", (name, secrets.token_hex(32)))
-            return str(self._rows("SELECT value FROM secrets WHERE name = ?", name)[0]["value"])
+
+        def add() -> str:
+            self._write("INSERT OR IGNORE INTO secrets VALUES (?, ?)", name, secrets.token_hex(32))
+            return str(self._write("SELECT value FROM secrets WHERE name = ?", name).fetchone()["value"])
+
+        return self._commit(add)
 
     def add_rater(self, language: str) -> str:
         """Add a rater who has consented, and return the token of the personal link."""
         token = secrets.token_urlsafe(18)
-        with self._transaction():
-            self._connection.execute(
-                "INSERT INTO raters VALUES (?, ?, ?, ?, NULL)",
-                (f"r{secrets.token_hex(6)}", _hash(token), language, time.time()),
-            )
+        row = (f"r{secrets.token_hex(6)}", _hash(token), language, time.time())
+        self._commit(lambda: self._write("INSERT INTO raters VALUES (?, ?, ?, ?, NULL)", *row))
         return token
 
     def find_rater(self, token: str) -> Rater | None:
@@ -200,14 +243,12 @@ class Store:
 
     def mark_started(self, rater: Rater) -> None:
         """Record that the rater has finished the training page."""
-        with self._transaction():
-            self._connection.execute(
-                "UPDATE raters SET started = ? WHERE id = ? AND started IS NULL", (time.time(), rater.id)
-            )
+        query = "UPDATE raters SET started = ? WHERE id = ? AND started IS NULL"
+        self._commit(lambda: self._write(query, time.time(), rater.id))
 
     def examples(self) -> list[StudyItem]:
         """Return the examples of the training page."""
-        return [_to_item(row) for row in self._rows("SELECT * FROM items WHERE role LIKE 'example %' ORDER BY id")]
+        return [item for item in self._items.values() if item.role.startswith("example ")]
 
     def next_task(self, rater: Rater) -> RatingTask | None:
         """Return the first unanswered task, or None if all are answered. It stays the same until it is answered."""
@@ -237,84 +278,122 @@ class Store:
         Returns:
             Whether the answer was added. False if it arrived twice or too late, or is not one of the design's values.
         """
-        with self._transaction():
-            done = self.count_answered(rater)
-            answers_so_far = self._rows(
-                "SELECT count(*) AS n FROM answers WHERE rater = ? AND position = ?", rater.id, position
-            )[0]["n"]
-            if position not in (done, done - 1) or not 0 <= position < self.total or revision != answers_so_far:
+
+        def add() -> bool:
+            done = self._count_answered(self._writer, rater)
+            (expected,) = self._write(
+                "SELECT coalesce(max(revision) + 1, 0) FROM answers WHERE rater = ? AND position = ?",
+                rater.id,
+                position,
+            ).fetchone()
+            if position not in (done, done - 1) or not 0 <= position < self.total or revision != expected:
                 return False
-            if value not in self.values or self._task(rater, position) is None:
-                return False
+            # The next two tasks are assigned too: then the page after this one is shown and preloads without a commit.
+            self._assign(rater, min(done + 2, self.total - 1))
             row = (rater.id, position, revision, value, seconds, replays, time.time())
-            self._connection.execute("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", row)
-        return True
+            self._write("INSERT INTO answers VALUES (?, ?, ?, ?, ?, ?, ?)", *row)
+            if revision == 0:
+                key = (rater.id, position)
+                self._write("UPDATE assignments SET answered = 1 WHERE rater = ? AND position = ?", *key)
+                self._write(
+                    "UPDATE items SET ratings = ratings + 1 "
+                    "WHERE id = (SELECT item FROM assignments WHERE rater = ? AND position = ?)",
+                    *key,
+                )
+            return True
+
+        return value in self.values and self._commit(add)
 
     def answers(self) -> list[Answer]:
         """Return each rater's latest answer to each answered item, attention checks included."""
-        rows = self._rows(
-            "SELECT *, revision + 1 AS revisions FROM latest JOIN assignments USING (rater, position) "
-            "JOIN items ON items.id = item ORDER BY answered, rater, position"
+        rows = self._read_all(
+            "SELECT latest.*, revision + 1 AS revisions, role, modality, pair, label, model, rival FROM latest "
+            "JOIN assignments USING (rater, position) JOIN items ON id = item ORDER BY latest.answered, rater, position"
         )
         return [Answer(**{column.name: row[column.name] for column in fields(Answer)}) for row in rows]
 
+    def count_values(self) -> list[tuple[StudyItem, int, int]]:
+        """Return each rated item with each answer that it got, and the number of raters who gave it."""
+        rows = self._read_all(
+            "SELECT item, value, count(*) AS n FROM latest JOIN assignments USING (rater, position) "
+            "GROUP BY item, value"
+        )
+        counts = [(self._items[row["item"]], row["value"], row["n"]) for row in rows]
+        return [(item, value, number) for item, value, number in counts if item.role == "rated"]
+
     def ratings_by_item(self) -> list[tuple[StudyItem, int]]:
         """Return every rated item with the number of its answers. Attention checks and examples are left out."""
-        rows = self._rows(
-            "SELECT items.*, count(latest.rater) AS n FROM items LEFT JOIN assignments ON item = items.id "
-            "LEFT JOIN latest USING (rater, position) WHERE role = 'rated' GROUP BY items.id ORDER BY items.id"
-        )
-        return [(_to_item(row), row["n"]) for row in rows]
+        rows = self._rows("SELECT id, ratings FROM items WHERE role = 'rated' ORDER BY id")
+        return [(self._items[row["id"]], row["ratings"]) for row in rows]
 
     def answers_by_rater(self) -> list[tuple[str, int]]:
         """Return the id of every rater who consented, with the number of answers."""
-        rows = self._rows(
-            "SELECT id, count(latest.rater) AS n FROM raters LEFT JOIN latest ON rater = id "
+        rows = self._read_all(
+            "SELECT id, coalesce(sum(answered), 0) AS n FROM raters LEFT JOIN assignments ON rater = id "
             "GROUP BY id ORDER BY consented"
         )
         return [(row["id"], row["n"]) for row in rows]
 
     def forget(self, rater: str) -> bool:
         """Delete a rater who withdrew, and all their answers. Return whether a rater with this id existed."""
-        with self._transaction():
+
+        def delete() -> bool:
+            self._write(
+                "UPDATE items SET ratings = ratings - 1 "
+                "WHERE id IN (SELECT item FROM assignments WHERE rater = ? AND answered)",
+                rater,
+            )
             for table in ("answers", "assignments"):
-                self._connection.execute(f"DELETE FROM {table} WHERE rater = ?", (rater,))
-            return self._connection.execute("DELETE FROM raters WHERE id = ?", (rater,)).rowcount > 0
+                self._write(f"DELETE FROM {table} WHERE rater = ?", rater)
+            return self._write("DELETE FROM raters WHERE id = ?", rater).rowcount > 0
+
+        return self._commit(delete)
 
     def media_names(self) -> frozenset[str]:
         """Return the names of all files that may be served."""
-        rows = self._rows("SELECT source, shown, other FROM items")
-        return frozenset(name for row in rows for name in row if name)
+        return frozenset(
+            name for item in self._items.values() for name in (item.source, item.shown, item.other) if name
+        )
 
     def count_answered(self, rater: Rater) -> int:
         """Return the number of tasks that a rater has answered."""
-        return int(self._rows("SELECT count(DISTINCT position) AS n FROM answers WHERE rater = ?", rater.id)[0]["n"])
+        with self._reading:
+            return self._count_answered(self._reader, rater)
+
+    def _count_answered(self, connection: sqlite3.Connection, rater: Rater) -> int:
+        """Count the answered tasks of a rater. They follow one another from 0, so the last one tells their number."""
+        query = "SELECT coalesce(max(position) + 1, 0) FROM answers WHERE rater = ?"
+        return int(connection.execute(query, (rater.id,)).fetchone()[0])
 
     def _task(self, rater: Rater, position: int) -> RatingTask | None:
         """Return the task at a position, or None past the end. Assign an item first if the position has none."""
         if not 0 <= position < self.total:
             return None
         query = (
-            "SELECT items.*, swapped, value, coalesce(revision + 1, 0) AS revisions FROM assignments "
-            "JOIN items ON items.id = item LEFT JOIN latest USING (rater, position) WHERE rater = ? AND position = ?"
+            "SELECT item, swapped, value, coalesce(revision + 1, 0) AS revisions FROM assignments "
+            "LEFT JOIN latest USING (rater, position) WHERE rater = ? AND position = ?"
         )
         rows = self._rows(query, rater.id, position)
         if not rows:
-            with self._transaction():
-                self._assign(rater, position)
+            self._commit(lambda: self._assign(rater, position))
             rows = self._rows(query, rater.id, position)
         row = rows[0]
-        return RatingTask(position, self.total, _to_item(row), bool(row["swapped"]), row["revisions"], row["value"])
+        item = self._items[row["item"]]
+        return RatingTask(position, self.total, item, bool(row["swapped"]), row["revisions"], row["value"])
 
     def _assign(self, rater: Rater, position: int) -> None:
-        """Assign an item to each free position up to this one."""
-        first = self._rows("SELECT count(*) AS n FROM assignments WHERE rater = ?", rater.id)[0]["n"]
+        """Assign an item to each free position up to this one. Call it within `_commit`."""
+        (first,) = self._write("SELECT count(*) FROM assignments WHERE rater = ?", rater.id).fetchone()
         for free in range(first, position + 1):
             rng = random.Random(f"{self.plan.seed} {rater.id} {free}")
             item = self._choose_item(rater, self._role(rater, free), rng)
-            self._connection.execute(
-                "INSERT INTO assignments VALUES (?, ?, ?, ?, ?)",
-                (rater.id, free, item, int(rng.random() < 0.5), time.time()),
+            self._write(
+                "INSERT INTO assignments VALUES (?, ?, ?, ?, ?, 0)",
+                rater.id,
+                free,
+                item,
+                int(rng.random() < 0.5),
+                time.time(),
             )
 
     def _role(self, rater: Rater, position: int) -> str:
@@ -322,48 +401,89 @@ class Store:
         return "check" if position in draw_check_positions(self.plan, rater.id, self.total, self._checks) else "rated"
 
     def _choose_item(self, rater: Rater, role: str, rng: random.Random) -> int:
-        """Return the id of the item with the fewest ratings that the rater does not have yet.
+        """Return the id of the item with the fewest ratings that the rater may get.
 
-        Break ties by the model, then by the pair, that this rater has met least often; then at random.
+        A rater never gets both directions of a pair: the source of one is a candidate of the other. Break ties by the
+        model, then by the pair, that this rater has met least often; then at random.
         """
-        rows = self._rows(
-            "SELECT id, model || rival || modality AS kind, pair, (SELECT count(*) FROM assignments AS a WHERE item = "
-            "items.id AND (assigned > ? OR EXISTS (SELECT 1 FROM answers AS b WHERE b.rater = a.rater AND b.position = "
-            "a.position))) AS ratings, EXISTS (SELECT 1 FROM assignments WHERE rater = ? AND item = items.id) AS met "
-            "FROM items WHERE role = ?",
-            time.time() - ABANDONED_AFTER,
-            rater.id,
-            role,
+        met = {row["item"] for row in self._write("SELECT item FROM assignments WHERE rater = ?", rater.id)}
+        kinds = Counter(_kind(self._items[number]) for number in met)
+        pairs = Counter(self._items[number].pair for number in met)
+        directions = {self._items[number].pair: self._items[number].modality for number in met}
+        awaited: dict[int, int] = dict(
+            self._write(
+                "SELECT item, count(*) FROM assignments WHERE NOT answered AND assigned > ? GROUP BY item",
+                time.time() - ABANDONED_AFTER,
+            ).fetchall()
         )
-        kinds = Counter(row["kind"] for row in rows if row["met"])
-        pairs = Counter(row["pair"] for row in rows if row["met"])
-        candidates = [row for row in rows if not row["met"]]
-        if not candidates:
+        order: dict[int, tuple[int, int, int, float]] = {}
+        for number, ratings in self._write("SELECT id, ratings FROM items WHERE role = ?", role):
+            item = self._items[number]
+            if number not in met and directions.get(item.pair, item.modality) == item.modality:
+                load = ratings + awaited.get(number, 0)
+                order[number] = (load, kinds[_kind(item)], pairs[item.pair], rng.random())
+        if not order:
             raise DataError(f"study.db is damaged: rater {rater.id} has more items than there are; restore a backup")
-        order = {
-            row["id"]: (row["ratings"], kinds[row["kind"]], pairs[row["pair"]], rng.random()) for row in candidates
-        }
-        return int(min(order, key=order.__getitem__))
+        return min(order, key=order.__getitem__)
+
+    def _count_items(self, role: str) -> int:
+        """Return the number of items of a role that every rater can get, with one direction of each pair."""
+        counts = Counter((item.pair, item.modality) for item in self._items.values() if item.role == role)
+        fewest: dict[str, int] = {}
+        for (pair, _), count in counts.items():
+            fewest[pair] = min(count, fewest.get(pair, count))
+        return sum(fewest.values())
 
     def _rows(self, query: str, *values: object) -> list[sqlite3.Row]:
-        """Run a query, and return all of its rows."""
-        with self._lock:
-            return self._connection.execute(query, values).fetchall()
+        """Run a query that returns few rows. It never waits for a commit."""
+        with self._reading:
+            return self._reader.execute(query, values).fetchall()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Run statements in one transaction, exclusive among threads and processes; nested ones join the outer one."""
-        with self._lock:
-            if self._connection.in_transaction:
-                yield
-                return
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
+    def _read_all(self, query: str) -> list[sqlite3.Row]:
+        """Run a query that may return many rows. It has its own connection, so no rater waits for it."""
+        with closing(_connect(self._path)) as connection:
+            return connection.execute(query).fetchall()
+
+    def _write(self, query: str, *values: object) -> sqlite3.Cursor:
+        """Run a statement of the transaction of `_commit`."""
+        return self._writer.execute(query, values)
+
+    def _commit(self, work: Callable[[], T]) -> T:
+        """Run work in a transaction, and return its result when it is on disk.
+
+        A commit takes milliseconds. Work that arrives meanwhile waits, and then shares the next commit: the first
+        thread that gets the lock does the work of all who wait.
+        """
+        future: Future[T] = Future()
+        self._waiting.append((work, future))
+        with self._writing:
+            if not future.done():
+                self._commit_waiting()
+        return future.result()
+
+    def _commit_waiting(self) -> None:
+        """Run all waiting work in one transaction, exclusive among processes. Work that fails changes nothing."""
+        batch = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        results: list[tuple[Callable[[Any], None], Any]] = []
+        try:
+            self._write("BEGIN IMMEDIATE")
+            for work, future in batch:
+                self._write("SAVEPOINT work")
+                try:
+                    results.append((future.set_result, work()))
+                except Exception as error:
+                    if not self._writer.in_transaction:  # SQLite gave up all work, on a full disk for example
+                        raise
+                    self._write("ROLLBACK TO work")
+                    results.append((future.set_exception, error))
+                self._write("RELEASE work")
+            self._write("COMMIT")
+        except BaseException as error:
+            results = [(future.set_exception, error) for _, future in batch]
+            if self._writer.in_transaction:
+                self._write("ROLLBACK")
+        for report, result in results:
+            report(result)
 
 
 def create_database(path: Path, items: Sequence[StudyItem]) -> None:
@@ -411,6 +531,11 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _hash(token: str) -> str:
     """Return the hash under which a personal link's token is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
+
+
+def _kind(item: StudyItem) -> tuple[str, str, str]:
+    """Return what raters compare: the model or the two models of an item, and the modality."""
+    return item.model, item.rival, item.modality
 
 
 def _to_item(row: sqlite3.Row) -> StudyItem:

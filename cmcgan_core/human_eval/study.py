@@ -14,9 +14,10 @@ from cmcgan_core.utils.schema import Count, Range, build
 from cmcgan_core.utils.toml import dump_toml, read_toml
 
 #: Version of the study folder's format. This code writes this version and reads no other.
-STUDY_FORMAT = 1
+STUDY_FORMAT = 2
 
 NotNegative = Annotated[int, Range(minimum=0)]
+NotNegativeNumber = Annotated[float, Range(minimum=0)]
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,12 @@ class StudyPlan:
         about: paragraph added to the consent text, for example what an ethics board requires.
         language: language of the pages unless a rater chooses another; name of a file in `text/`.
         seed: seed of the drawn pairs, the generated samples and each rater's order.
-        per_rater: number of items that each rater rates, without attention checks.
+        per_rater: largest number of items that each rater rates, without attention checks.
         checks_per_rater: number of attention checks that each rater gets.
         allowed_failures: number of attention checks that a rater may fail. The report excludes raters who fail more.
         models: path of each model's checkpoint or folder of samples, by model name.
         data: source of the real pairs.
+        sound_seconds: length of every sound, seconds.
         format: version of the folder's format, see `STUDY_FORMAT`.
         created: date, ISO 8601.
     """
@@ -50,6 +52,7 @@ class StudyPlan:
     allowed_failures: NotNegative = 1
     models: dict[str, str] = field(default_factory=dict)
     data: str = ""
+    sound_seconds: NotNegativeNumber = 0.0
     format: int = STUDY_FORMAT
     created: str = ""
 

@@ -21,7 +21,7 @@ from cmcgan_core.human_eval.statistics import (
     sign_flip_test,
     wilson_interval,
 )
-from cmcgan_core.human_eval.store import Answer, Store
+from cmcgan_core.human_eval.store import Answer, Store, StudyItem
 from cmcgan_core.human_eval.study import RatingStudy
 
 #: The CMCGAN paper's prefix of a rate's name: I-AST is the rate of pictures, S-AST the rate of sounds.
@@ -71,6 +71,16 @@ class ModelRow:
     mean: float
     wilson: Interval | None
     bootstrap: Interval | None
+
+
+class RunningMean(NamedTuple):
+    """The mean of one measure over a model's answers in a running study; see `ModelRow`."""
+
+    model: str
+    modality: str
+    measure: str
+    answers: int
+    mean: float
 
 
 @dataclass(frozen=True)
@@ -232,10 +242,33 @@ def summarise(study: RatingStudy, store: Store) -> Summary:
     )
 
 
-def summarise_models_so_far(study: RatingStudy, answers: Sequence[Answer]) -> list[ModelRow]:
-    """Return the rows of a running study: all raters included, and no bootstrap intervals, which take long."""
-    scores = score_answers(study.design, [answer for answer in answers if answer.role == "rated"])
-    return summarise_models(study.design, scores, study.plan.rated_names, bootstrap=False)
+def summarise_models_so_far(study: RatingStudy, counts: Iterable[tuple[StudyItem, int, int]]) -> list[RunningMean]:
+    """Compute the means of a running study. All raters are included.
+
+    Args:
+        study: the study.
+        counts: rated items, answers and their numbers, as `Store.count_values` returns them: a large study has too
+            many answers to be read one by one while raters wait.
+    """
+    design = study.design
+    totals: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
+    for item, value, number in counts:
+        totals[item.modality, item.model][value] += number
+        if design.paired:
+            totals[item.modality, item.rival][3 - value] += number
+    return [
+        RunningMean(
+            model=model,
+            modality=modality,
+            measure=measure_name(design, modality, name),
+            answers=values.total(),
+            mean=sum(measure(value) * number for value, number in values.items()) / values.total(),
+        )
+        for modality in RATED_MODALITIES
+        for model in study.plan.rated_names
+        if (values := totals[modality, model])
+        for name, measure in design.measures.items()
+    ]
 
 
 def score_answers(design: Design, answers: Iterable[Answer]) -> list[Score]:
@@ -265,16 +298,13 @@ def measure_name(design: Design, modality: str, measure: str) -> str:
     return f"{RATE_PREFIXES[modality]}-{measure}" if design.name == "ast-aat" else measure
 
 
-def summarise_models(
-    design: Design, scores: Sequence[Score], models: Sequence[str], *, bootstrap: bool = True
-) -> list[ModelRow]:
+def summarise_models(design: Design, scores: Sequence[Score], models: Sequence[str]) -> list[ModelRow]:
     """Return a row for each combination of model, modality and measure that has answers.
 
     Args:
         design: the design of the study.
         scores: the scores.
         models: names of the models, in the order of the rows.
-        bootstrap: whether to compute bootstrap intervals.
     """
     rows = []
     for modality in RATED_MODALITIES:
@@ -294,9 +324,7 @@ def summarise_models(
                         raters=len(table.sums),
                         mean=float(np.mean(values)),
                         wilson=wilson_interval(round(sum(values)), len(values)) if design.has_rates_only else None,
-                        bootstrap=cluster_bootstrap(table.sums, table.counts)
-                        if bootstrap and len(table.sums) > 1
-                        else None,
+                        bootstrap=cluster_bootstrap(table.sums, table.counts) if len(table.sums) > 1 else None,
                     )
                 )
     return rows

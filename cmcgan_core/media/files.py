@@ -271,8 +271,13 @@ def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> 
         soundfile.write(name, waveform / peak, sample_rate, "PCM_16", format=format_)
 
 
-def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+def write_picture(path: Path, picture: NDArray[np.uint8], *, compress: bool = True) -> None:
     """Write a picture (H, W, 3) or (H, W) atomically, in the format of the suffix.
+
+    Args:
+        path: the file.
+        picture: the picture.
+        compress: whether to compress a PNG file. If not, all PNG files of one size in pixels have one size in bytes.
 
     Raises:
         MediaError: the suffix is not a picture format, or the file cannot be written.
@@ -282,7 +287,8 @@ def write_picture(path: Path, picture: NDArray[np.uint8]) -> None:
     if media_kind(path) != "picture":
         raise MediaError(f"{path}: pictures are written as .png, .jpg or .webp")
     with _writing(path) as temporary:
-        Image.fromarray(picture).save(temporary, format=Image.registered_extensions()[path.suffix.lower()])
+        options = {} if compress else {"compress_level": 0}
+        Image.fromarray(picture).save(temporary, format=Image.registered_extensions()[path.suffix.lower()], **options)
 
 
 def loudness(sound: NDArray[np.float32]) -> float:
