@@ -1,15 +1,18 @@
 """`cmcgan compare`, and reports of `cmcgan evaluate`."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import Run
 
-from cmcgan_cli.tables.evaluation import claims_of_table2
+from cmcgan_cli.tables.evaluation import claims_of_table2, classes
 from cmcgan_core.data import dataset
-from cmcgan_core.evaluation.scores import Accuracy
+from cmcgan_core.evaluation.results import Evaluation, Seeds
+from cmcgan_core.evaluation.scores import Accuracy, ClassScores, JudgeScores
+from cmcgan_core.modality import Direction
 
 
 @pytest.fixture
@@ -97,3 +100,15 @@ def test_a_sentence_says_whether_generated_pairs_are_as_good_as_real_ones(genera
     real = Accuracy(0.96, 0.96, (0.94, 0.98), None)
     table2 = {"V": real, "A": Accuracy(0.9, 0.9, None, None), "V-A": real, "GV-A": Accuracy(generated, 0.5, None, None)}
     assert claims_of_table2(table2) == [f"GV-A is {place} the interval of V-A; A alone has 0.900"]
+
+
+def test_scores_by_class_have_a_rank_correlation_where_they_differ() -> None:
+    scores = {
+        f"class {n}": ClassScores(4, {"judge": 1.0, "other": accuracy}, unlikeness)
+        for n, (accuracy, unlikeness) in enumerate(((0.9, 0.1), (0.8, 0.2), (0.7, 0.3), (0.6, 0.4), (0.5, 0.5)))
+    }
+    evaluation = Evaluation(
+        "", "", "test", Seeds((0,), 0, 0), tuple(scores), {}, {}, judge="judge", other_judges={"other": JudgeScores()}
+    )
+    table = classes(replace(evaluation, by_class={Direction.A2V: scores}), Direction.A2V)
+    assert str(table.caption).endswith("rank correlation with the accuracies: -, -1.00")

@@ -153,7 +153,6 @@ def quality(evaluation: "Evaluation") -> "Table":
 def classes(evaluation: "Evaluation", direction: "Direction") -> "Table":
     """Return the table of the scores of each class in one direction."""
     from rich.table import Table
-    from scipy.stats import spearmanr
 
     by_class = evaluation.by_class[direction]
     judges = [evaluation.judge, *list(evaluation.other_judges)[:1]]
@@ -166,9 +165,17 @@ def classes(evaluation: "Evaluation", direction: "Direction") -> "Table":
     distances = [scores.unlikeness for scores in by_class.values() if scores.unlikeness is not None]
     table.caption = "unlike training: median distance of the given samples to the nearest training sample"
     if len(distances) == len(by_class) >= LEAST_CLASSES:
-        correlations = (spearmanr(distances, [s.accuracy[judge] for s in by_class.values()])[0] for judge in judges)
-        table.caption += f"; its rank correlation with the accuracies: {', '.join(f'{c:.2f}' for c in correlations)}"
+        accuracies = ([scores.accuracy[judge] for scores in by_class.values()] for judge in judges)
+        correlations = (_rank_correlation(distances, values) for values in accuracies)
+        table.caption += f"; its rank correlation with the accuracies: {', '.join(correlations)}"
     return table
+
+
+def _rank_correlation(x: "Sequence[float]", y: "Sequence[float]") -> str:
+    """Return Spearman's rank correlation of values; it does not exist if all values are equal."""
+    from scipy.stats import spearmanr
+
+    return NONE if len(set(x)) == 1 or len(set(y)) == 1 else f"{spearmanr(x, y)[0]:.2f}"
 
 
 def classification(evaluation: "Evaluation") -> "Table":
