@@ -233,7 +233,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
         Picture (size, size, 3), or (H, W, 3) if `size` is None.
 
     Raises:
-        MediaError: the file cannot be decoded.
+        MediaError: the file cannot be decoded, or is decoded at more than `ffmpeg.MAX_PIXELS`.
     """
     from PIL import Image
 
@@ -243,6 +243,7 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
             if size is not None:
                 # Decode a large JPEG at a fraction of its size, at least twice `size`, which is far cheaper.
                 image.draft(image.mode, (2 * size, 2 * size))
+            ffmpeg.require_pixels(*image.size)
             return fit_picture(image, size)
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: is not a picture that can be decoded ({error_reason(error, path)})") from error
