@@ -161,9 +161,13 @@ def test_a_film_of_too_many_pixels_is_named(tmp_path, monkeypatch):
     assert sound_seconds(path) == pytest.approx(1, abs=0.05)
 
 
-@pytest.mark.parametrize("rate", [1, 999])
-def test_a_sample_rate_that_makes_a_small_file_last_for_days_is_named(tmp_path, rate):
-    path = write_wav(tmp_path / "a.wav", tone(1), rate)
-    with pytest.raises(MediaError, match=f"sample rate is {rate} Hz, below 1000 Hz"):
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
+def test_an_impossible_sample_rate_is_named(tmp_path, rate):
+    """At 1 Hz, a file of 200 kB would last for 28 hours."""
+    path = write_wav(tmp_path / "a.wav", tone(1, rate=1000), 1000)
+    assert sound_seconds(path) == 1
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 24, rate)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=f"sample rate, {rate} Hz, is not from 1000 to 1000000 Hz"):
         read_sound(path, RATE)
-    assert sound_seconds(write_wav(path, tone(1, rate=1000), 1000)) == 1

@@ -11,7 +11,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from media_fixtures import FPS, RATE, hertz, plain, sound_seconds, tone, write_streams, write_wav
+from media_fixtures import FPS, RATE, hertz, plain, sound_seconds, tone, write_streams, write_video, write_wav
 
 from cmcgan_core.data.prepare import prepare
 from cmcgan_core.data.prepare.recording import SourceOptions
@@ -386,6 +386,27 @@ def test_a_held_last_picture_is_shown_to_the_end(tmp_path):
     assert pictures(tmp_path / "b.mp4")[-1] == 5
     starts = [half.start for half in read_half_seconds(path, FeatureSettings(picture_size=16), 0.5)]
     assert starts == [number / 2 for number in range(10)]
+
+
+def test_a_film_with_a_timestamp_of_years_is_named(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [plain((9 * number, 9, 9)) for number in range(4)], times=[0, 0.1, 0.2, 1e6])
+    for read in (pictures, lambda path: list(examine_frames(path))):
+        with pytest.raises(MediaError, match=r"a\.mkv: cannot be decoded \(it (would last more than 168 hours|has no)"):
+            read(path)
+
+
+def test_a_picture_may_be_held_for_long_but_such_a_gap_is_not_repaired(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [plain((9 * number, 9, 9)) for number in range(4)], times=[0, 0.1, 0.2, 700])
+    assert pictures(path, 100) == [0, 100, 200, 300, 400, 500, 600, 700]
+    with pytest.raises(MediaError, match="it has no pictures for 700 s"):
+        list(examine_frames(path))
+
+
+def test_a_sound_whose_gaps_add_up_to_weeks_is_named(tmp_path, monkeypatch):
+    path = write_streams(tmp_path / "a.mka", tone(1))
+    monkeypatch.setattr("cmcgan_core.media.ffmpeg.LONGEST_STREAM", 0.5)
+    with pytest.raises(MediaError, match=r"a\.mka: cannot be decoded \(it would last more than"):
+        read_sound(path, RATE)
 
 
 def test_frames_of_an_avi_film_with_b_frames_are_all_kept(tmp_path):

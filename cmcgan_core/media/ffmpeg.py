@@ -30,12 +30,14 @@ JITTER = 0.02
 FRAMES_PER_PIECE = 64
 #: The largest number of pixels of a picture or a frame. To decode one of this size takes up to about 1 GB.
 MAX_PIXELS = 50_000_000
-#: The lowest sample rate in Hz. A small file of a lower one could last for years.
-LOWEST_RATE = 1000
+#: The possible sample rates in Hz. A small file of a lower one could last for years; a higher one takes much memory.
+RATES = range(1000, 1_000_001)
 #: Samples of the pieces that fill a gap, as many as an encoded frame has.
 GAP_SAMPLES = 1024
 #: The longest time in seconds that a gap in the sound, or the last picture, lasts. A longer one is an error.
 LONGEST_GAP = 600.0
+#: The longest sound or film in seconds, a week. Only damaged timestamps are later, and a reader would not end.
+LONGEST_STREAM = 7 * 24 * 3600.0
 #: Pictures that begin less than this number of seconds after time 0 are shown from time 0 on. In most containers with
 #: sound, the first picture is a little late.
 LATE_START = 0.5
@@ -79,6 +81,7 @@ def decode_sound(path: Path) -> Iterator[tuple[NDArray[Any], int]]:
                 if len(held) == FRAMES_PER_PIECE:
                     yield np.concatenate(held, 1), rate
                     held.clear()
+            _require_time(end)
             timeline.end = max(timeline.end, end)
         if held:
             yield np.concatenate(held, 1), rate
@@ -162,11 +165,18 @@ def decode_pictures(container: "InputContainer", stream: "VideoStream") -> Itera
             start = heappop(due) if due else frame.time
             if start is None or start <= last:
                 continue
+            _require_time(start)
             while failed and failed[0] < start:
                 yield heappop(failed), None
             yield start, frame
             last = start
     yield from ((time, None) for time in sorted(failed) if time > last)
+
+
+def _require_time(seconds: float) -> None:
+    """Raise a `ValueError` if a time is after the end of the longest stream."""
+    if seconds > LONGEST_STREAM:
+        raise ValueError(f"it would last more than {LONGEST_STREAM / 3600:.0f} hours")
 
 
 def shown_seconds(frame: "VideoFrame", period: float) -> float:
@@ -407,10 +417,10 @@ def _samples(frame: "AudioFrame") -> NDArray[Any]:
     """Return the samples (channels, n) of a frame as floats in [-1, 1].
 
     Raises:
-        ValueError: the sample rate is below `LOWEST_RATE`.
+        ValueError: the sample rate is not in `RATES`.
     """
-    if frame.sample_rate < LOWEST_RATE:
-        raise ValueError(f"its sample rate is {frame.sample_rate} Hz, below {LOWEST_RATE} Hz")
+    if frame.sample_rate not in RATES:
+        raise ValueError(f"its sample rate, {frame.sample_rate} Hz, is not from {RATES[0]} to {RATES[-1]} Hz")
     samples: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T
