@@ -21,7 +21,7 @@ def main() -> None:
 def interrupt(number: int, frame: FrameType | None) -> None:
     """Handle SIGINT as Python does; but while a module is imported, end the process.
 
-    Nothing is lost then, and libraries such as torch swallow exceptions while they import others.
+    Libraries such as torch swallow exceptions while they import others. Nothing that was finished is lost.
 
     Raises:
         KeyboardInterrupt: no module is being imported.

@@ -291,6 +291,17 @@ def test_what_a_killed_recorder_wrote_is_read(tmp_path, suffix):
     assert 19 < sound_seconds(path) <= 20
 
 
+def test_a_film_that_was_never_finished_is_named(tmp_path):
+    """Its index is written last."""
+    path = write_streams(tmp_path / "a.mp4", noise(1), 10)
+    data = path.read_bytes()
+    start = data.index(b"mdat") - 4
+    path.write_bytes(data[:start] + bytes(4) + data[start + 4 : data.index(b"moov") - 4])
+    for read in (track_kinds, pictures, lambda path: read_sound(path, RATE)):
+        with pytest.raises(MediaError, match=r"a\.mp4: was never finished"):
+            read(path)
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".rf64", ".aiff", ".au", ".w64", ".caf", ".mp3", ".flac"])
 @pytest.mark.parametrize("keep", [0.3, 0.9])
 def test_a_sound_that_is_shorter_than_its_header_says_is_named(tmp_path, suffix, keep):

@@ -34,6 +34,7 @@ class _Chunks:
         size_first: whether the size is in front of the id.
         whole: whether the size includes id and size.
         align: chunks begin at multiples of this number of bytes after the end of the one before.
+        unknown: sizes that mean that the size is not known, see `UNKNOWN_SIZES`; 0 always does.
         outer: whether the file itself is such a chunk, with the id `opening`.
         empty: for formats of sound, the size that a program writes while it has written no sound yet.
     """
@@ -45,12 +46,13 @@ class _Chunks:
     size_first: bool = False
     whole: bool = False
     align: int = 1
+    unknown: tuple[int, ...] = UNKNOWN_SIZES
     outer: bool = False
     empty: int | None = None
 
 
 _WAV = _Chunks(12, "<4sI", (b"data",), b"RIFF", align=2, outer=True, empty=0)
-_MP4 = _Chunks(0, ">I4s", (b"mdat", b"moov", b"moof"), b"ftyp", size_first=True, whole=True)
+_MP4 = _Chunks(0, ">I4s", (b"mdat", b"moov", b"moof"), b"ftyp", size_first=True, whole=True, unknown=())
 _W64_OPENING = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 _W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
 _W64 = _Chunks(40, "<16sQ", (_W64_DATA,), _W64_OPENING, whole=True, align=8, outer=True, empty=24)
@@ -74,7 +76,7 @@ def require_whole(path: Path) -> None:
     """Check that a file has all the bytes that its header announces, and is one recording if FFmpeg reads only one.
 
     Raises:
-        MediaError: it is cut off, or a second recording follows the first one.
+        MediaError: it is cut off or has no index, or a second recording follows the first one.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
@@ -126,18 +128,22 @@ def _chunk_format(opening: bytes) -> _Chunks | None:
     return next(forms, None)
 
 
-def _is_unknown(size: int) -> bool:
+def _is_unknown(size: int, unknown: tuple[int, ...] = UNKNOWN_SIZES) -> bool:
     """Return whether a size in a header is one that programs write while they do not know it."""
-    return size == 0 or any(0 <= limit - size < 1 << 16 for limit in UNKNOWN_SIZES)
+    return size == 0 or any(0 <= limit - size < 1 << 16 for limit in unknown)
 
 
 def _check_chunks(path: Path, file: BinaryIO, form: _Chunks, length: int) -> None:
-    """Raise a `MediaError` if a chunk of sound or pictures is cut off, or another recording follows."""
+    """Raise a `MediaError` if a chunk of sound or pictures is cut off or missing, or another recording follows."""
+    names = set()
     for name, position, end in _walk(file, form):
+        names.add(name)
         if name in form.content and end is not None:
             _require_bytes(path, length, end, SLACK)
         if name == form.opening and position > 0:
             raise _joined(path, position)
+    if form is _MP4 and b"moov" not in names:
+        raise MediaError(f"{path}: was never finished: it has no index (moov), so it cannot be decoded")
 
 
 def _joined(path: Path, position: int) -> MediaError:
@@ -165,7 +171,7 @@ def _walk(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int | Non
             size = int.from_bytes(file.read(8), "big")
         if name == form.opening:
             yield name, position, position
-        if _is_unknown(size) or (name in form.content and size == form.empty):
+        if _is_unknown(size, form.unknown) or (name in form.content and size == form.empty):
             yield name, position, None
             return
         yield name, position, begin + size
