@@ -133,6 +133,14 @@ def test_less_usual_pictures_are_media(tmp_path):
         np.testing.assert_allclose(read_picture(tmp_path / name).mean((0, 1)), (200, 90, 30), atol=4)
 
 
+def test_a_picture_starts_no_other_program(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    path = (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(MediaError, match=r"a\.png: is not a picture that can be decoded \(cannot identify"):
+        read_picture(path)
+
+
 def test_a_picture_of_more_than_50_million_pixels_is_named(tmp_path):
     Image.new("1", (5_000, 10_001)).save(tmp_path / "a.png")
     for size in (None, 16):
