@@ -14,7 +14,7 @@ import typer
 
 from cmcgan_cli.classify import classify
 from cmcgan_cli.compare import compare
-from cmcgan_cli.console import note, note_error, prepare_streams
+from cmcgan_cli.console import Command, note, note_error, prepare_streams
 from cmcgan_cli.demo import demo
 from cmcgan_cli.doctor import doctor
 from cmcgan_cli.evaluate import evaluate
@@ -81,7 +81,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for _name, _command in COMMANDS.items():
-    app.command(_name)(_command)
+    app.command(_name, cls=Command)(_command)
 for _name, _group in GROUPS.items():
     app.add_typer(_group, name=_name)
 
@@ -161,5 +161,5 @@ def _load(entry_point: EntryPoint) -> Any:
     from cmcgan_core.registry import load_entry_point
 
     single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    single.command(entry_point.name)(load_entry_point(entry_point))
+    single.command(entry_point.name, cls=Command)(load_entry_point(entry_point))
     return typer.main.get_command(single)

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
@@ -66,6 +66,23 @@ Checkpoint = Annotated[
         help="A run folder or its name in runs/, a checkpoint file, or box. Default: the newest run here, else box.",
     ),
 ]
+
+
+class Command(typer.core.TyperCommand):
+    """A command that refuses empty paths. A script with an unset variable passes one, and it would mean this folder."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the arguments.
+
+        Raises:
+            typer.BadParameter: a path is empty.
+        """
+        rest = super().parse_args(ctx, args)
+        for parameter in self.params:
+            value = ctx.params.get(parameter.name)
+            if parameter.type.name == "path" and "" in (value if isinstance(value, list | tuple) else [value]):
+                raise typer.BadParameter("an empty name is no file or folder", ctx, parameter)
+        return rest
 
 
 def require_names(sources: list[str] | None) -> list[str] | None:

@@ -71,7 +71,8 @@ def generate(
         float | None, typer.Option(help="Length of the sound of a picture, in seconds. Default: half a second.")
     ] = None,
     fps: Annotated[
-        float, typer.Option(min=0.1, max=120, help="Frames per second of a film that follows a sound.")
+        float,
+        typer.Option(min=0.1, max=120, help="Frames per second of a film that follows a sound; a gif has at most 50."),
     ] = 10,
     drift: Annotated[
         float | None,
@@ -137,6 +138,7 @@ def generate(
     from cmcgan_core.inference.generate import OutputOptions, generate_all, plan
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.translate import SamplingOptions
+    from cmcgan_core.media.film import MAX_GIF_FPS, storable_fps
     from cmcgan_core.utils.device import choose_device
 
     output = OutputOptions(
@@ -158,6 +160,8 @@ def generate(
     if dry_run:
         _show_plan(tasks)
         return
+    if any(storable_fps(path, fps) < fps for task in tasks for path in task.paths):
+        note(f"a gif has at most {MAX_GIF_FPS} frames per second, so it is made with that", quiet=quiet)
     trained = load_checkpoint(run, torch_device)
     note(f"model: {trained.path}", quiet=quiet)
     failed, counts = False, Counter[str]()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar
+from cmcgan_cli.console import Command, Device, Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,7 +75,7 @@ def group() -> None:
     """
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def create(
     data: Source,
     models: Annotated[
@@ -165,7 +165,7 @@ def create(
     note(f"next: cmcgan human-eval serve {study.root}", quiet=quiet)
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def inputs(
     data: Source,
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="Folder for the pairs.")] = Path("pairs"),
@@ -194,7 +194,7 @@ def inputs(
     note(f"next: cmcgan human-eval create {out_dir} --model NAME=FOLDER", quiet=quiet)
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def serve(
     folder: StudyFolder,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
@@ -285,7 +285,7 @@ def serve(
         run_server(study, store, Access(token, access_code or None, names), address, port, behind_proxy=proxy)
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def report(
     folder: StudyFolder,
     html: Annotated[
@@ -332,7 +332,7 @@ def report(
     )
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def export(
     folder: StudyFolder,
     out_file: Annotated[
@@ -368,7 +368,7 @@ def export(
         print_line(str(out_file))
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def backup(
     folder: StudyFolder,
     out_file: Annotated[Path, typer.Option("--out", "-o", help="The copy to write. An existing file is replaced.")],
@@ -389,7 +389,7 @@ def backup(
     print_line(str(out_file))
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def forget(
     folder: StudyFolder,
     rater: Annotated[str, typer.Argument(help="The rater's number, as on the last page and in exports.")],
@@ -413,7 +413,7 @@ def forget(
     out().print(f"deleted {rater} and all their answers")
 
 
-@human_eval.command()
+@human_eval.command(cls=Command)
 def power(
     first: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the first model.")] = 0.714,
     second: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the second model.")] = 0.429,

@@ -1,6 +1,9 @@
+import inspect
 import json
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +16,7 @@ from media_fixtures import plain, write_jpg, write_video
 from PIL import Image
 
 from cmcgan_cli import console
+from cmcgan_cli.__main__ import interrupt
 from cmcgan_core.errors import Interrupted
 from cmcgan_core.progress import Progress
 
@@ -52,6 +56,30 @@ def test_help_shows_an_example(run: Run, command: str) -> None:
     assert code == 0
     assert "Example" in out
     assert f"cmcgan {command}" in out
+
+
+#: Swallows every exception while another module is imported, as torch does.
+SWALLOWING = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\n"
+
+
+def test_an_interrupt_while_a_library_is_imported_ends_the_command(tmp_path: Path) -> None:
+    (tmp_path / "typer.py").write_text(SWALLOWING)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[1]}"}
+    result = subprocess.run(
+        [sys.executable, "-m", "cmcgan_cli", "--version"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job ignores it
+    )
+    assert (result.returncode, result.stdout, result.stderr) == (130, "", "")
+
+
+def test_an_interrupt_is_handled_as_usual_when_nothing_is_imported() -> None:
+    frame = inspect.currentframe()
+    with pytest.raises(KeyboardInterrupt):
+        interrupt(signal.SIGINT, frame)
 
 
 def test_help_loads_neither_torch_nor_media_libraries() -> None:

@@ -16,7 +16,7 @@ from cmcgan_core.errors import MediaError
 from cmcgan_core.media.damage import find_damage
 from cmcgan_core.media.ffmpeg import decode_sound
 from cmcgan_core.media.files import read_picture, read_sound, read_video
-from cmcgan_core.media.film import add_soundtrack, probe, replace_frames, write_film, write_sequence
+from cmcgan_core.media.film import add_soundtrack, probe, replace_frames, storable_fps, write_film, write_sequence
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "video" / "nasa_13013.mp4"
 
@@ -130,6 +130,20 @@ def test_an_animation_loops_and_shows_every_frame(tmp_path):
         ]
     assert [seconds for seconds, _ in frames] == [50] * 12
     np.testing.assert_allclose([level for _, level in frames], [8 * n for n in range(12)], atol=4)
+
+
+@pytest.mark.parametrize(("fps", "stored"), [(25, 25), (50, 50), (60, 50), (120, 50)])
+def test_an_animation_lasts_as_long_as_its_frame_rate_says(tmp_path, fps, stored):
+    assert storable_fps(tmp_path / "a.gif", fps) == stored
+    assert storable_fps(tmp_path / "a.mp4", fps) == fps
+    write_film(tmp_path / "a.gif", ramp(12), stored)
+    with Image.open(tmp_path / "a.gif") as image:
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(image)] == [1000 / stored] * 12
+
+
+def test_an_animation_of_too_many_frames_per_second_is_refused(tmp_path):
+    with pytest.raises(MediaError, match="a GIF has at most 50 frames per second"):
+        write_film(tmp_path / "a.gif", ramp(12), 51)
 
 
 def test_frames_are_requested_as_they_are_written(tmp_path):

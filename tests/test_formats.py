@@ -11,10 +11,12 @@ import soundfile
 from media_fixtures import FPS, RATE, hertz, plain, sound_seconds, tone, write_streams, write_video, write_wav
 from PIL import Image
 
+from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.generate.plan import OutputOptions, choose_route, plan
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import Route
 from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.media import ffmpeg
 from cmcgan_core.media.files import (
     media_kind,
     read_picture,
@@ -129,3 +131,51 @@ def test_less_usual_pictures_are_media(tmp_path):
     for name in ("a.jfif", "a.avif"):
         write_picture(tmp_path / name, plain((200, 90, 30)))
         np.testing.assert_allclose(read_picture(tmp_path / name).mean((0, 1)), (200, 90, 30), atol=4)
+
+
+def test_a_picture_starts_no_other_program(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was started"))
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.eps")
+    path = (tmp_path / "a.eps").rename(tmp_path / "a.png")
+    with pytest.raises(MediaError, match=r"a\.png: is not a picture that can be decoded \(cannot identify"):
+        read_picture(path)
+
+
+def test_a_picture_of_more_than_50_million_pixels_is_named(tmp_path):
+    Image.new("1", (5_000, 10_001)).save(tmp_path / "a.png")
+    for size in (None, 16):
+        with pytest.raises(
+            MediaError, match=r"a\.png: .*5000 x 10001 pixels are more than 50 million; make it smaller"
+        ):
+            read_picture(tmp_path / "a.png", size)
+
+
+def test_a_jpeg_is_decoded_at_a_size_that_fits(tmp_path):
+    Image.new("L", (5_000, 10_001), 90).save(tmp_path / "a.jpg")
+    assert (read_picture(tmp_path / "a.jpg", 16) == 90).all()
+    with pytest.raises(MediaError, match="more than 50 million"):
+        read_picture(tmp_path / "a.jpg")
+
+
+def test_a_film_of_too_many_pixels_is_named(tmp_path, monkeypatch):
+    path = write_streams(tmp_path / "a.mp4", tone(1), 10)
+    monkeypatch.setattr(ffmpeg, "MAX_PIXELS", 64 * 48 - 1)
+    for read in (
+        lambda: list(read_video(path, 0.5)),
+        lambda: replace_frames(path, tmp_path / "b.mp4", lambda *_: None),
+    ):
+        with pytest.raises(MediaError, match=r"a\.mp4: cannot be decoded \(64 x 48 pixels"):
+            read()
+    assert sound_seconds(path) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("rate", [1, 999, 1_000_001, 2**31 - 1])
+def test_an_impossible_sample_rate_is_named(tmp_path, rate):
+    """At 1 Hz, a file of 200 kB would last for 28 hours."""
+    path = write_wav(tmp_path / "a.wav", tone(1, rate=1000), 1000)
+    assert sound_seconds(path) == 1
+    data = bytearray(path.read_bytes())
+    struct.pack_into("<I", data, 24, rate)
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match=f"sample rate, {rate} Hz, is not from 1000 to 1000000 Hz"):
+        read_sound(path, RATE)

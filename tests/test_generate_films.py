@@ -5,9 +5,10 @@ import av
 import numpy as np
 import pytest
 import torch
+from conftest import Run
 from media_fixtures import plain, tone, write_video, write_wav
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
@@ -99,6 +100,20 @@ def test_a_gif_and_other_containers_are_written(trained: Trained, song: Path, tm
         assert (opened.size, getattr(opened, "n_frames", 1)) == ((256, 256), 15)
     (mkv,) = generate_file(trained, song, tmp_path / "song.mkv").outputs
     assert {item.kind for item in film.probe(mkv)} == {"picture", "sound"}
+
+
+def test_a_gif_has_at_most_50_frames_a_second_and_the_command_says_so(
+    cmcgan: Run, trained: Trained, tmp_path: Path
+) -> None:
+    sound = write_wav(tmp_path / "a.wav", tone(0.7))
+    arguments = ("--fps", 60, "--size", 16, "--checkpoint", trained.path)
+    code, _, err = cmcgan("generate", "--from", sound, "--out", tmp_path / "a.gif", *arguments)
+    assert code == 0
+    assert "a gif has at most 50 frames per second" in err
+    with Image.open(tmp_path / "a.gif") as opened:
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(opened)] == [20] * 35
+    _, _, err = cmcgan("generate", "--from", sound, "--out", tmp_path / "a.mp4", *arguments)
+    assert "a gif has" not in err
 
 
 def test_a_silent_film_gets_a_soundtrack_and_keeps_its_pictures(trained: Trained, tmp_path: Path) -> None:

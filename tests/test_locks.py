@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from media_fixtures import class_folders
+
+from cmcgan_core.data.prepare import SourceOptions, prepare
+from cmcgan_core.errors import DataError
 from cmcgan_core.evaluation.judges import one_trainer
 from cmcgan_core.progress import Progress, silent
 from cmcgan_core.utils.files import exclusive_lock
@@ -48,3 +53,15 @@ def test_judges_can_be_used_in_a_folder_that_cannot_be_locked(tmp_path: Path) ->
     with one_trainer(tmp_path / "data", silent):
         entered = True
     assert entered
+
+
+def test_two_preparations_of_one_folder_are_refused(tmp_path: Path) -> None:
+    root, out = class_folders(tmp_path / "set", ["horn"], sounds=2, pictures=2), tmp_path / "out"
+    out.mkdir()
+    process = hold(out / ".lock")
+    with pytest.raises(DataError, match=r"another process is at work in .*out; when it has ended, run the same"):
+        prepare(root, out, None, SourceOptions(), workers=1)
+    assert [path.name for path in out.iterdir()] == [".lock"]
+    process.kill()
+    process.wait()
+    assert prepare(root, out, None, SourceOptions(), workers=1).pairs == 4  # a lock that is left blocks nobody

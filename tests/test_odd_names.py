@@ -292,6 +292,27 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
         draw_pairs(root, 4, 0)
 
 
+@pytest.mark.parametrize("pattern", ["**/*.wav", "*/*/*.wav", "recordings/*/*.wav", "recordings/drum/*.wav", "**"])
+def test_a_folder_that_cannot_be_read_is_named_where_a_pattern_searches_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    root = class_folders(tmp_path / "set", ["horn", "drum"], sounds=1, pictures=1)
+    secret = root / "recordings" / "drum"
+    deny(monkeypatch, secret)
+    found = [item.path for item in expand([f"{root}/{pattern}"])]
+    assert found.count(secret) == 1
+    assert (root / "recordings" / "horn" / "take 0.wav" in found) == (pattern != "recordings/drum/*.wav")
+    tasks = plan(expand([f"{root}/{pattern}"]), Path("made"), OutputOptions(), SamplingOptions())
+    errors = {task.source: task.error for task in tasks if task.error}
+    assert errors == {secret: f"{secret}: the folder cannot be read (permission denied)"}
+
+
+def test_a_folder_that_a_pattern_does_not_search_is_not_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = class_folders(tmp_path / "set", ["horn", "drum"], sounds=1, pictures=1)
+    deny(monkeypatch, root / "recordings" / "drum")
+    assert [item.path.name for item in expand([f"{root}/*/horn/*.wav"])] == ["take 0.wav"]
+
+
 def make_fifo(path: Path) -> None:
     os.mkfifo(path)
 
@@ -387,6 +408,23 @@ def test_an_empty_name_is_a_wrong_command_line(cmcgan: Run, arguments: tuple[str
     code, out, err = cmcgan(*arguments)
     assert (code, out) == (2, "")
     assert "an empty name is no input" in err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("generate", "--from", "a.wav", "--out", ""),
+        ("generate", "--from", "a.wav", "--out="),
+        ("prepare", ""),
+        ("train", "data", "-o", ""),
+        ("compare", "data", "run", ""),
+        ("human-eval", "serve", ""),
+    ],
+)
+def test_an_empty_path_is_not_the_current_folder(cmcgan: Run, arguments: tuple[str, ...]) -> None:
+    code, out, err = cmcgan(*arguments)
+    assert (code, out) == (2, "")
+    assert "an empty name is no file or folder" in err
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """The five audio representations of CMAV: their sizes, the synthesis of sound from them, and their reference values."""
 
 import importlib
+import sys
 from typing import ClassVar
 
 import numpy as np
@@ -99,3 +100,12 @@ def test_a_torchaudio_that_does_not_load_is_explained(monkeypatch: pytest.Monkey
     monkeypatch.setattr(importlib, "import_module", fails)
     with pytest.raises(ConfigError, match=r"torchaudio .* \(libcudart.*\); fix it with: pip install"):
         analyse(tones(1), settings)
+
+
+def test_a_compiler_that_has_no_folder_for_its_results_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    numba_caching = pytest.importorskip("numba.core.caching")
+    monkeypatch.setattr(numba_caching.CacheImpl, "_locator_classes", [])  # as for a user without a home
+    for name in [name for name in sys.modules if name.split(".")[0] == "librosa"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(ConfigError, match=r"librosa cannot be used \(cannot cache.*export NUMBA_CACHE_DIR=FOLDER"):
+        analyse(tones(1), default_settings("cqt"))

@@ -2,6 +2,8 @@
 
 import io
 import struct
+import subprocess
+import sys
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,7 +11,7 @@ import av
 import numpy as np
 import pytest
 import soundfile
-from media_fixtures import FPS, RATE, hertz, plain, sound_seconds, tone, write_streams, write_wav
+from media_fixtures import FPS, RATE, hertz, plain, sound_seconds, tone, write_streams, write_video, write_wav
 
 from cmcgan_core.data.prepare import prepare
 from cmcgan_core.data.prepare.recording import SourceOptions
@@ -247,14 +249,57 @@ def test_a_join_of_other_tracks_or_codecs_is_named(tmp_path, first, second):
         read_sound(path, RATE)
 
 
-@pytest.mark.parametrize("size", [0, 0x7FFFF000, 0xFFFFFFFF])
-def test_a_wav_file_without_sizes_is_read_to_the_end(tmp_path, size):
-    path = write_wav(tmp_path / "a.wav", tone(2))
+#: Of each format: the position of the size of the file, what the size of the data follows, the type of both, and the
+#: sizes that recorders write before they know them.
+UNFILLED = {
+    ".wav": (4, b"data", "<I", (0, 0x7FFFF000, 0xFFFFFFFF)),
+    ".aiff": (4, b"SSND", ">I", (0, 8, 0xFFFFFFFF)),
+    ".caf": (None, b"data", ">Q", (0, 4, 2**64 - 1)),
+    ".w64": (16, bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"), "<Q", (0, 24, 2**63 - 1, 2**64 - 1)),
+    ".au": (None, b".snd\0\0\0\x18", "<I", (0, 0x7FFFFFFF, 0xFFFFFFFF)),
+}
+
+
+@pytest.mark.parametrize(("suffix", "size"), [(suffix, size) for suffix in UNFILLED for size in UNFILLED[suffix][3]])
+def test_a_recording_whose_sizes_were_never_filled_in_is_read_to_the_end(tmp_path, suffix, size):
+    path = tmp_path / f"a{suffix}"
+    soundfile.write(path, tone(2), RATE)
     data = bytearray(path.read_bytes())
-    place = data.index(b"data") + 4
-    data[4:8] = data[place : place + 4] = struct.pack("<I", size)
+    outer, name, form, _ = UNFILLED[suffix]
+    for place in {data.index(name) + len(name), outer} - {None}:
+        struct.pack_into(form, data, place, size)
     path.write_bytes(data)
+    assert hertz(read_sound(path, RATE)) == pytest.approx(1000, abs=1)
     assert sound_seconds(path) == 2
+    assert probe(path)[0].seconds == pytest.approx(2, abs=0.01)
+
+
+#: Writes a sound as a recorder that loses power.
+KILLED = """
+import os, sys, numpy, soundfile
+file = soundfile.SoundFile(sys.argv[1], "w", 44100, 1)
+for block in range(20):
+    file.write(numpy.sin(numpy.arange(44100) / 9) / 2)
+os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".rf64", ".aiff", ".au", ".w64", ".caf", ".flac", ".ogg", ".mp3"])
+def test_what_a_killed_recorder_wrote_is_read(tmp_path, suffix):
+    path = tmp_path / f"a{suffix}"
+    assert subprocess.run([sys.executable, "-c", KILLED, path], check=False).returncode == -9
+    assert 19 < sound_seconds(path) <= 20
+
+
+def test_a_film_that_was_never_finished_is_named(tmp_path):
+    """Its index is written last."""
+    path = write_streams(tmp_path / "a.mp4", noise(1), 10)
+    data = path.read_bytes()
+    start = data.index(b"mdat") - 4
+    path.write_bytes(data[:start] + bytes(4) + data[start + 4 : data.index(b"moov") - 4])
+    for read in (track_kinds, pictures, lambda path: read_sound(path, RATE)):
+        with pytest.raises(MediaError, match=r"a\.mp4: was never finished"):
+            read(path)
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".rf64", ".aiff", ".au", ".w64", ".caf", ".mp3", ".flac"])
@@ -285,7 +330,12 @@ def test_a_film_that_is_shorter_than_its_header_says_is_named(tmp_path, name, co
 
 
 @pytest.mark.parametrize(
-    ("name", "codecs"), [("a.aac", ("", "aac")), ("a.ts", ("mpeg4", "aac")), ("b.ts", ("mpeg4", "mp2"))]
+    ("name", "codecs"),
+    [
+        ("a.aac", ("", "aac")),
+        ("a.ts", ("mpeg4", "aac")),
+        ("b.ts", ("mpeg4", "mp2")),
+    ],
 )
 def test_a_recording_that_ends_within_a_packet_is_read_up_to_there(tmp_path, name, codecs):
     path = cut(
@@ -294,6 +344,15 @@ def test_a_recording_that_ends_within_a_packet_is_read_up_to_there(tmp_path, nam
     assert sound_seconds(path) == pytest.approx(2, abs=0.15)
     if codecs[0]:
         assert pictures(path)[-1] >= 1.5
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_an_ogg_file_that_ends_within_a_page_is_read_up_to_the_page_before(tmp_path, subtype):
+    """Recordings of streams have no mark of their end either, so nothing tells whether a file is cut off."""
+    path = tmp_path / "a.ogg"
+    soundfile.write(path, tone(4, rate=48_000), 48_000, format="OGG", subtype=subtype)
+    whole = sound_seconds(path)
+    assert whole / 2 < sound_seconds(cut(path, -50)) < whole
 
 
 def test_damage_within_a_sound_is_named(tmp_path):
@@ -338,6 +397,27 @@ def test_a_held_last_picture_is_shown_to_the_end(tmp_path):
     assert pictures(tmp_path / "b.mp4")[-1] == 5
     starts = [half.start for half in read_half_seconds(path, FeatureSettings(picture_size=16), 0.5)]
     assert starts == [number / 2 for number in range(10)]
+
+
+def test_a_film_with_a_timestamp_of_years_is_named(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [plain((9 * number, 9, 9)) for number in range(4)], times=[0, 0.1, 0.2, 1e6])
+    for read in (pictures, lambda path: list(examine_frames(path))):
+        with pytest.raises(MediaError, match=r"a\.mkv: cannot be decoded \(it (would last more than 168 hours|has no)"):
+            read(path)
+
+
+def test_a_picture_may_be_held_for_long_but_such_a_gap_is_not_repaired(tmp_path):
+    path = write_video(tmp_path / "a.mkv", [plain((9 * number, 9, 9)) for number in range(4)], times=[0, 0.1, 0.2, 700])
+    assert pictures(path, 100) == [0, 100, 200, 300, 400, 500, 600, 700]
+    with pytest.raises(MediaError, match="it has no pictures for 700 s"):
+        list(examine_frames(path))
+
+
+def test_a_sound_whose_gaps_add_up_to_weeks_is_named(tmp_path, monkeypatch):
+    path = write_streams(tmp_path / "a.mka", tone(1))
+    monkeypatch.setattr("cmcgan_core.media.ffmpeg.LONGEST_STREAM", 0.5)
+    with pytest.raises(MediaError, match=r"a\.mka: cannot be decoded \(it would last more than"):
+        read_sound(path, RATE)
 
 
 def test_frames_of_an_avi_film_with_b_frames_are_all_kept(tmp_path):

@@ -21,7 +21,7 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings, RngOrRngs
 from cmcgan_core.features.spectrum import draw_phases, griffin_lim, mel_filter_bank, mel_to_magnitudes, stft
 from cmcgan_core.registry import Registry
-from cmcgan_core.utils.packages import import_torchaudio
+from cmcgan_core.utils.packages import import_librosa, import_torchaudio
 
 #: The smallest amplitude (-100 dB); smaller ones are raised to it.
 AMPLITUDE_FLOOR = 1e-5
@@ -158,8 +158,7 @@ class Cqt:
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
         """Return amplitudes in decibels (..., 84, T), at least -100 dB, of waveforms (..., L)."""
-        import librosa
-
+        librosa = import_librosa()
         with warnings.catch_warnings():
             # For the lowest octaves, half a second is decimated to fewer samples than the length of a filter.
             warnings.filterwarnings("ignore", message="n_fft=.* is too large for input signal")
@@ -173,8 +172,7 @@ class Cqt:
 
         Each item takes more than a second.
         """
-        import librosa
-
+        librosa = import_librosa()
         waveforms = []
         for amplitude, item_rng in zip(10 ** (spectrograms / 20), _rng_per_item(rng, len(spectrograms)), strict=True):
             with warnings.catch_warnings():

@@ -54,6 +54,9 @@ RULES = {
     "secrets": ("typeof(value) = 'text'",),
 }
 
+#: The tables with texts of their own; texts in the others refer to these.
+TEXTS = ("items", "raters", "secrets")
+
 
 def check_database(connection: sqlite3.Connection, study: RatingStudy, schema: str) -> None:
     """Check the database of a study.
@@ -71,6 +74,8 @@ def check_database(connection: sqlite3.Connection, study: RatingStudy, schema: s
     if result != "ok":
         raise ValueError(str(result).replace("\n", " "))
     _check_tables(connection, schema)
+    for table in TEXTS:
+        connection.execute(f"SELECT * FROM {table}").fetchall()  # fails if a text is not UTF-8
     if connection.execute("PRAGMA foreign_key_check").fetchone():
         raise ValueError("a row refers to another one that is missing")
     allowed = _allowed(study)

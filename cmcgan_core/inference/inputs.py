@@ -4,7 +4,7 @@ import glob
 import itertools
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -117,15 +117,39 @@ def _search_folder(folder: Path, out: Path | None) -> list[Input]:
 
 
 def _search_pattern(pattern: str) -> list[Input]:
-    """Return the media files that match a pattern.
+    """Return the media files that match a pattern, and the folders that cannot be read where they are searched.
 
     Raises:
         ConfigError: there are none.
     """
     root = _fixed_part(Path(pattern))
-    found = (Path(name) for name in glob.iglob(pattern, recursive=True))  # noqa: PTH207 - the pattern as the user typed it
-    files = (path for path in found if media_kind(path) and not is_folder(path))
-    return _make_inputs(pattern, root, [path for path in files if not is_ignored(path.relative_to(root).parts)])
+    files = (path for path in _glob(pattern) if media_kind(path) and not is_folder(path))
+    found = [*files, *_find_unreadable(Path(pattern))]
+    return _make_inputs(pattern, root, [path for path in found if not is_ignored(path.relative_to(root).parts)])
+
+
+def _glob(pattern: str) -> Iterator[Path]:
+    """Yield the paths that match a pattern, as the user typed it."""
+    return map(Path, glob.iglob(pattern, recursive=True))  # noqa: PTH207
+
+
+def _find_unreadable(pattern: Path) -> set[Path]:
+    """Return the folders that cannot be read, of those that contain what a part of a pattern can match."""
+    searched: set[Path] = set()
+    for number, part in enumerate(pattern.parts):
+        if glob.has_magic(part):
+            folder = Path(*pattern.parts[: number + (part == "**")])
+            searched.update(_glob(f"{folder}/"))
+    return {folder for folder in searched if not _is_readable(folder)}
+
+
+def _is_readable(folder: Path) -> bool:
+    """Return whether the entries of a folder can be listed."""
+    try:
+        os.scandir(folder).close()
+    except OSError:
+        return False
+    return True
 
 
 def _make_inputs(source: str, root: Path, paths: Iterable[Path]) -> list[Input]:

@@ -173,8 +173,8 @@ class Model:
     ) -> Path:
         """Write a film whose frames follow the sound of a sound file or a video, with that sound; return `out`.
 
-        `out` ends in .mp4, .mkv, .mov or .gif. `fps` is the number of frames per second. `size` is their side in
-        pixels; None is the model's own size, but at least 256.
+        `out` ends in .mp4, .mkv, .mov or .gif. `fps` is the number of frames per second, in a GIF at most 50.
+        `size` is their side in pixels; None is the model's own size, but at least 256.
         """
         output = OutputOptions(to=Modality.VISUAL, size=size, fps=fps, drift=drift)
         self._generate_film(Route.FILM, sound, out, output, SamplingOptions(seed=seed, hops=hops), progress=progress)

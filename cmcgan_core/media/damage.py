@@ -28,6 +28,8 @@ CONTRAST = 6
 MEASURED_SIZE = 64
 #: Pictures are missing where two timestamps are at least this many frame periods apart.
 MISSING_PERIODS = 4
+#: The shortest frame period, in seconds. A shorter one is an error, and gaps would hold millions of frames.
+SHORTEST_PERIOD = 0.001
 #: The number of frames, from the start of the film, that its frame period is measured on.
 MEASURED_FRAMES = 250
 
@@ -131,7 +133,7 @@ def _frame_period(path: Path) -> float:
         steps = np.diff(sorted(islice(timestamps, MEASURED_FRAMES)))
         steps = steps[steps > 0]
         usual = steps[steps < 1.5 * np.median(steps)] if len(steps) else [1 / float(stream.average_rate or 25)]
-        return float(np.mean(usual))
+        return max(float(np.mean(usual)), SHORTEST_PERIOD)
 
 
 def _mark_corrupt(frames: Iterable[tuple[float, "VideoFrame | None"]]) -> Iterator[FrameInterval]:
@@ -155,6 +157,8 @@ def _fill_gaps(frames: Iterable[FrameInterval], period: float) -> Iterator[Frame
     """Yield the frames, and missing ones in the gaps between them and before the first; each lasts one period."""
     due = 0.0
     for shown in frames:
+        if shown.start - due > ffmpeg.LONGEST_GAP:
+            raise ValueError(f"it has no pictures for {shown.start - due:.0f} s")
         missing = round((shown.start - due) / period)
         if missing >= MISSING_PERIODS:
             for start in np.linspace(due, shown.start, missing, endpoint=False):

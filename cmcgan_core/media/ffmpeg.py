@@ -3,8 +3,9 @@
 Only decoding says how long a stream is. See `packets` for the time axis, and `whole` for files that are cut off.
 """
 
+import io
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from heapq import heappop, heappush
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
 from cmcgan_core.media.packets import Timeline, read_packets
-from cmcgan_core.media.whole import require_whole
+from cmcgan_core.media.whole import find_patches, require_whole
 from cmcgan_core.utils.files import error_reason
 
 if TYPE_CHECKING:
@@ -27,8 +28,16 @@ if TYPE_CHECKING:
 JITTER = 0.02
 #: Frames of sound, each of about 1,000 samples, that are joined into one piece; every piece has some overhead.
 FRAMES_PER_PIECE = 64
+#: The largest number of pixels of a picture or a frame. To decode one of this size takes up to about 1 GB.
+MAX_PIXELS = 50_000_000
+#: The possible sample rates in Hz. A small file of a lower one could last for years; a higher one takes much memory.
+RATES = range(1000, 1_000_001)
+#: Samples of the pieces that fill a gap, as many as an encoded frame has.
+GAP_SAMPLES = 1024
 #: The longest time in seconds that a gap in the sound, or the last picture, lasts. A longer one is an error.
 LONGEST_GAP = 600.0
+#: The longest sound or film in seconds, a week. Only damaged timestamps are later, and a reader would not end.
+LONGEST_STREAM = 7 * 24 * 3600.0
 #: Pictures that begin less than this number of seconds after time 0 are shown from time 0 on. In most containers with
 #: sound, the first picture is a little late.
 LATE_START = 0.5
@@ -66,12 +75,14 @@ def decode_sound(path: Path) -> Iterator[tuple[NDArray[Any], int]]:
                 held.clear()
             rate = frame.sample_rate
             start = frame.time if timed and frame.time is not None else end
-            held.append(_close_gap(samples, round((start - end) * rate), rate))
-            end += held[-1].shape[1] / rate
+            for piece in _close_gap(samples, round((start - end) * rate), rate):
+                held.append(piece)
+                end += piece.shape[1] / rate
+                if len(held) == FRAMES_PER_PIECE:
+                    yield np.concatenate(held, 1), rate
+                    held.clear()
+            _require_time(end)
             timeline.end = max(timeline.end, end)
-            if len(held) == FRAMES_PER_PIECE:
-                yield np.concatenate(held, 1), rate
-                held.clear()
         if held:
             yield np.concatenate(held, 1), rate
         _require_all_samples(path, container, stream, end)
@@ -154,11 +165,18 @@ def decode_pictures(container: "InputContainer", stream: "VideoStream") -> Itera
             start = heappop(due) if due else frame.time
             if start is None or start <= last:
                 continue
+            _require_time(start)
             while failed and failed[0] < start:
                 yield heappop(failed), None
             yield start, frame
             last = start
     yield from ((time, None) for time in sorted(failed) if time > last)
+
+
+def _require_time(seconds: float) -> None:
+    """Raise a `ValueError` if a time is after the end of the longest stream."""
+    if seconds > LONGEST_STREAM:
+        raise ValueError(f"it would last more than {LONGEST_STREAM / 3600:.0f} hours")
 
 
 def shown_seconds(frame: "VideoFrame", period: float) -> float:
@@ -280,10 +298,28 @@ def open_input(path: Path) -> Iterator["InputContainer"]:
 
     try:
         require_whole(path)
-        with av.open(file_url(path)) as container:
+        patches = find_patches(path)
+        with av.open(_PatchedFile(path, patches) if patches else file_url(path), "r") as container:
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be decoded ({error_reason(error)})") from error
+
+
+class _PatchedFile(io.FileIO):
+    """A file for reading, in which the bytes at some positions are replaced."""
+
+    def __init__(self, path: Path, patches: Mapping[int, bytes]) -> None:
+        super().__init__(path)
+        self._bytes = {at: byte for start, patch in patches.items() for at, byte in enumerate(patch, start)}
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Return the next bytes."""
+        start = self.tell()
+        data = bytearray(super().read(size))
+        for at, byte in self._bytes.items():
+            if start <= at < start + len(data):
+                data[at - start] = byte
+        return bytes(data)
 
 
 def sound_stream(container: "InputContainer", path: Path) -> "AudioStream":
@@ -306,13 +342,26 @@ def picture_stream(container: "InputContainer", path: Path) -> "VideoStream":
 
     Raises:
         MediaError: the file has no pictures, or FFmpeg does not know their codec.
+        ValueError: the pictures are larger than `MAX_PIXELS`.
     """
     stream = cast("VideoStream | None", _best_stream(container, path, "video"))
     if stream is None:
         raise MediaError(f"{path}: has no pictures")
+    require_pixels(stream.width, stream.height)
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the size may change later in the file
     return stream
+
+
+def require_pixels(width: int, height: int) -> None:
+    """Check that a picture or a frame is not larger than `MAX_PIXELS`.
+
+    Raises:
+        ValueError: it is larger; the message has no file.
+    """
+    if width * height > MAX_PIXELS:
+        raise ValueError(f"{width} x {height} pixels are more than {MAX_PIXELS // 10**6} million; make it smaller")
 
 
 def _best_stream(container: "InputContainer", path: Path, kind: Literal["audio", "video"]) -> "Stream | None":
@@ -348,23 +397,30 @@ def _require_all_samples(path: Path, container: "InputContainer", stream: "Audio
             raise MediaError(f"{path}: is cut off: its sound ends after {decoded:.1f} s of {announced:.1f} s")
 
 
-def _close_gap(piece: NDArray[Any], gap: int, rate: int) -> NDArray[Any]:
-    """Return sound (channels, n) with zeros in front to fill a gap, or without the start that overlaps.
+def _close_gap(sound: NDArray[Any], gap: int, rate: int) -> Iterator[NDArray[Any]]:
+    """Yield zeros that fill a gap, then the sound (channels, n), without its start if that overlaps.
 
     Args:
-        piece: the sound.
-        gap: samples between the end of the previous piece and the timestamp of this one; negative for an overlap.
+        sound: the sound.
+        gap: samples between the end of the previous sound and the timestamp of this one; negative for an overlap.
         rate: sample rate, Hz.
     """
     if gap > LONGEST_GAP * rate:
         raise ValueError(f"its sound has a gap of {gap / rate:.0f} s")
     if gap > JITTER * rate:
-        return np.pad(piece, ((0, 0), (gap, 0)))
-    return piece[:, -gap:] if gap < -JITTER * rate else piece
+        for first in range(0, gap, GAP_SAMPLES):
+            yield np.zeros((len(sound), min(GAP_SAMPLES, gap - first)), sound.dtype)
+    yield sound[:, -gap:] if gap < -JITTER * rate else sound
 
 
 def _samples(frame: "AudioFrame") -> NDArray[Any]:
-    """Return the samples (channels, n) of a frame as floats in [-1, 1]."""
+    """Return the samples (channels, n) of a frame as floats in [-1, 1].
+
+    Raises:
+        ValueError: the sample rate is not in `RATES`.
+    """
+    if frame.sample_rate not in RATES:
+        raise ValueError(f"its sample rate, {frame.sample_rate} Hz, is not from {RATES[0]} to {RATES[-1]} Hz")
     samples: NDArray[Any] = frame.to_ndarray()
     if not frame.format.is_planar:
         samples = samples.reshape(-1, frame.layout.nb_channels).T

@@ -40,6 +40,8 @@ SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     ),
 }
 
+#: The formats of pictures that are read, whatever the suffix, by Pillow's names. For EPS, Pillow would start a program.
+PICTURE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 #: Length in seconds of the blocks from which `read_sound` joins a whole sound.
 SECONDS_PER_BLOCK = 60.0
 #: Level below which half a second counts as silent, in dBFS.
@@ -98,7 +100,12 @@ def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:
     Raises:
         MediaError: the file cannot be decoded, has no sound, or contains NaN or infinite samples.
     """
-    return np.concatenate(list(sound_blocks(path, sample_rate, SECONDS_PER_BLOCK)))
+    waveform = np.zeros(0, np.float32)
+    for block in sound_blocks(path, sample_rate, SECONDS_PER_BLOCK):
+        # In place, because to join all blocks at the end would take twice the memory.
+        waveform.resize(len(waveform) + len(block), refcheck=False)
+        waveform[-len(block) :] = block
+    return waveform
 
 
 def sound_blocks(path: Path, sample_rate: int, seconds: float) -> Iterator[NDArray[np.float32]]:
@@ -226,23 +233,24 @@ def read_picture(path: Path, size: int | None = None) -> NDArray[np.uint8]:
     first frame is returned.
 
     Args:
-        path: a file in any format that Pillow reads.
+        path: a file in one of `PICTURE_FORMATS`.
         size: side of the result. The whole picture is resized to it; the aspect ratio is not kept. None keeps its size.
 
     Returns:
         Picture (size, size, 3), or (H, W, 3) if `size` is None.
 
     Raises:
-        MediaError: the file cannot be decoded.
+        MediaError: the file cannot be decoded, or is decoded at more than `ffmpeg.MAX_PIXELS`.
     """
     from PIL import Image
 
     require_file(path)
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=PICTURE_FORMATS) as image:
             if size is not None:
                 # Decode a large JPEG at a fraction of its size, at least twice `size`, which is far cheaper.
                 image.draft(image.mode, (2 * size, 2 * size))
+            ffmpeg.require_pixels(*image.size)
             return fit_picture(image, size)
     except (*DECODER_ERRORS, Image.DecompressionBombError) as error:
         raise MediaError(f"{path}: is not a picture that can be decoded ({error_reason(error, path)})") from error

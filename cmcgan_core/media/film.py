@@ -33,6 +33,9 @@ Repair = Callable[[float, NDArray[np.uint8] | None], NDArray[np.uint8] | None]
 
 #: The unit of written times, in seconds. The periods of all usual frame rates and a millisecond are multiples of it.
 TICK = Fraction(1, 360_000)
+#: The most frames per second of a GIF. It stores periods in hundredths of a second, and viewers show a frame of less
+#: than two hundredths for ten.
+MAX_GIF_FPS = 50
 #: The kind of a track by FFmpeg's name.
 TRACK_KINDS: dict[str, TrackKind] = {"video": "picture", "audio": "sound"}
 
@@ -46,14 +49,14 @@ def write_film(
         path: the file to write; its suffix chooses the format.
         frames: pictures (H, W, 3) of one size, requested one by one as they are written. An odd height or width is made
             even by repeating the last row or column.
-        fps: frames per second.
+        fps: frames per second, see `storable_fps`.
         sound: a sound file or a film whose sound is added. Its packets are copied if the format supports them,
             otherwise the sound is encoded again. In .mkv the start-up delay of some codecs, about 25 ms, delays picture
             and sound together.
 
     Raises:
-        MediaError: the suffix is not a film format, there is no frame, the sound cannot be read, or the film cannot be
-            written.
+        MediaError: the suffix is not a film format, it cannot store so many frames per second, there is no frame, the
+            sound cannot be read, or the film cannot be written.
     """
     if path.suffix.lower() == ".gif":
         _write_gif(path, frames, fps)
@@ -70,6 +73,11 @@ def write_film(
         if sound:
             packets.append(_original_sound(out, container, sound))
         muxing.mux(out, packets)
+
+
+def storable_fps(path: Path, fps: float) -> float:
+    """Return the frames per second of a film, or the most that the format of its suffix can store if it is less."""
+    return min(fps, MAX_GIF_FPS) if path.suffix.lower() == ".gif" else fps
 
 
 def _evenly_timed(pictures: Iterable[NDArray[np.uint8]], form: muxing.PictureFormat) -> Iterator["VideoFrame"]:
@@ -291,6 +299,8 @@ def _write_gif(path: Path, frames: Iterable[NDArray[np.uint8]], fps: float | Fra
     """Write frames (H, W, 3) as a GIF that repeats forever; see `write_film`."""
     import av
 
+    if fps > MAX_GIF_FPS:
+        raise MediaError(f"{path}: not written, as a GIF has at most {MAX_GIF_FPS} frames per second")
     period = 1 / Fraction(fps).limit_denominator(1001)
     with muxing.open_output(path, muxing.ContainerFormat("gif")) as out:
         stream: VideoStream | None = None

@@ -34,6 +34,9 @@ class _Chunks:
         size_first: whether the size is in front of the id.
         whole: whether the size includes id and size.
         align: chunks begin at multiples of this number of bytes after the end of the one before.
+        unknown: sizes that mean that the size is not known, see `UNKNOWN_SIZES`; 0 always does.
+        outer: whether the file itself is such a chunk, with the id `opening`.
+        empty: for formats of sound, the size that a program writes while it has written no sound yet.
     """
 
     start: int
@@ -43,12 +46,16 @@ class _Chunks:
     size_first: bool = False
     whole: bool = False
     align: int = 1
+    unknown: tuple[int, ...] = UNKNOWN_SIZES
+    outer: bool = False
+    empty: int | None = None
 
 
-_WAV = _Chunks(12, "<4sI", (b"data",), b"RIFF", align=2)
-_MP4 = _Chunks(0, ">I4s", (b"mdat", b"moov", b"moof"), b"ftyp", size_first=True, whole=True)
+_WAV = _Chunks(12, "<4sI", (b"data",), b"RIFF", align=2, outer=True, empty=0)
+_MP4 = _Chunks(0, ">I4s", (b"mdat", b"moov", b"moof"), b"ftyp", size_first=True, whole=True, unknown=())
 _W64_OPENING = bytes.fromhex("726966662e91cf11a5d628db04c10000")
-_W64 = _Chunks(40, "<16sQ", (bytes.fromhex("64617461f3acd3118cd100c04f8edb8a"),), _W64_OPENING, whole=True, align=8)
+_W64_DATA = bytes.fromhex("64617461f3acd3118cd100c04f8edb8a")
+_W64 = _Chunks(40, "<16sQ", (_W64_DATA,), _W64_OPENING, whole=True, align=8, outer=True, empty=24)
 _ASF_OPENING = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF = _Chunks(0, "<16sQ", (bytes.fromhex("3626b2758e66cf11a6d900aa0062ce6c"),), _ASF_OPENING, whole=True)
 
@@ -57,8 +64,8 @@ _CHUNK_FORMATS = {
     (8, b"AVI "): _Chunks(12, "<4sI", (b"LIST",), align=2),
     (0, b"RIFF"): _WAV,
     (0, b"RF64"): _WAV,
-    (0, b"FORM"): _Chunks(12, ">4sI", (b"SSND",), b"FORM", align=2),
-    (0, b"caff"): _Chunks(8, ">4sQ", (b"data",), b"caff"),
+    (0, b"FORM"): _Chunks(12, ">4sI", (b"SSND",), b"FORM", align=2, outer=True, empty=8),
+    (0, b"caff"): _Chunks(8, ">4sQ", (b"data",), b"caff", empty=4),
     (0, _W64_OPENING): _W64,
     (0, _ASF_OPENING): _ASF,
     **{(4, box): _MP4 for box in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")},
@@ -69,15 +76,12 @@ def require_whole(path: Path) -> None:
     """Check that a file has all the bytes that its header announces, and is one recording if FFmpeg reads only one.
 
     Raises:
-        MediaError: it is cut off, or a second recording follows the first one.
+        MediaError: it is cut off or has no index, or a second recording follows the first one.
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        length = file.seek(0, 2)
-        file.seek(0)
-        opening = file.read(40)
-        forms = (form for (at, magic), form in _CHUNK_FORMATS.items() if opening[at:].startswith(magic))
-        if (form := next(forms, None)) is not None:
+        length, opening = file.seek(0, 2), _read_at(file, 0, 40)
+        if (form := _chunk_format(opening)) is not None:
             _check_chunks(path, file, form, length)
         for magic, find_end in _END_FINDERS.items():
             if opening.startswith(magic) and (end := find_end(file)) is not None:
@@ -86,13 +90,60 @@ def require_whole(path: Path) -> None:
                     raise _joined(path, end)
 
 
+def find_patches(path: Path) -> dict[int, bytes]:
+    """Return what makes a file of sound whose size was never filled in extend to its end.
+
+    FFmpeg reads such a file of some formats as it is; of others, it refuses it or takes it for empty.
+
+    Returns:
+        The bytes to place at each position; nothing if the size is known or is not needed.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    with path.open("rb") as file:
+        length, opening = file.seek(0, 2), _read_at(file, 0, 40)
+        if opening.startswith(b".snd") and _is_unknown(int.from_bytes(opening[8:12], "big")):
+            return {8: b"\xff" * 4}
+        form = _chunk_format(opening)
+        if form is None or form.empty is None:
+            return {}
+        for name, position, end in _walk(file, form):
+            if name in form.content and end is None:
+                names = {position: name, 0: form.opening} if form.outer else {position: name}
+                return {at: _pack_head(form, name, length - at) for at, name in names.items()}
+    return {}
+
+
+def _pack_head(form: _Chunks, name: bytes, length: int) -> bytes:
+    """Return the id and the size of a chunk of a length, or the largest size if that is too large for the format."""
+    head = struct.Struct(form.head)
+    size_bytes = head.size - len(name)
+    return head.pack(name, min(length if form.whole else length - head.size, (1 << 8 * size_bytes) - 1))
+
+
+def _chunk_format(opening: bytes) -> _Chunks | None:
+    """Return the format of chunks of a file that begins with these bytes, or None if it is not one."""
+    forms = (form for (at, magic), form in _CHUNK_FORMATS.items() if opening[at:].startswith(magic))
+    return next(forms, None)
+
+
+def _is_unknown(size: int, unknown: tuple[int, ...] = UNKNOWN_SIZES) -> bool:
+    """Return whether a size in a header is one that programs write while they do not know it."""
+    return size == 0 or any(0 <= limit - size < 1 << 16 for limit in unknown)
+
+
 def _check_chunks(path: Path, file: BinaryIO, form: _Chunks, length: int) -> None:
-    """Raise a `MediaError` if a chunk of sound or pictures is cut off, or another recording follows."""
+    """Raise a `MediaError` if a chunk of sound or pictures is cut off or missing, or another recording follows."""
+    names = set()
     for name, position, end in _walk(file, form):
-        if name in form.content:
+        names.add(name)
+        if name in form.content and end is not None:
             _require_bytes(path, length, end, SLACK)
         if name == form.opening and position > 0:
             raise _joined(path, position)
+    if form is _MP4 and b"moov" not in names:
+        raise MediaError(f"{path}: was never finished: it has no index (moov), so it cannot be decoded")
 
 
 def _joined(path: Path, position: int) -> MediaError:
@@ -102,8 +153,8 @@ def _joined(path: Path, position: int) -> MediaError:
     )
 
 
-def _walk(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the id, the position and the end of each chunk, up to one of unknown size or the end of the file."""
+def _walk(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int | None]]:
+    """Yield the id, the position and the end of each chunk, up to the end of the file or a chunk of unknown size."""
     position, head, data_size = form.start, struct.Struct(form.head), 0
     while True:
         file.seek(position)
@@ -120,7 +171,8 @@ def _walk(file: BinaryIO, form: _Chunks) -> Iterator[tuple[bytes, int, int]]:
             size = int.from_bytes(file.read(8), "big")
         if name == form.opening:
             yield name, position, position
-        if size == 0 or any(0 <= limit - size < 1 << 16 for limit in UNKNOWN_SIZES):
+        if _is_unknown(size, form.unknown) or (name in form.content and size == form.empty):
+            yield name, position, None
             return
         yield name, position, begin + size
         position = begin + size + -(begin + size) % form.align
@@ -135,7 +187,7 @@ def _require_bytes(path: Path, length: int, announced: int, slack: int) -> None:
 def _au_end(file: BinaryIO) -> int | None:
     """Return the end of the data of an AU file; None if its header does not tell it."""
     start, size = struct.unpack(">4xII16x", _read_at(file, 0, 28))
-    return None if size == 0xFFFFFFFF else start + size
+    return None if _is_unknown(size) else start + size
 
 
 def _matroska_end(file: BinaryIO) -> int | None:

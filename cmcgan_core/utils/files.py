@@ -20,6 +20,8 @@ from cmcgan_core.progress import OnProgress, Progress
 LEAST_FREE = 1 << 16
 #: What to do once the cause of an error is gone, for messages.
 RUN_AGAIN = "run the same command again"
+#: The file whose lock says that a process is at work in a folder, see `claimed`.
+LOCK_NAME = ".lock"
 #: The end of the names of temporary files and folders. It tells that they are ours.
 TEMPORARY_SUFFIX = ".cmcgan.tmp"
 
@@ -222,7 +224,7 @@ def exclusive_lock(file: Path, on_progress: OnProgress) -> Iterator[None]:
 
 @contextmanager
 def claimed(folder: Path, error_type: type[CmcganError], next_step: str) -> Iterator[None]:
-    """Keep other processes out of a folder while the block runs, by the lock file `.lock`; never wait.
+    """Keep other processes out of a folder while the block runs, by the lock of the file `LOCK_NAME`; never wait.
 
     The operating system releases the lock of a process that dies, so a lock file that is left blocks nobody. The
     folder is created if it is missing.
@@ -237,7 +239,7 @@ def claimed(folder: Path, error_type: type[CmcganError], next_step: str) -> Iter
     """
     with explain_write_errors(folder, error_type, next_step):
         folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / ".lock")
+        lock = FileLock(folder / LOCK_NAME)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:

@@ -29,6 +29,23 @@ def import_torchaudio(module: str = "torchaudio") -> ModuleType:
         ) from error
 
 
+def import_librosa() -> ModuleType:
+    """Import librosa, which only the CQT representation needs.
+
+    Raises:
+        ConfigError: its compiler, numba, can write its results neither next to librosa nor into the user's cache.
+    """
+    librosa = importlib.import_module("librosa")
+    try:
+        _ = librosa.cqt  # the part that is compiled is imported at its first use
+    except RuntimeError as error:
+        raise ConfigError(
+            f"librosa cannot be used ({error_reason(error)}); give its compiler a folder that can be written: "
+            "export NUMBA_CACHE_DIR=FOLDER"
+        ) from error
+    return librosa
+
+
 def package_version(name: str) -> str:
     """Return the version of an installed package, or "(not installed)"."""
     try:

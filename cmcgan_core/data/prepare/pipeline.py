@@ -24,7 +24,7 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, media_kind
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import RUN_AGAIN, explain_write_errors, remove_stale, write_text
+from cmcgan_core.utils.files import LOCK_NAME, RUN_AGAIN, claimed, explain_write_errors, remove_stale, write_text
 from cmcgan_core.utils.names import require_names, to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
@@ -192,7 +192,7 @@ def prepare(
 
     Raises:
         DataError: an option is not possible, the layout is not known, the source gives no pairs, `out` contains other
-            files or cannot be written, or a worker process died.
+            files, cannot be written or is written by another process, or a worker process died.
     """
     if silence is not None and math.isnan(silence):
         raise DataError(
@@ -214,11 +214,13 @@ def prepare(
     }
     if (out / "dataset.toml").exists() and not overwrite:
         return _report_complete(out, about, options.settings)
-    _clear_output(out, overwrite)
-    jobs = list(zip(scanned.recordings, parts, strict=True))
-    _make_parts(scanned.layout, jobs, options, silence, workers, on_progress)
-    with explain_write_errors(out, DataError, RUN_AGAIN):
-        return _assemble(out, about, scanned.recordings, parts, scanned.skipped, options, on_progress)
+    _require_ours(out, overwrite)
+    with claimed(out, DataError, RUN_AGAIN):
+        _clear_output(out)
+        jobs = list(zip(scanned.recordings, parts, strict=True))
+        _make_parts(scanned.layout, jobs, options, silence, workers, on_progress)
+        with explain_write_errors(out, DataError, RUN_AGAIN):
+            return _assemble(out, about, scanned.recordings, parts, scanned.skipped, options, on_progress)
 
 
 def _scan_source(root: Path, source: Source | str | None, options: SourceOptions, split: Ratio) -> _ScannedSource:
@@ -327,18 +329,28 @@ def _report_complete(out: Path, about: dict[str, Any], settings: FeatureSettings
     )
 
 
-def _clear_output(out: Path, overwrite: bool) -> None:
-    """Create the output folder, or delete an old dataset and unfinished files from it. Finished parts are kept.
+def _require_ours(out: Path, overwrite: bool) -> None:
+    """Check that an output folder is missing, empty, or written by `prepare`.
 
     Raises:
-        DataError: the path is a file, the folder contains files that `prepare` did not write, or it cannot be written.
+        DataError: it is a file, or contains files that `prepare` did not write.
     """
     with explain_write_errors(out, DataError, RUN_AGAIN):
         if out.exists() and not out.is_dir():
             raise DataError(f"{out} is a file; choose another --out")
         ours = (out / ".parts").is_dir() or (overwrite and (out / "dataset.toml").exists())
-        if not ours and (foreign := sorted(out.glob("*"))):
-            raise DataError(f"{out} contains other files ({foreign[0].name}); choose another --out")
+        foreign = sorted(path.name for path in out.glob("*") if path.name != LOCK_NAME)
+        if not ours and foreign:
+            raise DataError(f"{out} contains other files ({foreign[0]}); choose another --out")
+
+
+def _clear_output(out: Path) -> None:
+    """Delete an old dataset and unfinished files from the output folder. Finished parts are kept.
+
+    Raises:
+        DataError: the folder cannot be written.
+    """
+    with explain_write_errors(out, DataError, RUN_AGAIN):
         (out / ".parts").mkdir(parents=True, exist_ok=True)
         for name in ("dataset.toml", "index.csv", "skipped.csv"):
             (out / name).unlink(missing_ok=True)

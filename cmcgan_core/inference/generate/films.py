@@ -70,11 +70,12 @@ def make_film(session: GenerationSession, task: Task) -> FilmResult:
     """
     (target,) = task.paths
     guesser = LabelGuesser(session, Modality.AUDIO)
-    frames = _generate_frames(session, task.source, guesser)
+    fps = film.storable_fps(target, session.output.fps)
+    frames = _generate_frames(session, task.source, fps, guesser)
     if session.output.format == Format.PNG_SEQUENCE:
         film.write_sequence(target, frames)
     else:
-        film.write_film(target, frames, session.output.fps, sound=task.source)
+        film.write_film(target, frames, fps, sound=task.source)
     return FilmResult(guesser.guess(), guesser.unlike_training(), guesser.is_silent())
 
 
@@ -130,9 +131,11 @@ def repair_film(session: GenerationSession, task: Task) -> FilmResult | None:
     return FilmResult(repaired=tuple(intervals))
 
 
-def _generate_frames(session: GenerationSession, source: Path, guesser: LabelGuesser) -> Iterator[NDArray[np.uint8]]:
+def _generate_frames(
+    session: GenerationSession, source: Path, fps: float, guesser: LabelGuesser
+) -> Iterator[NDArray[np.uint8]]:
     """Yield the frames (S, S, 3) of a film that follows a sound, and pass them to the guesser."""
-    trained, fps = session.trained, session.output.fps
+    trained = session.trained
     windows, walk = open_windows(source, session.settings), _start_walk(session, Direction.A2V)
     size = session.output.size or max(MIN_FILM_SIZE, trained.about.config.network.picture_size)
     total = int(announced_seconds(source) * fps) or None
