@@ -165,8 +165,8 @@ def classes(evaluation: "Evaluation", direction: "Direction") -> "Table":
     distances = [scores.unlikeness for scores in by_class.values() if scores.unlikeness is not None]
     table.caption = "unlike training: median distance of the given samples to the nearest training sample"
     if len(distances) == len(by_class) >= LEAST_CLASSES:
-        accuracies = ([scores.accuracy[judge] for scores in by_class.values()] for judge in judges)
-        correlations = (_rank_correlation(distances, values) for values in accuracies)
+        by_judge = ([scores.accuracy[judge] for scores in by_class.values()] for judge in judges)
+        correlations = (_rank_correlation(distances, values) for values in by_judge)
         table.caption += f"; its rank correlation with the accuracies: {', '.join(correlations)}"
     return table
 
