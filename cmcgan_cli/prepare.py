@@ -1,6 +1,5 @@
 """The command `cmcgan prepare`: turn recordings into a prepared dataset, or verify one."""
 
-import os
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -137,6 +136,7 @@ def prepare(
     from cmcgan_core.data.synthetic import DemoSource
     from cmcgan_core.features.representations import default_settings
     from cmcgan_core.media.files import SILENT_DBFS
+    from cmcgan_core.utils.names import folder_name
 
     options = preparation.SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
     is_demo = str(source) == "demo" and layout is None and labels is None and not source.exists()
@@ -157,7 +157,7 @@ def prepare(
     ):
         report = preparation.prepare(
             source,
-            out_folder or Path("prepared") / Path(os.path.realpath(source)).name,
+            out_folder or Path("prepared") / folder_name(source),
             chosen,
             options,
             split=ratio,

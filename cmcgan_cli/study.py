@@ -151,7 +151,9 @@ def study(
 
 def _default_folder(data: Path, name: str, *, full_size: bool) -> Path:
     """Return the folder of a study that no option names."""
-    return Path("studies") / f"{data.resolve().name}-{name}{'-full-size' if full_size else ''}"
+    from cmcgan_core.utils.names import folder_name
+
+    return Path("studies") / f"{folder_name(data)}-{name}{'-full-size' if full_size else ''}"
 
 
 def _refuse_options(name: str, misplaced: Mapping[str, bool]) -> None:

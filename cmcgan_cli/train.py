@@ -76,6 +76,7 @@ def train(
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.training.train import resume_config, train_run
     from cmcgan_core.utils.device import choose_device
+    from cmcgan_core.utils.names import folder_name
 
     options = {
         "train.epochs": epochs,
@@ -99,7 +100,7 @@ def train(
     else:
         preset = preset or "small"
         run_config = load_config(preset, config, chosen)
-        out_dir = out_dir or Path("runs") / f"{data.resolve().name}-{preset}"
+        out_dir = out_dir or Path("runs") / f"{folder_name(data)}-{preset}"
     dataset = open_dataset(data)
     choose_device(device)
     if dry_run:

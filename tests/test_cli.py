@@ -101,6 +101,20 @@ def test_version(run: Run) -> None:
         assert run(*words) == (0, f"cmcgan {__version__}\n", "")
 
 
+def test_results_are_named_after_a_link_and_not_after_its_target(
+    run: Run, prepared: Path, media: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to(prepared)
+    for data in ("link", "./link/"):
+        plan = json.loads(run("train", data, "--preset", "tiny", "--dry-run", "--json")[1])
+        assert plan["out"] == "runs/link-tiny"
+    monkeypatch.chdir(prepared)
+    assert json.loads(run("train", ".", "--preset", "tiny", "--dry-run", "--json")[1])["out"] == (
+        f"runs/{prepared.name}-tiny"
+    )
+
+
 def test_help_is_a_command_too(run: Run) -> None:
     assert run("help") == run("--help")
     assert run("help", "train") == run("train", "--help")

@@ -45,6 +45,11 @@ def is_made_by_system(parts: Iterable[str]) -> bool:
     return any(part in SYSTEM_FOLDERS or _MACOS_FILE.fullmatch(part) for part in parts)
 
 
+def folder_name(path: Path) -> str:
+    """Return the name of a folder as the user typed it: a link keeps its own name, `.` is the current folder."""
+    return os.path.basename(os.path.abspath(path))  # noqa: PTH100, PTH119 - pathlib follows links, or keeps `..`
+
+
 def is_too_long(path: Path) -> bool:
     """Return whether the name of a file, without its folder, is too long for a file system."""
     return len(os.fsencode(path.name)) > MAX_NAME_BYTES
