@@ -29,6 +29,8 @@ def tables(result: "StudyResult") -> "list[Table]":
     for direction in Direction:
         if translating := [group for group in groups if direction in group.figures.table1]:
             shown += [table1(translating, direction), *samples(translating, direction)]
+    if posing := [group for group in groups if group.figures.poses]:
+        shown.append(poses(posing))
     return [*shown, table2(groups)] if groups else shown
 
 
@@ -91,6 +93,22 @@ def samples(groups: "Sequence[Group]", direction: "Direction") -> "list[Table]":
             table.add_row(row, *(figure_text(quality.get(name), metric.format) for name, metric in part))
         shown.append(table)
     return shown
+
+
+def poses(groups: "Sequence[Group]") -> "Table":
+    """Return the table that shows whether the poses of generated pictures follow the notes."""
+    from cmcgan_core.evaluation.pose_scores import ALL_READABLE
+
+    table = folding_table(
+        "Poses: r of read and true height", "", "generated", "control: another sound", "real pictures"
+    )
+    for group in groups:
+        if (score := group.figures.poses.get(ALL_READABLE)) is not None:
+            figures = score.generated, score.another_sound, score.real
+            table.add_row(group.name, *(figure_text(figure, ".2f") for figure in figures))
+    readable = [name for name, score in groups[0].figures.poses.items() if score.generated and name != ALL_READABLE]
+    table.caption = f"classes whose real pictures are read with r >= .8: {', '.join(readable) or 'none'}"
+    return table
 
 
 def table2(groups: "Sequence[Group]") -> "Table":

@@ -6,6 +6,7 @@ from typing import Any
 
 from cmcgan_core.evaluation.classification import Classification
 from cmcgan_core.evaluation.paper import paper_tables
+from cmcgan_core.evaluation.pose_scores import PoseScore
 from cmcgan_core.evaluation.retrieval import CrossModalRetrieval
 from cmcgan_core.evaluation.sample_metrics import Quality
 from cmcgan_core.evaluation.scores import Accuracy, JudgeScores
@@ -51,6 +52,8 @@ class Evaluation:
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls.
         retrained: the rows of pairs by the run's own classifier, which was trained on generated samples too; empty if
             the run has none.
+        poses: whether the poses of the network's own output follow the notes, by class, see `pose_scores.score_poses`;
+            empty if the pairs have no score.
         retrieval: cross-modal retrieval by the network's embeddings; None also if no class has two recordings.
         classification: accuracy of the network itself as a classifier.
     """
@@ -73,6 +76,7 @@ class Evaluation:
     confusion: dict[Direction, dict[str, list[list[int]]]] = field(default_factory=dict)
     table2: dict[str, Accuracy] = field(default_factory=dict)
     retrained: dict[str, Accuracy] = field(default_factory=dict)
+    poses: dict[str, PoseScore] = field(default_factory=dict)
     retrieval: CrossModalRetrieval | None = None
     classification: Classification | None = None
 

@@ -8,6 +8,7 @@ from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.judges import JudgePanel, load_judges
 from cmcgan_core.evaluation.outputs import PairClassifier
+from cmcgan_core.evaluation.pose_scores import score_poses
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.scores import Scores, judge_scores
 from cmcgan_core.evaluation.waveforms import measure_waveforms
@@ -43,11 +44,12 @@ def evaluate_translator(
     scores, (judge, *other_judges) = by_split[name], panel.judges
     main = judge_scores(judge, by_split, name)
     waveforms = measure_waveforms(trained, split, seed=seed, on_progress=on_progress)
+    hops = require_translator(trained).hops
     alone = {"V": main.real[Modality.VISUAL][name], "A": main.real[Modality.AUDIO][name]}
     return replace(
         evaluation,
         seeds=replace(evaluation.seeds, latents=tuple(seed + k for k in range(latents)), judges=panel.seeds),
-        hops=require_translator(trained).hops,
+        hops=hops,
         judge=judge,
         real=main.real,
         table1=main.table1,
@@ -69,6 +71,7 @@ def evaluate_translator(
         },
         table2={**alone, **scores.table2(PairClassifier.REAL)},
         retrained=scores.table2(PairClassifier.RETRAINED),
+        poses=score_poses(scores.outputs, scores.pairs, judge, hops, evaluation.classes, seed=seed),
     )
 
 
