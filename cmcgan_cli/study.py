@@ -194,6 +194,7 @@ def _show_plan(study: "Study", file: Path, dataset: "PreparedDataset", folder: P
 def _study_representations(
     data: Sequence[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool
 ) -> None:
+    from cmcgan_cli.tables.cells import INTERVALS
     from cmcgan_cli.tables.study import representations
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.experiments.representations import study_representations
@@ -206,8 +207,8 @@ def _study_representations(
         return
     out().print(representations(result))
     note(
-        f"{result.pairs[split]} {split} pairs, {result.pairs['train']} training pairs, seed {seed}. "
-        "Brackets: 95 % over recordings.",
+        f"{result.pairs[split]} {split} pairs, {result.pairs['train']} training pairs, seeds "
+        f"{', '.join(map(str, result.seeds))}. Round brackets: standard deviation over seeds; square {INTERVALS}.",
         quiet=quiet,
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmcgan_cli.tables.cells import NONE, accuracy_text, brackets, figure_text, folding_table, published_text
+from cmcgan_cli.tables.cells import NONE, brackets, figure_text, folding_table, published_text
 from cmcgan_cli.tables.comparison import costs
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def representations(study: "RepresentationStudy") -> "Table":
 
     table = Table("", "layers", "train", study.split, "balanced", "paper", title="CMAV, Table 1: sound classifiers")
     for row in study.rows:
-        accuracy = accuracy_text(row.accuracy), accuracy_text(row.accuracy, balanced=True)
-        cells = str(row.layers), f"{row.train.micro:.3f}", *accuracy
-        table.add_row(row.representation.upper(), *cells, published_text(row.paper))
+        figures = row.train.micro, row.accuracy.micro, row.accuracy.balanced
+        cells = (figure_text(figure) for figure in figures)
+        table.add_row(row.representation.upper(), str(row.layers), *cells, published_text(row.paper))
     return table
 
 
