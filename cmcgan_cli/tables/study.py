@@ -97,16 +97,16 @@ def samples(groups: "Sequence[Group]", direction: "Direction") -> "list[Table]":
 
 def poses(groups: "Sequence[Group]") -> "Table":
     """Return the table that shows whether the poses of generated pictures follow the notes."""
-    from cmcgan_core.evaluation.pose_scores import ALL_READABLE
+    from cmcgan_core.evaluation.pose_scores import ALL_READABLE, READABLE
 
-    table = folding_table(
-        "Poses: r of read and true height", "", "generated", "control: another sound", "real pictures"
-    )
+    columns = "generated", "control: another sound", "real pictures"
+    table = folding_table("Poses: r of read and true height", "", *columns)
     for group in groups:
         if (score := group.figures.poses.get(ALL_READABLE)) is not None:
             figures = score.generated, score.another_sound, score.real
             table.add_row(group.name, *(figure_text(figure, ".2f") for figure in figures))
-    readable = [name for name, score in groups[0].figures.poses.items() if score.generated and name != ALL_READABLE]
+    by_class = {name: score for name, score in groups[0].figures.poses.items() if name != ALL_READABLE}
+    readable = [name for name, score in by_class.items() if score.real.value >= READABLE]
     table.caption = f"classes whose real pictures are read with r >= .8: {', '.join(readable) or 'none'}"
     return table
 

@@ -66,9 +66,8 @@ def bootstrap_interval(
         The lower and the upper end; None if there are fewer than two recordings.
     """
     label = torch.zeros_like(recording) if label is None else label
-    sums = _sum_draws(
-        torch.stack([right.double(), torch.ones(len(right), dtype=torch.float64)]), recording, label, seed
-    )
+    right = right.double()
+    sums = _sum_draws(torch.stack([right, torch.ones_like(right)]), recording, label, seed)
     return None if sums is None else _middle_95_percent((sums[0] / sums[1]).nanmean(dim=1))
 
 
