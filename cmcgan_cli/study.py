@@ -29,7 +29,8 @@ def study(
         str,
         typer.Argument(
             metavar="STUDY",
-            help="rivals, ablations, recipe, printed, representations, retrieval, or a TOML file of your own.",
+            help="rivals, ablations, recipe, printed, poses, encodings, representations, retrieval, or a TOML file of "
+            "your own.",
             show_default=False,
         ),
     ],
@@ -72,9 +73,10 @@ def study(
 
     rivals: CMCGAN, its recipe as printed, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: the
     comparisons of CMCGAN's Figures 3 to 5. recipe: the recommended recipe with one change at a time. printed: from the
-    recipe as printed towards the recommended one. representations: CMAV's sound classifiers on the same pairs, prepared
-    in several representations of sound. retrieval: CM-GANs, its ablations and classical methods, compared by how well
-    sounds find pictures, and pictures sounds. --dry-run prints the path of a study's file, which you can copy and edit.
+    recipe as printed towards the recommended one. poses: wrong pairs by pose, as in CMAV. encodings: CMAV's I2S with
+    two encodings of pictures. representations: CMAV's sound classifiers on the same pairs, prepared in several
+    representations of sound. retrieval: CM-GANs, its ablations and classical methods, compared by how well sounds find
+    pictures, and pictures sounds. --dry-run prints the path of a study's file, which you can copy and edit.
 
     The same command resumes a study. If you start it several times at once, on several cores or GPUs, the processes
     share the runs. If a run fails, it is named, the other runs are trained, and the exit code is 1.
@@ -196,6 +198,7 @@ def _show_plan(study: "Study", file: Path, dataset: "PreparedDataset", folder: P
 def _study_representations(
     data: Sequence[Path], split: str, seed: int, device: str, *, as_json: bool, quiet: bool
 ) -> None:
+    from cmcgan_cli.tables.cells import INTERVALS
     from cmcgan_cli.tables.study import representations
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.experiments.representations import study_representations
@@ -208,8 +211,8 @@ def _study_representations(
         return
     out().print(representations(result))
     note(
-        f"{result.pairs[split]} {split} pairs, {result.pairs['train']} training pairs, seed {seed}. "
-        "Brackets: 95 % over recordings.",
+        f"{result.pairs[split]} {split} pairs, {result.pairs['train']} training pairs, seeds "
+        f"{', '.join(map(str, result.seeds))}. Round brackets: standard deviation over seeds; square {INTERVALS}.",
         quiet=quiet,
     )
 

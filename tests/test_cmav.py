@@ -112,9 +112,10 @@ def test_generator_and_discriminator_have_the_papers_sizes(channels: int) -> Non
     assert discriminator(features, torch.rand(2, 64)).shape == (2,)
 
 
+@pytest.mark.parametrize("objective", ["classifier", "autoencoder"])
 @pytest.mark.parametrize("preset", PRESETS)
-def test_the_first_stage_trains_only_the_encoder(preset: str) -> None:
-    method, batch = make(preset)
+def test_the_first_stage_trains_only_the_encoder(preset: str, objective: str) -> None:
+    method, batch = make(preset, f"options.encoder_objective={objective}")
     before = copy_parameters(method)
     losses = method.pretrain_step(batch, method.optimizers(), make_rng())
     assert losses.keys() == {"encoder"}

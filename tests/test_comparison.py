@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 from conftest import tiny_config
 
+from cmcgan_cli.tables.comparison import rows
+from cmcgan_cli.tables.evaluation import poses as poses_of_run
+from cmcgan_cli.tables.study import poses as poses_of_study
 from cmcgan_core.checkpoint import About, read_about
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
@@ -16,7 +19,8 @@ from cmcgan_core.evaluation.compare import Entry, compare, differing, group_entr
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
 from cmcgan_core.evaluation.labels import schedule_label
 from cmcgan_core.evaluation.paper import share_of_schedule
-from cmcgan_core.evaluation.pooling import Figure, PooledAccuracy, pool_accuracies, pool_quality
+from cmcgan_core.evaluation.pooling import Figure, PooledAccuracy, PooledPoseScore, pool_accuracies, pool_quality
+from cmcgan_core.evaluation.pose_scores import ALL_READABLE, PoseScore
 from cmcgan_core.evaluation.scores import Accuracy
 
 
@@ -89,6 +93,33 @@ def test_a_row_that_a_run_lacks_is_not_pooled() -> None:
     accuracy = Accuracy(0.5, 0.5, None, None)
     assert pool_accuracies([{"GV-A": accuracy, "GA-V": accuracy}, {"GV-A": accuracy}]).keys() == {"GV-A"}
     assert pool_quality([{"l1": 0.5}, {"l1": None}]) == {"l1": None}
+
+
+def test_poses_are_pooled_and_shown(about: About, evaluation: Evaluation) -> None:
+    runs = []
+    for seed, r in enumerate((0.25, 0.75)):
+        score = PoseScore(0.875, r, (r - 0.25, r + 0.25), 0.0)
+        poses = {"tuba": score, "horn": PoseScore(0.5), ALL_READABLE: score}
+        run = entry(f"s{seed}", seeded(about, seed), evaluation, 0.5, None)
+        runs.append(replace(run, evaluation=replace(evaluation, poses=poses)))
+    (group,) = group_entries(runs)
+    pooled = group.figures.poses
+    assert pooled["tuba"] == PooledPoseScore(Figure(0.875), Figure(0.5, 0.125**0.5, (0.25, 0.75)), Figure(0.0))
+    assert pooled["horn"].generated is None
+    assert {key.label: figure for key, figure in rows(group, "test")}["poses: r"] == pooled[ALL_READABLE].generated
+    single, several = poses_of_run(runs[0].evaluation), poses_of_study([group])
+    assert [list(column.cells) for column in single.columns[1:]] == [
+        ["0.88", "0.50", "0.88"],
+        ["0.25 [.00 .50]", "-", "0.25 [.00 .50]"],
+        ["0.00", "-", "0.00"],
+    ]
+    assert [list(column.cells) for column in several.columns] == [
+        ["s0, s1"],
+        ["0.50 (0.35) [.25 .75]"],
+        ["0.00"],
+        ["0.88"],
+    ]
+    assert str(several.caption).endswith(": tuba")
 
 
 def test_figures_of_real_samples_do_not_vary_with_the_seed() -> None:

@@ -30,7 +30,7 @@ from cmcgan_core.evaluation.outputs import (
     Recovered,
 )
 from cmcgan_core.evaluation.paper import paper_tables
-from cmcgan_core.evaluation.sample_metrics import Quality
+from cmcgan_core.evaluation.pose_scores import ALL_READABLE, PoseScore, score_poses
 from cmcgan_core.evaluation.scores import ClassScores, Scores
 from cmcgan_core.evaluation.translation import score_splits
 from cmcgan_core.evaluation.waveforms import measure_waveforms
@@ -186,7 +186,7 @@ def test_evaluate_covers_the_split_and_the_papers_tables(dataset: PreparedDatase
     assert evaluation.other_judges.keys() == {"judge-tiny-resnet"}
     assert evaluation.seeds.latents == (5, 6)
     assert evaluation.seeds.judges == {"judge-tiny": 0, "judge-tiny-resnet": 1}
-    assert evaluation.quality[A2V]["1"]["pose"] is None
+    assert not evaluation.poses  # only the demonstration set has a score
     other = evaluation.other_judges["judge-tiny-resnet"]
     for direction, hops in ((A2V, "1"), (V2A, "2")):
         assert sum(map(sum, evaluation.confusion[direction][hops])) == 2 * evaluation.pairs["test"]
@@ -316,45 +316,54 @@ def test_an_accuracy_is_the_mean_over_the_latents() -> None:
     assert accuracy.micro_interval == (0.5, 1.0)
 
 
-#: Makes scores. Arguments: whether each pair has the right class, and a function of the true heights.
-Posing = Callable[[Tensor, Callable[[Tensor], Tensor]], tuple[Quality, Quality]]
+CLASSES = ("cello", "tuba", "viola")
 
 
-@pytest.fixture
-def posing() -> Posing:
-    """Qualities of generated and real pictures of 400 pairs of two classes and twenty recordings, at random heights."""
+def poses_of(right: Tensor, read: Callable[[Tensor], Tensor]) -> dict[str, PoseScore]:
+    """Score the poses of 600 pairs of three classes and thirty recordings, at random heights.
 
-    def make(right: Tensor, read: Callable[[Tensor], Tensor]) -> tuple[Quality, Quality]:
-        height = torch.rand(400, generator=torch.Generator().manual_seed(0))
-        label = torch.arange(400) % 2
-        recording = 2 * (torch.arange(400) // 40) + label
-        real, sample = Real(Modality.VISUAL), Generated(A2V, 1)
-        heights = torch.stack([read(height), read(height)], dim=1)[None]  # for either class
-        codes = torch.zeros(1, 400, 2)
-        outputs = JudgeOutputs(
-            predicted={("j", real): label[None], ("j", sample): torch.where(right, label, 1 - label)[None]},
-            codes={("j", real): codes, ("j", sample): codes},
-            heights={real: heights, sample: heights},
-        )
-        scores = Scores(outputs, PairInfo(label, recording, 2, height), FeatureSettings(), seed=0)
-        return scores.set_quality("j", sample), scores.set_quality("j", real)
+    The heights of real pictures of the last class cannot be read.
 
-    return make
-
-
-def test_a_pose_follows_its_own_sound_and_not_another(posing: Posing) -> None:
-    generated, real = posing(torch.ones(400, dtype=torch.bool), lambda height: 2 * height + 1)
-    assert real["pose"] == pytest.approx(1)
-    assert generated["pose"] == pytest.approx(1)
-    assert abs(generated["pose_of_another_sound"] or 1) < 0.2
-    assert real["pose_of_another_sound"] is None
+    Args:
+        right: whether each generated picture shows the right class (600,).
+        read: function of the true heights that returns what the judge reads from generated pictures.
+    """
+    rng = torch.Generator().manual_seed(0)
+    height, label = torch.rand(600, generator=rng), torch.arange(600) % 3
+    recording = 3 * (torch.arange(600) // 60) + label
+    of_real = torch.where(label == 2, torch.rand(600, generator=rng), 2 * height + 1)
+    real, sample = Real(Modality.VISUAL), Generated(A2V, 1)
+    outputs = JudgeOutputs(
+        predicted={("j", sample): torch.where(right, label, (label + 1) % 3)[None]},
+        heights={real: of_real[None, :, None].repeat(1, 1, 3), sample: read(height)[None, :, None].repeat(1, 1, 3)},
+    )
+    return score_poses(outputs, PairInfo(label, recording, 3, height), "j", 1, CLASSES, seed=0)
 
 
-def test_only_poses_in_pictures_of_the_right_class_count(posing: Posing) -> None:
-    right = torch.arange(400) < 100
-    generated, real = posing(right, lambda height: torch.where(right, height, -height))
-    assert generated["pose"] == pytest.approx(1)
-    assert (real["pose"] or 0) < 0
+def test_a_pose_follows_its_own_sound_and_not_another() -> None:
+    noise = torch.rand(600, generator=torch.Generator().manual_seed(1))
+    scores = poses_of(torch.ones(600, dtype=torch.bool), lambda height: height + noise)
+    for name in ("cello", "tuba", ALL_READABLE):
+        score = scores[name]
+        assert score.real == pytest.approx(1)
+        assert score.generated == pytest.approx(0.5**0.5, abs=0.1)
+        assert score.interval is not None
+        assert score.interval[0] < (score.generated or 0) < score.interval[1] < score.interval[0] + 0.3
+        assert abs(score.another_sound or 1) < 0.2
+
+
+def test_a_class_whose_real_poses_cannot_be_read_says_nothing() -> None:
+    scores = poses_of(torch.ones(600, dtype=torch.bool), lambda height: height)
+    assert abs(scores["viola"].real) < 0.2
+    assert scores["viola"].generated is scores["viola"].interval is scores["viola"].another_sound is None
+    unreadable = poses_of(torch.arange(600) < 1, lambda height: height)
+    assert unreadable["cello"].generated is None  # one picture is not enough
+
+
+def test_only_poses_in_pictures_of_the_right_class_count() -> None:
+    right = torch.arange(600) < 300
+    scores = poses_of(right, lambda height: torch.where(right, height, -height))
+    assert scores[ALL_READABLE].generated == pytest.approx(1)
 
 
 def test_waveforms_are_measured_as_a_user_hears_them(dataset: PreparedDataset, trained: Trained) -> None:

@@ -1,15 +1,20 @@
 """The judges, and the maps that they read."""
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import NetworkConfig, load_config, preset_names
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import in_order
+from cmcgan_core.evaluation import pose
 from cmcgan_core.evaluation.judges import SECOND, Judge
+from cmcgan_core.evaluation.metrics import within_class_correlation
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.encoders import ENCODERS, ResidualEncoder
 from cmcgan_core.nn.fusion import ConcatenationNetwork, FusionNetwork
@@ -75,3 +80,36 @@ def test_a_judge_of_few_pairs_is_not_validated_in_every_epoch(prepared: Path) ->
     config = classifier_config("judge-small", tuple(Modality), split, seed=0)
     # 48 pairs are one step of 32, so 200 steps are 200 epochs.
     assert config.train.sample_every == 50
+
+
+def test_the_pose_judge_reads_small_movements(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = tmp_path / "bars"
+    shutil.copytree(prepared, data, ignore=shutil.ignore_patterns("judges", "evaluations"))
+    dataset = open_dataset(data)
+    rng = np.random.default_rng(0)
+    rows = rng.integers(0, 20, len(dataset.pairs))
+    pictures = np.full((len(rows), 128, 128, 3), 60, dtype=np.uint8)
+    for picture, row in zip(pictures, rows, strict=True):
+        picture[50 + row : 58 + row, 40:80] = 220
+    np.save(data / "shards" / "00000.pictures.npy", pictures)
+    monkeypatch.setattr(pose, "note_heights", lambda split: torch.tensor(rows[split.rows] / 20))
+    network = load_config("tiny").network
+
+    def train() -> Tensor:
+        judge = pose.train_pose_judge(dataset, network, device=torch.device("cpu"))
+        assert judge is not None
+        split = dataset.split("test")
+        with torch.inference_mode():
+            heights = torch.cat([judge(batch.visual) for batch in in_order(split, network, 64, torch.device("cpu"))])
+        return heights.gather(1, split.labels[:, None])[:, 0]
+
+    read, split = train(), dataset.split("test")
+    r = within_class_correlation(read, torch.tensor(rows[split.rows] / 20), split.labels)
+    assert r is not None
+    assert r > 0.9
+    (file,) = (data / "judges").glob("pose-*")
+    written = file.stat().st_mtime_ns
+    assert train().equal(read)
+    assert file.stat().st_mtime_ns == written  # it is trained once
+    monkeypatch.setattr(pose, "RATE", 1e-3)
+    assert not train().equal(read)  # a judge of another recipe is not used

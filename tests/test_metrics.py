@@ -11,6 +11,7 @@ from cmcgan_core.evaluation.metrics import (
     balanced_accuracy,
     bootstrap_interval,
     confusion_matrix,
+    correlation_interval,
     diversity,
     frechet_distance,
     high_frequency_energy,
@@ -75,6 +76,22 @@ def test_an_interval_of_the_balanced_accuracy_weighs_classes_alike() -> None:
     assert bootstrap_interval((label == 0).double(), recording, label) == (0.5, 0.5)
     low, high = bootstrap_interval((label == 0).double(), recording) or (0.0, 0.0)
     assert low < 0.9 < high
+
+
+def test_an_interval_of_a_correlation_is_fishers_where_each_recording_has_one_pair() -> None:
+    x = random(600)
+    y = 0.6 * x + 0.8 * random(600, seed=1)
+    label = torch.arange(600) % 2
+    r = within_class_correlation(x, y + 10 * label, label) or 0.0
+    half = 1.96 / math.sqrt(600 - 4)
+    low, high = correlation_interval(x, y + 10 * label, label, torch.arange(600)) or (0.0, 0.0)
+    assert low == pytest.approx(math.tanh(math.atanh(r) - half), abs=0.01)
+    assert high == pytest.approx(math.tanh(math.atanh(r) + half), abs=0.01)
+    # Copies of a recording are no further recordings.
+    twice = [torch.cat([part, part]) for part in (x, y, label, torch.arange(600))]
+    wide = correlation_interval(*twice) or (0.0, 0.0)
+    assert wide[1] - wide[0] == pytest.approx(high - low, rel=0.1)
+    assert correlation_interval(x, y, label, torch.zeros(600)) is None
 
 
 def test_an_interval_repeats_with_its_seed() -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 import torch
 from test_features import tones
 
+from cmcgan_core.data.prepare.recording import SourceOptions
+from cmcgan_core.data.synthetic.source import DemoSource
 from cmcgan_core.errors import ConfigError, PluginError
-from cmcgan_core.features.representations import REPRESENTATIONS, LogMel, analyse, default_settings, synthesise
+from cmcgan_core.features.representations import REPRESENTATIONS, LogMel, Mfcc, analyse, default_settings, synthesise
 from cmcgan_core.features.scaling import scale_spectrograms
 
 #: (M, T) of half a second; M as in CMAV, Figure 3.
-SIZES = {"lms": (128, 44), "ms": (128, 44), "cqt": (84, 44), "mfcc": (20, 44), "stft": (513, 44)}
+SIZES = {"lms": (128, 44), "ms": (128, 44), "cqt": (84, 173), "mfcc": (20, 44), "stft": (513, 44)}
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -64,14 +67,26 @@ def test_mfcc_and_ms_equal_those_of_librosa() -> None:
     power = librosa.feature.melspectrogram(y=sound.numpy(), sr=44_100)
     torch.testing.assert_close(analyse(sound, default_settings("ms")), torch.from_numpy(power), atol=1e-3, rtol=1e-3)
     mfcc = librosa.feature.mfcc(S=librosa.power_to_db(power, top_db=None), n_mfcc=20)
-    torch.testing.assert_close(analyse(sound, default_settings("mfcc")), torch.from_numpy(mfcc), atol=0.05, rtol=1e-3)
+    low, high = torch.tensor(Mfcc.ranges)[..., None].unbind(1)
+    own = (analyse(sound, default_settings("mfcc")) + 1) / 2 * (high - low) + low
+    torch.testing.assert_close(own, torch.from_numpy(mfcc), atol=0.05, rtol=1e-3)
+
+
+def test_every_coefficient_of_mfcc_uses_its_range() -> None:
+    source, options = DemoSource(52), SourceOptions(settings=default_settings("mfcc"))
+    recordings = [r for r in source.recordings(Path(), options)[0] if r.split == "test"]
+    sounds = [torch.from_numpy(pair.sound) for r in recordings for pair in source.read_pairs(r, options)]
+    coefficients = analyse(torch.stack(sounds), options.settings).transpose(0, 1).flatten(1)
+    assert float((coefficients.abs() > 1).double().mean()) < 0.01
+    assert float(coefficients.std(dim=1).min()) > 0.1  # with one range for all, 0.02
 
 
 @pytest.mark.parametrize(("name", "row"), [("stft", 1000 * 1024 / 44_100), ("cqt", 12 * np.log2(1000 / 32.7032))])
 def test_a_tone_is_loudest_in_its_row(name: str, row: float) -> None:
     settings = default_settings(name)
     tone = torch.sin(2 * torch.pi * 1000 * torch.arange(settings.samples) / settings.sample_rate)
-    assert int(analyse(tone, settings)[:, 22].argmax()) == round(row)
+    middle = settings.frames // 2
+    assert int(analyse(tone, settings)[:, middle].argmax()) == round(row)
 
 
 def test_a_representation_without_synthesis_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

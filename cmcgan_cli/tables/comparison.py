@@ -62,8 +62,9 @@ def figures(compared: "Comparison") -> "Table":
 
 
 def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]":
-    """Yield the figures of a recipe: Table 1 by each judge, Table 2, metrics, classification and retrieval."""
+    """Yield the figures of a recipe: Table 1 by each judge, Table 2, metrics, poses, classification and retrieval."""
     from cmcgan_core.evaluation.labels import kind_label, plural, recovery_label
+    from cmcgan_core.evaluation.pose_scores import ALL_READABLE
 
     pooled = group.figures
     main = ("", pooled.table1, pooled.recovered, pooled.copied)
@@ -85,6 +86,10 @@ def rows(group: "Group", split: str) -> "Iterator[tuple[RowKey, Figure | None]]"
     for name, accuracy in pooled.table2.items():
         yield RowKey("table2", name), accuracy.micro
     yield from _quality_rows(group)
+    if (poses := pooled.poses.get(ALL_READABLE)) is not None:
+        yield RowKey("poses", "poses: r"), poses.generated
+        yield RowKey("poses", "poses: r, control: another sound"), poses.another_sound
+        yield RowKey("poses", "poses: r of real pictures"), poses.real
     if pooled.classification:
         yield RowKey("classification", "classification"), pooled.classification[split].micro
         yield RowKey("classification", "classification, balanced"), pooled.classification[split].balanced

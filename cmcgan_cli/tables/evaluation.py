@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cmcgan_cli.tables.cells import NONE, accuracy_text, published_text
+from cmcgan_cli.tables.cells import NONE, accuracy_text, figure_text, published_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,6 +24,8 @@ def tables(evaluation: "Evaluation", *, by_class: bool, confusion: bool) -> "lis
     if evaluation.table1:
         shown += [table1(evaluation), quality(evaluation), table2(evaluation)]
         shown += [classes(evaluation, direction) for direction in evaluation.by_class] if by_class else []
+    if evaluation.poses:
+        shown.append(poses(evaluation))
     if evaluation.classification is not None:
         shown.append(classification(evaluation))
     if evaluation.retrieval is not None:
@@ -40,7 +42,7 @@ def summary(evaluation: "Evaluation") -> str:
     judged = evaluation.table1 or evaluation.classification is not None
     column = f"; train: {pairs['train']} training pairs" if judged else ""
     text = f"{', '.join(parts)}{column}. Brackets: 95 % over recordings."
-    if evaluation.table1 and not _has_pose(evaluation):
+    if evaluation.table1 and not evaluation.poses:
         return f"{text} No poses: only the demonstration set has a score."
     if not evaluation.table1 and evaluation.retrieval is None and evaluation.classification is None:
         return f"{text} No retrieval: no class of this split has two recordings."
@@ -178,6 +180,23 @@ def _rank_correlation(x: "Sequence[float]", y: "Sequence[float]") -> str:
     return NONE if len(set(x)) == 1 or len(set(y)) == 1 else f"{spearmanr(x, y)[0]:.2f}"
 
 
+def poses(evaluation: "Evaluation") -> "Table":
+    """Return the table that shows whether the poses of generated pictures follow the notes, by class."""
+    from rich.table import Table
+
+    from cmcgan_core.evaluation.pooling import Figure
+
+    table = Table("", "real pictures", "generated", "control: another sound", title="Poses: r of read and true height")
+    for name, score in evaluation.poses.items():
+        figures = (
+            None if value is None else Figure(value, interval=interval)
+            for value, interval in ((score.generated, score.interval), (score.another_sound, None))
+        )
+        table.add_row(name, f"{score.real:.2f}", *(figure_text(figure, ".2f") for figure in figures))
+    table.caption = "a class counts if the heights of its real pictures are read with r >= .8"
+    return table
+
+
 def classification(evaluation: "Evaluation") -> "Table":
     """Return the table of the accuracy of a classifier on real pairs."""
     from rich.table import Table
@@ -237,8 +256,3 @@ def _cells(parts: "dict[str, Accuracy]", split: str) -> tuple[str, str, str]:
     """Return the accuracy on training pairs, if there are any, on the split, and balanced on the split."""
     train = f"{parts['train'].micro:.3f}" if "train" in parts else NONE
     return train, accuracy_text(parts[split]), accuracy_text(parts[split], balanced=True)
-
-
-def _has_pose(evaluation: "Evaluation") -> bool:
-    kinds = (quality for by_kind in evaluation.quality.values() for quality in by_kind.values())
-    return any(quality.get("pose") is not None for quality in kinds)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmcgan_cli.tables.cells import NONE, accuracy_text, brackets, figure_text, folding_table, published_text
+from cmcgan_cli.tables.cells import NONE, brackets, figure_text, folding_table, published_text
 from cmcgan_cli.tables.comparison import costs
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ def tables(result: "StudyResult") -> "list[Table]":
     for direction in Direction:
         if translating := [group for group in groups if direction in group.figures.table1]:
             shown += [table1(translating, direction), *samples(translating, direction)]
+    if posing := [group for group in groups if group.figures.poses]:
+        shown.append(poses(posing))
     return [*shown, table2(groups)] if groups else shown
 
 
@@ -101,6 +103,22 @@ def samples(groups: "Sequence[Group]", direction: "Direction") -> "list[Table]":
     return shown
 
 
+def poses(groups: "Sequence[Group]") -> "Table":
+    """Return the table that shows whether the poses of generated pictures follow the notes."""
+    from cmcgan_core.evaluation.pose_scores import ALL_READABLE, READABLE
+
+    columns = "generated", "control: another sound", "real pictures"
+    table = folding_table("Poses: r of read and true height", "", *columns)
+    for group in groups:
+        if (score := group.figures.poses.get(ALL_READABLE)) is not None:
+            figures = score.generated, score.another_sound, score.real
+            table.add_row(group.name, *(figure_text(figure, ".2f") for figure in figures))
+    by_class = {name: score for name, score in groups[0].figures.poses.items() if name != ALL_READABLE}
+    readable = [name for name, score in by_class.items() if score.real.value >= READABLE]
+    table.caption = f"classes whose real pictures are read with r >= .8: {', '.join(readable) or 'none'}"
+    return table
+
+
 def table2(groups: "Sequence[Group]") -> "Table":
     """Return the table of dynamic multimodal classification, with what each recipe generates."""
     from cmcgan_core.evaluation.paper import paper_tables
@@ -121,9 +139,9 @@ def representations(study: "RepresentationStudy") -> "Table":
 
     table = Table("", "layers", "train", study.split, "balanced", "paper", title="CMAV, Table 1: sound classifiers")
     for row in study.rows:
-        accuracy = accuracy_text(row.accuracy), accuracy_text(row.accuracy, balanced=True)
-        cells = str(row.layers), f"{row.train.micro:.3f}", *accuracy
-        table.add_row(row.representation.upper(), *cells, published_text(row.paper))
+        figures = row.train.micro, row.accuracy.micro, row.accuracy.balanced
+        cells = (figure_text(figure) for figure in figures)
+        table.add_row(row.representation.upper(), str(row.layers), *cells, published_text(row.paper))
     return table
 
 

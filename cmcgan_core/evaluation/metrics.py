@@ -65,19 +65,59 @@ def bootstrap_interval(
     Returns:
         The lower and the upper end; None if there are fewer than two recordings.
     """
+    label = torch.zeros_like(recording) if label is None else label
+    right = right.double()
+    sums = _sum_draws(torch.stack([right, torch.ones_like(right)]), recording, label, seed)
+    return None if sums is None else _middle_95_percent((sums[0] / sums[1]).nanmean(dim=1))
+
+
+def correlation_interval(
+    x: Tensor, y: Tensor, label: Tensor, recording: Tensor, *, seed: int = 0
+) -> tuple[float, float] | None:
+    """Return the 95 % interval of `within_class_correlation`, by drawing recordings, see `bootstrap_interval`.
+
+    Args:
+        x: values of the items (N,).
+        y: other values of the items (N,).
+        label: class indices (N,).
+        recording: number of each item's recording (N,).
+        seed: seed of the draws.
+
+    Returns:
+        The lower and the upper end; None if there are fewer than two recordings.
+    """
+    x, y = x.double(), y.double()
+    sums = _sum_draws(torch.stack([torch.ones_like(x), x, y, x * x, y * y, x * y]), recording, label, seed)
+    if sums is None:
+        return None
+    n, x, y, xx, yy, xy = sums
+    n = n.clamp_min(1)  # a draw may have no item of a class
+    covariance, *variances = ((product - a * b / n).sum(1) for product, a, b in ((xy, x, y), (xx, x, x), (yy, y, y)))
+    return _middle_95_percent(covariance / (variances[0] * variances[1]).sqrt())
+
+
+def _sum_draws(values: Tensor, recording: Tensor, label: Tensor, seed: int) -> Tensor | None:
+    """Draw recordings with replacement, and sum values of items (V, N) by draw and class.
+
+    Returns:
+        Sums (V, `DRAWS`, classes); None if there are fewer than two recordings.
+    """
     _, recording = torch.unique(recording, return_inverse=True)
-    groups, label = int(recording.max()) + 1, torch.zeros_like(recording) if label is None else label
+    groups = int(recording.max()) + 1
     if groups < 2:
         return None
-    cells = torch.zeros(2, groups, int(label.max()) + 1, dtype=torch.float64)
-    for cell, values in zip(cells, (right.double(), torch.ones(len(right), dtype=torch.float64)), strict=True):
-        cell.index_put_((recording, label), values, accumulate=True)
-    rng = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(groups, (DRAWS, groups), generator=rng)
+    cells = torch.zeros(len(values), groups, int(label.max()) + 1, dtype=torch.float64)
+    for cell, of_items in zip(cells, values, strict=True):
+        cell.index_put_((recording, label), of_items, accumulate=True)
+    drawn = torch.randint(groups, (DRAWS, groups), generator=torch.Generator().manual_seed(seed))
     times = torch.zeros(DRAWS, groups, dtype=torch.float64)
     times.scatter_add_(1, drawn, torch.ones_like(times))
-    shares = (times @ cells[0]) / (times @ cells[1])
-    low, high = shares.nanmean(dim=1).quantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
+    return times @ cells
+
+
+def _middle_95_percent(values: Tensor) -> tuple[float, float]:
+    """Return the 2.5 % and the 97.5 % quantile of the values that are numbers."""
+    low, high = values.nanquantile(torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
     return low, high
 
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from cmcgan_core.evaluation.metrics import Ranking
 from cmcgan_core.evaluation.outputs import PairClassifier
+from cmcgan_core.evaluation.pose_scores import PoseScore
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.retrieval import CrossModalRetrieval
 from cmcgan_core.evaluation.scores import Accuracy, JudgeScores
@@ -73,6 +74,15 @@ class PooledJudgeScores:
 
 
 @dataclass(frozen=True)
+class PooledPoseScore:
+    """A `PoseScore` of several runs."""
+
+    real: Figure
+    generated: Figure | None
+    another_sound: Figure | None
+
+
+@dataclass(frozen=True)
 class PooledRanking:
     """A `Ranking` of several runs."""
 
@@ -100,6 +110,7 @@ class PooledEvaluation:
     quality: dict[Direction, dict[str, PooledQuality]]
     table2: dict[str, PooledAccuracy]
     other_table2: dict[PairClassifier, dict[str, PooledAccuracy]]
+    poses: dict[str, PooledPoseScore]
     retrieval: PooledRetrieval | None
     classification: dict[str, PooledAccuracy]
 
@@ -118,6 +129,7 @@ def pool_evaluations(evaluations: Sequence[Evaluation]) -> PooledEvaluation:
         quality=_pool_by(_pool_by(pool_quality))([item.quality for item in evaluations]),
         table2=pool_accuracies([item.table2 for item in evaluations]),
         other_table2=_pool_by(_by_name)([item.other_table2 for item in evaluations]),
+        poses=_pool_rows([item.poses for item in evaluations], _pool_pose_score),
         retrieval=_pool_retrieval(known) if len(known) == len(retrieval) else None,
         classification=pool_accuracies(accuracies),
     )
@@ -172,6 +184,15 @@ def _pool_judge_scores(scores: Sequence[JudgeScores]) -> PooledJudgeScores:
         recovered=_pool_by(_pool_by(_by_name))([item.recovered for item in scores]),
         copied=_pool_by(_by_name)([item.copied for item in scores]),
         quality=_pool_by(_pool_by(pool_quality))([item.quality for item in scores]),
+    )
+
+
+def _pool_pose_score(scores: Sequence[PoseScore]) -> PooledPoseScore:
+    generated = [score.generated for score in scores if score.generated is not None]
+    return PooledPoseScore(
+        real=_pool_values([score.real for score in scores]),
+        generated=figure_of(generated, [score.interval for score in scores]) if len(generated) == len(scores) else None,
+        another_sound=pool_figures([score.another_sound for score in scores]),
     )
 
 

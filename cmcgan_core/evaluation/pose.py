@@ -12,7 +12,6 @@ from torch.optim import Adam
 from torch.optim.lr_scheduler import LambdaLR
 
 from cmcgan_core.config import NetworkConfig
-from cmcgan_core.data.augment import augment
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import Loader, to_batch
 from cmcgan_core.data.synthetic.heights import note_heights
@@ -24,7 +23,9 @@ from cmcgan_core.utils.files import atomic_write
 from cmcgan_core.utils.rng import derive_seed
 
 #: Passes over the training pairs, pairs per step, and Adam's initial learning rate; a cosine lowers it to 2 %.
-EPOCHS, BATCH, RATE = 8, 32, 2e-3
+EPOCHS, BATCH, RATE = 30, 32, 2e-3
+#: Pixels by which the pictures of a batch are shifted at most. Shifts by more than the hands move hide the heights.
+SHIFT = 1
 #: Pattern of the files of pose judges in the folder of a dataset.
 POSE_JUDGES = "judges/pose-*.safetensors"
 
@@ -84,7 +85,7 @@ def train_pose_judge(
         torch.manual_seed(seed)
         judge = PoseJudge(network.picture_size, len(dataset.classes)).to(device)
     file = dataset.root / "judges" / f"pose-{network.picture_size}-{seed}.safetensors"
-    content = json.dumps(dataset.content)
+    content = json.dumps([dataset.content, EPOCHS, BATCH, RATE, SHIFT])
     if not _load(judge, file, content):
         _train(judge, split, height, network, seed, on_progress)
         with atomic_write(file) as temporary:
@@ -93,7 +94,7 @@ def train_pose_judge(
 
 
 def _load(judge: PoseJudge, file: Path, content: str) -> bool:
-    """Load the weights of a file, and return whether it exists and was trained on this content."""
+    """Load the weights of a file, and return whether it exists and was trained on this content with this recipe."""
     if not file.is_file():
         return False
     with safe_open(file, framework="pt") as weights:
@@ -118,8 +119,9 @@ def _train(
         for items in loader.order(epoch):
             step += 1
             rng = torch.Generator().manual_seed(derive_seed(seed, step))
-            batch = augment(to_batch(split.read(items), network, split.settings, device), rng)
-            predicted = judge(batch.visual).gather(1, batch.label[:, None])[:, 0]
+            batch = to_batch(split.read(items), network, split.settings, device)
+            shift = torch.randint(-SHIFT, SHIFT + 1, (2,), generator=rng).tolist()
+            predicted = judge(batch.visual.roll(shift, (2, 3))).gather(1, batch.label[:, None])[:, 0]
             loss = F.mse_loss(predicted, target[items].to(device))
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]

@@ -7,6 +7,7 @@ from typing import Any
 from cmcgan_core.evaluation.classification import Classification
 from cmcgan_core.evaluation.outputs import PairClassifier
 from cmcgan_core.evaluation.paper import paper_tables
+from cmcgan_core.evaluation.pose_scores import PoseScore
 from cmcgan_core.evaluation.retrieval import CrossModalRetrieval
 from cmcgan_core.evaluation.sample_metrics import Quality
 from cmcgan_core.evaluation.scores import Accuracy, ClassScores, JudgeScores
@@ -53,6 +54,8 @@ class Evaluation:
         table2: accuracy of the classifiers V, A, V-A, GV-A, GA-V and of the controls.
         other_table2: the rows of pairs by the other classifiers of pairs that there are: the run's own, which was
             trained on generated samples too, and those of concatenated inputs.
+        poses: whether the poses of the network's own output follow the notes, by class, see `pose_scores.score_poses`;
+            empty if the pairs have no score.
         retrieval: cross-modal retrieval by the network's embeddings; None also if no class has two recordings.
         classification: accuracy of the network itself as a classifier.
     """
@@ -76,6 +79,7 @@ class Evaluation:
     by_class: dict[Direction, dict[str, ClassScores]] = field(default_factory=dict)
     table2: dict[str, Accuracy] = field(default_factory=dict)
     other_table2: dict[PairClassifier, dict[str, Accuracy]] = field(default_factory=dict)
+    poses: dict[str, PoseScore] = field(default_factory=dict)
     retrieval: CrossModalRetrieval | None = None
     classification: Classification | None = None
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-import torch
 from torch import Tensor
 
 from cmcgan_core.evaluation import memorisation, metrics
@@ -57,11 +56,8 @@ class SampleSet:
         training_codes: codes of real samples of the training split (M, D); None if that is the split itself.
         label: class indices of the pairs (N,).
         recording: number of each pair's recording (N,).
-        read_height: height (N,) that the pose judge reads, see `evaluation.pose`; None if it does not apply.
-        height: height (N,) of the note that sounds; None if it is not known.
         nearest: distance (N,) to the nearest training sample, see `evaluation.memorisation`; None for training samples.
         real_nearest: the same distance (N,) of the real samples.
-        seed: seed of random draws.
     """
 
     real: bool
@@ -71,11 +67,8 @@ class SampleSet:
     training_codes: Tensor | None
     label: Tensor
     recording: Tensor
-    read_height: Tensor | None
-    height: Tensor | None
     nearest: Tensor | None
     real_nearest: Tensor | None
-    seed: int
 
     @cached_property
     def ranking(self) -> metrics.Ranking | None:
@@ -97,14 +90,12 @@ class Needs:
         truth: whether it compares a sample with the real one of its pair, so that real samples have no figure.
         latents: number of latents.
         decibels: whether a spectrogram must be in decibels.
-        heights: whether the heights of the notes must be known, as in the demonstration set.
     """
 
     modalities: tuple[Modality, ...] = tuple(Modality)
     truth: bool = False
     latents: int = 1
     decibels: bool = False
-    heights: bool = False
 
     def met_by(self, modality: Modality, settings: FeatureSettings, *, latents: int, real: bool = False) -> bool:
         """Return whether a metric of maps or codes applies to samples of a modality.
@@ -201,23 +192,6 @@ def _mean_average_precision(samples: SampleSet) -> float | None:
     return samples.ranking.mean_average_precision if samples.ranking else None
 
 
-def _pose(samples: SampleSet) -> float | None:
-    """Correlate read and true heights within the classes; generated pictures count only if their class is right."""
-    if samples.read_height is None or samples.height is None:
-        return None
-    counts = torch.ones_like(samples.label, dtype=torch.bool) if samples.real else samples.predicted == samples.label
-    return _correlation(samples.read_height, samples.height, samples.label, counts)
-
-
-def _pose_of_another_sound(samples: SampleSet) -> float | None:
-    """The control of `_pose`: pictures generated from the sound of another recording of the same class."""
-    if samples.real or samples.read_height is None or samples.height is None:
-        return None
-    partner = _partners(samples.label, samples.recording, samples.seed)
-    counts = (samples.predicted == samples.label)[partner] & (partner >= 0)
-    return _correlation(samples.read_height[partner], samples.height, samples.label, counts)
-
-
 def _distance_to_training(samples: SampleSet) -> float | None:
     if samples.nearest is None or samples.real_nearest is None:
         return None
@@ -228,21 +202,6 @@ def _share_near_training(samples: SampleSet) -> float | None:
     if samples.nearest is None or samples.real_nearest is None:
         return None
     return memorisation.share_nearer(samples.nearest, samples.real_nearest)
-
-
-def _correlation(x: Tensor, y: Tensor, label: Tensor, counts: Tensor) -> float | None:
-    if not counts.any():
-        return None
-    return metrics.within_class_correlation(x[counts], y[counts], label[counts])
-
-
-def _partners(label: Tensor, recording: Tensor, seed: int) -> Tensor:
-    """Draw for each pair another one of its class and of another recording, uniformly; -1 if there is none."""
-    possible = (label[:, None] == label) & (recording[:, None] != recording)
-    alone = ~possible.any(dim=1)
-    possible[:, 0] |= alone  # a draw needs at least one candidate
-    drawn = torch.multinomial(possible.float(), 1, generator=torch.Generator().manual_seed(seed))[:, 0]
-    return drawn.masked_fill(alone, -1)
 
 
 #: Metrics by name, in the order of the tables. Plugins add to them.
@@ -300,18 +259,6 @@ METRICS: Registry[Metric] = Registry(
         "precision_at_1": SetMetric(label="retrieval: precision at 1", better="near real", compute=_precision_at_1),
         "mean_average_precision": SetMetric(
             label="retrieval: mean average precision", better="near real", compute=_mean_average_precision
-        ),
-        "pose": SetMetric(
-            label="pose: r within classes",
-            better="near real",
-            needs=Needs(modalities=(Modality.VISUAL,), heights=True),
-            compute=_pose,
-        ),
-        "pose_of_another_sound": SetMetric(
-            label="control: pose, another sound",
-            better="lower",
-            needs=Needs(modalities=(Modality.VISUAL,), heights=True),
-            compute=_pose_of_another_sound,
         ),
         "distance_to_training": SetMetric(
             label="nearest training sample / real", better="near 1", compute=_distance_to_training

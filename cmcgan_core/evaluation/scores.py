@@ -83,7 +83,7 @@ class Scores:
         outputs: outputs of judges and metrics for the pairs of the split.
         pairs: what is known about the pairs.
         settings: feature settings of the spectrograms.
-        seed: seed of the bootstrap and of the pairing in a control.
+        seed: seed of the bootstrap.
         training: outputs for pairs of the training split, which give the distances of real samples; None for none.
     """
 
@@ -170,8 +170,6 @@ class Scores:
     def _applies(self, metric: Metric, sample: Real | Generated) -> bool:
         real = isinstance(sample, Real)
         latents = max((len(codes) for (_, other), codes in self.outputs.codes.items() if other == sample), default=0)
-        if metric.needs.heights and (self.pairs.height is None or sample not in self.outputs.heights):
-            return False
         return metric.needs.met_by(sample.modality, self.settings, latents=latents, real=real)
 
     def _mean_measure(self, name: str, metric: MapMetric, sample: Real | Generated) -> float | None:
@@ -192,7 +190,6 @@ class Scores:
     def _sample_sets(self, judge: str, sample: Real | Generated) -> list[SampleSet]:
         """Make one set for each latent."""
         real = Real(sample.modality)
-        heights = self._read_heights(sample)
         nearest, real_nearest = self.outputs.nearest.get(sample), self.outputs.nearest.get(real)
         return [
             SampleSet(
@@ -203,23 +200,13 @@ class Scores:
                 training_codes=None if self.training is None else self.training.codes[judge, real][0],
                 label=self.pairs.label,
                 recording=self.pairs.recording,
-                read_height=None if heights is None else heights[k],
-                height=self.pairs.height,
                 nearest=None if nearest is None else nearest[k],
                 real_nearest=None if real_nearest is None else real_nearest[0],
-                seed=self.seed,
             )
             for k, (codes, predicted) in enumerate(
                 zip(self.outputs.codes[judge, sample], self.outputs.predicted[judge, sample], strict=True)
             )
         ]
-
-    def _read_heights(self, sample: Sample) -> Tensor | None:
-        """Return the heights (K, N) that the pose judge reads, if each picture is taken for one of its pair's class."""
-        heights = self.outputs.heights.get(sample)
-        if heights is None:
-            return None
-        return heights.gather(2, self.pairs.label[None, :, None].expand(len(heights), -1, 1))[..., 0]
 
     def _accuracy(self, predicted: Tensor) -> Accuracy:
         return accuracy_of(predicted, self.pairs, self.seed)

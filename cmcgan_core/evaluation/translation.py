@@ -8,6 +8,7 @@ from cmcgan_core.data.synthetic.heights import note_heights
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.judges import JudgePanel, load_judges
 from cmcgan_core.evaluation.outputs import Generated, PairClassifier
+from cmcgan_core.evaluation.pose_scores import score_poses
 from cmcgan_core.evaluation.results import Evaluation
 from cmcgan_core.evaluation.scores import Scores, judge_scores
 from cmcgan_core.evaluation.waveforms import measure_waveforms
@@ -81,6 +82,7 @@ def evaluate_translator(
         },
         table2={**alone, **scores.table2(PairClassifier.REAL)},
         other_table2={name: scores.table2(name) for name in panel.pairs if name is not PairClassifier.REAL},
+        poses=score_poses(scores.outputs, scores.pairs, judge, hops, evaluation.classes, seed=seed),
     )
 
 

@@ -1,4 +1,7 @@
-"""How many training steps a budget buys: CPU-seconds on the CPU, elapsed seconds on a GPU."""
+"""How much a study trains: with which seeds, and how many steps a budget buys.
+
+A budget is CPU-seconds on the CPU, and elapsed seconds on a GPU.
+"""
 
 import statistics
 import time
@@ -11,6 +14,8 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.run import Run
 
+#: Seeds of the trainings of each recipe, if a study names no others.
+SEEDS = (0, 1, 2)
 #: Number of measurements of each recipe. They take turns, so that other load on the machine affects all recipes alike.
 TURNS = 3
 #: Steps that a cost is averaged over, after some steps to warm up. Some methods draw at random what a step computes.

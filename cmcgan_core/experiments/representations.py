@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cmcgan_core.checkpoint import load_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.errors import DataError
@@ -15,8 +15,10 @@ from cmcgan_core.evaluation.classification import classify_pairs
 from cmcgan_core.evaluation.judges import one_trainer
 from cmcgan_core.evaluation.outputs import PairInfo
 from cmcgan_core.evaluation.paper import paper_tables
+from cmcgan_core.evaluation.pooling import PooledAccuracy, pool_accuracies
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.scores import Accuracy, accuracy_of
+from cmcgan_core.experiments.budget import SEEDS
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import judge_folder
@@ -36,15 +38,15 @@ class Row:
     Attributes:
         representation: name of the representation.
         layers: number of convolutional layers of the classifier.
-        accuracy: accuracy on the evaluated split.
-        train: accuracy on the training split.
+        accuracy: accuracy on the evaluated split, pooled over the seeds.
+        train: accuracy on the training split, pooled over the seeds.
         paper: the published accuracy, or None.
     """
 
     representation: str
     layers: int
-    accuracy: Accuracy
-    train: Accuracy
+    accuracy: PooledAccuracy
+    train: PooledAccuracy
     paper: float | None
 
 
@@ -55,14 +57,14 @@ class RepresentationStudy:
     Attributes:
         data: folders of the datasets.
         split: name of the evaluated split.
-        seed: seed of the trainings and the bootstrap.
+        seeds: seeds of the trainings.
         pairs: number of pairs by split.
         rows: the results, in the order of the datasets, then by number of layers.
     """
 
     data: tuple[str, ...]
     split: str
-    seed: int
+    seeds: tuple[int, ...]
     pairs: dict[str, int]
     rows: tuple[Row, ...]
 
@@ -76,18 +78,20 @@ def study_representations(
     datasets: Sequence[PreparedDataset],
     *,
     split: str = "test",
+    seeds: Sequence[int] = SEEDS,
     seed: int = 0,
     device: str = "auto",
     on_progress: OnProgress = silent,
 ) -> RepresentationStudy:
-    """Train the classifiers on every dataset, and evaluate them on a split of it.
+    """Train the classifiers on every dataset with every seed, and evaluate them on a split of it.
 
     Each classifier is trained once and kept in the dataset's `judges/`, so an interrupted study resumes.
 
     Args:
         datasets: the same pairs in different representations.
         split: name of the split.
-        seed: seed of the trainings and the bootstrap.
+        seeds: seeds of the trainings.
+        seed: seed of the bootstrap.
         device: see `choose_device`.
         on_progress: called after every step.
 
@@ -99,30 +103,34 @@ def study_representations(
     _require_comparable(splits)
     rows = []
     for dataset in datasets:
-        for layers in CLASSIFIERS:
-            rows.append(_evaluate(dataset, split, layers, seed, device, on_progress))
+        name = dataset.settings.representation
+        for layers, preset in CLASSIFIERS.items():
+            trained = [_train(dataset, preset, training_seed, device, on_progress) for training_seed in seeds]
+            accuracies = pool_accuracies([_accuracies(classifier, dataset, split, seed) for classifier in trained])
+            paper = paper_tables().representations.get(name, {}).get(str(layers))
+            rows.append(Row(name, layers, accuracies[split], accuracies["train"], paper))
     pairs = {split: len(splits[0]), "train": len(datasets[0].split("train"))}
-    return RepresentationStudy(tuple(str(dataset.root) for dataset in datasets), split, seed, pairs, tuple(rows))
+    roots = tuple(str(dataset.root) for dataset in datasets)
+    return RepresentationStudy(roots, split, tuple(seeds), pairs, tuple(rows))
 
 
-def _evaluate(
-    dataset: PreparedDataset, split: str, layers: int, seed: int, device: str, on_progress: OnProgress
-) -> Row:
-    """Train and evaluate the classifier with this number of layers."""
-    preset, representation = CLASSIFIERS[layers], dataset.settings.representation
+def _train(dataset: PreparedDataset, preset: str, seed: int, device: str, on_progress: OnProgress) -> Trained:
+    """Train a classifier once, keep it with the dataset, and load it."""
     config = replace(load_config(preset), seed=seed)
     with one_trainer(dataset.root, on_progress):
         folder = judge_folder(dataset, (Modality.AUDIO,), preset, seed)
         path = train_once(config, dataset, folder, device, on_progress)
-    trained = load_checkpoint(path, choose_device(device))
+    return load_checkpoint(path, choose_device(device))
 
-    def accuracy(part: PairDataset) -> Accuracy:
-        pairs = PairInfo(part.labels, part.recordings, len(part.classes))
+
+def _accuracies(trained: Trained, dataset: PreparedDataset, split: str, seed: int) -> dict[str, Accuracy]:
+    """Compute the accuracy of a classifier on a split and on the training split, by name; `seed` is the bootstrap's."""
+    accuracies = {}
+    for name in (split, "train"):
+        part = dataset.split(name)
         predicted = classify_pairs(trained, part, list(range(len(part))))
-        return accuracy_of(predicted[None], pairs, seed)
-
-    paper = paper_tables().representations.get(representation, {}).get(str(layers))
-    return Row(representation, layers, accuracy(dataset.split(split)), accuracy(dataset.split("train")), paper)
+        accuracies[name] = accuracy_of(predicted[None], PairInfo(part.labels, part.recordings, len(part.classes)), seed)
+    return accuracies
 
 
 def _require_comparable(splits: Sequence[PairDataset]) -> None:

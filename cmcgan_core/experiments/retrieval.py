@@ -29,6 +29,7 @@ from cmcgan_core.evaluation.metrics import retrieval_by_chance
 from cmcgan_core.evaluation.pooling import Figure, figure_of
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.retrieval import RetrievalScores, embed_split, score_embeddings
+from cmcgan_core.experiments.budget import SEEDS
 from cmcgan_core.experiments.study import Recipe, full_size_preset, named_progress, slug
 from cmcgan_core.inference.translate import to_network, translate_maps
 from cmcgan_core.modality import Direction, Modality
@@ -42,8 +43,6 @@ from cmcgan_core.utils.files import RUN_AGAIN, exclusive_lock, explain_write_err
 
 #: Name of the study on the command line.
 RETRIEVAL_STUDY = "retrieval"
-#: Seeds of the trainings.
-SEEDS = (0, 1, 2)
 #: Preset of the classifiers whose codes and probabilities are compared.
 CLASSIFIER = "judge-small"
 #: Preset of all recipes.

@@ -19,7 +19,7 @@ from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import ConfigError, TrainingError
 from cmcgan_core.evaluation.compare import Comparison, Entry, make_entry, make_group
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.experiments.budget import affordable_steps
+from cmcgan_core.experiments.budget import SEEDS, affordable_steps
 from cmcgan_core.experiments.representations import REPRESENTATIONS_STUDY
 from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
@@ -67,7 +67,7 @@ class Study:
     rows: dict[str, Recipe]
     full_seconds: Positive | None = None
     set: tuple[str, ...] = ()
-    seeds: tuple[Seed, ...] = (0, 1, 2)
+    seeds: tuple[Seed, ...] = SEEDS
 
     def at_full_size(self) -> "Study":
         """Return the same study at the papers' sizes, for a GPU: presets without "-small", and the larger budget.
