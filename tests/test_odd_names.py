@@ -252,7 +252,7 @@ def test_an_output_that_would_replace_an_input_is_named_and_the_others_are_made(
 
 @pytest.fixture
 def clutter(tmp_path: Path) -> Path:
-    """Class folders with what operating systems add to them."""
+    """Class folders with what operating systems, and our own commands, add to them."""
     root = class_folders(tmp_path / "set", ["horn"], sounds=2, pictures=2)
     for name in (
         "__MACOSX/recordings/horn/._take 0.wav",
@@ -262,6 +262,7 @@ def clutter(tmp_path: Path) -> Path:
         "photos/horn/@eaDir/0.png/SYNOPHOTO_THUMB_M.jpg",
         "photos/horn/.thumbnails/0.png",
         "lost+found/x.wav",
+        "photos/horn/generated.lms.png",
     ):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"Mac OS X")

@@ -271,8 +271,7 @@ def _find_samples(root: Path) -> dict[str, dict[str, Path]]:
     samples: dict[str, dict[str, Path]] = defaultdict(dict)
     for file in find_media(root, _refuse_folder):
         kind = require_media(file)
-        # NAME.lms.png is a spectrogram that `cmcgan generate` writes next to a sound, not a generated picture.
-        if kind in RATED_MODALITIES and not file.name.endswith(".lms.png"):
+        if kind in RATED_MODALITIES:
             # Names are stored in a database, which takes text only.
             name = to_text(file.relative_to(root).with_suffix("").as_posix())
             if kind in samples[name]:

@@ -25,6 +25,7 @@ from cmcgan_core.inference.translate import SamplingOptions, read_half_second
 from cmcgan_core.media.files import media_kind, read_picture, write_picture, write_sound
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.reports.demo import Example, Show
+from cmcgan_core.utils.names import SPECTROGRAM_SUFFIX
 
 #: Pairs of each performance in the film, half a second each.
 FILM_PAIRS = 2
@@ -128,7 +129,7 @@ def _write_given(
 
 def _drawing(sound: Path) -> Path:
     """Return the file with the spectrogram of a sound file."""
-    return sound.with_suffix(".lms.png")
+    return sound.with_suffix(SPECTROGRAM_SUFFIX)
 
 
 def _translate(

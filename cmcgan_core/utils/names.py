@@ -19,6 +19,8 @@ from cmcgan_core.utils.schema import show
 
 #: Longest name of a file in bytes, without its folder, on all usual file systems.
 MAX_NAME_BYTES = 255
+#: The end of the name of a spectrogram that `cmcgan generate` draws next to a sound. It is no picture of a player.
+SPECTROGRAM_SUFFIX = ".lms.png"
 #: Folders that operating systems and storage devices make, among them copies and thumbnails of media.
 SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information", "lost+found"})
 #: Files that macOS makes next to the user's own: folder settings, and attributes of the file NAME in `._NAME`.
@@ -32,12 +34,12 @@ FORBIDDEN = ("Cc", "Cs", "Zl", "Zp")
 
 
 def is_ignored(parts: Iterable[str]) -> bool:
-    """Return whether a path is ignored in a searched folder, because one of its parts is hidden or a system's own.
+    """Return whether a path is ignored in a searched folder: hidden files, a system's own, and drawn spectrograms.
 
     Args:
         parts: the parts of the path below the searched folder.
     """
-    return any(part.startswith(".") or part in SYSTEM_FOLDERS for part in parts)
+    return any(part.startswith(".") or part in SYSTEM_FOLDERS or part.endswith(SPECTROGRAM_SUFFIX) for part in parts)
 
 
 def is_made_by_system(parts: Iterable[str]) -> bool:

@@ -26,7 +26,7 @@ from cmcgan_core.media.files import (
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 from cmcgan_core.utils.files import is_folder
-from cmcgan_core.utils.names import MAX_NAME_BYTES, is_too_long
+from cmcgan_core.utils.names import MAX_NAME_BYTES, SPECTROGRAM_SUFFIX, is_too_long
 
 #: By default, sounds of at most this length become a picture, longer ones a film. In seconds.
 MAX_CLIP_SECONDS = 10.0
@@ -286,7 +286,7 @@ def _output_paths(
     format_ = output.format or FORMATS[route][0]
     if route is Route.FILM:
         return ((Path(base + (".frames" if format_ == Format.PNG_SEQUENCE else f".{format_}")),),)
-    suffixes = (f".{format_}",) if route is Route.PICTURES else (f".{format_}", ".lms.png", ".lms.npy")
+    suffixes = (f".{format_}",) if route is Route.PICTURES else (f".{format_}", SPECTROGRAM_SUFFIX, ".lms.npy")
     together = samples == 1 or (output.grid and route is Route.PICTURES)
     bases = [base] if together else [f"{base}-{i + 1}" for i in range(samples)]
     return tuple(tuple(Path(start + suffix) for suffix in suffixes) for start in bases)
