@@ -75,11 +75,27 @@ def costs(study: Study) -> list[list[str]]:
     return [*rows, ["the given modality alone", "", "", "", "", *alone]]
 
 
+def representations(study: Study) -> list[list[str]]:
+    """Return the rows of CMAV's Table 1: the accuracy of the sound classifiers by representation."""
+    layers = sorted({row["layers"] for row in study["rows"]})
+    table = [
+        ["", *(f"{count} layers: {part}" for count in layers for part in ("training pairs", "test pairs", "paper"))]
+    ]
+    for name in dict.fromkeys(row["representation"] for row in study["rows"]):
+        cells = []
+        for row in (row for row in study["rows"] if row["representation"] == name):
+            train, test = (_figure(_micro(row[split]), ".3f") for split in ("train", "accuracy"))
+            cells += [train.partition(" [")[0], test, f"{row['paper']:.4f}"]
+        table.append([name.upper(), *cells])
+    return table
+
+
 #: The tables by name.
 KINDS: dict[str, Callable[[Study], list[list[str]]]] = {
     "S2I": lambda study: samples(study, Direction.A2V),
     "I2S": lambda study: samples(study, Direction.V2A),
     "costs": costs,
+    "accuracies": representations,
 }
 
 
@@ -93,7 +109,7 @@ def markdown(rows: Iterable[Iterable[str]]) -> str:
 def keep(file: Path) -> None:
     """Copy the JSON of a study to `STUDIES`, without the evaluations of single runs, which no table shows."""
     study = json.loads(file.read_text(encoding="utf-8"))
-    for run in study["runs"]:
+    for run in study.get("runs", ()):
         del run["evaluation"]
     (STUDIES / file.name).write_text(json.dumps(study, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
