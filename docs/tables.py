@@ -115,7 +115,7 @@ def keep(file: Path) -> None:
 
 
 def with_tables(page: str, folder: Path = STUDIES) -> str:
-    """Return the text of a page with all of its tables written anew from the studies in a folder."""
+    """Return the text of a page, with its tables written from the studies in a folder."""
 
     def write(match: re.Match[str]) -> str:
         study = json.loads((folder / f"{match['study']}.json").read_text(encoding="utf-8"))

@@ -111,10 +111,27 @@ class Mfcc:
     #: would leave the others almost constant. Measured on the training pairs of the studio and on 112 pairs of
     #: Sub-URMP: the wider of both ranges of 99.8 % of the values, rounded outwards to tens.
     ranges = (
-        (-880, -90), (0, 370), (-170, 200), (-90, 130), (-70, 80), (-50, 60), (-60, 90), (-60, 40), (-60, 60),
-        (-40, 70), (-60, 60), (-40, 80), (-50, 60), (-50, 60), (-50, 80), (-60, 60), (-50, 70), (-40, 70), (-60, 80),
+        (-880, -90),
+        (0, 370),
+        (-170, 200),
+        (-90, 130),
+        (-70, 80),
+        (-50, 60),
+        (-60, 90),
+        (-60, 40),
+        (-60, 60),
+        (-40, 70),
+        (-60, 60),
         (-40, 80),
-    )  # fmt: skip
+        (-50, 60),
+        (-50, 60),
+        (-50, 80),
+        (-60, 60),
+        (-50, 70),
+        (-40, 70),
+        (-60, 80),
+        (-40, 80),
+    )
 
     def analyse(self, waveform: Tensor, settings: FeatureSettings) -> Tensor:
         """Return coefficients (..., 20, T), mostly in [-1, 1], of waveforms (..., L)."""
