@@ -20,6 +20,7 @@ from typing import Any
 
 from cmcgan_core.evaluation.labels import recovery_label
 from cmcgan_core.evaluation.pooling import Figure
+from cmcgan_core.evaluation.pose_scores import ALL_READABLE
 from cmcgan_core.modality import Direction, Modality
 
 DOCS = Path(__file__).parent
@@ -75,6 +76,18 @@ def costs(study: Study) -> list[list[str]]:
     return [*rows, ["the given modality alone", "", "", "", "", *alone]]
 
 
+def poses(study: Study) -> list[list[str]]:
+    """Return the rows of the poses: correlations of read and true heights over all classes whose poses can be read."""
+    rows = [["", "generated", "control: another sound", "real pictures", "residual judge, S2I"]]
+    for group in study["groups"]:
+        figures = group["figures"]
+        score = figures["poses"][ALL_READABLE]
+        (second,) = figures["other_judges"].values()
+        cells = [_figure(score[part], ".2f") for part in ("generated", "another_sound", "real")]
+        rows.append([group["name"], *cells, _accuracy(second["table1"]["S2I"][str(group["hops"])])])
+    return rows
+
+
 def representations(study: Study) -> list[list[str]]:
     """Return the rows of CMAV's Table 1: the accuracy of the sound classifiers by representation."""
     layers = sorted({row["layers"] for row in study["rows"]})
@@ -95,6 +108,7 @@ KINDS: dict[str, Callable[[Study], list[list[str]]]] = {
     "S2I": lambda study: samples(study, Direction.A2V),
     "I2S": lambda study: samples(study, Direction.V2A),
     "costs": costs,
+    "poses": poses,
     "accuracies": representations,
 }
 
