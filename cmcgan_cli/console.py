@@ -334,4 +334,4 @@ def _figures(progress: "Progress") -> str:
 
 def _number(value: float) -> str:
     """Return a number with three digits, or all digits of a larger whole part: 0.123, 12.3, 1140."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.3g}" if abs(value) < 999.5 else f"{value:.0f}"  # .3g makes 1e+03 of larger values

@@ -382,6 +382,7 @@ def test_progress_prints_no_time_left_past_the_end_and_no_exponents(monkeypatch:
         draw(Progress("reading", done, 4050, "pairs", {"pairs": 1140.0}))
     assert lines[1] == "reading: 4000/4050 pairs, 0 s left pairs 1140"
     assert lines[2] == "reading: 4100/4050 pairs, 2050 pairs/s pairs 1140"
+    assert [console._number(value) for value in (0.12345, 99.96, 999.7, -1140.2)] == ["0.123", "100", "1000", "-1140"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems' file names are Unicode")

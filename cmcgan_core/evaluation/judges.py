@@ -17,7 +17,7 @@ from cmcgan_core.inference.translate import to_network
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.progress import OnProgress, silent
-from cmcgan_core.training.classifiers import judge_folder, train_concatenation, train_judge
+from cmcgan_core.training.classifiers import Fusion, judge_folder, train_concatenation, train_judge
 from cmcgan_core.utils.files import exclusive_lock
 
 #: Suffix of the preset of the second judge, after the preset of the first.
@@ -91,24 +91,22 @@ def load_judges(
     """
     preset = generating.about.config.judge
 
-    def load(name: str, seed: int) -> Judge:
-        path = train_judge(dataset, tuple(Modality), name, seed=seed, device=device, on_progress=on_progress)
-        return Judge(load_checkpoint(path, generating.device))
+    def load(name: str, seed: int, fusion: Fusion = "codes") -> Trained:
+        path = train_judge(
+            dataset, tuple(Modality), name, fusion=fusion, seed=seed, device=device, on_progress=on_progress
+        )
+        return load_checkpoint(path, generating.device)
 
     with one_trainer(dataset.root, on_progress):
-        judges = {preset: load(preset, FIRST_SEED)}
-        main, pose = judges[preset].trained, None
-        network, pairs = main.about.config.network, {PairClassifier.REAL: main, **_retrained(generating)}
+        main, pose = load(preset, FIRST_SEED), None
+        judges, network = {preset: Judge(main)}, main.about.config.network
+        pairs = {PairClassifier.REAL: main, **_retrained(generating)}
         if thorough:
-            judges[preset + SECOND] = load(preset + SECOND, SECOND_SEED)
+            judges[preset + SECOND] = Judge(load(preset + SECOND, SECOND_SEED))
             pose = train_pose_judge(dataset, network, device=generating.device, on_progress=on_progress)
         if concatenate:
-            both = tuple(Modality)
-            real = train_judge(
-                dataset, both, preset, fusion="inputs", seed=FIRST_SEED, device=device, on_progress=on_progress
-            )
+            pairs[PairClassifier.CONCATENATED] = load(preset, FIRST_SEED, "inputs")
             retrained = train_concatenation(dataset, generating, device=device, on_progress=on_progress)
-            pairs[PairClassifier.CONCATENATED] = load_checkpoint(real, generating.device)
             pairs[PairClassifier.CONCATENATED_RETRAINED] = load_checkpoint(retrained, generating.device)
         return JudgePanel(judges, pairs, network, pose)
 
