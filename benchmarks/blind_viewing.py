@@ -17,12 +17,14 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import PairDataset, open_dataset
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.inference.translate import SamplingOptions, to_pictures, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import to_pictures, translate
 from cmcgan_core.modality import Direction
+from cmcgan_core.run_folder import find_checkpoint
 
 PER_CLASS = 4
 #: Side of a picture on a sheet, pixels; pictures in a row; height of the number above each picture.

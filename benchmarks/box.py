@@ -14,10 +14,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import BOX, RunFolder, load_checkpoint, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.inference.completion import fingerprint
 from cmcgan_core.inference.retrieve.embedding import SHIPPED
 from cmcgan_core.nn.familiarity import familiarity_tensors
+from cmcgan_core.run_folder import BOX, RunFolder
 
 #: Largest size of a file in the box, in bytes.
 LIMIT = 10_000_000

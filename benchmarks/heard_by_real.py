@@ -17,16 +17,18 @@ import torch.nn.functional as F
 from real_recordings import SYNONYMS, list_sounds, read_audible_spectrograms
 from torch import Tensor
 
-from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.augment import augment
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Batch, in_order
 from cmcgan_core.features.scaling import resize
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.inference.translate import SamplingOptions, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import translate
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.fusion import FusionNetwork
+from cmcgan_core.run_folder import find_checkpoint
 
 PRESET = "judge-small-resnet"
 STEPS, BATCH = 600, 64

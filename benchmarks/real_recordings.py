@@ -13,16 +13,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.evaluation.judges import Judge
 from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import to_network, translate
 from cmcgan_core.media.files import SILENT_DBFS, loudness, media_kind, read_sound
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import tqdm_progress
+from cmcgan_core.run_folder import find_checkpoint
 from cmcgan_core.training.classifiers import train_judge
 
 #: Names of folders that differ from the name of their class.

@@ -20,13 +20,15 @@ import soundfile
 import torch
 from PIL import Image
 
-from cmcgan_core.checkpoint import BOX, Trained, load_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.inference.completion import fingerprint
-from cmcgan_core.inference.retrieve import find_gallery, retrieve
 from cmcgan_core.inference.retrieve.embedding import Embeddings, normalise
+from cmcgan_core.inference.retrieve.files import find_gallery
 from cmcgan_core.inference.retrieve.index import FileState, open_index
+from cmcgan_core.inference.retrieve.retrieval import retrieve
 from cmcgan_core.inference.retrieve.search import search
 from cmcgan_core.modality import Modality
+from cmcgan_core.run_folder import BOX
 from cmcgan_core.utils.batches import in_batches
 
 #: Pictures and sounds that are embedded.

@@ -9,13 +9,15 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.features.figures import draw_labelled_grid
-from cmcgan_core.inference.translate import SamplingOptions, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import translate
 from cmcgan_core.modality import Direction
 from cmcgan_core.reports.samples import typical_items
+from cmcgan_core.run_folder import find_checkpoint
 
 SIDE = 128
 

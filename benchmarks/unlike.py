@@ -19,16 +19,18 @@ import torch.nn.functional as F
 from real_recordings import SYNONYMS, list_sounds, read_audible_spectrograms
 from torch import Tensor
 
-from cmcgan_core.checkpoint import BOX, Trained, load_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.dynamic_classifier import load_classifier
-from cmcgan_core.inference.translate import SamplingOptions, to_audio, to_network, to_visual, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import to_audio, to_network, to_visual, translate
 from cmcgan_core.media.files import media_kind, read_picture
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.nn.familiarity import distances, fit_familiarity
+from cmcgan_core.run_folder import BOX
 
 #: Largest number of half seconds of one folder.
 HALF_SECONDS = 150

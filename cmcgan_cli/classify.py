@@ -2,7 +2,8 @@
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -35,6 +36,7 @@ from cmcgan_cli.console import (
 if TYPE_CHECKING:
     from cmcgan_core.errors import MediaError
     from cmcgan_core.inference.dynamic_classifier import Classified
+    from cmcgan_core.inference.sampling import SamplingOptions
 
 #: Number of classes that the terminal shows for a single input.
 CLASSES_SHOWN = 3
@@ -91,12 +93,8 @@ def classify(
 
       cmcgan classify archive/ --every 0.5 --csv > archive.csv
     """
-    from cmcgan_core.checkpoint import load_checkpoint
-    from cmcgan_core.inference.classify import classify_all
-    from cmcgan_core.inference.dynamic_classifier import load_classifier
     from cmcgan_core.inference.inputs import expand
-    from cmcgan_core.inference.translate import SamplingOptions
-    from cmcgan_core.utils.device import choose_device
+    from cmcgan_core.inference.sampling import SamplingOptions
 
     require_one_format(as_json=as_json, as_csv=as_csv)
     if every is not None and at is not None:
@@ -106,17 +104,13 @@ def classify(
     performances = _group_into_performances(named, found)
     if every is not None and any(len(paths) > 1 for paths in performances):
         raise typer.BadParameter("a sound and a picture together have no timeline", param_hint="--every")
-    generating = load_checkpoint(find_run(checkpoint), choose_device(device))
-    classifier = load_classifier(generating)
-    note(f"model: {generating.path}", quiet=quiet)
+    sampling, run = SamplingOptions(samples=samples, seed=seed, at=at), find_run(checkpoint)
     if as_json:
-        print_result = _json_printer({"seed": seed, "checkpoint": str(generating.path)})
+        print_result = _json_printer({"seed": seed, "checkpoint": str(run)})
     else:
         print_result = _csv_printer() if as_csv else _text_printer(len(performances), quiet=quiet)
     failed, counts = False, Counter[str]()
-    with progress_bar(quiet=quiet) as on_progress:
-        sampling = SamplingOptions(samples=samples, seed=seed, at=at)
-        results = classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
+    with closing(_classify(run, performances, sampling, every, device, quiet=quiet)) as results:
         for paths, result in zip(performances, results, strict=True):
             if isinstance(result, Exception):
                 failed = True
@@ -128,6 +122,34 @@ def classify(
         note_unlike(counts, len(performances), quiet=quiet)
     if failed:
         raise typer.Exit(1)
+
+
+def _classify(
+    run: Path,
+    performances: Sequence[tuple[Path, ...]],
+    sampling: "SamplingOptions",
+    every: float | None,
+    device: str,
+    *,
+    quiet: bool,
+) -> "Generator[Classified | MediaError]":
+    """Yield the classification of each performance, or its fault. If all have one, torch is not imported."""
+    from cmcgan_core.media.files import media_fault
+
+    faults = [fault for paths in performances if (fault := media_fault(paths))]
+    if len(faults) == len(performances):
+        yield from faults
+        return
+    from cmcgan_core.checkpoint import load_checkpoint
+    from cmcgan_core.inference.classify import classify_all
+    from cmcgan_core.inference.dynamic_classifier import load_classifier
+    from cmcgan_core.utils.device import choose_device
+
+    generating = load_checkpoint(run, choose_device(device))
+    classifier = load_classifier(generating)
+    note(f"model: {generating.path}", quiet=quiet)
+    with progress_bar(quiet=quiet) as on_progress:
+        yield from classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
 
 
 #: Prints the result of one file, or of a sound and a picture together, on standard output.

@@ -6,7 +6,19 @@ from typing import Annotated
 import typer
 
 from cmcgan_cli.choices import Latents, SplitOption
-from cmcgan_cli.console import Device, Json, Quiet, Seed, emit_json, note, out, progress_bar, resumable
+from cmcgan_cli.console import (
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    emit_json,
+    find_run,
+    note,
+    out,
+    progress_bar,
+    require_dataset,
+    resumable,
+)
 
 
 def compare(
@@ -38,6 +50,8 @@ def compare(
 
       cmcgan compare prepared/sub_urmp runs/a runs/b --report report
     """
+    checkpoints = [find_run(run) for run in runs]
+    require_dataset(data)
     from cmcgan_cli.tables.comparison import costs, figures
     from cmcgan_cli.tables.evaluation import summary
     from cmcgan_core.data.dataset import open_dataset
@@ -49,7 +63,7 @@ def compare(
     dataset = open_dataset(data)
     with resumable(), progress_bar(quiet=quiet) as on_progress:
         compared = compare_runs(
-            runs,
+            checkpoints,
             dataset,
             split=split,
             latents=latents,

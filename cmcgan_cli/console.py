@@ -241,9 +241,33 @@ def find_run(checkpoint: Path | None) -> Path:
     Raises:
         CheckpointError: there is no such checkpoint.
     """
-    from cmcgan_core.checkpoint import BOX, find_checkpoint, newest_runs
+    from cmcgan_core.run_folder import BOX, find_checkpoint, newest_runs
 
     return find_checkpoint(checkpoint or next(iter(newest_runs()), BOX))
+
+
+def require_dataset(root: Path) -> None:
+    """Refuse a folder that is no prepared dataset.
+
+    Raises:
+        DataError: it has no valid `dataset.toml`.
+    """
+    from cmcgan_core.data.index import explain_read_errors, read_about
+
+    with explain_read_errors(root, "dataset.toml"):
+        read_about(root)
+
+
+def require_device(name: str) -> None:
+    """Refuse a device that this machine lacks. Torch, which imports slowly, is asked only if a device is named.
+
+    Raises:
+        ConfigError: see `utils.device.choose_device`.
+    """
+    if name not in ("auto", "cpu"):
+        from cmcgan_core.utils.device import choose_device
+
+        choose_device(name)
 
 
 @contextmanager

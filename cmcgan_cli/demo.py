@@ -28,6 +28,7 @@ def demo(
         typer.Option(
             "--from",
             "-f",
+            exists=True,
             help="A sound or a picture of yours for the shipped model. May be repeated.",
             show_default=False,
         ),

@@ -17,6 +17,7 @@ from cmcgan_cli.console import (
     note,
     out,
     progress_bar,
+    require_dataset,
     resumable,
 )
 
@@ -57,6 +58,8 @@ def evaluate(
 
       cmcgan evaluate prepared/sub_urmp --checkpoint runs/sub_urmp-small --report report
     """
+    run = find_run(checkpoint)
+    require_dataset(data)
     from cmcgan_cli.tables.evaluation import summary, tables, training
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.evaluation.compare import compare
@@ -64,7 +67,7 @@ def evaluate(
 
     if report is not None:
         require_matplotlib()
-    run, dataset = find_run(checkpoint), open_dataset(data)
+    dataset = open_dataset(data)
     with resumable(), progress_bar(quiet=quiet) as on_progress:
         compared = compare(
             [run],

@@ -34,9 +34,9 @@ def export(
 
       cmcgan export --direction v2a --checkpoint runs/urmp-small --hops 1 --out v2a.onnx --json
     """
+    run = find_run(checkpoint)
     from cmcgan_core.inference.onnx import export_onnx
 
-    run = find_run(checkpoint)
     note(f"model: {run}", quiet=quiet)
     exported = export_onnx(run, direction, out_path or Path(f"{direction}.onnx"), hops)
     if as_json:

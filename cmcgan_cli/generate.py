@@ -1,6 +1,7 @@
 """`cmcgan generate`."""
 
 from collections import Counter
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -25,6 +26,7 @@ from cmcgan_cli.console import (
     print_line,
     progress_bar,
     read_listed,
+    require_device,
     require_inputs,
     resumable,
 )
@@ -32,10 +34,11 @@ from cmcgan_core.inference.routes import Format
 from cmcgan_core.modality import Modality
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
-    from cmcgan_core.inference.generate import Generated
-    from cmcgan_core.inference.generate.plan import Task
+    from cmcgan_core.inference.generate.plan import OutputOptions, Task
+    from cmcgan_core.inference.generate.results import Generated
+    from cmcgan_core.inference.sampling import SamplingOptions
 
 
 def generate(
@@ -133,13 +136,10 @@ def generate(
 
       find . -name '*.flac' -print0 | cmcgan generate - --out made/
     """
-    from cmcgan_core.checkpoint import load_checkpoint
-    from cmcgan_core.inference.dynamic_classifier import find_classifier
-    from cmcgan_core.inference.generate import OutputOptions, generate_all, plan
+    from cmcgan_core.inference.generate.plan import OutputOptions, plan
     from cmcgan_core.inference.inputs import expand
-    from cmcgan_core.inference.translate import SamplingOptions
+    from cmcgan_core.inference.sampling import SamplingOptions
     from cmcgan_core.media.film import MAX_GIF_FPS, storable_fps
-    from cmcgan_core.utils.device import choose_device
 
     output = OutputOptions(
         to=to,
@@ -156,19 +156,17 @@ def generate(
     sampling = SamplingOptions(samples=samples, seed=seed, hops=hops, at=at)
     named = require_inputs(inputs, sources)
     tasks = plan(expand(named, out_path, read_listed(named)), out_path, output, sampling)
-    run, torch_device = find_run(checkpoint), choose_device(device)
+    run = find_run(checkpoint)
     if dry_run:
+        require_device(device)
         _show_plan(tasks)
         return
     if any(storable_fps(path, fps) < fps for task in tasks for path in task.paths):
         note(f"a gif has at most {MAX_GIF_FPS} frames per second, so it is made with that", quiet=quiet)
-    trained = load_checkpoint(run, torch_device)
-    note(f"model: {trained.path}", quiet=quiet)
     failed, counts = False, Counter[str]()
     hint = "with --overwrite, the same command starts again" if overwrite else RESUMES
-    with resumable(hint), progress_bar(quiet=quiet) as on_progress:
-        classifier = find_classifier(trained)
-        for result in generate_all(trained, tasks, sampling, output, classifier, on_progress=on_progress):
+    with resumable(hint), closing(_generate(run, tasks, sampling, output, device, quiet=quiet)) as results:
+        for result in results:
             failed |= bool(result.error)
             counts.update(unlike=bool(result.unlike_training), silent=result.silent)
             _print_result(result, as_json=as_json, quiet=quiet)
@@ -176,6 +174,32 @@ def generate(
         note_unlike(counts, len(tasks), quiet=quiet)
     if failed:
         raise typer.Exit(1)
+
+
+def _generate(
+    run: Path,
+    tasks: "Sequence[Task]",
+    sampling: "SamplingOptions",
+    output: "OutputOptions",
+    device: str,
+    *,
+    quiet: bool,
+) -> "Generator[Generated]":
+    """Yield the result of each task. If no input can be used, torch is not imported."""
+    if all(task.error for task in tasks):
+        from cmcgan_core.inference.generate.results import unfinished
+
+        yield from (unfinished(task, sampling) for task in tasks)
+        return
+    from cmcgan_core.checkpoint import load_checkpoint
+    from cmcgan_core.inference.dynamic_classifier import find_classifier
+    from cmcgan_core.inference.generate.batch import generate_all
+    from cmcgan_core.utils.device import choose_device
+
+    trained = load_checkpoint(run, choose_device(device))
+    note(f"model: {trained.path}", quiet=quiet)
+    with progress_bar(quiet=quiet) as on_progress:
+        yield from generate_all(trained, tasks, sampling, output, find_classifier(trained), on_progress=on_progress)
 
 
 def _show_plan(tasks: "Sequence[Task]") -> None:

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Command, Device, Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar
+from cmcgan_cli.console import (
+    Command,
+    Device,
+    Json,
+    Quiet,
+    Seed,
+    emit_json,
+    find_run,
+    note,
+    out,
+    print_line,
+    progress_bar,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -124,6 +136,10 @@ def create(
 
       cmcgan human-eval create pairs/ -m ours=runs/urmp-small -m theirs=samples/theirs --design pairwise --out duel
     """
+    named_models = _parse_models(models)
+    for path in named_models.values():
+        if not path.exists():
+            find_run(path)  # before torch is imported
     from cmcgan_core.human_eval.create import RESERVED_PAIRS, create_study
     from cmcgan_core.human_eval.designs import RATED_MODALITIES
     from cmcgan_core.human_eval.draw import draw_pairs, open_rated_model
@@ -142,7 +158,7 @@ def create(
         allowed_failures=allowed_failures,
         data=str(data),
     )
-    rated_models = {name: open_rated_model(path, seed, device) for name, path in _parse_models(models).items()}
+    rated_models = {name: open_rated_model(path, seed, device) for name, path in named_models.items()}
     drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split)
     modalities = tuple(name for name in RATED_MODALITIES if modality in (name, RatedModalities.BOTH))
     with progress_bar(quiet=quiet) as draw:

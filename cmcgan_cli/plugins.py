@@ -1,32 +1,40 @@
 """The command `cmcgan plugins`: list the installed plugins."""
 
 from dataclasses import asdict
+from typing import Annotated
 
 import typer
 
 from cmcgan_cli.console import Json, emit_json, note, out
 
 
-def plugins(as_json: Json = False) -> None:
-    """List the parts that installed plugins add, with their packages. The exit code is 1 if a plugin does not load.
+def plugins(
+    check: Annotated[
+        bool, typer.Option("--check", help="Load every part too. The exit code is 1 if one does not load.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the parts that installed plugins add, with their packages.
 
-    Example:
+    Examples:
 
-      cmcgan plugins --json
+      cmcgan plugins
+
+      cmcgan plugins --check --json
     """
     from cmcgan_core.registry import GROUPS, installed_plugins
 
-    installed = installed_plugins()
+    installed = installed_plugins(load=check)
     if as_json:
         emit_json([asdict(plugin) for plugin in installed])
     elif installed:
         from rich.table import Table
 
-        table = Table("kind", "name", "package", "state")
+        table = Table("kind", "name", "package", *(["state"] if check else []))
         for plugin in installed:
-            kind = _kind(plugin.group)
-            state, style = plugin.fault or "ok", "red" if plugin.fault else None
-            table.add_row(kind, plugin.name, plugin.package, state, style=style)
+            state = [plugin.fault or "ok"] if check else []
+            style = "red" if plugin.fault else None
+            table.add_row(_kind(plugin.group), plugin.name, plugin.package, *state, style=style)
         out().print(table)
     else:
         note("no plugins are installed; docs/plugins.md shows how to write one. They can add:")

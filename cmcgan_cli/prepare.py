@@ -11,6 +11,7 @@ from cmcgan_cli.console import Json, Quiet, Seed, emit_json, note, out, print_li
 if TYPE_CHECKING:
     from cmcgan_core.data.prepare import PreparePlan, PrepareReport
     from cmcgan_core.data.prepare.recording import Skipped
+    from cmcgan_core.features.settings import FeatureSettings
 
 #: The number of skipped files that are printed; skipped.csv lists all.
 LISTED = 20
@@ -134,11 +135,10 @@ def prepare(
         return
     from cmcgan_core.data import prepare as preparation
     from cmcgan_core.data.synthetic import DemoSource
-    from cmcgan_core.features.representations import default_settings
     from cmcgan_core.media.files import SILENT_DBFS
     from cmcgan_core.utils.names import folder_name
 
-    options = preparation.SourceOptions(default_settings(representation), hop=hop, seed=seed, labels=labels)
+    options = preparation.SourceOptions(_default_settings(representation), hop=hop, seed=seed, labels=labels)
     is_demo = str(source) == "demo" and layout is None and labels is None and not source.exists()
     demo_only = {"--scene": scene, "--pairs": pairs, "--soundfont": soundfont}
     given = next((name for name, value in demo_only.items() if value), None)
@@ -167,6 +167,17 @@ def prepare(
             on_progress=on_progress,
         )
     _show_report(report, json=json, quiet=quiet)
+
+
+def _default_settings(representation: str) -> "FeatureSettings":
+    """Return the default settings of a representation. Those of LMS are known without torch, which imports slowly."""
+    from cmcgan_core.features.settings import FeatureSettings
+
+    if representation == FeatureSettings().representation:
+        return FeatureSettings()
+    from cmcgan_core.features.representations import default_settings
+
+    return default_settings(representation)
 
 
 def _parse_ratio(text: str) -> tuple[float, float, float]:

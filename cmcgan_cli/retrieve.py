@@ -13,6 +13,7 @@ from cmcgan_cli.console import (
     Quiet,
     Sources,
     emit_json,
+    find_run,
     note,
     note_error,
     print_line,
@@ -27,7 +28,11 @@ from cmcgan_cli.console import (
 from cmcgan_core.inference.target import Target
 
 if TYPE_CHECKING:
-    from cmcgan_core.inference.retrieve import Hit, IndexReport, Retrieval, Retrieved
+    from collections.abc import Sequence
+
+    from cmcgan_core.checkpoint import Trained
+    from cmcgan_core.inference.retrieve.files import Gallery
+    from cmcgan_core.inference.retrieve.results import Hit, IndexReport, Retrieval, Retrieved
 
 #: Columns of --csv.
 COLUMNS = ("query", "rank", "score", "path", "modality", "at", "error")
@@ -110,37 +115,75 @@ def retrieve(
       cmcgan retrieve clips/ --in photos/ --csv > hits.csv
     """
     from cmcgan_core.inference.inputs import expand
-    from cmcgan_core.inference.retrieve import find_gallery, load_embedder
-    from cmcgan_core.inference.retrieve import retrieve as search
-    from cmcgan_core.utils.device import choose_device
+    from cmcgan_core.inference.retrieve.files import find_gallery
+    from cmcgan_core.inference.retrieve.results import unread
+    from cmcgan_core.media.files import media_fault
 
     named = require_inputs(inputs, sources)
     _check_options(named, searched, sheet, as_json=as_json, as_csv=as_csv)
     listed = read_listed((*named, *searched))
     queries = [item.path for item in expand(named, listed=listed)]
     gallery = find_gallery(searched, listed, [file for file in (sheet, html) if file])
-    trained = load_embedder(checkpoint, choose_device(device))
-    note(f"model: {trained.path}", quiet=quiet)
-    with resumable("what was embedded is kept; the same command goes on"), progress_bar(quiet=quiet) as on_progress:
-        found = search(trained, queries, gallery, top=top, to=to, at=at, index_folder=index, on_progress=on_progress)
+    with resumable("what was embedded is kept; the same command goes on"):
+        if all(faults := [media_fault([query]) for query in queries]):
+            found, trained = unread(queries, map(str, faults)), None
+        else:
+            trained = _load_embedder(checkpoint, device, quiet=quiet)
+            found = _search(trained, queries, gallery, top, to, at, index, quiet=quiet)
     if as_json:
-        _print_json(found, str(trained.path))
+        _print_json(found, str(trained.path) if trained else None)
     elif as_csv:
         _print_csv(found)
     else:
         _print_text(found)
     failed = _print_faults(found, quiet=quiet)
-    settings = trained.about.settings
-    if sheet is not None:
-        from cmcgan_core.reports.hits import write_hits_sheet
-
-        write_hits_sheet(found.results, settings, sheet)
-    if html is not None:
-        from cmcgan_core.reports.hits import write_hits_page
-
-        write_hits_page(found.results, settings, html)
+    if trained is not None:
+        _write_hits(found, trained, sheet, html)
     if failed:
         raise typer.Exit(1)
+
+
+def _load_embedder(checkpoint: Path | None, device: str, *, quiet: bool) -> "Trained":
+    """Load the network that embeds both modalities."""
+    if checkpoint is not None:
+        find_run(checkpoint)  # before torch is imported
+    from cmcgan_core.inference.retrieve.embedding import load_embedder
+    from cmcgan_core.utils.device import choose_device
+
+    trained = load_embedder(checkpoint, choose_device(device))
+    note(f"model: {trained.path}", quiet=quiet)
+    return trained
+
+
+def _search(
+    trained: "Trained",
+    queries: "Sequence[Path]",
+    gallery: "Gallery",
+    top: int,
+    to: Target | None,
+    at: float | None,
+    index: Path | None,
+    *,
+    quiet: bool,
+) -> "Retrieval":
+    """Search the gallery, and show the progress."""
+    from cmcgan_core.inference.retrieve.retrieval import retrieve as search
+
+    with progress_bar(quiet=quiet) as on_progress:
+        return search(trained, queries, gallery, top=top, to=to, at=at, index_folder=index, on_progress=on_progress)
+
+
+def _write_hits(found: "Retrieval", trained: "Trained", sheet: Path | None, html: Path | None) -> None:
+    """Write the hits as a picture and as a page, if these are wanted."""
+    if sheet is None and html is None:
+        return
+    from cmcgan_core.reports.hits import write_hits_page, write_hits_sheet
+
+    settings = trained.about.settings
+    if sheet is not None:
+        write_hits_sheet(found.results, settings, sheet)
+    if html is not None:
+        write_hits_page(found.results, settings, html)
 
 
 def _check_options(sources: list[str], searched: list[str], sheet: Path | None, *, as_json: bool, as_csv: bool) -> None:
@@ -156,8 +199,8 @@ def _check_options(sources: list[str], searched: list[str], sheet: Path | None, 
         )
 
 
-def _print_json(found: "Retrieval", checkpoint: str) -> None:
-    """Print one JSON document for each query."""
+def _print_json(found: "Retrieval", checkpoint: str | None) -> None:
+    """Print one JSON document for each query. The checkpoint is None if no query can be read."""
     for result in found.results:
         emit_json({**_to_document(result), "checkpoint": checkpoint, "index": _describe_index(found.index)})
 

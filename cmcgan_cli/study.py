@@ -8,11 +8,24 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cmcgan_cli.choices import Latents, SplitOption
-from cmcgan_cli.console import Device, Json, Quiet, emit_json, find_run, note, out, progress_bar, resumable
+from cmcgan_cli.console import (
+    Device,
+    Json,
+    Quiet,
+    emit_json,
+    find_run,
+    note,
+    out,
+    progress_bar,
+    require_dataset,
+    require_device,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from cmcgan_core.data.dataset import PreparedDataset
-    from cmcgan_core.experiments.study import Study, StudyResult
+    from cmcgan_core.experiments.recipes import Study
+    from cmcgan_core.experiments.study import StudyResult
 
 #: The study of several datasets; all other studies use one.
 REPRESENTATIONS = "representations"
@@ -107,11 +120,14 @@ def study(
             "--same-recording": same_recording and name != RETRIEVAL,
         },
     )
+    if len(data) > 1 and name != REPRESENTATIONS:
+        raise typer.BadParameter(f"name one dataset; several are for the study {REPRESENTATIONS}", param_hint="DATA")
+    for root in data:
+        require_dataset(root)
+    require_device(device)
     if name == REPRESENTATIONS:
         _study_representations(data, split, seed, device, as_json=as_json, quiet=quiet)
         return
-    if len(data) > 1:
-        raise typer.BadParameter(f"name one dataset; several are for the study {REPRESENTATIONS}", param_hint="DATA")
     if name == RETRIEVAL:
         _study_retrieval(
             data[0],
@@ -126,11 +142,14 @@ def study(
             quiet=quiet,
         )
         return
-    from cmcgan_core.data.dataset import open_dataset
-    from cmcgan_core.experiments.study import find_study, load_study, run_study
+    from cmcgan_core.experiments.recipes import find_study, load_study
 
     file = find_study(name)
-    chosen, dataset = load_study(file, full_size=full_size), open_dataset(data[0])
+    chosen = load_study(file, full_size=full_size)
+    from cmcgan_core.data.dataset import open_dataset
+    from cmcgan_core.experiments.study import run_study
+
+    dataset = open_dataset(data[0])
     folder = out_dir or _default_folder(data[0], file.stem, full_size=full_size)
     if dry_run:
         _show_plan(chosen, file, dataset, folder, as_json=as_json)

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Device, Json, Quiet, emit_json, note, out, print_line, progress_bar, resumable
+from cmcgan_cli.console import (
+    Device,
+    Json,
+    Quiet,
+    emit_json,
+    note,
+    out,
+    print_line,
+    progress_bar,
+    require_dataset,
+    require_device,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from cmcgan_core.config import Config
@@ -73,9 +85,7 @@ def train(
       cmcgan train --resume runs/longer
     """
     from cmcgan_core.config import load_config
-    from cmcgan_core.data.dataset import open_dataset
-    from cmcgan_core.training.train import resume_config, train_run
-    from cmcgan_core.utils.device import choose_device
+    from cmcgan_core.run_folder import resume_config
     from cmcgan_core.utils.names import folder_name
 
     options = {
@@ -101,8 +111,12 @@ def train(
         preset = preset or "small"
         run_config = load_config(preset, config, chosen)
         out_dir = out_dir or Path("runs") / f"{folder_name(data)}-{preset}"
+    require_dataset(data)
+    require_device(device)
+    from cmcgan_core.data.dataset import open_dataset
+    from cmcgan_core.training.train import train_run
+
     dataset = open_dataset(data)
-    choose_device(device)
     if dry_run:
         _show_plan(run_config, dataset, out_dir, as_json=as_json)
         return

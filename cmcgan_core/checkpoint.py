@@ -9,116 +9,28 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from cmcgan_core import __version__
-from cmcgan_core.config import Config
 from cmcgan_core.errors import CheckpointError, ConfigError
-from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods import METHODS, Method
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import embeds
 from cmcgan_core.nn.familiarity import PREFIX, Familiarity, read_familiarity
+from cmcgan_core.run_folder import FORMAT, NEXT_STEP, About, in_one_line, read_about
 from cmcgan_core.utils.files import atomic_write
-from cmcgan_core.utils.names import require_classes
-from cmcgan_core.utils.schema import MOST, Count, Range, build, parse_json
 from cmcgan_core.utils.tensors import is_finite
 
-#: The model that ships with cmcgan: a run folder inside the package, with the files that using the run needs.
-BOX = Path(__file__).parent / "box"
-#: Version of the format that this code reads and writes.
-FORMAT = 2
 #: What safetensors calls the types of numbers that weights may be stored in. The box stores half precision.
 FLOATS = ("F64", "F32", "F16", "BF16")
 #: What safetensors calls the other types that networks have.
 INTEGERS = {torch.int64: "I64", torch.int32: "I32", torch.uint8: "U8", torch.bool: "BOOL"}
-#: What to do with a checkpoint that cannot be used, for messages.
-NEXT_STEP = "restore it from a backup, or train again with: cmcgan train DATA"
-
-#: A number that divides logits. Outside of this range, probabilities would not be numbers.
-Temperature = Annotated[float, Range(minimum=1e-6, maximum=1e6)]
-
-
-@dataclass(frozen=True)
-class RunFolder:
-    """The files of a run.
-
-    Attributes:
-        path: the folder.
-    """
-
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """The resolved configuration."""
-        return self.path / "config.toml"
-
-    @property
-    def info(self) -> Path:
-        """The dataset, the device and the versions of packages."""
-        return self.path / "run.toml"
-
-    @property
-    def log(self) -> Path:
-        """The log: losses and validation losses over the steps."""
-        return self.path / "metrics.jsonl"
-
-    @property
-    def last(self) -> Path:
-        """The last checkpoint, for using the run and for resuming it."""
-        return self.path / "last.safetensors"
-
-    @property
-    def best(self) -> Path:
-        """The checkpoint with the lowest validation loss, for using the run."""
-        return self.path / "best.safetensors"
-
-    @property
-    def classifier(self) -> Path:
-        """The multimodal classifier of a run that generates."""
-        return self.path / "classifier.safetensors"
-
-
-@dataclass(frozen=True)
-class About:
-    """The metadata of a checkpoint.
-
-    Attributes:
-        config: configuration of the run.
-        classes: names of the classes, by index.
-        settings: feature settings of the pairs that it was trained on.
-        step: number of finished training steps.
-        steps: number of planned training steps.
-        data: name of the dataset that it was trained on.
-        content: hash of that dataset's content, from its `dataset.toml`; "" if it has none.
-        best: lowest validation loss so far, or None.
-        completed_by: hash of the checkpoint that completed pairs when a classifier was trained; "" for none.
-        temperatures: temperatures that calibrate the logits of a classifier, fitted on held-out pairs, by case
-            (`modality.REAL_PAIR` or a `Direction.completed`).
-    """
-
-    config: Config
-    classes: tuple[str, ...]
-    settings: FeatureSettings
-    step: Annotated[int, Range(minimum=0, maximum=MOST)]
-    steps: Count
-    data: str
-    content: str
-    best: float | None = None
-    completed_by: str = ""
-    temperatures: dict[str, Temperature] = field(default_factory=dict)
-
-    @property
-    def finished(self) -> bool:
-        """Whether all planned steps are done."""
-        return self.step >= self.steps
 
 
 @dataclass(frozen=True)
@@ -178,68 +90,6 @@ def save_checkpoint(path: Path, about: About, tensors: Mapping[str, Tensor]) -> 
         save_file(plain, temporary, metadata={"cmcgan": json.dumps(document)})
 
 
-def find_checkpoint(path: Path) -> Path:
-    """Return the checkpoint file that a path means.
-
-    Args:
-        path: a checkpoint file, a run folder, the name of a folder below `runs/`, or "box" for the model that ships
-            with cmcgan.
-
-    Raises:
-        CheckpointError: the checkpoint does not exist.
-    """
-    if not path.exists():
-        named = BOX if path == Path("box") else Path("runs") / path
-        path = named if named.is_dir() else path
-    file = RunFolder(path).last if path.is_dir() else path
-    if not file.is_file():
-        fault = f"has no {file.name}" if path.is_dir() else "does not exist"
-        raise CheckpointError(f"{path} {fault}; train a model with: cmcgan train DATA --out {path}")
-    return file
-
-
-def newest_runs() -> list[Path]:
-    """Return the last checkpoints of the runs in `runs/`, the newest first.
-
-    Runs are the folders directly below `runs/`. The run of a demonstration is never one of them: it is in a folder two
-    levels below `--out`.
-    """
-    return sorted(Path("runs").glob("*/last.safetensors"), key=lambda file: file.stat().st_mtime, reverse=True)
-
-
-def read_about(path: Path) -> About:
-    """Read the metadata of a checkpoint, without its weights.
-
-    Raises:
-        CheckpointError: the file is missing, damaged, not a checkpoint of cmcgan, or of another version.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist; train a model with: cmcgan train DATA")
-    try:
-        with safe_open(path, framework="pt") as file:
-            document = parse_json((file.metadata() or {}).get("cmcgan", ""))
-        version = document.pop("version", "unknown")
-        if document.pop("format", None) != FORMAT:
-            raise CheckpointError(
-                f"{path} was written by cmcgan {version} in a format that this version cannot read; train again with: "
-                "cmcgan train DATA"
-            )
-        about = build(About, document, str(path))
-        if not about.classes:
-            raise ValueError("it has no classes")
-        require_classes(about.classes)
-    except (SafetensorError, OSError, ValueError, ConfigError) as error:
-        raise CheckpointError(
-            f"{path} is not a cmcgan checkpoint, or is damaged ({_in_one_line(error)}); {NEXT_STEP}"
-        ) from error
-    return about
-
-
-def _in_one_line(error: Exception) -> str:
-    """Return the message of an error without line breaks."""
-    return " ".join(str(error).split())
-
-
 def load_checkpoint(path: Path, device: torch.device) -> Trained:
     """Load the trained network of a checkpoint, without the parts that only training needs.
 
@@ -283,7 +133,7 @@ def _build_network(about: About, path: Path) -> nn.Module:
             network = build_on("cpu")
     except ConfigError as error:
         raise CheckpointError(
-            f"{path} describes no network that can be built ({_in_one_line(error)}); {NEXT_STEP}"
+            f"{path} describes no network that can be built ({in_one_line(error)}); {NEXT_STEP}"
         ) from error
     expected = network.state_dict()
     _check_layout(path, "network.", expected)

@@ -159,8 +159,7 @@ def _disk() -> Finding:
 
 def _plugins() -> Finding:
     """Check that every installed plugin can be imported."""
-    plugins = installed_plugins()
+    plugins = installed_plugins(load=True)
     faults = [plugin.fault for plugin in plugins if plugin.fault]
-    return Finding(
-        "plugins", f"{len(plugins)} entries", "; ".join(faults) or None, "see: cmcgan plugins" if faults else None
-    )
+    fix = "see: cmcgan plugins --check" if faults else None
+    return Finding("plugins", f"{len(plugins)} entries", "; ".join(faults) or None, fix)

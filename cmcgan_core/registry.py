@@ -41,7 +41,7 @@ class Plugin:
         group: the entry-point group, one of `GROUPS`.
         name: the name of the part in configurations and on the command line.
         package: the package that provides it, with its version.
-        fault: why it cannot be used, or None if it can.
+        fault: why it cannot be used; None if it can, or if that was not tried.
     """
 
     group: str
@@ -109,18 +109,26 @@ def load_entry_point(entry_point: EntryPoint) -> Any:
         ) from error
 
 
-def installed_plugins() -> list[Plugin]:
-    """Import every entry point of every group, and return them all; `Plugin.fault` says which ones failed."""
-    plugins = []
-    for group in GROUPS:
-        for entry_point in entry_points(group=group):
-            try:
-                load_entry_point(entry_point)
-                fault = None
-            except PluginError as error:
-                fault = str(error)
-            plugins.append(Plugin(group, entry_point.name, _package_label(entry_point), fault))
-    return plugins
+def installed_plugins(*, load: bool) -> list[Plugin]:
+    """Return every entry point of every group.
+
+    Args:
+        load: import them too, which may take seconds; `Plugin.fault` says which ones failed.
+    """
+    return [
+        Plugin(group, entry_point.name, _package_label(entry_point), _load_fault(entry_point) if load else None)
+        for group in GROUPS
+        for entry_point in entry_points(group=group)
+    ]
+
+
+def _load_fault(entry_point: EntryPoint) -> str | None:
+    """Return why an entry point cannot be imported, or None if it can."""
+    try:
+        load_entry_point(entry_point)
+    except PluginError as error:
+        return str(error)
+    return None
 
 
 def _package_label(entry_point: EntryPoint) -> str:

@@ -13,10 +13,11 @@ import torch
 from conftest import CLASSES, tiny_config
 from torch import Tensor
 
-from cmcgan_core.checkpoint import About, Trained
+from cmcgan_core.checkpoint import Trained
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder
+from cmcgan_core.run_folder import About
 
 #: Frequencies in Hz of sounds that are mostly low, middle and high.
 LOW, MIDDLE, HIGH = 150, 1500, 12_000
@@ -50,7 +51,9 @@ def make_embedder(checkpoint: Path, network: Embedder | None = None) -> Trained:
 
 
 if __name__ == "__main__":
-    from cmcgan_core.inference.retrieve import embedding, find_gallery, gallery, retrieve
+    from cmcgan_core.inference.retrieve import embedding, gallery
+    from cmcgan_core.inference.retrieve.files import find_gallery
+    from cmcgan_core.inference.retrieve.retrieval import retrieve
 
     # Slowly, and saved after every file.
     embedding.BATCH, gallery.SAVE_SECONDS = 1, 0.0

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
-from cmcgan_core.checkpoint import BOX, load_checkpoint, read_about
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import StoredPairs
 from cmcgan_core.data.loader import Batch, to_batch
 from cmcgan_core.data.prepare.recording import SourceOptions
@@ -19,6 +19,7 @@ from cmcgan_core.features.representations import analyse
 from cmcgan_core.inference.completion import Completion
 from cmcgan_core.inference.retrieve.embedding import SHIPPED, load_embedder, require_embedder
 from cmcgan_core.media.files import read_picture, read_sound, write_picture, write_sound
+from cmcgan_core.run_folder import BOX, read_about
 from cmcgan_core.tour.demonstration import BOX_PAIRS
 
 

@@ -11,24 +11,17 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from cmcgan_core.checkpoint import (
-    BOX,
-    About,
-    _load_optimizer,
-    load_checkpoint,
-    network_tensors,
-    read_about,
-    save_checkpoint,
-)
+from cmcgan_core.checkpoint import _load_optimizer, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.errors import CheckpointError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.dynamic_classifier import DynamicClassifier
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.methods import METHODS
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.common import _count_features
 from cmcgan_core.nn.encoders import ENCODERS
+from cmcgan_core.run_folder import BOX, About, read_about
 
 CPU = torch.device("cpu")
 CLASSES = ("cello", "flute", "tuba")

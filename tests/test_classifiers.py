@@ -12,7 +12,7 @@ from conftest import CLASSES, COUNTS, write_dataset
 from torch import Tensor
 
 from cmcgan_core import checkpoint
-from cmcgan_core.checkpoint import Trained, load_checkpoint, read_about, read_tensors
+from cmcgan_core.checkpoint import Trained, load_checkpoint, read_tensors
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.data.loader import Batch, in_order
@@ -23,6 +23,7 @@ from cmcgan_core.methods import make_method
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.progress import Progress
+from cmcgan_core.run_folder import read_about
 from cmcgan_core.training.classifiers import classifier_config, classify_split, train_run_classifier
 
 CPU = torch.device("cpu")

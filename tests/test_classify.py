@@ -18,7 +18,8 @@ from cmcgan_core.inference.chunks import read_half_seconds
 from cmcgan_core.inference.classify import classify_all, classify_file, classify_files
 from cmcgan_core.inference.dynamic_classifier import DynamicClassifier, load_classifier
 from cmcgan_core.inference.model import Model
-from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import to_network, translate
 from cmcgan_core.inference.windows import Windows
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.training.classifiers import train_judge

@@ -340,7 +340,7 @@ def test_doctor_reports_a_package_that_does_not_load(run: Run, monkeypatch: pyte
 
 
 def test_plugins_lists_the_installed_parts(run: Run) -> None:
-    code, out, _ = run("plugins", "--json")
+    code, out, _ = run("plugins", "--check", "--json")
     assert code == 0
     assert {"cmcgan.encoders", "cmcgan.losses", "cmcgan.commands"} <= {p["group"] for p in json.loads(out)}
     assert run("parameters", "tiny", "--encoder", "residual")[1].startswith("sound encoder 'residual'")

@@ -21,7 +21,8 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.draw import open_rated_model
 from cmcgan_core.inference.classify import classify_files
 from cmcgan_core.inference.onnx import export_onnx
-from cmcgan_core.inference.translate import SamplingOptions, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import translate
 from cmcgan_core.methods.cmav import CMAV
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.decoders import Generator

@@ -11,7 +11,6 @@ from conftest import tiny_config
 from cmcgan_cli.tables.comparison import rows
 from cmcgan_cli.tables.evaluation import poses as poses_of_run
 from cmcgan_cli.tables.study import poses as poses_of_study
-from cmcgan_core.checkpoint import About, read_about
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError
@@ -22,6 +21,7 @@ from cmcgan_core.evaluation.paper import share_of_schedule
 from cmcgan_core.evaluation.pooling import Figure, PooledAccuracy, PooledPoseScore, pool_accuracies, pool_quality
 from cmcgan_core.evaluation.pose_scores import ALL_READABLE, PoseScore
 from cmcgan_core.evaluation.scores import Accuracy
+from cmcgan_core.run_folder import About, read_about
 
 
 def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds: float | None) -> Entry:

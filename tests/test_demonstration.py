@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 from conftest import Run as Cmcgan
 
-from cmcgan_core.checkpoint import read_about
 from cmcgan_core.errors import ConfigError, DataError, Interrupted
 from cmcgan_core.evaluation.results import Evaluation, Seeds
 from cmcgan_core.evaluation.scores import Accuracy, JudgeScores
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import Progress
 from cmcgan_core.reports.demo import Example, Page, Show, Training, demo_page
+from cmcgan_core.run_folder import read_about
 from cmcgan_core.tour import Tour, run_demo
 from cmcgan_core.tour.demonstration import plan_sentence
 from cmcgan_core.tour.planning import JUDGING_STEPS, TrainingPlan, plan_steps

@@ -15,10 +15,11 @@ from cmcgan_core.data.prepare.parts import PartLog, _read_audible
 from cmcgan_core.data.prepare.recording import RawPair, Recording, SourceOptions
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.errors import ConfigError, DataError, TrainingError
+from cmcgan_core.run_folder import resume_config
 from cmcgan_core.training.classifiers import train_judge
 from cmcgan_core.training.log import read_log
 from cmcgan_core.training.run import train_once
-from cmcgan_core.training.train import resume_config, train_run
+from cmcgan_core.training.train import train_run
 from cmcgan_core.utils.files import claimed
 
 #: Settings that make the training diverge; the second has losses that stay finite, the third one short epochs.

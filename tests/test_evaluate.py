@@ -11,7 +11,7 @@ import torch
 from conftest import COUNTS, tiny_config, write_dataset
 from torch import Tensor
 
-from cmcgan_core.checkpoint import Trained, network_tensors, read_about, save_checkpoint
+from cmcgan_core.checkpoint import Trained, network_tensors, save_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset, open_dataset
 from cmcgan_core.data.loader import in_order, to_batch
@@ -42,6 +42,7 @@ from cmcgan_core.methods.cmcgan import Generators
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.progress import silent
+from cmcgan_core.run_folder import read_about
 from cmcgan_core.training.train import train_run
 
 CPU = torch.device("cpu")

@@ -10,7 +10,7 @@ import torch
 from conftest import COUNTS, Run, one_recording_per_pair, tiny_config, write_dataset
 from torch import Tensor, nn
 
-from cmcgan_core.checkpoint import About, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import network_tensors, save_checkpoint
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.errors import CheckpointError
@@ -21,6 +21,7 @@ from cmcgan_core.methods import METHODS, Method
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.reports.html import report_page
+from cmcgan_core.run_folder import About
 from cmcgan_core.training.classifiers import train_judge
 
 

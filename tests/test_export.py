@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from cmcgan_cli.app import app
-from cmcgan_core.checkpoint import BOX, About, Trained, load_checkpoint, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.data.synthetic import DEMO_CLASSES
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.features.representations import analyse
@@ -28,6 +28,7 @@ from cmcgan_core.inference.translate import (
 from cmcgan_core.media.files import read_picture, read_sound, write_sound
 from cmcgan_core.methods import make_method
 from cmcgan_core.modality import Direction
+from cmcgan_core.run_folder import BOX, About
 
 ROOT = Path(__file__).parents[1]
 MODEL = BOX / "last.safetensors"

@@ -17,7 +17,7 @@ from cmcgan_core.data.loader import in_order
 from cmcgan_core.inference.classify import classify_file
 from cmcgan_core.inference.dynamic_classifier import DynamicClassifier, load_classifier
 from cmcgan_core.inference.model import Model
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.familiarity import distances, fit_familiarity
 from cmcgan_core.training.classifiers import embed_split, learn_familiarity

@@ -15,7 +15,7 @@ from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.generate.plan import OutputOptions, choose_route, plan
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import Route
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.media import ffmpeg
 from cmcgan_core.media.files import (
     media_kind,

@@ -11,17 +11,13 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import CheckpointError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.dynamic_classifier import load_classifier
-from cmcgan_core.inference.generate import (
-    GenerationSession,
-    OutputOptions,
-    Task,
-    clips,
-    generate_all,
-    generate_file,
-    plan,
-)
+from cmcgan_core.inference.generate import clips
+from cmcgan_core.inference.generate.batch import generate_all, generate_file
+from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
+from cmcgan_core.inference.generate.session import GenerationSession
 from cmcgan_core.inference.inputs import expand
-from cmcgan_core.inference.translate import SamplingOptions, read_half_second, require_translator
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import read_half_second, require_translator
 
 CPU = torch.device("cpu")
 SETTINGS = FeatureSettings()

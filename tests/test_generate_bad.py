@@ -12,9 +12,10 @@ import torch
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.checkpoint import load_checkpoint
-from cmcgan_core.inference.generate import OutputOptions, generate_all, plan
+from cmcgan_core.inference.generate.batch import generate_all
+from cmcgan_core.inference.generate.plan import OutputOptions, plan
 from cmcgan_core.inference.inputs import Input
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 
 
 def cut(path: Path, keep: float) -> None:

@@ -12,9 +12,11 @@ from PIL import Image, ImageSequence
 
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
-from cmcgan_core.inference.generate import OutputOptions, generate_file
+from cmcgan_core.inference.generate.batch import generate_file
 from cmcgan_core.inference.generate.latent_walk import LatentWalk
-from cmcgan_core.inference.translate import SamplingOptions, require_translator
+from cmcgan_core.inference.generate.plan import OutputOptions
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.media import film
 from cmcgan_core.media.files import read_sound, read_video
 

@@ -5,9 +5,9 @@ import pytest
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.inference.generate import OutputOptions, Task, plan
+from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
 from cmcgan_core.inference.inputs import Input, expand
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.modality import Modality
 
 OUT = Path("made")

@@ -7,14 +7,16 @@ import torch
 from conftest import tiny_config
 from test_cm_gans import tiny as tiny_cm_gans
 
-from cmcgan_core.checkpoint import load_checkpoint, read_about
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import in_order
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.experiments.study import load_study, run_study
+from cmcgan_core.experiments.recipes import load_study
+from cmcgan_core.experiments.study import run_study
 from cmcgan_core.inference.retrieve.embedding import require_embedder
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Direction, Modality
+from cmcgan_core.run_folder import read_about
 from cmcgan_core.training.train import train_run
 
 pytestmark = pytest.mark.gpu
@@ -53,7 +55,8 @@ def test_cuda_makes_films_and_soundtracks(tiny_run: Path, tmp_path: Path) -> Non
     pytest.importorskip("av")
     from media_fixtures import plain, tone, write_video, write_wav
 
-    from cmcgan_core.inference.generate import OutputOptions, generate_file
+    from cmcgan_core.inference.generate.batch import generate_file
+    from cmcgan_core.inference.generate.plan import OutputOptions
     from cmcgan_core.inference.routes import Format
     from cmcgan_core.media import film
 

@@ -24,18 +24,18 @@ from safetensors.torch import save_file
 from test_checkpoint import parts
 from test_checkpoint import write as write_checkpoint
 
-from cmcgan_core.checkpoint import RunFolder, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.errors import CmcganError, DataError
-from cmcgan_core.experiments.study import load_study
+from cmcgan_core.experiments.recipes import load_study
 from cmcgan_core.human_eval.export import export_answers
 from cmcgan_core.human_eval.store import Store
 from cmcgan_core.human_eval.study import open_study
 from cmcgan_core.human_eval.summary import summarise_models_so_far
+from cmcgan_core.run_folder import RunFolder, resume_config
 from cmcgan_core.training.log import is_falling, read_log
-from cmcgan_core.training.train import resume_config
 from cmcgan_core.utils.toml import dump_toml
 
 MUTANTS = int(os.environ.get("CMCGAN_MUTANTS", "50"))

@@ -15,7 +15,8 @@ from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.evaluation.evaluate import evaluate
-from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, sound_to_pictures
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import picture_to_sounds, sound_to_pictures
 from cmcgan_core.modality import Direction
 from cmcgan_core.training.train import train_run
 

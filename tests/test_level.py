@@ -13,7 +13,8 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.representations import analyse, synthesise
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.features.stitch import stitch
-from cmcgan_core.inference.generate import OutputOptions, generate_file
+from cmcgan_core.inference.generate.batch import generate_file
+from cmcgan_core.inference.generate.plan import OutputOptions
 from cmcgan_core.inference.model import Model
 from cmcgan_core.media.files import loudness, read_sound
 from cmcgan_core.media.level import LOUDNESS, PEAK, set_level, set_level_of_blocks

@@ -10,7 +10,7 @@ from conftest import Run, tiny_config
 from torch import Tensor
 from torch.optim import Optimizer
 
-from cmcgan_core.checkpoint import RunFolder, load_checkpoint, network_tensors, read_tensors, save_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint, network_tensors, read_tensors, save_checkpoint
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.loader import Batch
@@ -20,6 +20,7 @@ from cmcgan_core.methods import METHODS, Method
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.progress import Progress, silent
+from cmcgan_core.run_folder import RunFolder
 from cmcgan_core.training import run as runs
 from cmcgan_core.training.run import train_once
 from cmcgan_core.utils.signals import StopRequest

@@ -14,15 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import cmcgan_core
-from cmcgan_core.checkpoint import BOX
 from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
 from cmcgan_core.inference import model as module
 from cmcgan_core.inference.classify import classify_files
-from cmcgan_core.inference.generate import OutputOptions, generate_file
+from cmcgan_core.inference.generate.batch import generate_file
+from cmcgan_core.inference.generate.plan import OutputOptions
 from cmcgan_core.inference.model import Model, load
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.media import film
 from cmcgan_core.media.files import read_picture, read_sound, write_sound
+from cmcgan_core.run_folder import BOX
 
 #: Low, then louder and high.
 SONG = np.concatenate([tone(0.7, 200, level=0.1), tone(0.6, 3000)])

@@ -16,16 +16,18 @@ from conftest import Run
 from media_fixtures import class_folders, plain, tone, write_jpg, write_video, write_wav
 
 from cmcgan_cli import app, console
-from cmcgan_core.checkpoint import find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.data.prepare import SourceOptions, check, prepare
 from cmcgan_core.errors import ConfigError, DataError, MediaError
 from cmcgan_core.human_eval.draw import RealPair, draw_pairs, open_rated_model, write_pairs
-from cmcgan_core.inference.generate import OutputOptions, Task, generate_all, plan
+from cmcgan_core.inference.generate.batch import generate_all
+from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
 from cmcgan_core.inference.inputs import Input, expand, read_list, split_list
-from cmcgan_core.inference.retrieve import find_gallery
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.retrieve.files import find_gallery
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.media.files import announced_seconds, read_picture, read_sound, require_file, write_sound
+from cmcgan_core.run_folder import find_checkpoint
 from cmcgan_core.utils.names import is_ignored, shorten, to_text
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not allow these names")

@@ -47,7 +47,7 @@ def test_a_broken_plugin_is_reported_with_its_package_and_affects_no_other_part(
     with pytest.raises(PluginError, match=r"'bad' of broken 1\.0 does not load: ModuleNotFoundError"):
         losses().get("bad")
     assert losses().get("l1") == "builtin"
-    (broken,) = [plugin for plugin in installed_plugins() if plugin.name == "bad"]
+    (broken,) = [plugin for plugin in installed_plugins(load=True) if plugin.name == "bad"]
     assert broken.package == "broken 1.0"
     assert "does_not_exist" in (broken.fault or "")
 
@@ -65,7 +65,7 @@ def test_a_plugin_that_ends_the_process_is_reported_as_broken(install, cmcgan, c
     code, _, said = cmcgan("leave")
     assert code == 1
     assert "plugin 'leave' of leaver 1.0 does not load" in said
-    code, out, _ = cmcgan("plugins")
+    code, out, _ = cmcgan("plugins", "--check")
     assert code == 1
     assert "leaver 1.0" in out
 

@@ -16,8 +16,8 @@ from cmcgan_core.evaluation.alignment import (
 from cmcgan_core.evaluation.metrics import Items, partner_ranks, score_queries
 from cmcgan_core.evaluation.retrieval import score_embeddings
 from cmcgan_core.experiments import retrieval as study
+from cmcgan_core.experiments.recipes import Recipe
 from cmcgan_core.experiments.retrieval import study_retrieval
-from cmcgan_core.experiments.study import Recipe
 from cmcgan_core.modality import Modality
 from cmcgan_core.training.classifiers import train_judge
 

@@ -16,18 +16,21 @@ from conftest import CLASSES
 from media_fixtures import plain, tone, write_jpg, write_video, write_wav
 from retrieve_fixtures import HIGH, LOW, MIDDLE, ColourAndPitch, make_embedder
 
-from cmcgan_core.checkpoint import BOX, About, Trained, load_checkpoint, network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.errors import CheckpointError, ConfigError, DataError
 from cmcgan_core.features.settings import FeatureSettings
-from cmcgan_core.inference.retrieve import Retrieval, find_gallery, load_embedder, retrieve
-from cmcgan_core.inference.retrieve.embedding import Embeddings, embed_files, normalise
+from cmcgan_core.inference.retrieve.embedding import Embeddings, embed_files, load_embedder, normalise
+from cmcgan_core.inference.retrieve.files import find_gallery
 from cmcgan_core.inference.retrieve.index import Block, open_index
+from cmcgan_core.inference.retrieve.results import Retrieval
+from cmcgan_core.inference.retrieve.retrieval import retrieve
 from cmcgan_core.inference.retrieve.search import search
 from cmcgan_core.inference.target import Target
 from cmcgan_core.methods import METHODS
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder
+from cmcgan_core.run_folder import BOX, About
 
 RED, GREEN, BLUE = (250, 5, 5), (5, 250, 5), (5, 5, 250)
 

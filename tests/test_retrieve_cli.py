@@ -17,7 +17,7 @@ from retrieve_fixtures import HIGH, LOW, make_embedder
 def run(cmcgan: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call `cmcgan retrieve` with an embedder that can be computed by hand."""
     embedder = make_embedder(tmp_path / "model.safetensors")
-    monkeypatch.setattr("cmcgan_core.inference.retrieve.load_embedder", lambda checkpoint, device: embedder)
+    monkeypatch.setattr("cmcgan_core.inference.retrieve.embedding.load_embedder", lambda checkpoint, device: embedder)
     monkeypatch.setenv("CMCGAN_INDEX", str(tmp_path / "index"))
     return lambda *arguments, **options: cmcgan("retrieve", *arguments, **options)
 

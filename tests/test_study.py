@@ -13,22 +13,15 @@ from PIL import Image
 from test_locks import hold
 from test_training import interrupt_at
 
-from cmcgan_core.checkpoint import read_about
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import ConfigError, DataError, Interrupted, TrainingError
 from cmcgan_core.experiments import budget
 from cmcgan_core.experiments.budget import affordable_steps, step_seconds, steps_within
-from cmcgan_core.experiments.study import (
-    StudyResult,
-    find_study,
-    full_size_preset,
-    load_study,
-    plan_study,
-    run_study,
-    study_names,
-)
+from cmcgan_core.experiments.recipes import find_study, full_size_preset, load_study, study_names
+from cmcgan_core.experiments.study import StudyResult, plan_study, run_study
 from cmcgan_core.progress import silent
+from cmcgan_core.run_folder import read_about
 from cmcgan_core.training.run import Run
 from cmcgan_core.utils.device import choose_device
 

@@ -13,19 +13,20 @@ from conftest import CLASSES, tiny_config, write_dataset
 
 from cmcgan_cli.console import find_run
 from cmcgan_core import checkpoint
-from cmcgan_core.checkpoint import BOX, find_checkpoint, load_checkpoint, read_about, read_tensors
+from cmcgan_core.checkpoint import load_checkpoint, read_tensors
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, TrainingError
 from cmcgan_core.methods.cmcgan import CMCGAN
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import Progress, silent
+from cmcgan_core.run_folder import BOX, find_checkpoint, read_about, resume_config
 from cmcgan_core.training import run as run_module
 from cmcgan_core.training.classifiers import train_judge
 from cmcgan_core.training.log import is_falling, read_log
 from cmcgan_core.training.loop import cosine
 from cmcgan_core.training.run import Run, train, train_once
-from cmcgan_core.training.train import plan_run, resume_config, train_run
+from cmcgan_core.training.train import plan_run, train_run
 
 
 def interrupt_at(step: int):

@@ -9,10 +9,10 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from cmcgan_core.checkpoint import About
     from cmcgan_core.evaluation.results import Evaluation
     from cmcgan_core.evaluation.scores import Accuracy
     from cmcgan_core.modality import Direction
+    from cmcgan_core.run_folder import About
 
 #: The smallest number of classes that a correlation is computed over.
 LEAST_CLASSES = 5

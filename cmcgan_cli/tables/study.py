@@ -12,9 +12,10 @@ if TYPE_CHECKING:
 
     from cmcgan_core.evaluation.compare import Group
     from cmcgan_core.evaluation.pooling import PooledAccuracy, PooledJudgeScores
+    from cmcgan_core.experiments.recipes import Study
     from cmcgan_core.experiments.representations import RepresentationStudy
     from cmcgan_core.experiments.retrieval import RetrievalStudy
-    from cmcgan_core.experiments.study import Study, StudyResult
+    from cmcgan_core.experiments.study import StudyResult
     from cmcgan_core.modality import Direction
 
 #: Largest number of metrics in one table of samples.

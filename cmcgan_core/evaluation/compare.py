@@ -7,7 +7,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from cmcgan_core.checkpoint import About, RunFolder, find_checkpoint, read_about
 from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import CheckpointError
 from cmcgan_core.evaluation.evaluate import evaluate
@@ -15,6 +14,7 @@ from cmcgan_core.evaluation.paper import paper_tables, share_of_schedule
 from cmcgan_core.evaluation.pooling import Figure, PooledEvaluation, pool_evaluations, pool_figures
 from cmcgan_core.evaluation.results import Evaluation, to_plain
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.run_folder import About, RunFolder, find_checkpoint, read_about
 from cmcgan_core.training.log import read_log
 from cmcgan_core.utils.schema import flatten
 from cmcgan_core.utils.toml import read_toml

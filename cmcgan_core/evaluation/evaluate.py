@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from cmcgan_core.checkpoint import RunFolder, Trained, find_checkpoint, load_checkpoint, read_about
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.evaluation.classification import evaluate_classifier
@@ -29,6 +29,7 @@ from cmcgan_core.evaluation.translation import evaluate_translator
 from cmcgan_core.inference.completion import fingerprint
 from cmcgan_core.nn.capabilities import Classifier, Translator, embeds_both
 from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.run_folder import RunFolder, find_checkpoint, read_about
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import write_text

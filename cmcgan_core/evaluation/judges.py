@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cmcgan_core.checkpoint import RunFolder, Trained, load_checkpoint, read_about
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.evaluation.outputs import PairClassifier
@@ -17,6 +17,7 @@ from cmcgan_core.inference.translate import to_network
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.progress import OnProgress, silent
+from cmcgan_core.run_folder import RunFolder, read_about
 from cmcgan_core.training.classifiers import Fusion, judge_folder, train_concatenation, train_judge
 from cmcgan_core.utils.files import exclusive_lock
 

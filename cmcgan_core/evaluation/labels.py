@@ -1,8 +1,8 @@
 """The words that tables, pages and sheets use for the parts of an evaluation. Labels of metrics are in `METRICS`."""
 
-from cmcgan_core.checkpoint import About
 from cmcgan_core.evaluation.paper import share_of_schedule
 from cmcgan_core.modality import Modality
+from cmcgan_core.run_folder import About
 
 #: The samples of a direction: by number of hops, generated ones; "real", the real ones of the target modality.
 KINDS = {"1": "direct", "2": "two hops", "real": "real"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from cmcgan_core.checkpoint import About
+from cmcgan_core.run_folder import About
 from cmcgan_core.utils.schema import build
 
 

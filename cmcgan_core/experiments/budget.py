@@ -14,8 +14,6 @@ from cmcgan_core.errors import ConfigError
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.training.run import Run
 
-#: Seeds of the trainings of each recipe, if a study names no others.
-SEEDS = (0, 1, 2)
 #: Number of measurements of each recipe. They take turns, so that other load on the machine affects all recipes alike.
 TURNS = 3
 #: Steps that a cost is averaged over, after some steps to warm up. Some methods draw at random what a step computes.

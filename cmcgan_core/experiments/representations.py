@@ -18,15 +18,13 @@ from cmcgan_core.evaluation.paper import paper_tables
 from cmcgan_core.evaluation.pooling import PooledAccuracy, pool_accuracies
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.scores import Accuracy, accuracy_of
-from cmcgan_core.experiments.budget import SEEDS
+from cmcgan_core.experiments.recipes import SEEDS
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import judge_folder
 from cmcgan_core.training.run import train_once
 from cmcgan_core.utils.device import choose_device
 
-#: Name of the study on the command line.
-REPRESENTATIONS_STUDY = "representations"
 #: Presets of the classifiers by number of convolutional layers.
 CLASSIFIERS = {3: "cmav-3", 4: "cmav-4"}
 

@@ -29,8 +29,8 @@ from cmcgan_core.evaluation.metrics import retrieval_by_chance
 from cmcgan_core.evaluation.pooling import Figure, figure_of
 from cmcgan_core.evaluation.results import to_plain
 from cmcgan_core.evaluation.retrieval import RetrievalScores, embed_split, score_embeddings
-from cmcgan_core.experiments.budget import SEEDS
-from cmcgan_core.experiments.study import Recipe, full_size_preset, named_progress, slug
+from cmcgan_core.experiments.recipes import SEEDS, Recipe, full_size_preset, slug
+from cmcgan_core.experiments.study import named_progress
 from cmcgan_core.inference.translate import to_network, translate_maps
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder, Translator, embeds_both

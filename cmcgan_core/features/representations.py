@@ -18,13 +18,16 @@ import torch
 from torch import Tensor
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.features.settings import FeatureSettings, RngOrRngs
+from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.features.spectrum import draw_phases, griffin_lim, mel_filter_bank, mel_to_magnitudes, stft
 from cmcgan_core.registry import Registry
 from cmcgan_core.utils.packages import import_librosa, import_torchaudio
 
 #: The smallest amplitude (-100 dB); smaller ones are raised to it.
 AMPLITUDE_FLOOR = 1e-5
+
+#: The source of random numbers for a batch: one for the whole batch, one for each item, or None for torch's default.
+RngOrRngs = torch.Generator | Sequence[torch.Generator] | None
 
 
 class Representation(Protocol):

@@ -1,10 +1,7 @@
 """The settings that turn half a second of sound and a video frame into features."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
-
-import torch
 
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.utils.schema import Range
@@ -66,7 +63,3 @@ class FeatureSettings:
     def frames(self) -> int:
         """Frames of a chunk's spectrogram (44)."""
         return 1 + self.samples // self.hop_length
-
-
-#: The source of random numbers for a batch: one for the whole batch, one for each item, or None for torch's default.
-RngOrRngs = torch.Generator | Sequence[torch.Generator] | None

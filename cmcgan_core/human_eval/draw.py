@@ -18,15 +18,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.data.dataset import PairDataset, open_dataset
 from cmcgan_core.errors import CheckpointError, DataError
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.human_eval.designs import RATED_MODALITIES, RatedModality
-from cmcgan_core.inference.translate import SamplingOptions, picture_to_sounds, require_translator, sound_to_pictures
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import picture_to_sounds, require_translator, sound_to_pictures
 from cmcgan_core.media.files import read_picture, read_sound, require_media, write_picture, write_sound
 from cmcgan_core.media.folders import find_media
+from cmcgan_core.run_folder import find_checkpoint
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import error_reason, is_folder
 from cmcgan_core.utils.names import MAX_NAME_BYTES, path_below, shorten, to_text

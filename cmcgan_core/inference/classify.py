@@ -18,7 +18,8 @@ from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, TimelineStep, are_most
-from cmcgan_core.inference.translate import SamplingOptions, read_half_second, to_audio, to_visual
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import read_half_second, to_audio, to_visual
 from cmcgan_core.media.files import (
     SILENT_DBFS,
     announced_seconds,

@@ -19,7 +19,7 @@ from cmcgan_core.nn.layers import to_channels_last
 def fingerprint(checkpoint: Path) -> str:
     """Return the hash of a checkpoint file. A classifier stores the hash of the run that completed its training pairs.
 
-    See `checkpoint.About.completed_by`.
+    See `run_folder.About.completed_by`.
     """
     return sha256(checkpoint.read_bytes()).hexdigest()
 

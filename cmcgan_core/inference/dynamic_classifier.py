@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import NEXT_STEP, RunFolder, Trained, embedder_of, load_checkpoint, require_finite
+from cmcgan_core.checkpoint import Trained, embedder_of, load_checkpoint, require_finite
 from cmcgan_core.errors import CheckpointError, ConfigError
 from cmcgan_core.inference.completion import fingerprint
-from cmcgan_core.inference.translate import SamplingOptions, to_network, translate
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import to_network, translate
 from cmcgan_core.modality import REAL_PAIR, Direction, Modality
 from cmcgan_core.nn.capabilities import Classifier, Embedder, Translator
+from cmcgan_core.run_folder import NEXT_STEP, RunFolder
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,29 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from cmcgan_core.checkpoint import Trained, find_checkpoint, load_checkpoint
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.arrays import Picture, Sound, to_picture, to_windows
 from cmcgan_core.inference.classify import classify_file, classify_half_second
 from cmcgan_core.inference.dynamic_classifier import Classified, DynamicClassifier, find_classifier, load_classifier
-from cmcgan_core.inference.generate import Generated, GenerationSession, OutputOptions, generate_all, plan
+from cmcgan_core.inference.generate.batch import generate_all
 from cmcgan_core.inference.generate.clips import generate_spectrograms, synthesise_all
+from cmcgan_core.inference.generate.plan import OutputOptions, plan
+from cmcgan_core.inference.generate.results import Generated
+from cmcgan_core.inference.generate.session import GenerationSession
 from cmcgan_core.inference.inputs import Input, expand
-from cmcgan_core.inference.retrieve import Hit, find_gallery, retrieve
+from cmcgan_core.inference.retrieve.files import find_gallery
+from cmcgan_core.inference.retrieve.results import Hit
+from cmcgan_core.inference.retrieve.retrieval import retrieve
 from cmcgan_core.inference.routes import FORMATS, Format, Route
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.inference.target import Target
-from cmcgan_core.inference.translate import SamplingOptions, pictures_to_input, sound_to_pictures
+from cmcgan_core.inference.translate import pictures_to_input, sound_to_pictures
 from cmcgan_core.media.damage import DamagedInterval
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
+from cmcgan_core.run_folder import find_checkpoint
 from cmcgan_core.utils.device import choose_device
 
 if TYPE_CHECKING:

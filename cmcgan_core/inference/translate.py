@@ -6,7 +6,6 @@ Shapes: N items, K samples of each, H subnetworks in a row, Z size of a latent, 
 and frames of a spectrogram, S side of a picture; T' and S' are the sizes that the network is built for.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, require_finite
-from cmcgan_core.errors import CheckpointError, ConfigError, MediaError
+from cmcgan_core.errors import CheckpointError, MediaError
 from cmcgan_core.features.representations import analyse, synthesise
 from cmcgan_core.features.scaling import (
     resize,
@@ -25,35 +24,10 @@ from cmcgan_core.features.scaling import (
     unscale_spectrograms,
 )
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.inference.windows import open_windows
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Translator
-
-
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How outputs are sampled.
-
-    Attributes:
-        samples: number of outputs for each input, each with its own latents.
-        seed: seed of the latents and of the initial phases of Griffin-Lim. Sample i uses seed + i.
-        hops: see `methods.cmcgan.Options.hops`; None is the checkpoint's own number.
-        at: start of the half second of a sound that is used, in seconds; None is its loudest half second.
-
-    Raises:
-        ConfigError: `samples` or `hops` is out of range.
-    """
-
-    samples: int = 1
-    seed: int = 0
-    hops: int | None = None
-    at: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.samples < 1:
-            raise ConfigError(f"samples cannot be {self.samples}; take 1 or more")
-        if self.hops not in (None, 1, 2):
-            raise ConfigError(f"hops cannot be {self.hops}; take 1 or 2")
 
 
 def sound_to_pictures(trained: Trained, waveform: Tensor, sampling: SamplingOptions) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ import stat
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,17 +72,28 @@ def media_kind(path: Path) -> MediaKind | None:
 
 
 def require_media(path: Path) -> MediaKind:
-    """Return the kind of a file by its suffix.
+    """Return the kind of a file by its suffix, if the file can be read.
 
     Raises:
-        MediaError: the path is a folder, or the suffix is not that of a media file.
+        MediaError: the suffix is not that of a media file, or see `require_file`.
     """
     kind = media_kind(path)
     if kind is None:
         if is_folder(path):
             raise MediaError(f"{path}: {_folder_fault(path)}")
         raise MediaError(f"{path}: is neither a sound, a picture nor a video with a known suffix")
+    require_file(path)
     return kind
+
+
+def media_fault(paths: Iterable[Path]) -> MediaError | None:
+    """Return why one of several files is no media file or cannot be opened; None if all can be opened."""
+    try:
+        for path in paths:
+            require_media(path)
+    except MediaError as error:
+        return error
+    return None
 
 
 def read_sound(path: Path, sample_rate: int) -> NDArray[np.float32]:

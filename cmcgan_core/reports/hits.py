@@ -15,7 +15,7 @@ from cmcgan_core.errors import MediaError
 from cmcgan_core.features.figures import draw_maps
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import read_picture_at
-from cmcgan_core.inference.retrieve import Retrieved
+from cmcgan_core.inference.retrieve.results import Retrieved
 from cmcgan_core.inference.translate import read_half_second, to_audio
 from cmcgan_core.media.files import media_kind, read_picture, write_picture
 from cmcgan_core.modality import Modality

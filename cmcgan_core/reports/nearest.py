@@ -8,7 +8,8 @@ from cmcgan_core.data.dataset import PreparedDataset
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Entry
 from cmcgan_core.evaluation.memorisation import TrainingMaps
-from cmcgan_core.inference.translate import SamplingOptions, draw_latents, to_pictures, translate_maps
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import draw_latents, to_pictures, translate_maps
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.reports.samples import Tile, picture_uri, typical_items
 from cmcgan_core.utils.device import choose_device

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from cmcgan_core.checkpoint import Trained, load_checkpoint
-from cmcgan_core.data.dataset import Pair, PairDataset, PreparedDataset, StoredPairs
+from cmcgan_core.data.dataset import PairDataset, PreparedDataset, StoredPairs
+from cmcgan_core.data.index import Pair
 from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Entry
 from cmcgan_core.evaluation.labels import kind_label
@@ -22,8 +23,8 @@ from cmcgan_core.features.figures import draw_spectrograms
 from cmcgan_core.features.representations import synthesise
 from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.inference.translate import (
-    SamplingOptions,
     draw_latents,
     make_rngs,
     require_translator,

@@ -13,7 +13,8 @@ from cmcgan_core.data.loader import to_batch
 from cmcgan_core.evaluation.compare import Group
 from cmcgan_core.evaluation.labels import kind_label, recovery_label
 from cmcgan_core.features import figures
-from cmcgan_core.inference.translate import SamplingOptions, draw_latents, require_translator, translate_maps
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import draw_latents, require_translator, translate_maps
 from cmcgan_core.modality import Direction
 from cmcgan_core.reports.samples import typical_items
 from cmcgan_core.utils.device import choose_device

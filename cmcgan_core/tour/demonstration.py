@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from cmcgan_core.checkpoint import BOX, RunFolder, load_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.data.prepare.pipeline import prepare
@@ -19,6 +19,7 @@ from cmcgan_core.errors import CmcganError, ConfigError
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.reports.demo import Page, Training, demo_page
+from cmcgan_core.run_folder import BOX, RunFolder
 from cmcgan_core.tour.planning import TrainingPlan, fastest_threads, plan_steps, use_threads
 from cmcgan_core.tour.sheets import SheetWriter, find_sheets, real_sheet
 from cmcgan_core.tour.showing import show_model

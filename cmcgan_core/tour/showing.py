@@ -18,10 +18,13 @@ from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.scaling import scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.dynamic_classifier import find_classifier
-from cmcgan_core.inference.generate import Generated, OutputOptions, generate_all, generate_file, plan
+from cmcgan_core.inference.generate.batch import generate_all, generate_file
+from cmcgan_core.inference.generate.plan import OutputOptions, plan
+from cmcgan_core.inference.generate.results import Generated
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import Format
-from cmcgan_core.inference.translate import SamplingOptions, read_half_second
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import read_half_second
 from cmcgan_core.media.files import media_kind, read_picture, write_picture, write_sound
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.reports.demo import Example, Show

@@ -14,15 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import (
-    RunFolder,
-    Trained,
-    embedder_of,
-    load_checkpoint,
-    network_tensors,
-    read_about,
-    save_checkpoint,
-)
+from cmcgan_core.checkpoint import Trained, embedder_of, load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.config import Config, load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import in_order
@@ -32,6 +24,7 @@ from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.nn.familiarity import Familiarity, familiarity_tensors, fit_familiarity
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.run_folder import RunFolder, read_about
 from cmcgan_core.training.calibration import fit_temperature
 from cmcgan_core.training.run import fits, train_once
 from cmcgan_core.utils.device import choose_device

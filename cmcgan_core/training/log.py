@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
-from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.errors import TrainingError
 from cmcgan_core.features import figures
+from cmcgan_core.run_folder import RunFolder
 from cmcgan_core.utils.files import atomic_write, write_text
 from cmcgan_core.utils.schema import parse_json
 

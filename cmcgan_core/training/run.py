@@ -20,15 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from cmcgan_core import __version__
-from cmcgan_core.checkpoint import (
-    About,
-    RunFolder,
-    load_training,
-    network_tensors,
-    read_about,
-    save_checkpoint,
-    training_tensors,
-)
+from cmcgan_core.checkpoint import load_training, network_tensors, save_checkpoint, training_tensors
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset
 from cmcgan_core.data.loader import Batch, Loader, in_order, to_batch
@@ -36,6 +28,7 @@ from cmcgan_core.errors import CheckpointError, ConfigError, Interrupted, Traini
 from cmcgan_core.methods import make_method
 from cmcgan_core.nn.layers import to_channels_last
 from cmcgan_core.progress import OnProgress, Progress
+from cmcgan_core.run_folder import About, RunFolder, read_about
 from cmcgan_core.training.log import RunLog, is_falling, read_log
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import torch
 
-from cmcgan_core.checkpoint import RunFolder
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import PreparedDataset
-from cmcgan_core.errors import ConfigError, TrainingError
+from cmcgan_core.errors import TrainingError
 from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, silent
@@ -15,8 +14,6 @@ from cmcgan_core.training.classifiers import train_run_classifier
 from cmcgan_core.training.run import Run, TrainResult, train
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import RUN_AGAIN, claimed
-from cmcgan_core.utils.schema import build
-from cmcgan_core.utils.toml import read_toml
 
 
 def train_run(
@@ -67,22 +64,3 @@ def plan_run(config: Config, dataset: PreparedDataset) -> dict[str, int]:
         "parameters": count_parameters(run.method),
         "parameters to generate": count_parameters(run.method.network),
     }
-
-
-def resume_config(out: Path) -> tuple[Config, Path]:
-    """Read the configuration and the path of the dataset of a run folder.
-
-    Raises:
-        ConfigError: it is not a run folder, or `config.toml` or `run.toml` is damaged.
-    """
-    folder = RunFolder(out)
-    if not folder.config.is_file():
-        raise ConfigError(f"{out} is not a run (no config.toml); start one with: cmcgan train DATA --out {out}")
-    config = build(Config, read_toml(folder.config), str(folder.config))
-    data = read_toml(folder.info).get("data")
-    if not isinstance(data, str) or not data:
-        raise ConfigError(
-            f"{folder.info} names no dataset, so it is damaged; start again with: cmcgan train DATA --out {out} "
-            "--overwrite"
-        )
-    return config, Path(data)

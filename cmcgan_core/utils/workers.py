@@ -1,6 +1,7 @@
 """Run many tasks in parallel processes.
 
-Each process is spawned, computes with one thread, and ends when this process ends.
+Each process is spawned, computes with one thread, and ends when this process ends. Torch is imported only where it
+computes, because a process that only waits for others does not need it.
 """
 
 import multiprocessing
@@ -12,8 +13,6 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any, TypeVar
-
-import torch
 
 from cmcgan_core.errors import DataError
 
@@ -73,6 +72,8 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _begin() -> None:
     """Set up a worker process."""
+    import torch
+
     torch.set_num_threads(1)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
@@ -104,6 +105,8 @@ def _interrupts_ignored() -> Iterator[None]:
 @contextmanager
 def _one_thread() -> Iterator[None]:
     """Let torch use one thread in the block, as in a worker process, so that results do not depend on `workers`."""
+    import torch
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -11,12 +11,10 @@ from typing import Any, NamedTuple
 from zipfile import BadZipFile, ZipFile
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from cmcgan_core.data.prepare.recording import RawPair, Recording, Skipped, Source, SourceOptions
 from cmcgan_core.errors import DataError, MediaError
-from cmcgan_core.features.representations import analyse
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import loudness
 from cmcgan_core.utils.batches import in_batches
@@ -159,6 +157,11 @@ def _read_audible(
 
 def _extract_features(pairs: list[RawPair], settings: FeatureSettings, log: PartLog) -> PartBatch:
     """Return the pictures and the spectrograms of some pairs, and add the pairs to the log."""
+    # Imported here, so that only the processes that compute import torch.
+    import torch
+
+    from cmcgan_core.features.representations import analyse
+
     sounds = torch.from_numpy(np.stack([pair.sound for pair in pairs]))
     spectrograms = analyse(sounds, settings).to(torch.float16).numpy()
     pictures = np.stack([pair.picture for pair in pairs])

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cmcgan_core.data.dataset import FORMAT, explain_read_errors, read_about
+from cmcgan_core.data.index import FORMAT, explain_read_errors, read_about
 from cmcgan_core.data.prepare import shards
 from cmcgan_core.data.prepare.parts import part_name, read_part_log, write_parts
 from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, SourceOptions, require_distinct

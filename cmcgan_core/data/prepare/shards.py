@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.dataset import READ_ERRORS, Pair, explain_read_errors, map_array, read_about, read_index
+from cmcgan_core.data.index import READ_ERRORS, Pair, explain_read_errors, map_array, read_about, read_index
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_part, read_part_log
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings

@@ -13,11 +13,12 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.generate import clips, films
 from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
+from cmcgan_core.inference.generate.results import Generated, unfinished
 from cmcgan_core.inference.generate.session import GenerationSession
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import Route
-from cmcgan_core.inference.translate import SamplingOptions, require_translator
-from cmcgan_core.media.damage import DamagedInterval
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.utils.files import exists
 
@@ -33,39 +34,6 @@ FILM_MAKERS: dict[Route, Callable[[GenerationSession, Task], films.FilmResult | 
     Route.SOUNDTRACK: films.make_soundtrack,
     Route.REPAIR: films.repair_film,
 }
-
-
-@dataclass(frozen=True)
-class Generated:
-    """The result of one input.
-
-    Attributes:
-        input: path of the input, as the user named it.
-        outputs: files that were written, or existed already.
-        route: what the input became, see `routes.Route`; None if it cannot become anything.
-        seed: seed of the first sample, see `SamplingOptions`.
-        seconds: time that it took; for inputs that were generated together, the mean.
-        guess: the class that the run's classifier assigns to input and output; None without a classifier, and for a
-            silent sound.
-        unlike_training: whether the input, or most of a film, is unlike the training data, see
-            `dynamic_classifier.Classified`; None if the classifier cannot tell.
-        silent: whether the input is a silent sound.
-        repaired: the damaged intervals of a film that was repaired.
-        skipped: whether all outputs existed already.
-        error: why nothing was generated, or "".
-    """
-
-    input: Path
-    outputs: tuple[Path, ...]
-    route: Route | None
-    seed: int
-    seconds: float = 0.0
-    guess: str | None = None
-    unlike_training: bool | None = None
-    silent: bool = False
-    repaired: tuple[DamagedInterval, ...] = ()
-    skipped: bool = False
-    error: str = ""
 
 
 def generate_all(
@@ -184,9 +152,9 @@ class _Batch:
     def _generate_group(self, group: list[Task], sources: list[Future[Tensor]]) -> Iterator[Generated]:
         """Yield the results of a group, in its order."""
         task = group[0]
-        result = Generated(task.source, (), task.route, self.session.sampling.seed)
+        result = unfinished(task, self.session.sampling)
         if task.route is None:
-            yield replace(result, error=task.error)
+            yield result
         elif self._exists(task):
             yield replace(result, outputs=task.paths, skipped=True)
         elif task.route.is_clip:
@@ -232,9 +200,9 @@ class _Batch:
             errors |= _media_errors(writing)
         seconds = round((time.monotonic() - started) / max(1, len(readable)), 3)
         for i, task in enumerate(group):
-            result = Generated(task.source, (), route, self.session.sampling.seed, error=errors.get(i, ""))
+            result = unfinished(task, self.session.sampling)
             if i in errors:
-                yield result
+                yield replace(result, error=errors[i])
             else:
                 clip = made[i]
                 yield replace(

@@ -12,7 +12,7 @@ import numpy as np
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import FORMATS, Format, Route
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.inference.windows import SECONDS_PER_BLOCK
 from cmcgan_core.media.files import (
     SILENT_DBFS,

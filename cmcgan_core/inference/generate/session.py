@@ -11,7 +11,8 @@ from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.dynamic_classifier import DynamicClassifier
 from cmcgan_core.inference.generate.latent_walk import LatentWalk
 from cmcgan_core.inference.generate.plan import OutputOptions
-from cmcgan_core.inference.translate import SamplingOptions, require_translator
+from cmcgan_core.inference.sampling import SamplingOptions
+from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.progress import OnProgress, silent
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from cmcgan_core.checkpoint import BOX, Trained, find_checkpoint, load_checkpoint, newest_runs
+from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import CheckpointError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.inference.chunks import HalfSecond, read_half_seconds
@@ -21,6 +21,7 @@ from cmcgan_core.inference.translate import pictures_to_input, waveforms_to_inpu
 from cmcgan_core.media.files import SILENT_DBFS, loudness, read_picture, require_media
 from cmcgan_core.modality import Modality
 from cmcgan_core.nn.capabilities import Embedder, embeds_both
+from cmcgan_core.run_folder import BOX, find_checkpoint, newest_runs
 from cmcgan_core.utils.batches import in_batches
 
 #: The retrieval model that ships with cmcgan.

@@ -1,15 +1,15 @@
-"""The gallery: the files that are searched. Their embeddings are brought up to date in the index."""
+"""Bring the embeddings of the files that are searched up to date in the index."""
 
 import hashlib
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import ConfigError, MediaError
-from cmcgan_core.inference.inputs import expand
 from cmcgan_core.inference.retrieve.embedding import Embeddings, embed_files
+from cmcgan_core.inference.retrieve.files import Gallery
 from cmcgan_core.inference.retrieve.index import FileState, Index
 from cmcgan_core.media.files import MediaKind, media_kind, require_file
 from cmcgan_core.modality import Modality
@@ -28,19 +28,6 @@ MODALITIES: dict[MediaKind | None, tuple[Modality, ...]] = {
 
 
 @dataclass(frozen=True)
-class Gallery:
-    """The files that are searched.
-
-    Attributes:
-        files: the files, in their order, each once.
-        folders: the folders that they were found in. Files that have gone from these are removed from the index.
-    """
-
-    files: Sequence[Path]
-    folders: Sequence[Path]
-
-
-@dataclass(frozen=True)
 class Indexed:
     """A gallery whose embeddings are in the index.
 
@@ -53,22 +40,6 @@ class Indexed:
     contents: dict[Path, bytes]
     embedded: int
     faults: tuple[str, ...]
-
-
-def find_gallery(sources: Sequence[str], listed: str = "", outputs: Iterable[Path] = ()) -> Gallery:
-    """Return the files that the sources name.
-
-    Args:
-        sources: see `inference.inputs.expand`.
-        listed: see `inference.inputs.expand`.
-        outputs: files that the results are written to; they are not searched.
-
-    Raises:
-        ConfigError: a folder or a pattern contains no media file.
-    """
-    written = {path.absolute() for path in outputs}
-    files = [item.path for item in expand(sources, listed=listed) if item.path.absolute() not in written]
-    return Gallery(files, [Path(source) for source in sources if Path(source).is_dir()])
 
 
 def update_index(

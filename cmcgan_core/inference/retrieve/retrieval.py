@@ -3,7 +3,7 @@
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,11 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import ConfigError, MediaError
 from cmcgan_core.inference.completion import fingerprint
 from cmcgan_core.inference.retrieve.embedding import require_embedder
-from cmcgan_core.inference.retrieve.gallery import Gallery, Indexed, update_index
+from cmcgan_core.inference.retrieve.files import Gallery
+from cmcgan_core.inference.retrieve.gallery import Indexed, update_index
 from cmcgan_core.inference.retrieve.index import Index, IndexDamagedError, default_folder, delete_index, open_index
 from cmcgan_core.inference.retrieve.query import Query, read_query
+from cmcgan_core.inference.retrieve.results import Hit, IndexReport, Retrieval, Retrieved, unread
 from cmcgan_core.inference.retrieve.search import Candidate, search
 from cmcgan_core.inference.target import Target
 from cmcgan_core.modality import Modality
@@ -23,77 +25,6 @@ from cmcgan_core.utils.batches import in_batches
 
 #: Queries that are compared at once.
 QUERIES_PER_SEARCH = 256
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A file that was found.
-
-    Attributes:
-        path: the file.
-        modality: what was found in it.
-        score: cosine similarity of the embeddings, -1 to 1.
-        at: start of its most similar half second, in seconds; None for a picture file.
-    """
-
-    path: Path
-    modality: Modality
-    score: float
-    at: float | None
-
-
-@dataclass(frozen=True)
-class Retrieved:
-    """The result of one query.
-
-    Attributes:
-        query: the file.
-        modality: what was used of it; None if it cannot be read.
-        at: start of the half second of a sound, or time of the picture of a video, in seconds. None for a picture file,
-            and for a video of which all pictures were used.
-        to: what it looked for; None if it cannot be read.
-        hits: the files that are most similar, the best first.
-        error: why it cannot be read, or "".
-    """
-
-    query: Path
-    modality: Modality | None = None
-    at: float | None = None
-    to: Target | None = None
-    hits: tuple[Hit, ...] = ()
-    error: str = ""
-
-
-@dataclass(frozen=True)
-class IndexReport:
-    """What happened to the index.
-
-    Attributes:
-        path: the index.
-        files: number of files that were searched.
-        embedded: number of contents that were embedded now; the others were in the index.
-        faults: for each file that cannot be read, what is wrong with it.
-        notes: what else the user should know: the index was damaged, or cannot be written.
-    """
-
-    path: Path
-    files: int
-    embedded: int
-    faults: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Retrieval:
-    """The results of a search.
-
-    Attributes:
-        results: the result of each query, in their order.
-        index: what happened to the index; None if no query can be read.
-    """
-
-    results: tuple[Retrieved, ...]
-    index: IndexReport | None
 
 
 def retrieve(
@@ -132,7 +63,7 @@ def retrieve(
     read = list(_read_queries(trained, queries, to, at, on_progress))
     usable = [query for query in read if isinstance(query, Query)]
     if not usable:
-        return Retrieval(tuple(Retrieved(path, error=str(e)) for path, e in zip(queries, read, strict=True)), None)
+        return unread(queries, map(str, read))
     report, hits = _search_index(trained, usable, gallery, top, index_folder or default_folder(), on_progress)
     found = iter(hits)
     results = (_describe(path, item, found) for path, item in zip(queries, read, strict=True))
