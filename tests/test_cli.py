@@ -29,6 +29,7 @@ COMMANDS = [
     "retrieve",
     "evaluate",
     "compare",
+    "runs",
     "study",
     "export",
     "plugins",

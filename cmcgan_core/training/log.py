@@ -4,18 +4,22 @@ import importlib.util
 import json
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cmcgan_core.errors import TrainingError
-from cmcgan_core.features import figures
 from cmcgan_core.run_folder import RunFolder
 from cmcgan_core.utils.files import atomic_write, write_text
 from cmcgan_core.utils.schema import parse_json
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+#: What a record of the log has besides figures.
+CLOCKS = {"step", "epoch", "seconds", "cpu_seconds"}
 #: Where the fifths of a run begin that `is_falling` compares.
 FIFTHS = (0.0, 0.4, 0.8)
 #: Share of the whole fall of the losses that comes after the middle fifth if they still fall clearly. Three runs of
@@ -60,11 +64,13 @@ class RunLog:
             for name, value in values.items():
                 self.board.add_scalar(f"loss/{name}", value, step)
 
-    def samples(self, epoch: int, rows: Mapping[str, Tensor]) -> None:
+    def samples(self, epoch: int, rows: Mapping[str, "Tensor"]) -> None:
         """Write a sample grid, for example `samples/epoch_0001.png`; without Pillow, do nothing."""
         if not rows or importlib.util.find_spec("PIL") is None:
             return
         from PIL import Image
+
+        from cmcgan_core.features import figures
 
         sheet = figures.draw_grid(rows.values())
         with atomic_write(self.out / "samples" / f"epoch_{epoch:04d}.png") as temporary:
@@ -101,6 +107,22 @@ def _parse_record(file: Path, number: int, line: bytes) -> dict[str, Any]:
             f"{file}, line {number} is damaged ({error}); remove the line, then run the same command again"
         ) from error
     return record
+
+
+def training_seconds(log: Sequence[Mapping[str, float]], clock: str = "seconds") -> float | None:
+    """Return the time that a run's log accounts for, summed over all resumptions; None if the log has no such clock.
+
+    A clock of the log restarts whenever the run is resumed; that shows as a smaller number of seconds.
+
+    Args:
+        log: records of the run.
+        clock: "seconds", or "cpu_seconds".
+    """
+    if not log or clock not in log[0]:
+        return None
+    seconds = [record[clock] for record in log]
+    ends = [before for before, after in pairwise(seconds) if after < before]
+    return float(sum(ends) + seconds[-1])
 
 
 def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, float], steps: int) -> bool:

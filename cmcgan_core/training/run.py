@@ -29,6 +29,7 @@ from cmcgan_core.methods import make_method
 from cmcgan_core.nn.layers import to_channels_last
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.run_folder import About, RunFolder, read_about
+from cmcgan_core.training.folder import replaced_files
 from cmcgan_core.training.log import RunLog, is_falling, read_log
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
@@ -49,20 +50,6 @@ SAVE_EVERY = 600.0
 LARGEST_LOSS, LARGEST_WEIGHT = 1e9, 1e5
 #: Pairs in a sample grid.
 GRID = 8
-#: Patterns of the files that a run writes and that a new run in the same folder removes.
-OWN_FILES = tuple(
-    folder + name
-    for folder in ("", "classifier/")
-    for name in (
-        "last.safetensors",
-        "best.safetensors",
-        "classifier.safetensors",
-        ".*.safetensors.*.tmp",
-        "metrics.jsonl",
-        "samples/epoch_*.png",
-        "events.out.tfevents.*",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -135,9 +122,8 @@ class Run:
 
     def start(self) -> None:
         """Write the configuration of a new run, and remove only the files of an older run from the folder."""
-        older = self.folder.config.exists()
-        for pattern in OWN_FILES if older else ():
-            for old in self.folder.path.glob(pattern):
+        if self.folder.config.exists():
+            for old in replaced_files(self.folder.path):
                 old.unlink()
         info = {
             "data": str(self.dataset.root.resolve()),
