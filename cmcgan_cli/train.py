@@ -61,6 +61,15 @@ def train(
         int | None,
         typer.Option(min=0, help="Seed of all random numbers. Default: the seed of the preset.", show_default=False),
     ] = None,
+    loggers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            help="Where to send losses and samples: tensorboard, wandb, mlflow, or that of a plugin. May be repeated. "
+            "Default: tensorboard, if it is installed.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings and sizes; train nothing.")] = False,
     as_json: Json = False,
@@ -82,10 +91,13 @@ def train(
 
       cmcgan train prepared/sub_urmp --preset s2i-c-small --set train.wrong_pairs=pose
 
+      cmcgan train prepared/sub_urmp --log wandb
+
       cmcgan train --resume runs/longer
     """
     from cmcgan_core.config import load_config
     from cmcgan_core.run_folder import resume_config
+    from cmcgan_core.training.loggers import require_loggers
     from cmcgan_core.utils.names import folder_name
 
     options = {
@@ -99,9 +111,9 @@ def train(
     if name is not None:
         out_dir = _named_folder(name, out_dir)
     if resume is not None:
-        if data or preset or config or chosen or out_dir or overwrite:
+        if data or preset or config or chosen or out_dir or overwrite or loggers:
             raise typer.BadParameter(
-                "a resumed run keeps its dataset and settings; give --resume only", param_hint="--resume"
+                "a resumed run keeps its dataset, settings and logs; give --resume only", param_hint="--resume"
             )
         run_config, data = resume_config(resume)
         out_dir = resume
@@ -113,6 +125,7 @@ def train(
         out_dir = out_dir or Path("runs") / f"{folder_name(data)}-{preset}"
     require_dataset(data)
     require_device(device)
+    require_loggers(loggers or ())
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.training.train import train_run
 
@@ -130,6 +143,8 @@ def train(
             device=device,
             resume=resume is not None,
             overwrite=overwrite,
+            loggers=loggers,
+            warn=lambda sentence: note(f"warning: {sentence}"),
             on_progress=on_progress,
         )
     if result.falling:

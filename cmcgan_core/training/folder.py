@@ -13,6 +13,8 @@ REPLACED = (
     "metrics.jsonl",
     "samples/epoch_*.png",
     "events.out.tfevents.*",
+    "loggers.toml",
+    "wandb/**/*",
 )
 #: Names of all other files that belong to a run.
 KEPT = ("config.toml", "run.toml", LOCK_NAME, f".*{TEMPORARY_SUFFIX}")

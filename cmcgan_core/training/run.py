@@ -1,10 +1,10 @@
 """A run in its folder: it trains, validates, logs, saves and resumes.
 
 A run folder holds `config.toml` (the resolved configuration), `run.toml` (dataset, device, versions), `metrics.jsonl`,
-TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to use the run, and to resume it
-until it is finished) and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest validation
-loss). A run that generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses. It is
-trained in the run folder `classifier/`.
+what loggers write (by default TensorBoard's events), `samples/*.png`, `last.safetensors` (to use the run, and to resume
+it until it is finished) and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest
+validation loss). A run that generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses.
+It is trained in the run folder `classifier/`.
 """
 
 import copy
@@ -12,7 +12,8 @@ import itertools
 import math
 import platform
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,7 @@ from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.run_folder import About, RunFolder, read_about
 from cmcgan_core.training.folder import replaced_files
 from cmcgan_core.training.log import RunLog, is_falling, read_log
+from cmcgan_core.training.loggers import LoggedRun, Loggers, Warn
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
@@ -82,6 +84,8 @@ class Run:
         out: run folder.
         device: device to train on.
         completer: see `fit`.
+        loggers: see `Loggers`.
+        warn: see `Loggers`.
 
     Raises:
         ConfigError, DataError: configuration and dataset do not fit.
@@ -94,7 +98,11 @@ class Run:
         out: Path,
         device: torch.device,
         completer: PairCompleter | None = None,
+        *,
+        loggers: Sequence[str] | None = None,
+        warn: Warn = warnings.warn,
     ) -> None:
+        self.loggers, self.warn = loggers, warn
         self.config, self.dataset, self.device, self.completer = config, dataset, device, completer
         self.folder = RunFolder(out)
         self.loader = Loader(
@@ -167,7 +175,7 @@ class Run:
         pending: list[dict[str, Tensor]] = []
         saved = time.monotonic()
         on_progress(Progress(stage, self.step, self.steps, "steps"))
-        with RunLog(self.folder, self.step) as log:
+        with RunLog(self.folder, self.step, self._open_loggers()) as log:
             for update in self.fit(self.step, self.steps):
                 self.step = update.step
                 pending.append(update.losses)
@@ -189,6 +197,10 @@ class Run:
                     self.save()
                     raise Interrupted(f"stopped at step {self.step} of {self.steps}; {self.folder.path} is saved")
         return losses
+
+    def _open_loggers(self) -> Loggers:
+        config = {"data": str(self.dataset.root.resolve()), "device": str(self.device), **self.config.to_dict()}
+        return Loggers(LoggedRun(self.folder.path, config, self.step), self.loggers, self.warn)
 
     def fit(self, done: int, steps: int) -> Iterator[Update]:
         """Train from step `done` to step `steps`, see `loop.fit`."""
@@ -292,7 +304,8 @@ class Run:
                 if self.best is None or score < self.best:
                     self.best = score
                     save_checkpoint(self.folder.best, self._about(), network_tensors(self.network))
-            log.samples(epoch + 1, self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng()))
+            samples = self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng())
+            log.samples(self.step, epoch + 1, samples)
         self.method.train()
 
     def _validation_loss(self) -> float:
