@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cmcgan_core import __version__
@@ -36,7 +37,7 @@ from cmcgan_core.training.loggers import LoggedRun, Loggers, Warn
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import RUN_AGAIN, claimed, explain_write_errors, write_text
+from cmcgan_core.utils.files import RUN_AGAIN, claimed, error_reason, explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.tensors import is_finite
 from cmcgan_core.utils.toml import dump_toml
@@ -341,7 +342,8 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     Raises:
         ConfigError, CheckpointError: the folder holds another run.
         TrainingError: a loss is no longer finite, or the folder cannot be written.
-        Interrupted: a stop was requested; resuming continues there.
+        Interrupted: a stop was requested; resuming continues there, or at the last checkpoint if the run cannot be
+            saved.
     """
     folder = run.folder
     if not resume and not overwrite and folder.config.exists():
@@ -357,7 +359,16 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
             run.load()
         else:
             run.start()
-        return run.train(on_progress, stop)
+        try:
+            return run.train(on_progress, stop)
+        except (OSError, SafetensorError, TrainingError) as error:
+            if not stop.requested:
+                raise
+            # A study would take it for a run that has failed, and train the next one.
+            raise Interrupted(
+                f"stopped at step {run.step} of {run.steps}; {error_reason(error)}, so the steps since the last "
+                "checkpoint are lost"
+            ) from error
 
 
 def train_once(
