@@ -192,6 +192,8 @@ def inputs(
 ) -> None:
     """Write the real pairs of a study as files, for a model outside cmcgan.
 
+    Besides the pairs to rate, these are four pairs for the study's examples and attention checks.
+
     Let the other model generate NAME.png from each NAME.wav, and NAME.wav from each NAME.png, into another folder. Then
     run `cmcgan human-eval create` with the folder of pairs as DATA and the other folder as --model.
 
@@ -206,7 +208,8 @@ def inputs(
         raise typer.BadParameter(f"{out_dir} is not empty; choose another folder", param_hint="--out")
     drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split)
     write_pairs(drawn, out_dir)
-    print_line(f"{out_dir}  {len(drawn)} pairs")
+    rated = max(len(drawn) - RESERVED_PAIRS, 0)
+    print_line(f"{out_dir}  {len(drawn)} pairs: {rated} to rate, the others for examples and attention checks")
     note(f"next: cmcgan human-eval create {out_dir} --model NAME=FOLDER", quiet=quiet)
 
 
