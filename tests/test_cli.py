@@ -340,6 +340,23 @@ def test_doctor_reports_a_package_that_does_not_load(run: Run, monkeypatch: pyte
     assert "undefined symbol" in finding["fault"]
 
 
+def test_doctor_prints_a_line_for_each_fault_and_none_for_optional_packages(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cmcgan_core import doctor
+
+    monkeypatch.setenv("COLUMNS", "80")
+    installed = doctor.importlib.util.find_spec
+    lacking = {"librosa", "tensorboard", "wandb", "mlflow", "matplotlib", "onnxruntime"}
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name in lacking else installed(name))
+    code, out, _ = run("doctor")
+    assert (code, out.count("not installed"), "to fix it" in out) == (0, len(lacking), False)
+    lacking.add("soundfile")
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert out.endswith("soundfile: needed for sound files; to fix it: pip install soundfile\n")
+
+
 def test_plugins_lists_the_installed_parts(run: Run) -> None:
     code, out, _ = run("plugins", "--check", "--json")
     assert code == 0
