@@ -3,6 +3,8 @@
 import json
 import os
 import shutil
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -120,6 +122,16 @@ def test_only_runs_are_deleted(runs: Path, cmcgan: Run, case: str) -> None:
     assert (runs / "stopped").exists()
     assert (runs / "finished" / "last.safetensors").exists()
     assert (runs / "notes" / "mine.txt").exists()
+
+
+def test_listing_does_not_import_torch(runs: Path) -> None:
+    code = (
+        "import sys; sys.argv = ['cmcgan', 'runs']\nfrom cmcgan_cli.app import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('LOADED', {'torch', 'av'} & sys.modules.keys())"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines()[-1] == "LOADED set()"
 
 
 def test_show_has_the_settings_and_the_log(runs: Path, cmcgan: Run) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 from cmcgan_core.config import Config
 from cmcgan_core.errors import CmcganError, ConfigError, TrainingError
 from cmcgan_core.modality import Direction
-from cmcgan_core.run_folder import RunFolder, read_about
+from cmcgan_core.run_folder import RunFolder, read_about, resume_config
 from cmcgan_core.training.folder import foreign_files
 from cmcgan_core.training.log import CLOCKS, read_log, training_seconds
 from cmcgan_core.utils.files import RUN_AGAIN, claimed, explain_write_errors, is_claimed, remove_folder
-from cmcgan_core.utils.schema import build, parse_json
+from cmcgan_core.utils.schema import parse_json
 from cmcgan_core.utils.toml import read_toml
 
 #: The folder of the runs that no option names.
@@ -147,7 +147,7 @@ def describe_run(path: Path) -> RunDetails:
     records = read_log(folder.log)
     return RunDetails(
         summary=_summarise(path, _EvaluationReader()),
-        config=build(Config, read_toml(folder.config), str(folder.config)),
+        config=resume_config(path)[0],
         info=read_toml(folder.info),
         history=_trends(records),
         seconds=training_seconds(records),
@@ -251,8 +251,7 @@ def _complete(summary: RunSummary, folder: RunFolder, evaluations: _EvaluationRe
     Raises:
         CmcganError: a file is damaged.
     """
-    config = build(Config, read_toml(folder.config), str(folder.config))
-    data = str(read_toml(folder.info).get("data", ""))
+    config, data = resume_config(folder.path)
     about = read_about(folder.last) if folder.last.exists() else None
     training = is_claimed(folder.path)
     # A stopped run resumes at its last checkpoint; the steps that were logged after it are lost.
@@ -262,11 +261,11 @@ def _complete(summary: RunSummary, folder: RunFolder, evaluations: _EvaluationRe
         state=State.TRAINING if training else State.FINISHED if about and about.finished else State.STOPPED,
         preset=config.preset,
         seed=config.seed,
-        data=data,
+        data=str(data),
         step=max([about.step if about else 0, *logged]),
         steps=about.steps if about else config.train.steps or None,
         best=about.best if about else None,
-        figures=evaluations.figures(Path(data), folder.last) if about else {},
+        figures=evaluations.figures(data, folder.last) if about else {},
     )
 
 
