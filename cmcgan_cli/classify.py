@@ -231,7 +231,7 @@ def _describe_modalities(result: "Classified") -> str:
 
 def _print_classes(result: "Classified", *, quiet: bool) -> None:
     """Print the most probable classes."""
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
     print_line(_describe_modalities(result))
     if result.label is None:
@@ -239,7 +239,7 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
         return
     if result.unlike_training:
         print_line(f"Warning: the input {UNLIKE_TRAINING}")
-    table = Table("class", "probability")
+    table = new_table(None, "class", "probability")
     for name, probability in itertools.islice(result.probabilities.items(), CLASSES_SHOWN):
         table.add_row(name, f"{probability:.3f}")
     out().print(table)

@@ -58,11 +58,28 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only; no progress, no notes.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
+
+
+def parse_run(name: str) -> Path:
+    """Return the path that the name of a run means, see `run_folder.named_run`.
+
+    Raises:
+        typer.BadParameter: the name is empty.
+    """
+    from cmcgan_core.run_folder import named_run
+
+    if not name:
+        raise typer.BadParameter("an empty name is no file or folder")
+    return named_run(name)
+
+
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--checkpoint",
         "-c",
+        parser=parse_run,
+        metavar="RUN",
         help="A run folder or its name in runs/, a checkpoint file, or box. Default: the newest run here, else box.",
     ),
 ]

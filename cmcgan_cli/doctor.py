@@ -24,9 +24,9 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         emit_json([asdict(finding) for finding in findings])
     else:
-        from rich.table import Table
+        from cmcgan_cli.tables.cells import new_table
 
-        table = Table("check", "result")
+        table = new_table(None, "check", "result")
         for finding in findings:
             table.add_row(finding.name, finding.value, style="red" if finding.fault else None)
         out().print(table)

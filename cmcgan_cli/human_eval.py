@@ -16,6 +16,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     out,
+    parse_run,
     print_line,
     progress_bar,
 )
@@ -472,7 +473,7 @@ def _parse_models(models: list[str]) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for text in models:
         name, equals, rest = text.partition("=")
-        path = Path(rest if equals else text)
+        path = parse_run(rest if equals else text)
         if not equals:
             name = path.parent.name if path.name == "last.safetensors" else path.resolve().stem
         if not name or name in paths:
@@ -484,9 +485,9 @@ def _parse_models(models: list[str]) -> dict[str, Path]:
 
 
 def _model_table(summary: "Summary") -> "Table":
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table("model", "measure", "mean", "95 % (raters)", "95 % (Wilson)", "answers", "raters", title="Models")
+    table = new_table("Models", "model", "measure", "mean", "95 % (raters)", "95 % (Wilson)", "answers", "raters")
     for row in summary.rows:
         table.add_row(
             row.model,
@@ -512,9 +513,10 @@ def _model_table(summary: "Summary") -> "Table":
 
 
 def _comparison_table(summary: "Summary") -> "Table":
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table(
+    table = new_table(
+        "Differences between models (permutation tests)",
         "models",
         "measure",
         "difference",
@@ -523,7 +525,6 @@ def _comparison_table(summary: "Summary") -> "Table":
         "p Holm",
         "p pairs",
         "raters needed",
-        title="Differences between models (permutation tests)",
     )
     for comparison in summary.comparisons:
         p_values = (comparison.p_raters, comparison.p_holm, comparison.p_pairs)

@@ -145,12 +145,13 @@ def delete(
 
 def _run_table(data: str, found: "list[RunSummary]") -> "Table":
     """Return the table of the runs that are trained on one dataset."""
-    from rich.table import Column, Table
+    from cmcgan_cli.tables.cells import new_table
 
     figures = list(dict.fromkeys(name for run in found for name in run.figures))
     names = ("preset", "steps", "state", "best", *figures, "size", "age")
-    columns = [Column(name, justify="right", no_wrap=True) for name in names]
-    table = Table(Column("run", overflow="fold"), *columns, title=data or "no dataset", box=None, pad_edge=False)
+    table = new_table(data or "no dataset", "run", *names)
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for run in found:
         values = [f"{run.figures[name]:.3f}" if name in run.figures else "-" for name in figures]
         best = "-" if run.best is None else f"{run.best:.3f}"
@@ -161,8 +162,7 @@ def _run_table(data: str, found: "list[RunSummary]") -> "Table":
 
 def _settings_table(details: "RunDetails") -> "Table":
     """Return the table of what a run is and of its settings."""
-    from rich.table import Column, Table
-
+    from cmcgan_cli.tables.cells import new_table
     from cmcgan_core.utils.schema import flatten
 
     summary = details.summary
@@ -175,7 +175,7 @@ def _settings_table(details: "RunDetails") -> "Table":
         **{f"{name} (test split)": f"{value:.3f}" for name, value in summary.figures.items()},
         **flatten(details.config.to_dict()),
     }
-    table = Table(Column("setting", overflow="fold"), Column("value", overflow="fold"), title=str(summary.path))
+    table = new_table(str(summary.path), "setting", "value")
     for name, value in facts.items():
         table.add_row(name, str(value))
     return table
@@ -183,9 +183,9 @@ def _settings_table(details: "RunDetails") -> "Table":
 
 def _history_table(details: "RunDetails") -> "Table":
     """Return the table of the figures of a run's log."""
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table("figure", "first", "lowest", "at step", "last", title="Log")
+    table = new_table("Log", "figure", "first", "lowest", "at step", "last")
     for name, trend in details.history.items():
         table.add_row(name, f"{trend.first:.3f}", f"{trend.lowest:.3f}", str(trend.step), f"{trend.last:.3f}")
     return table

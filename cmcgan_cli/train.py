@@ -194,9 +194,9 @@ def _show_plan(config: "Config", dataset: "PreparedDataset", out_dir: Path, *, a
     if as_json:
         emit_json({"out": str(out_dir), **plan, "config": config.to_dict()})
         return
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table("setting", "value", title=f"{dataset.root} -> {out_dir}")
+    table = new_table(f"{dataset.root} -> {out_dir}", "setting", "value")
     for name, value in {**plan, **flatten(config.to_dict())}.items():
         table.add_row(name, str(value))
     out().print(table)

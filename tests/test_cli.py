@@ -1,4 +1,5 @@
 import inspect
+import io
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from PIL import Image
 
 from cmcgan_cli import console
 from cmcgan_cli.__main__ import interrupt
-from cmcgan_core.errors import Interrupted
+from cmcgan_core.errors import CheckpointError, Interrupted
 from cmcgan_core.progress import Progress
 
 COMMANDS = [
@@ -355,6 +356,44 @@ def test_doctor_prints_a_line_for_each_fault_and_none_for_optional_packages(
     code, out, _ = run("doctor")
     assert code == 1
     assert out.endswith("soundfile: needed for sound files; to fix it: pip install soundfile\n")
+
+
+def test_box_is_the_shipped_model_and_dot_slash_box_a_folder(
+    run: Run, media: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cmcgan_core.inference.model import load
+
+    monkeypatch.chdir(tmp_path)
+    Path("box").mkdir()
+    assert run("generate", media["sound"], "-c", "box", "--dry-run")[0] == 0
+    code, _, err = run("generate", media["sound"], "-c", "./box", "--dry-run")
+    assert (code, f"{tmp_path}/box has no last.safetensors" in err) == (1, True)
+    assert load("box").classes
+    with pytest.raises(CheckpointError, match="has no last"):
+        load("./box")
+    code, _, err = run("generate", media["sound"], "-c", "", "--dry-run")
+    assert (code, "an empty name is no file or folder" in err) == (2, True)
+
+
+def test_tables_fit_80_columns() -> None:
+    from rich.console import Console
+
+    from cmcgan_cli.tables.cells import new_table
+
+    shown = Console(width=80, file=io.StringIO(), force_terminal=False)
+    figures = ["0.333 [.05 .95]", "0.361 [.11 .92]", "1.000 [.98 1.00]"]
+    table = new_table("Table 1", "", "train", "test", "balanced", "2nd judge")
+    table.add_row("S2I CMCGAN (paper)", "0.9105", *figures)
+    wide = new_table("Log", "setting", "value")
+    wide.add_row("data", "x" * 200)
+    shown.print(table)
+    shown.print(wide)
+    text = shown.file.getvalue()
+    assert all(figure in text for figure in figures)
+    assert text.count("x") == 200
+    assert max(map(len, text.splitlines())) <= 80
+    for file in (Path(__file__).parents[1] / "cmcgan_cli").rglob("*.py"):
+        assert file.name == "cells.py" or not re.search(r"\bTable\(", file.read_text()), file
 
 
 def test_plugins_lists_the_installed_parts(run: Run) -> None:
