@@ -85,7 +85,20 @@ Checkpoint = Annotated[
 ]
 
 
-class Command(typer.core.TyperCommand):
+class FullSentence:
+    """Shows the whole first sentence of its help in the list of commands; by default, long ones are cut off."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence, whatever its length."""
+        text: str = super().get_short_help_str(limit=10_000)  # type: ignore[misc]
+        return text
+
+
+class Group(FullSentence, typer.core.TyperGroup):
+    """A command with subcommands."""
+
+
+class Command(FullSentence, typer.core.TyperCommand):
     """A command that refuses empty paths. A script with an unset variable passes one, and it would mean this folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ import typer
 from cmcgan_cli.console import (
     Command,
     Device,
+    Group,
     Json,
     Quiet,
     Seed,
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cmcgan_core.human_eval.summary import Summary
 
 human_eval = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cmcgan_cli.console import Command, Json, emit_json, note, out, print_line
+from cmcgan_cli.console import Command, Group, Json, emit_json, note, out, print_line
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 AGES = {"d": 86_400, "h": 3600, "min": 60}
 
 
-class Runs(typer.core.TyperGroup):
+class Runs(Group):
     """A group whose first command, `list`, needs no name."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

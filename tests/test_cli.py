@@ -60,6 +60,15 @@ def test_help_shows_an_example(run: Run, command: str) -> None:
     assert f"cmcgan {command}" in out
 
 
+@pytest.mark.parametrize("group", [[], ["runs"], ["human-eval"]], ids=str)
+def test_lists_of_commands_cut_nothing_off(run: Run, group: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run(*group, "--help")[1].partition("Commands:")[2]
+    assert out
+    assert "..." not in out
+    assert max(map(len, out.splitlines())) <= 80
+
+
 #: Swallows every exception while another module is imported, as torch does.
 SWALLOWING = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\nexcept BaseException:\n    pass\n"
 
