@@ -251,17 +251,18 @@ def note_unlike(counts: Mapping[str, int], total: int, *, quiet: bool = False) -
 
 
 @contextmanager
-def resumable(hint: str = RESUMES) -> Iterator[None]:
-    """On Ctrl-C, print how to resume, and exit with code 130."""
+def resumable(hint: str | Callable[[], str] = RESUMES) -> Iterator[None]:
+    """On Ctrl-C, print how to resume, and exit with code 130.
+
+    Args:
+        hint: what is printed, or a function that returns it, for a hint that depends on what was saved by then.
+    """
     from cmcgan_core.errors import Interrupted
 
     try:
         yield
-    except Interrupted as stop:
-        note(f"{stop}; {hint}")
-        raise typer.Exit(130) from None
-    except KeyboardInterrupt:
-        note(f"stopped; {hint}")
+    except (Interrupted, KeyboardInterrupt) as stop:
+        note(f"{str(stop) or 'stopped'}; {hint if isinstance(hint, str) else hint()}")
         raise typer.Exit(130) from None
 
 

@@ -135,7 +135,7 @@ def train(
         return
     if not quiet:
         note(_cost(run_config, dataset))
-    with resumable(f"resume with: cmcgan train --resume {out_dir}"), progress_bar(quiet=quiet) as on_progress:
+    with resumable(lambda: _resume_hint(run_config, out_dir)), progress_bar(quiet=quiet) as on_progress:
         result = train_run(
             run_config,
             dataset,
@@ -159,6 +159,18 @@ def train(
     losses = _figures(result.losses)
     print_line(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}")
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
+
+
+def _resume_hint(config: "Config", out_dir: Path) -> str:
+    """Return how to resume a stopped run, if it had begun; otherwise its folder is missing, or holds another run."""
+    from cmcgan_core.errors import ConfigError
+    from cmcgan_core.run_folder import resume_config
+
+    try:
+        begun = resume_config(out_dir)[0] == config
+    except ConfigError:
+        begun = False
+    return f"resume with: cmcgan train --resume {out_dir}" if begun else "nothing was saved; run the same command again"
 
 
 def _named_folder(name: str, out_dir: Path | None) -> Path:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import Run
+from conftest import Run, tiny_config
 from media_fixtures import plain, write_jpg, write_video
 from PIL import Image
 
@@ -20,6 +20,7 @@ from cmcgan_cli import console
 from cmcgan_cli.__main__ import interrupt
 from cmcgan_core.errors import CheckpointError, Interrupted
 from cmcgan_core.progress import Progress
+from cmcgan_core.utils.toml import dump_toml
 
 COMMANDS = [
     "demo",
@@ -477,3 +478,21 @@ def test_an_interrupted_tour_says_how_to_resume(
     assert code == 130
     assert "stopped at step 3 of 9" in errors
     assert hint in errors
+
+
+def test_a_training_that_was_stopped_before_it_began_is_not_resumed(
+    run: Run, prepared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cmcgan_core.training.train.train_run", interrupt)
+    command = ["train", prepared, "--preset", "tiny", "--out", tmp_path / "run"]
+    code, _, err = run(*command)
+    assert (code, "--resume" in err) == (130, False)
+    assert "stopped; nothing was saved; run the same command again" in err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(dump_toml(tiny_config().to_dict()))
+    (tmp_path / "run" / "run.toml").write_text(dump_toml({"data": str(prepared)}))
+    assert f"resume with: cmcgan train --resume {tmp_path / 'run'}" in run(*command)[2]
+    assert "--resume" not in run(*command, "--seed", 7, "--overwrite")[2]  # the folder holds another run

@@ -210,8 +210,8 @@ def _route_of_video(source: Path, output: OutputOptions) -> Route:
     if output.to is None and "sound" in tracks and not is_silent(source):
         raise MediaError(
             f"{source}: has both sound and pictures; choose --to audio (replace its sound by one that is generated "
-            "from its pictures), --to visual (generate pictures or a film from its sound), or --repair (replace damaged or "
-            "black pictures)"
+            "from its pictures), --to visual (generate pictures or a film from its sound), or --repair (replace "
+            "damaged or black pictures)"
         )
     return Route.SOUNDTRACK
 
