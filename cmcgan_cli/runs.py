@@ -98,9 +98,9 @@ def show(run: RunName, as_json: Json = False) -> None:
 
       cmcgan runs show studies/urmp-rivals/CMCGAN-0 --json
     """
-    from cmcgan_core.evaluation.runs import describe_run, find_run
+    from cmcgan_core.evaluation.runs import describe_run, find_run_folder
 
-    details = describe_run(find_run(run))
+    details = describe_run(find_run_folder(run))
     if as_json:
         emit_json(details.to_dict())
         return
@@ -130,9 +130,9 @@ def delete(
 
       cmcgan runs delete runs/a runs/b --yes
     """
-    from cmcgan_core.evaluation.runs import deletable_size, delete_run, find_run
+    from cmcgan_core.evaluation.runs import deletable_size, delete_run, find_run_folder
 
-    sizes = {path: deletable_size(path) for path in map(find_run, names)}
+    sizes = {path: deletable_size(path) for path in map(find_run_folder, names)}
     for path, size in sizes.items():
         note(f"{path}  {_bytes(size)}")
     if dry_run:

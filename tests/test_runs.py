@@ -100,6 +100,10 @@ def test_a_damaged_run_is_named_and_does_not_stop_the_others(runs: Path, cmcgan:
 
 
 def test_deleting_tells_what_it_frees(runs: Path, cmcgan: Run) -> None:
+    offline = runs / "finished" / "wandb" / "offline-run" / "files"  # what Weights & Biases writes
+    offline.mkdir(parents=True)
+    (offline / "config.yaml").write_text("a: 1")
+    (offline.parent.parent / "latest-run").symlink_to("offline-run")
     (summary,) = list_runs(runs / "finished")
     assert cmcgan("runs", "delete", "finished", "--dry-run")[0] == 0
     assert cmcgan("runs", "delete", "finished")[0] == 1  # nobody answers the question

@@ -1,6 +1,7 @@
 """The runs in a folder: what each one is, how far its training is, and its figures; and how to delete one."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -117,7 +118,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
     return sorted((_summarise(path, evaluations) for path in paths), key=lambda run: run.changed, reverse=True)
 
 
-def find_run(name: Path) -> Path:
+def find_run_folder(name: Path) -> Path:
     """Return the folder of a run.
 
     Args:
@@ -286,4 +287,8 @@ def _trends(records: list[dict[str, Any]]) -> dict[str, Trend]:
 
 def _size(path: Path) -> int:
     """Return the bytes of all files below a folder."""
-    return sum(file.lstat().st_size for file in path.rglob("*") if not file.is_dir())
+    size = 0
+    for file in path.rglob("*"):
+        with suppress(FileNotFoundError):  # a run that is being trained writes and removes temporary files
+            size += 0 if file.is_dir() else file.lstat().st_size
+    return size

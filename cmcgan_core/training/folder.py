@@ -14,10 +14,9 @@ REPLACED = (
     "samples/epoch_*.png",
     "events.out.tfevents.*",
     "loggers.toml",
-    "wandb/**/*",
 )
 #: Names of all other files that belong to a run.
-KEPT = ("config.toml", "run.toml", LOCK_NAME, f".*{TEMPORARY_SUFFIX}")
+KEPT = ("config.toml", "run.toml", LOCK_NAME, f".*{TEMPORARY_SUFFIX}", "wandb/**/*")
 #: The run's own folder, and those of the classifiers that are trained for it.
 FOLDERS = ("", "classifier/", "concatenated/")
 

@@ -195,7 +195,8 @@ def require_loggers(names: Iterable[str]) -> None:
     for name in names:
         package = LOGGERS.get(name).package
         if package and importlib.util.find_spec(package) is None:
-            raise ConfigError(f"the log {name} needs {package}; install it with: pip install 'cmcgan[{name}]'")
+            source = f"'cmcgan[{name}]'" if name in LOGGERS.builtins else package
+            raise ConfigError(f"the log {name} needs {package}; install it with: pip install {source}")
 
 
 class Loggers:
