@@ -37,7 +37,7 @@ SOURCES = {page: source for source, page in PAGES.items()}
 
 #: Pages of the Python reference: title, and the parts of `cmcgan_core` whose public names are on the page.
 REFERENCE = {
-    "use": ("Python: use a model", ("inference", "checkpoint", "tour")),
+    "use": ("Python: use a model", ("inference", "checkpoint", "run_folder", "tour")),
     "data": ("Python: data", ("data", "features", "modality")),
     "training": ("Python: training", ("config", "methods", "training")),
     "networks": ("Python: networks", ("nn",)),
