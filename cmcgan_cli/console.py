@@ -171,6 +171,8 @@ def _encode_as_bytes(error: UnicodeError) -> tuple[bytes, int]:
 
 def print_line(text: str) -> None:
     """Print a line on standard output, exactly as it is: rich would replace emoji codes, tabs and other characters."""
+    if not _is_first_process():
+        return
     # A progress bar replaces standard output by a stream that writes to the terminal.
     stream: TextIO = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
     stream.write(text + "\n")
@@ -192,8 +194,13 @@ def emit_json(result: object) -> None:
 
 def note(message: str, *, quiet: bool = False) -> None:
     """Print a line for people on standard error."""
-    if not quiet:
+    if not quiet and _is_first_process():
         _print_on_stderr(message)
+
+
+def _is_first_process() -> bool:
+    """Return whether this is the process that prints, of those that torchrun has started; alone, it is."""
+    return "TORCHELASTIC_RUN_ID" not in os.environ or os.environ.get("RANK") == "0"
 
 
 def note_error(message: object) -> None:
@@ -304,7 +311,7 @@ def require_device(name: str) -> None:
 @contextmanager
 def progress_bar(*, quiet: bool) -> Iterator["OnProgress"]:
     """Show progress on standard error: bars on a terminal, else a line every ten seconds."""
-    if quiet:
+    if quiet or not _is_first_process():
         yield lambda progress: None
     elif err().is_terminal:
         with _bars() as draw:

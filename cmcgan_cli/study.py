@@ -91,7 +91,7 @@ def study(
 ) -> None:
     """Train several recipes with equal budgets and several seeds, evaluate them alike, and compare them.
 
-    rivals: CMCGAN, its recipe as printed, LCGAN, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: the
+    rivals: CMCGAN, its recipe as printed, CMAV's S2I-C, S2I-N, S2I-A and I2S, and L1 alone. ablations: the
     comparisons of CMCGAN's Figures 3 to 5. recipe: the recommended recipe with one change at a time. printed: from the
     recipe as printed towards the recommended one. poses: wrong pairs by pose, as in CMAV. encodings: CMAV's I2S with
     two encodings of pictures. representations: CMAV's sound classifiers on the same pairs, prepared in several

@@ -41,6 +41,7 @@ _PUBLIC = {
     "RawPair": "data.prepare.recording",
     "Skipped": "data.prepare.recording",
     "SOURCES": "data.prepare.sources",
+    "DemoSource": "data.synthetic",
     "prepare": "data.prepare.pipeline",
     "open_dataset": "data.dataset",
     "PreparedDataset": "data.dataset",

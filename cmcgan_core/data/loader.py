@@ -10,7 +10,7 @@ from torch import Tensor
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import PairDataset, StoredPairs
 from cmcgan_core.data.mismatch import MIN_POSE_GAP_S, By, PosePartners, wrong_partners, wrong_poses
-from cmcgan_core.errors import DataError
+from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.scaling import resize, scale_pictures, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.modality import Modality
@@ -45,11 +45,14 @@ class Loader:
         seed: the seed of the order.
         device: the device of the batches.
         by: what a wrong pair mismatches, see `TrainConfig.wrong_pairs`.
+        part: number of the process that uses the batches, from 0.
+        parts: number of processes; each gets an equal part of every batch.
 
     Attributes:
         items: positions in the split of the pairs that the batches are drawn from.
 
     Raises:
+        ConfigError: a batch cannot be divided into equal parts of at least two pairs.
         DataError: the split is too small, or has no wrong pairs.
     """
 
@@ -62,13 +65,21 @@ class Loader:
         device: torch.device,
         *,
         by: By = "class",
+        part: int = 0,
+        parts: int = 1,
     ) -> None:
         self.dataset = dataset
+        self.part, self.parts = part, parts
         self.partners = PosePartners(dataset.labels, dataset.timestamps_ms) if by == "pose" else None
         self.items = self.partners.items if self.partners else list(range(len(dataset)))
         self._require_wrong_pairs()
         self.network = network
         self.batch_size = min(batch_size, len(self.items))
+        if self.batch_size % parts or self.batch_size < 2 * parts:
+            raise ConfigError(
+                f"a batch of {self.batch_size} pairs cannot be divided among {parts} processes; set another "
+                f"train.batch_size, for example {max(2, round(self.batch_size / parts)) * parts}"
+            )
         self.seed = seed
         self.device = device
 
@@ -81,11 +92,11 @@ class Loader:
             yield to_batch(self.dataset.read(items), self.network, self.dataset.settings, self.device)
 
     def order(self, number: int) -> Iterator[list[int]]:
-        """Yield, for each batch of one epoch, the positions of its pairs in the split."""
+        """Yield, for each batch of one epoch, the positions in the split of the pairs of this process."""
         rng = torch.Generator().manual_seed(derive_seed(self.seed, number))
         shuffled = torch.randperm(len(self.items), generator=rng).tolist()
         for first in range(0, len(self) * self.batch_size, self.batch_size):
-            items = [self.items[i] for i in shuffled[first : first + self.batch_size]]
+            items = [self.items[i] for i in shuffled[first : first + self.batch_size]][self.part :: self.parts]
             yield self._with_poses(items, rng) if self.partners else self._with_classes(items, rng)
 
     def _with_classes(self, items: list[int], rng: torch.Generator) -> list[int]:

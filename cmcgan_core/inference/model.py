@@ -46,10 +46,11 @@ if TYPE_CHECKING:
 def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
     """Load a model.
 
-    >>> import cmcgan_core as cmcgan
-    >>> model = cmcgan.load()
-    >>> model.classes[:3], model.sample_rate
-    (('bassoon', 'cello', 'clarinet'), 44100)
+    Examples:
+        >>> import cmcgan_core as cmcgan
+        >>> model = cmcgan.load()
+        >>> model.classes[:3], model.sample_rate
+        (('bassoon', 'cello', 'clarinet'), 44100)
 
     Args:
         checkpoint: a run folder or its name in `runs/`, a checkpoint file, or "box" for the model that ships with
@@ -114,11 +115,12 @@ class Model:
 
         The sound is a file, or floats in [-1, 1] of the shape (L,) or (channels, L).
 
-        >>> import numpy as np
-        >>> import cmcgan_core as cmcgan
-        >>> tone = np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100) / 2
-        >>> cmcgan.load("box").sound_to_picture(tone, sample_rate=44_100).size
-        (64, 64)
+        Examples:
+            >>> import numpy as np
+            >>> import cmcgan_core as cmcgan
+            >>> tone = np.sin(2 * np.pi * 440 * np.arange(44_100) / 44_100) / 2
+            >>> cmcgan.load("box").sound_to_picture(tone, sample_rate=44_100).size
+            (64, 64)
         """
         return self.sound_to_pictures(sound, 1, sample_rate=sample_rate, at=at, seed=seed, hops=hops)[0]
 
@@ -154,10 +156,11 @@ class Model:
         The picture is a file, an image, an array (H, W, 3) or a tensor (3, H, W); values are uint8, or floats in
         [0, 1].
 
-        >>> from PIL import Image
-        >>> import cmcgan_core as cmcgan
-        >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
-        (22050,)
+        Examples:
+            >>> from PIL import Image
+            >>> import cmcgan_core as cmcgan
+            >>> cmcgan.load("box").picture_to_sound(Image.new("RGB", (200, 200), "sienna")).shape
+            (22050,)
         """
         output = OutputOptions(seconds=seconds, drift=drift, loudness=loudness)
         session = GenerationSession(self.trained, SamplingOptions(seed=seed, hops=hops), output)
@@ -241,12 +244,13 @@ class Model:
 
         The missing modality is generated `samples` times, and the probabilities are averaged.
 
-        >>> import numpy as np
-        >>> import cmcgan_core as cmcgan
-        >>> noise = np.random.default_rng(0).uniform(-0.1, 0.1, 44_100)
-        >>> result = cmcgan.load("box").classify(noise, sample_rate=44_100)
-        >>> [str(modality) for modality in result.given], str(result.generated), len(result.probabilities)
-        (['audio'], 'visual', 13)
+        Examples:
+            >>> import numpy as np
+            >>> import cmcgan_core as cmcgan
+            >>> noise = np.random.default_rng(0).uniform(-0.1, 0.1, 44_100)
+            >>> result = cmcgan.load("box").classify(noise, sample_rate=44_100)
+            >>> [str(modality) for modality in result.given], str(result.generated), len(result.probabilities)
+            (['audio'], 'visual', 13)
 
         Raises:
             ConfigError: neither a sound nor a picture is given.
@@ -291,17 +295,18 @@ class Model:
         Embeddings of files are kept in an index, so the same folder is searched faster the next time; see
         `docs/retrieval.md`. Files that cannot be read are left out; `cmcgan.retrieve` names them.
 
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> from PIL import Image
-        >>> import cmcgan_core as cmcgan
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     for name in ("sienna", "navy"):
-        ...         Image.new("RGB", (64, 64), name).save(f"{folder}/{name}.png")
-        ...     query = Image.new("RGB", (64, 64), "sienna").save(f"{folder}/query.png")
-        ...     hits = cmcgan.load("box").retrieve(f"{folder}/query.png", folder, to="visual", index=folder)
-        >>> [hit.path.name for hit in hits], hits[0].score
-        (['sienna.png', 'navy.png'], 1.0)
+        Examples:
+            >>> import tempfile
+            >>> from pathlib import Path
+            >>> from PIL import Image
+            >>> import cmcgan_core as cmcgan
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     for name in ("sienna", "navy"):
+            ...         Image.new("RGB", (64, 64), name).save(f"{folder}/{name}.png")
+            ...     query = Image.new("RGB", (64, 64), "sienna").save(f"{folder}/query.png")
+            ...     hits = cmcgan.load("box").retrieve(f"{folder}/query.png", folder, to="visual", index=folder)
+            >>> [hit.path.name for hit in hits], hits[0].score
+            (['sienna.png', 'navy.png'], 1.0)
 
         Args:
             query: the file that the search begins with.

@@ -14,6 +14,7 @@ from cmcgan_core.data.loader import Batch
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils import device as devices
+from cmcgan_core.utils import distributed
 from cmcgan_core.utils.schema import C, build
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -128,9 +129,10 @@ def make_optimizer(config: OptimizerConfig, parameters: Iterable[nn.Parameter]) 
 
 
 def update(optimizer: Optimizer, loss: Tensor) -> None:
-    """Take one optimizer step down the gradient of a loss."""
+    """Take one optimizer step down the gradient of a loss, averaged over the processes that train together."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
+    distributed.average_gradients(p for group in optimizer.param_groups for p in group["params"])
     optimizer.step()
 
 

@@ -27,6 +27,7 @@ from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.run_folder import RunFolder, read_about
 from cmcgan_core.training.calibration import fit_temperature
 from cmcgan_core.training.run import fits, train_once
+from cmcgan_core.utils import distributed
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import explain_write_errors
 
@@ -105,9 +106,13 @@ def train_run_classifier(
     completion = Completion(load_checkpoint(folder.last, torch_device))
     run_config = completion.generating.about.config
     config = classifier_config(run_config.judge, tuple(Modality), dataset.split("train"), run_config.seed)
-    if folder.classifier.exists() and fits(read_about(folder.classifier), config, dataset, completion):
+    if distributed.first_decides(
+        lambda: folder.classifier.exists() and fits(read_about(folder.classifier), config, dataset, completion)
+    ):
         return folder.classifier
     checkpoint = train_once(config, dataset, run / "classifier", device, on_progress, completion)
+    if not distributed.is_first():
+        return folder.classifier
     trained = load_checkpoint(checkpoint, torch_device)
     temperatures = calibrate(trained, completion, dataset.split("validation"), on_progress)
     familiarity = learn_familiarity(trained, completion.generating, dataset, on_progress)

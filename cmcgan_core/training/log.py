@@ -77,6 +77,22 @@ class RunLog:
         self.loggers.image(step, "samples", sheet)
 
 
+class NoLog:
+    """Takes the place of `RunLog` in a process that writes no files."""
+
+    def __enter__(self) -> "NoLog":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Do nothing; see `RunLog.write`."""
+
+    def samples(self, step: int, epoch: int, rows: Mapping[str, "Tensor"]) -> None:
+        """Do nothing; see `RunLog.samples`."""
+
+
 def read_log(file: Path) -> list[dict[str, Any]]:
     """Read the records of a `metrics.jsonl`; none if it is missing. A last line that a crash cut short is left out.
 

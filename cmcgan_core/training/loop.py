@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cmcgan_core.data.loader import Batch, Loader
 from cmcgan_core.methods import Method
+from cmcgan_core.utils import distributed
 from cmcgan_core.utils.rng import derive_seed
 
 
@@ -57,8 +58,8 @@ def fit(
 ) -> Iterator[Update]:
     """Train, and yield after every step. The caller averages weights, logs, saves and stops.
 
-    All random numbers of a step depend on the seed and the step's number only, so a resumed run equals an uninterrupted
-    one.
+    All random numbers of a step depend on the seed, the step's number and the process only, so a resumed run equals an
+    uninterrupted one.
 
     Args:
         method: the method to train, on its device and in training mode.
@@ -80,7 +81,8 @@ def fit(
         train_step = method.pretrain_step if is_pretraining else method.train_step
         length = (pretraining if is_pretraining else steps) - first
         for step, batch in _batches(loader, done, last):
-            seed = derive_seed(method.config.seed, step)
+            # Processes that train together draw different latents, wrong pairs and paths.
+            seed = derive_seed(method.config.seed + distributed.rank(), step)
             rng = torch.Generator().manual_seed(seed)
             pairs = completer.mix(batch, rng) if completer else batch
             factor = cosine((step - 1 - first) / length, method.config.train.final_learning_rate)

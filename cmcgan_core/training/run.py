@@ -14,6 +14,7 @@ import platform
 import time
 import warnings
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,9 +33,10 @@ from cmcgan_core.nn.layers import to_channels_last
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.run_folder import About, RunFolder, read_about
 from cmcgan_core.training.folder import replaced_files
-from cmcgan_core.training.log import RunLog, is_falling, read_log
+from cmcgan_core.training.log import NoLog, RunLog, is_falling, read_log
 from cmcgan_core.training.loggers import LoggedRun, Loggers, Warn
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
+from cmcgan_core.utils import distributed
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import RUN_AGAIN, claimed, error_reason, explain_write_errors, write_text
@@ -113,6 +115,8 @@ class Run:
             config.seed,
             device,
             by=config.train.wrong_pairs,
+            part=distributed.rank(),
+            parts=distributed.process_count(),
         )
         self.validation = dataset.split("validation")
         with torch.random.fork_rng(devices=[]):
@@ -165,6 +169,7 @@ class Run:
         """
         started = time.monotonic()
         losses = self._train_steps(on_progress, stop) if self.step < self.steps else {}
+        distributed.wait_for_all()  # until the first process has saved
         falling = is_falling(read_log(self.folder.log), self.method.loss_weights, self.steps)
         return TrainResult(self.folder.path, self.steps, time.monotonic() - started, losses, self.best, falling)
 
@@ -176,7 +181,7 @@ class Run:
         pending: list[dict[str, Tensor]] = []
         saved = time.monotonic()
         on_progress(Progress(stage, self.step, self.steps, "steps"))
-        with RunLog(self.folder, self.step, self._open_loggers()) as log:
+        with RunLog(self.folder, self.step, self._open_loggers()) if distributed.is_first() else NoLog() as log:
             for update in self.fit(self.step, self.steps):
                 self.step = update.step
                 pending.append(update.losses)
@@ -184,18 +189,20 @@ class Run:
                     decay = 0.0 if self.step <= self.pretraining_steps else self.config.train.average
                     update_average(self.network, self.method.network, decay, self.step)
                 due = self._is_due(update)
-                if stop.requested or due or update.step % LOG_EVERY == 0:
+                stopping, late = distributed.any_process(stop.requested, time.monotonic() - saved > SAVE_EVERY)
+                if stopping or due or update.step % LOG_EVERY == 0:
                     losses, pending = self._means(pending), []
                     self._require_sane_weights()
                     log.write(update.step, update.epoch, losses)
                 if due and update.step > self.pretraining_steps:
                     self._validate(log, update.epoch)
-                if due or time.monotonic() - saved > SAVE_EVERY:
+                if due or late:
                     self.save()
                     saved = time.monotonic()
                 on_progress(Progress(stage, update.step, self.steps, "steps", losses))
-                if stop.requested:
+                if any(distributed.any_process(stop.requested)):
                     self.save()
+                    distributed.wait_for_all()
                     raise Interrupted(f"stopped at step {self.step} of {self.steps}; {self.folder.path} is saved")
         return losses
 
@@ -210,8 +217,14 @@ class Run:
         )
 
     def save(self) -> None:
-        """Write `last.safetensors`; the training state is left out of a finished run, because nothing resumes it."""
+        """Write `last.safetensors`; the training state is left out of a finished run, because nothing resumes it.
+
+        Of several processes, only the first one writes.
+        """
         self._require_sane_weights()
+        distributed.average_buffers(self.method, self.network)
+        if not distributed.is_first():
+            return
         if self.step == self.steps:
             tensors = network_tensors(self.network)
         else:
@@ -256,7 +269,7 @@ class Run:
         return update.step == self.steps or update.step % (every * per_epoch) == 0
 
     def _means(self, pending: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Average each loss over the steps that have it.
+        """Average each loss over the steps that have it, and over the processes.
 
         Raises:
             TrainingError: a loss is not finite, or above `LARGEST_LOSS`.
@@ -264,7 +277,9 @@ class Run:
         values: dict[str, list[Tensor]] = {}
         for name, loss in itertools.chain.from_iterable(losses.items() for losses in pending):
             values.setdefault(name, []).append(loss)
-        means = {name: float(torch.stack(of_steps).mean()) for name, of_steps in values.items()}
+        over_steps = {name: torch.stack(of_steps).mean() for name, of_steps in values.items()}
+        distributed.average(list(over_steps.values()))
+        means = {name: float(mean) for name, mean in over_steps.items()}
         if bad := [name for name, value in means.items() if not abs(value) <= LARGEST_LOSS]:
             raise TrainingError(self._advice(f"the loss {bad[0]!r} {_describe(means[bad[0]])}"))
         return means
@@ -292,8 +307,14 @@ class Run:
             "--set train.precision=float32"
         )
 
-    def _validate(self, log: RunLog, epoch: int) -> None:
-        """Compute the validation loss, save the checkpoint if it is the best, and write a sample grid."""
+    def _validate(self, log: RunLog | NoLog, epoch: int) -> None:
+        """Compute the validation loss, save the checkpoint if it is the best, and write a sample grid.
+
+        Of several processes, only the first one does this.
+        """
+        distributed.average_buffers(self.method, self.network)
+        if not distributed.is_first():
+            return
         shown = self.validation if len(self.validation) else self.loader.dataset
         self.network.eval()
         with torch.inference_mode():
@@ -346,7 +367,7 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
             saved.
     """
     folder = run.folder
-    if not resume and not overwrite and folder.config.exists():
+    if not resume and not overwrite and distributed.first_decides(folder.config.exists):
         raise ConfigError(
             f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or "
             "choose another --out"
@@ -355,9 +376,9 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     out = folder.path.parent if run.completer else folder.path
     next_step = f"resume with: cmcgan train --resume {out}"
     with explain_write_errors(out, TrainingError, next_step), StopRequest() as stop:
-        if resume and folder.last.exists():
+        if resume and distributed.first_decides(folder.last.exists):
             run.load()
-        else:
+        elif distributed.is_first():
             run.start()
         try:
             return run.train(on_progress, stop)
@@ -369,6 +390,11 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
                 f"stopped at step {run.step} of {run.steps}; {error_reason(error)}, so the steps since the last "
                 "checkpoint are lost"
             ) from error
+
+
+def claim_run(out: Path) -> AbstractContextManager[None]:
+    """Keep other trainings out of a folder. Of the processes that train together, the first one holds the lock."""
+    return claimed(out, TrainingError, RUN_AGAIN) if distributed.is_first() else nullcontext()
 
 
 def train_once(
@@ -394,11 +420,11 @@ def train_once(
         about = read_about(last) if last.exists() else None
         return about if about and fits(about, config, dataset, completer) else None
 
-    if (found := find()) and found.finished:
+    if distributed.first_decides(lambda: (found := find()) is not None and found.finished):
         return last
     run = Run(config, dataset, out, choose_device(device), completer)
-    with claimed(out, TrainingError, RUN_AGAIN):
-        resume = find() is not None  # another process may have trained since
+    with claim_run(out):
+        resume = distributed.first_decides(lambda: find() is not None)  # another process may have trained since
         train(run, resume=resume, overwrite=not resume, on_progress=on_progress)
     return last
 

@@ -8,15 +8,14 @@ import torch
 
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import PreparedDataset
-from cmcgan_core.errors import TrainingError
 from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import train_run_classifier
 from cmcgan_core.training.loggers import Warn, require_loggers
-from cmcgan_core.training.run import Run, TrainResult, train
+from cmcgan_core.training.run import Run, TrainResult, claim_run, train
+from cmcgan_core.utils import distributed
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import RUN_AGAIN, claimed
 
 
 def train_run(
@@ -36,6 +35,9 @@ def train_run(
     While it trains in the main thread, SIGINT and SIGTERM let it finish the step, save, and raise `Interrupted`. At the
     end, a run that generates also gets a multimodal classifier for `classify`, see `train_run_classifier`, unless the
     dataset has a single class.
+
+    If torchrun has started several processes, they train together: each computes a part of every batch, and the first
+    one writes the files.
 
     Args:
         config: configuration of the run.
@@ -57,11 +59,12 @@ def train_run(
         Interrupted: a stop was requested; `resume` continues there.
     """
     require_loggers(loggers or ())
-    run = Run(config, dataset, out, choose_device(device), loggers=loggers, warn=warn)
-    with claimed(out, TrainingError, RUN_AGAIN):
-        result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
-        if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:
-            train_run_classifier(dataset, out, device=device, on_progress=on_progress)
+    with distributed.process_group():
+        run = Run(config, dataset, out, choose_device(device), loggers=loggers, warn=warn)
+        with claim_run(out):
+            result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
+            if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:
+                train_run_classifier(dataset, out, device=device, on_progress=on_progress)
     return result
 
 

@@ -5,10 +5,13 @@ from contextlib import AbstractContextManager
 import torch
 
 from cmcgan_core.errors import ConfigError
+from cmcgan_core.utils.distributed import own_gpu
 
 
 def choose_device(name: str = "auto") -> torch.device:
     """Return the device called `name`; "auto" is CUDA if it is available, otherwise the CPU.
+
+    Of several processes that torchrun has started, each gets a GPU of its own.
 
     Args:
         name: "auto", "cpu", "cuda" or "cuda:N".
@@ -17,7 +20,9 @@ def choose_device(name: str = "auto") -> torch.device:
         ConfigError: the name is not a supported device, or this machine does not have it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        name = own_gpu()
     try:
         device = torch.device(name)
     except RuntimeError:
