@@ -23,6 +23,7 @@ from cmcgan_cli.console import (
 if TYPE_CHECKING:
     from cmcgan_core.config import Config
     from cmcgan_core.data.dataset import PreparedDataset
+    from cmcgan_core.training.run import TrainResult
 
 
 def train(
@@ -147,6 +148,11 @@ def train(
             warn=lambda sentence: note(f"warning: {sentence}"),
             on_progress=on_progress,
         )
+    _show_result(result, data, as_json=as_json, quiet=quiet)
+
+
+def _show_result(result: "TrainResult", data: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print a finished run, and warn if it was too short."""
     if result.falling:
         note(
             "warning: the losses were still falling when the run ended, so the run was too short; train longer, for "
