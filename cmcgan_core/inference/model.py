@@ -47,7 +47,7 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
     Args:
         checkpoint: a run folder or its name in `runs/`, a checkpoint file, or "box" for the model that ships with
             cmcgan.
-        device: "auto", "cpu" or "cuda".
+        device: see `choose_device`.
 
     Raises:
         CheckpointError: the checkpoint does not exist or cannot be read.
