@@ -46,6 +46,7 @@ def run_checks() -> list[Finding]:
         "librosa": lambda: _package("librosa", "the CQT representation", optional=True),
         "tensorboard": lambda: _package("tensorboard", "TensorBoard logs", optional=True),
         "onnxruntime": lambda: _package("onnxruntime", "cmcgan export", optional=True),
+        "huggingface_hub": lambda: _package("huggingface_hub", "models of the Hugging Face Hub", optional=True),
         "disk": _disk,
         "plugins": _plugins,
     }
