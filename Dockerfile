@@ -1,10 +1,12 @@
-# cmcgan for CPUs, or for NVIDIA GPUs with --build-arg TORCH=cu130. docs/docker.md shows how to use it.
+# cmcgan with PyTorch. docs/docker.md shows how to build and use the image.
 FROM python:3.12-slim AS build
-# The name of an index of PyTorch: "cpu", or a version of CUDA.
-ARG TORCH=cpu
+# The address of a package index of PyTorch, for another build of it than the usual one, for example for CPUs only.
+ARG TORCH_INDEX=""
 RUN python -m venv /opt/cmcgan
 ENV PATH=/opt/cmcgan/bin:$PATH
-RUN pip install --no-cache-dir --index-url "https://download.pytorch.org/whl/${TORCH}" "torch==2.11.*" "torchaudio==2.11.*"
+RUN if [ -n "$TORCH_INDEX" ]; then \
+        pip install --no-cache-dir --index-url "$TORCH_INDEX" "torch==2.11.*" "torchaudio==2.11.*"; \
+    fi
 COPY . /src
 RUN pip install --no-cache-dir /src
 
@@ -13,6 +15,6 @@ COPY --from=build /opt/cmcgan /opt/cmcgan
 ENV PATH=/opt/cmcgan/bin:$PATH
 RUN useradd --create-home --uid 1000 cmcgan
 USER 1000:1000
-WORKDIR /work
+WORKDIR /data
 ENTRYPOINT ["cmcgan"]
 CMD ["--help"]
