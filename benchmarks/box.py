@@ -1,24 +1,23 @@
 """Put finished runs into the package as the shipped models ("box"), with weights in half precision.
 
-RUN generates; its network and its classifier are written. RETRIEVAL is a run for `cmcgan retrieve`. The model card is
-written by hand. With --out, the files are written to that folder instead, and may have any size.
+RUN generates; its network and its classifier are written. RETRIEVAL is a run for `cmcgan retrieve`. The model card
+of the box is written by hand, and kept. With --out, the files are written to that folder, and may have any size.
 
 usage: python benchmarks/box.py [RUN] [--retrieval RETRIEVAL] [--out FOLDER]
 """
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from cmcgan_core.checkpoint import load_checkpoint, network_tensors, save_checkpoint
-from cmcgan_core.inference.completion import fingerprint
+import cmcgan_core as cmcgan
+from cmcgan_core.checkpoint import Trained, load_checkpoint
+from cmcgan_core.inference.pretrained import save_network
 from cmcgan_core.inference.retrieve.embedding import SHIPPED
-from cmcgan_core.nn.familiarity import familiarity_tensors
-from cmcgan_core.run_folder import BOX, RunFolder
+from cmcgan_core.run_folder import BOX
 
 #: Largest size of a file in the box, in bytes.
 LIMIT = 10_000_000
@@ -32,6 +31,12 @@ def half_precision(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: t if "running" in name or not t.is_floating_point() else t.half() for name, t in tensors.items()}
 
 
+def halve(trained: Trained) -> Trained:
+    """Convert the weights of a network to half precision."""
+    trained.network.load_state_dict(half_precision(trained.network.state_dict()), assign=True)
+    return trained
+
+
 def main() -> None:
     """Write the files, and print their sizes."""
     parser = argparse.ArgumentParser()
@@ -39,29 +44,19 @@ def main() -> None:
     parser.add_argument("--retrieval", type=Path)
     parser.add_argument("--out", type=Path, default=BOX)
     given = parser.parse_args()
-    box = RunFolder(given.out)
     if given.run:
-        write(RunFolder(given.run).last, box.last)
-        write(RunFolder(given.run).classifier, box.classifier, completed_by=fingerprint(box.last))
+        model = cmcgan.load(given.run, "cpu")
+        halve(model.trained)
+        if model.classifier:
+            halve(model.classifier)
+        model.save_pretrained(given.out, licence="mit")
     if given.retrieval:
-        write(RunFolder(given.retrieval).last, given.out / SHIPPED.name)
-
-
-def write(source: Path, target: Path, completed_by: str = "") -> None:
-    """Write a checkpoint with weights in half precision.
-
-    Args:
-        source: the checkpoint.
-        target: the file.
-        completed_by: see `About.completed_by`.
-    """
-    trained = load_checkpoint(source, torch.device("cpu"))
-    about = replace(trained.about, best=None, completed_by=completed_by)
-    tensors = {**half_precision(network_tensors(trained.network)), **familiarity_tensors(trained.familiarity)}
-    save_checkpoint(target, about, tensors)
-    size = target.stat().st_size
-    assert size <= LIMIT or target.parent != BOX, f"{target} has {size:,} bytes; a file in the box may have {LIMIT:,}"
-    print(target, f"{size:,} bytes")
+        retrieval = load_checkpoint(cmcgan.find_checkpoint(given.retrieval), torch.device("cpu"))
+        save_network(given.out / SHIPPED.name, halve(retrieval))
+    for file in given.out.glob("*.safetensors"):
+        size = file.stat().st_size
+        assert size <= LIMIT or given.out != BOX, f"{file} has {size:,} bytes; a file in the box may have {LIMIT:,}"
+        print(file, f"{size:,} bytes")
 
 
 if __name__ == "__main__":

@@ -57,7 +57,7 @@ def err() -> "Console":
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only; no progress, no notes.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of all random numbers.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda (cuda:1 for the second).")]
+Device = Annotated[str, typer.Option(help="auto (cuda, else cpu), cpu, cuda (cuda:1 for the second) or mps.")]
 
 
 def parse_run(name: str) -> Path:

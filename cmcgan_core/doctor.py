@@ -49,6 +49,7 @@ def run_checks() -> list[Finding]:
         "mlflow": lambda: _package("mlflow", "train --log mlflow", optional=True),
         "matplotlib": lambda: _package("matplotlib", "evaluate --report", optional=True),
         "onnxruntime": lambda: _package("onnxruntime", "cmcgan export", optional=True),
+        "huggingface_hub": lambda: _package("huggingface_hub", "models of the Hugging Face Hub", optional=True),
         "disk": _disk,
         "plugins": _plugins,
     }

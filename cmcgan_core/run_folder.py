@@ -67,6 +67,11 @@ class RunFolder:
         """The multimodal classifier of a run that generates."""
         return self.path / "classifier.safetensors"
 
+    @property
+    def card(self) -> Path:
+        """The model card of a saved model, see `inference.pretrained`."""
+        return self.path / "README.md"
+
 
 @dataclass(frozen=True)
 class About:

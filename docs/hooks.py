@@ -24,7 +24,7 @@ PAGES = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
-    "cmcgan_core/box/MODEL_CARD.md": "model-card.md",
+    "cmcgan_core/box/README.md": "model-card.md",
     "cmcgan_core/presets": "reference/presets.md",
     "examples": "examples/scripts.md",
     "examples/notebooks/use_a_model.ipynb": "examples/use_a_model.md",

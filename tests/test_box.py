@@ -52,7 +52,7 @@ def test_a_new_installation_classifies(folder: Path) -> None:
 def test_the_box_is_small_and_has_a_card() -> None:
     assert (BOX / "last.safetensors").stat().st_size <= 10_000_000
     assert read_about(BOX / "last.safetensors").classes == DEMO_CLASSES
-    card = (BOX / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (BOX / "README.md").read_text(encoding="utf-8")
     for heading in ("Data", "Recipe", "Measured", "Limits"):
         assert f"## {heading}" in card
 
@@ -75,7 +75,7 @@ def test_the_retrieval_model_reaches_the_figures_of_its_card(rendered: Batch) ->
     with torch.inference_mode():
         sounds, pictures = (F.normalize(network.embed(m, maps), dim=1) for m, maps in rendered.maps().items())
     similarity = sounds @ pictures.T
-    card = (BOX / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (BOX / "README.md").read_text(encoding="utf-8")
     for (task, expected), ranked in zip(RETRIEVAL_CARD.items(), (similarity, similarity.T), strict=True):
         found = float((rendered.label[ranked.argmax(dim=1)] == rendered.label).float().mean())
         assert found == pytest.approx(expected, abs=0.02), task
@@ -92,7 +92,7 @@ def test_the_box_reaches_the_figures_of_its_card(rendered: Batch) -> None:
         load_checkpoint(BOX / f"{name}.safetensors", torch.device("cpu")) for name in ("last", "classifier")
     )
     completion = Completion(generating)
-    card = (BOX / "MODEL_CARD.md").read_text(encoding="utf-8")
+    card = (BOX / "README.md").read_text(encoding="utf-8")
     for case, expected in CARD.items():
         with torch.inference_mode():
             logits = classifier.network(completion.complete(rendered, case, torch.Generator().manual_seed(0)).maps())

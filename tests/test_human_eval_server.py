@@ -1,6 +1,7 @@
 """The website of a study: a whole visit, answers that are sent twice, and attacks that must be refused."""
 
 import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from string import Formatter
@@ -14,9 +15,10 @@ pytest.importorskip("httpx2")
 
 from starlette.testclient import TestClient
 
-from cmcgan_core.human_eval import guard
+from cmcgan_core.errors import ConfigError
+from cmcgan_core.human_eval import guard, server
 from cmcgan_core.human_eval.guard import RATE_LIMITS, Access
-from cmcgan_core.human_eval.server import make_app
+from cmcgan_core.human_eval.server import make_app, require_free_port
 from cmcgan_core.human_eval.store import Store
 from cmcgan_core.human_eval.study import languages, open_study, read_page_text
 
@@ -370,3 +372,17 @@ def test_sounds_can_be_requested_in_parts_as_phones_do(client: TestClient) -> No
     assert name is not None
     part = client.get(name[1], headers={"range": "bytes=0-3"})
     assert (part.status_code, part.content) == (206, b"RIFF")
+
+
+@pytest.mark.parametrize("windows", [True, False])
+def test_the_port_of_another_program_is_named(monkeypatch: pytest.MonkeyPatch, windows: bool) -> None:
+    """On Windows, SO_REUSEADDR would allow such a port."""
+    options: list[int] = []
+    monkeypatch.setattr(socket.socket, "setsockopt", lambda *given: options.append(given[2]), raising=False)
+    monkeypatch.setattr(server, "WINDOWS", windows)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(ConfigError, match=r"port \d+ cannot be used \(address already in use\)"):
+            require_free_port("127.0.0.1", other.getsockname()[1])
+    assert options == ([] if windows else [socket.SO_REUSEADDR])

@@ -254,7 +254,7 @@ def test_answers_that_arrive_together_share_a_commit(tmp_path: Path) -> None:
         raters = [join(store) for _ in range(5)]
         statements: list[str] = []
         store._writer.set_trace_callback(statements.append)
-        with ThreadPoolExecutor() as threads:
+        with ThreadPoolExecutor(len(raters) + 1) as threads:
             with store._writing:  # as while another commit waits for the disk
                 waiting = [
                     threads.submit(store.add_answer, rater, 0, 0, 1, seconds=None, replays=0) for rater in raters

@@ -125,3 +125,46 @@ def test_a_full_disk_is_named_whatever_the_library_says(tmp_path: Path, monkeypa
     with pytest.raises(MediaError, match="damaged"), atomic_write(tmp_path / "a.wav"):
         raise MediaError("damaged")
     assert not any(tmp_path.iterdir())
+
+
+@pytest.fixture
+def on_windows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows as far as Linux can be it: without flock, and without renaming or flushing files that are in use."""
+
+    def is_open(path: Path) -> bool:
+        return path.resolve() in [link.resolve() for link in Path("/proc/self/fd").iterdir()]
+
+    def refusing(rename: Callable[[Path, Path], Path]) -> Callable[[Path, Path], Path]:
+        def checked(path: Path, target: Path) -> Path:
+            if is_open(path):
+                raise PermissionError(13, "The process cannot access the file because it is being used", str(path))
+            return rename(path, target)
+
+        return checked
+
+    def flush(handle: int) -> None:
+        if fcntl.fcntl(handle, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(9, "Bad file descriptor")
+
+    import fcntl
+
+    monkeypatch.setattr(os, "fsync", flush)
+    monkeypatch.setattr(Path, "replace", refusing(Path.replace))
+    monkeypatch.setattr(Path, "rename", refusing(Path.rename))
+    monkeypatch.setattr(files, "WINDOWS", True)
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    monkeypatch.delattr(os, "O_NOFOLLOW")
+
+
+@pytest.mark.usefixtures("on_windows")
+def test_without_locks_files_are_still_written_whole_and_what_is_left_is_kept(tmp_path: Path) -> None:
+    (tmp_path / f".left{TEMPORARY_SUFFIX}").touch()
+    write_text(tmp_path / "a.txt", "old")
+    write_text(tmp_path / "a.txt", "new")
+    for content in ("old", "new"):
+        with atomic_folder(tmp_path / "b", overwrite=True) as folder:
+            (folder / content).touch()
+    with pytest.raises(RuntimeError), atomic_write(tmp_path / "a.txt"):
+        raise RuntimeError
+    assert (tmp_path / "a.txt").read_text() == "new"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [f".left{TEMPORARY_SUFFIX}", "a.txt", "b", "new"]

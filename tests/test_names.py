@@ -12,6 +12,7 @@ from cmcgan_core.data.prepare.recording import Recording, SourceOptions
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.errors import DataError
 from cmcgan_core.human_eval.draw import RealPair, write_pairs
+from cmcgan_core.utils import names
 from cmcgan_core.utils.names import name_fault, path_below
 
 BAD = [
@@ -43,6 +44,33 @@ def test_bad_names_are_refused(tmp_path, name):
 @pytest.mark.parametrize("name", GOOD)
 def test_ordinary_names_are_allowed(tmp_path, name):
     assert path_below(tmp_path, name) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("x:y", "contains :, which Windows does not allow"),
+        ('"who?"', 'contains " \\?, which'),
+        ("a.", "ends with a dot or a space"),
+        ("...", "ends with a dot"),
+        ("a ", "ends with a dot or a space"),
+        ("con", "is the name of a device"),
+        ("Aux .tar.gz", "is the name of a device"),
+        ("COM¹.wav", "is the name of a device"),
+        ("contrabass", None),
+        ("com10", None),
+        (".hidden", None),
+        ("Flöte 1.a", None),
+    ],
+)
+def test_on_windows_its_own_rules_hold_too(tmp_path, monkeypatch, name, fault):
+    assert path_below(tmp_path, name) == tmp_path / name
+    monkeypatch.setattr(names, "WINDOWS", True)
+    if fault is None:
+        assert path_below(tmp_path, name) == tmp_path / name
+    else:
+        with pytest.raises(DataError, match=f"cannot be a name in .*: it {fault}"):
+            path_below(tmp_path, name)
 
 
 def rename_class(data: Path, name: str) -> Path:

@@ -261,6 +261,7 @@ UNFILLED = {
 
 
 @pytest.mark.parametrize(("suffix", "size"), [(suffix, size) for suffix in UNFILLED for size in UNFILLED[suffix][3]])
+@pytest.mark.filterwarnings("error::ResourceWarning", "error::pytest.PytestUnraisableExceptionWarning")
 def test_a_recording_whose_sizes_were_never_filled_in_is_read_to_the_end(tmp_path, suffix, size):
     path = tmp_path / f"a{suffix}"
     soundfile.write(path, tone(2), RATE)

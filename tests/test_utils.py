@@ -7,8 +7,10 @@ from enum import StrEnum
 from pathlib import Path
 
 import pytest
+import torch
 
 from cmcgan_core.errors import ConfigError, DataError, TrainingError
+from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import error_reason, explain_write_errors
 from cmcgan_core.utils.packages import import_torchaudio
 from cmcgan_core.utils.schema import build, parse_json
@@ -86,3 +88,12 @@ def test_json_that_is_no_plain_object_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_json(text)
     assert parse_json('{"a": [1, {"b": 2.5}]}') == {"a": [1, {"b": 2.5}]}
+
+
+def test_the_gpu_of_an_apple_computer_is_used_only_if_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert (choose_device("auto").type, choose_device("mps").type) == ("cpu", "mps")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="--device 'mps': torch finds no Apple GPU; take auto, cpu or cuda"):
+        choose_device("mps")

@@ -41,6 +41,7 @@ from cmcgan_core.human_eval.store import Rater, RatingTask, Store
 from cmcgan_core.human_eval.study import RatingStudy, languages
 from cmcgan_core.human_eval.summary import summarise_models_so_far
 from cmcgan_core.utils.files import error_reason
+from cmcgan_core.utils.system import WINDOWS
 
 #: Style sheet, script and icon of the pages, by file name.
 STATIC_FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
@@ -368,7 +369,8 @@ def require_free_port(host: str, port: int) -> None:
         ConfigError: it cannot, because another program uses the port for example.
     """
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if not WINDOWS:  # there, the option would allow a port that another program uses
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:

@@ -25,6 +25,7 @@ from cmcgan_core.inference.generate.plan import OutputOptions, plan
 from cmcgan_core.inference.generate.results import Generated
 from cmcgan_core.inference.generate.session import GenerationSession
 from cmcgan_core.inference.inputs import Input, expand
+from cmcgan_core.inference.pretrained import download_model, is_hub_name, save_model
 from cmcgan_core.inference.retrieve.files import find_gallery
 from cmcgan_core.inference.retrieve.results import Hit
 from cmcgan_core.inference.retrieve.retrieval import retrieve
@@ -53,9 +54,9 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
         (('bassoon', 'cello', 'clarinet'), 44100)
 
     Args:
-        checkpoint: a run folder or its name in `runs/`, a checkpoint file, or "box" for the model that ships with
-            cmcgan.
-        device: "auto", "cpu" or "cuda".
+        checkpoint: a run folder or its name in `runs/`, a folder that `Model.save_pretrained` wrote, a checkpoint
+            file, or "box" for the model that ships with cmcgan.
+        device: see `choose_device`.
 
     Raises:
         CheckpointError: the checkpoint does not exist or cannot be read.
@@ -91,6 +92,46 @@ class Model:
 
     trained: Trained
     classifier: Trained | None
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, device: str = "auto", *, revision: str | None = None) -> "Model":
+        """Load a model from a folder or from the Hugging Face Hub, see `docs/models.md`.
+
+        Args:
+            name: what `cmcgan.load` loads, or OWNER/NAME on the Hub, if there is no such folder.
+            device: see `choose_device`.
+            revision: a branch, a tag or a commit on the Hub; None is the main branch.
+
+        Raises:
+            CheckpointError: there is no such model, it cannot be downloaded, or it cannot be read.
+            ConfigError: a model of the Hub needs a package that is not installed, or this machine does not have the
+                device.
+        """
+        if is_hub_name(str(name)) and not Path(name).exists():
+            name = download_model(str(name), revision)
+        return load(name, device)
+
+    def save_pretrained(self, folder: str | Path, *, licence: str = "unknown") -> None:
+        """Write the model into a folder, in the layout of the Hugging Face Hub, see `docs/models.md`.
+
+        Examples:
+            >>> import tempfile
+            >>> from pathlib import Path
+            >>> import cmcgan_core as cmcgan
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     cmcgan.load("box").save_pretrained(folder, licence="mit")
+            ...     sorted(path.name for path in Path(folder).iterdir())
+            ['README.md', 'classifier.safetensors', 'config.toml', 'last.safetensors']
+
+        Args:
+            folder: the folder; files of an older model are replaced, but a model card that is there is kept.
+            licence: the licence of the weights for the model card, as the Hub names it, for example "mit".
+
+        Raises:
+            ConfigError: the folder holds a run, whose training state would be lost.
+            CheckpointError: the folder cannot be written.
+        """
+        save_model(Path(folder), self.trained, self.classifier, licence)
 
     @property
     def classes(self) -> tuple[str, ...]:

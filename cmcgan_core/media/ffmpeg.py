@@ -6,7 +6,7 @@ Only decoding says how long a stream is. See `packets` for the time axis, and `w
 import io
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from heapq import heappop, heappush
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -299,7 +299,10 @@ def open_input(path: Path) -> Iterator["InputContainer"]:
     try:
         require_whole(path)
         patches = find_patches(path)
-        with av.open(_PatchedFile(path, patches) if patches else file_url(path), "r") as container:
+        with (
+            _PatchedFile(path, patches) if patches else nullcontext(file_url(path)) as source,
+            av.open(source, "r") as container,
+        ):
             yield container
     except (av.FFmpegError, OSError, ValueError) as error:
         raise MediaError(f"{path}: cannot be decoded ({error_reason(error)})") from error

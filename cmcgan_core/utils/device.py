@@ -13,8 +13,10 @@ def choose_device(name: str = "auto") -> torch.device:
 
     Of several processes that torchrun has started, each gets a GPU of its own.
 
+    The GPU of an Apple computer, "mps", is used only if it is named: nothing here was tested on one.
+
     Args:
-        name: "auto", "cpu", "cuda" or "cuda:N".
+        name: "auto", "cpu", "cuda", "cuda:N" or "mps".
 
     Raises:
         ConfigError: the name is not a supported device, or this machine does not have it.
@@ -26,11 +28,13 @@ def choose_device(name: str = "auto") -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise ConfigError(f"--device {name!r} is not a device; take auto, cpu or cuda") from None
-    if device.type not in ("cpu", "cuda"):
-        raise ConfigError(f"--device {name!r} is not supported; take auto, cpu or cuda")
+        raise ConfigError(f"--device {name!r} is not a device; take auto, cpu, cuda or mps") from None
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise ConfigError(f"--device {name!r} is not supported; take auto, cpu, cuda or mps")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"--device {name!r}: torch sees {torch.cuda.device_count()} CUDA devices; see: cmcgan doctor")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise ConfigError(f"--device {name!r}: torch finds no Apple GPU; take auto, cpu or cuda")
     return device
 
 

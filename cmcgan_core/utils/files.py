@@ -1,7 +1,6 @@
 """Write files atomically, lock them against other processes, and explain errors of the file system."""
 
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -15,6 +14,7 @@ from safetensors import SafetensorError
 
 from cmcgan_core.errors import CmcganError
 from cmcgan_core.progress import OnProgress, Progress
+from cmcgan_core.utils.system import WINDOWS
 
 #: Free space in bytes below which a failure to write is taken for lack of space.
 LEAST_FREE = 1 << 16
@@ -36,7 +36,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     with _temporary(path, _make_file) as temporary:
         yield temporary
-        with temporary.open("rb") as written:
+        with temporary.open("r+b") as written:  # Windows flushes no file that is only read
             os.fsync(written.fileno())
         temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
@@ -80,8 +80,10 @@ def remove_stale(folder: Path) -> None:
     """Remove the temporary files and folders that killed processes left in a folder.
 
     Whoever writes a temporary file holds a lock on it, which the system releases when the process ends in any way. So
-    what can be locked is not used any more. What cannot be removed is left.
+    what can be locked is not used any more. What cannot be removed is left. On Windows everything is left.
     """
+    if WINDOWS:
+        return
     try:
         with os.scandir(folder) as entries:
             found = [entry.path for entry in entries if entry.name.endswith(TEMPORARY_SUFFIX)]
@@ -118,12 +120,15 @@ def _temporary(path: Path, make: Callable[[Path], str]) -> Iterator[Path]:
             raise OSError(errno.ENOSPC, f"no space left on device, in {path.parent}") from error
         raise
     finally:
-        os.close(handle)
+        if handle is not None:
+            os.close(handle)
         _remove(temporary)
 
 
-def _make_locked(path: Path, make: Callable[[Path], str]) -> tuple[Path, int]:
-    """Return a new temporary file or folder, and the open file that holds its lock."""
+def _make_locked(path: Path, make: Callable[[Path], str]) -> tuple[Path, int | None]:
+    """Return a new temporary file or folder, and the open file that holds its lock; None on Windows."""
+    if WINDOWS:
+        return Path(make(path)), None
     while True:  # until no other process takes it for stale before it is locked
         temporary = Path(make(path))
         try:
@@ -169,6 +174,8 @@ def _lock(handle: int) -> None:
         BlockingIOError: another process, or another open file of this one, holds the lock.
         OSError: the file system has no locks.
     """
+    import fcntl  # Windows has none
+
     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from cmcgan_core.errors import DataError
 from cmcgan_core.utils.schema import show
+from cmcgan_core.utils.system import WINDOWS, windows_name_fault
 
 #: Longest name of a file in bytes, without its folder, on all usual file systems.
 MAX_NAME_BYTES = 255
@@ -82,7 +83,8 @@ def to_text(name: str) -> str:
 def name_fault(name: str, longest: int = MAX_DATA_NAME_BYTES) -> str | None:
     """Return why a text cannot name a file or a folder, or None if it can.
 
-    Letters of all scripts, digits, spaces and punctuation are allowed, except slashes and backslashes.
+    Letters of all scripts, digits, spaces and punctuation are allowed, except slashes, backslashes and what Windows
+    refuses if this is Windows.
 
     Args:
         name: the text.
@@ -101,7 +103,7 @@ def name_fault(name: str, longest: int = MAX_DATA_NAME_BYTES) -> str | None:
         return "contains a control character, or is not valid text"
     if len(name.encode()) > longest:
         return f"is longer than {longest} bytes"
-    return None
+    return windows_name_fault(name) if WINDOWS else None
 
 
 def path_below(folder: Path, name: str, longest: int = MAX_DATA_NAME_BYTES) -> Path:
