@@ -24,6 +24,7 @@ from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.plugins import plugins
 from cmcgan_cli.prepare import prepare
 from cmcgan_cli.retrieve import retrieve
+from cmcgan_cli.runs import runs
 from cmcgan_cli.study import study
 from cmcgan_cli.train import train
 from cmcgan_core import __version__
@@ -45,7 +46,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "doctor": doctor,
 }
 #: Built-in commands that have subcommands.
-GROUPS: dict[str, typer.Typer] = {"human-eval": human_eval}
+GROUPS: dict[str, typer.Typer] = {"runs": runs, "human-eval": human_eval}
 
 #: The errors of a write to standard output: the disk is full, the reader is gone, or the device fails.
 OUTPUT_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE)

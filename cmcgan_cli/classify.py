@@ -81,7 +81,8 @@ def classify(
     little. About 5 % of inputs like the validation split are marked too. A silent sound has no class.
 
     --json prints one line for each input, with all classes and whether the probabilities are calibrated on held-out
-    recordings. --csv prints one row for each input, or with --every for each step. Silent steps have no label.
+    recordings. --csv prints one row for each input, or with --every for each step. Without them, consecutive steps of
+    one class are one line. Silent steps have no label.
 
     Examples:
 
@@ -231,7 +232,7 @@ def _describe_modalities(result: "Classified") -> str:
 
 def _print_classes(result: "Classified", *, quiet: bool) -> None:
     """Print the most probable classes."""
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
     print_line(_describe_modalities(result))
     if result.label is None:
@@ -239,7 +240,7 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
         return
     if result.unlike_training:
         print_line(f"Warning: the input {UNLIKE_TRAINING}")
-    table = Table("class", "probability")
+    table = new_table(None, "class", "probability")
     for name, probability in itertools.islice(result.probabilities.items(), CLASSES_SHOWN):
         table.add_row(name, f"{probability:.3f}")
     out().print(table)
@@ -253,11 +254,13 @@ def _print_classes(result: "Classified", *, quiet: bool) -> None:
 
 
 def _print_timeline(result: "Classified") -> None:
-    """Print consecutive steps of one class as one line, with their mean confidence."""
+    """Print consecutive steps of one class as one line, with their mean confidence and how many they are."""
     for label, group in itertools.groupby(result.timeline, lambda step: step.label):
         steps = list(group)
         confidences = [step.confidence for step in steps if step.confidence is not None]
         text = f"{label} {sum(confidences) / len(confidences):.3f}" if confidences else "(silent)"
         if 2 * sum(bool(step.unlike_training) for step in steps) > len(steps):
             text += "  unlike the training data"
+        if len(steps) > 1:
+            text += f" (mean of {len(steps)} steps)"
         print_line(f"  {steps[0].start:8.2f} to {steps[-1].end:8.2f} s  {text}")

@@ -15,6 +15,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     out,
+    parse_run,
     progress_bar,
     require_dataset,
     resumable,
@@ -26,7 +27,10 @@ def compare(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN...", help="Run folders or their names in runs/, checkpoint files, or box.", show_default=False
+            metavar="RUN...",
+            parser=parse_run,
+            help="Run folders or their names in runs/, checkpoint files, or box.",
+            show_default=False,
         ),
     ],
     report: Annotated[

@@ -58,17 +58,47 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only; no progress, no notes.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto (cuda, else cpu), cpu, cuda (cuda:1 for the second) or mps.")]
+
+
+def parse_run(name: str) -> Path:
+    """Return the path that the name of a run means, see `run_folder.named_run`.
+
+    Raises:
+        typer.BadParameter: the name is empty.
+    """
+    from cmcgan_core.run_folder import named_run
+
+    if not name:
+        raise typer.BadParameter("an empty name is no file or folder")
+    return named_run(name)
+
+
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
         "--checkpoint",
         "-c",
+        parser=parse_run,
+        metavar="RUN",
         help="A run folder or its name in runs/, a checkpoint file, or box. Default: the newest run here, else box.",
     ),
 ]
 
 
-class Command(typer.core.TyperCommand):
+class FullSentence:
+    """Shows the whole first sentence of its help in the list of commands; by default, long ones are cut off."""
+
+    def get_short_help_str(self, limit: int = 45) -> str:
+        """Return the first sentence, whatever its length."""
+        text: str = super().get_short_help_str(limit=10_000)  # type: ignore[misc]
+        return text
+
+
+class Group(FullSentence, typer.core.TyperGroup):
+    """A command with subcommands."""
+
+
+class Command(FullSentence, typer.core.TyperCommand):
     """A command that refuses empty paths. A script with an unset variable passes one, and it would mean this folder."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -228,17 +258,18 @@ def note_unlike(counts: Mapping[str, int], total: int, *, quiet: bool = False) -
 
 
 @contextmanager
-def resumable(hint: str = RESUMES) -> Iterator[None]:
-    """On Ctrl-C, print how to resume, and exit with code 130."""
+def resumable(hint: str | Callable[[], str] = RESUMES) -> Iterator[None]:
+    """On Ctrl-C, print how to resume, and exit with code 130.
+
+    Args:
+        hint: what is printed, or a function that returns it, for a hint that depends on what was saved by then.
+    """
     from cmcgan_core.errors import Interrupted
 
     try:
         yield
-    except Interrupted as stop:
-        note(f"{stop}; {hint}")
-        raise typer.Exit(130) from None
-    except KeyboardInterrupt:
-        note(f"stopped; {hint}")
+    except (Interrupted, KeyboardInterrupt) as stop:
+        note(f"{str(stop) or 'stopped'}; {hint if isinstance(hint, str) else hint()}")
         raise typer.Exit(130) from None
 
 

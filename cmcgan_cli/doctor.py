@@ -4,11 +4,13 @@ from dataclasses import asdict
 
 import typer
 
-from cmcgan_cli.console import Json, emit_json, out
+from cmcgan_cli.console import Json, emit_json, out, print_line
 
 
 def doctor(as_json: Json = False) -> None:
-    """Show versions, devices and codecs, and for each fault how to fix it. The exit code is 1 if there is a fault.
+    """Show versions, devices and codecs, and for each fault how to fix it.
+
+    The exit code is 1 if there is a fault. A missing package that only an option needs is not a fault.
 
     Examples:
 
@@ -22,12 +24,14 @@ def doctor(as_json: Json = False) -> None:
     if as_json:
         emit_json([asdict(finding) for finding in findings])
     else:
-        from rich.table import Table
+        from cmcgan_cli.tables.cells import new_table
 
-        table = Table("check", "result", "fault", "fix")
+        table = new_table(None, "check", "result")
         for finding in findings:
-            row = (finding.name, finding.value, finding.fault or "", finding.fix or "")
-            table.add_row(*row, style="red" if finding.fault else None)
+            table.add_row(finding.name, finding.value, style="red" if finding.fault else None)
         out().print(table)
+        for finding in findings:
+            if finding.fault:
+                print_line(f"{finding.name}: {finding.fault}; to fix it: {finding.fix}")
     if any(finding.fault for finding in findings):
         raise typer.Exit(1)

@@ -56,8 +56,9 @@ def generate(
         Format | None,
         typer.Option(
             "--format",
-            help="Of a sound: png, jpg or webp; mp4, mkv, mov or gif; png-sequence. Of a picture: wav or flac. Of a "
-            "video: mkv, mp4, m4v, mov, webm, avi, flv, wmv, mpg, mpeg, ogv or ts. "
+            metavar="FORMAT",
+            help="Of a sound: png, jpg or webp; mp4, mkv, mov or gif; png-sequence. Of a picture: wav, flac, mp3, ogg, "
+            "opus or m4a. Of a video: mkv, mp4, m4v, mov, webm, avi, flv, wmv, mpg, mpeg, ogv or ts. "
             "Default: png for a sound of up to ten seconds, mp4 for a longer "
             "one, wav for a picture.",
             show_default=False,

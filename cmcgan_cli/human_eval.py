@@ -9,6 +9,7 @@ import typer
 from cmcgan_cli.console import (
     Command,
     Device,
+    Group,
     Json,
     Quiet,
     Seed,
@@ -16,6 +17,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     out,
+    parse_run,
     print_line,
     progress_bar,
 )
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from cmcgan_core.human_eval.summary import Summary
 
 human_eval = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -192,6 +195,8 @@ def inputs(
 ) -> None:
     """Write the real pairs of a study as files, for a model outside cmcgan.
 
+    Besides the pairs to rate, these are four pairs for the study's examples and attention checks.
+
     Let the other model generate NAME.png from each NAME.wav, and NAME.wav from each NAME.png, into another folder. Then
     run `cmcgan human-eval create` with the folder of pairs as DATA and the other folder as --model.
 
@@ -206,7 +211,8 @@ def inputs(
         raise typer.BadParameter(f"{out_dir} is not empty; choose another folder", param_hint="--out")
     drawn = draw_pairs(data, pairs + RESERVED_PAIRS, seed, split)
     write_pairs(drawn, out_dir)
-    print_line(f"{out_dir}  {len(drawn)} pairs")
+    rated = max(len(drawn) - RESERVED_PAIRS, 0)
+    print_line(f"{out_dir}  {len(drawn)} pairs: {rated} to rate, the others for examples and attention checks")
     note(f"next: cmcgan human-eval create {out_dir} --model NAME=FOLDER", quiet=quiet)
 
 
@@ -469,7 +475,7 @@ def _parse_models(models: list[str]) -> dict[str, Path]:
     paths: dict[str, Path] = {}
     for text in models:
         name, equals, rest = text.partition("=")
-        path = Path(rest if equals else text)
+        path = parse_run(rest if equals else text)
         if not equals:
             name = path.parent.name if path.name == "last.safetensors" else path.resolve().stem
         if not name or name in paths:
@@ -481,9 +487,9 @@ def _parse_models(models: list[str]) -> dict[str, Path]:
 
 
 def _model_table(summary: "Summary") -> "Table":
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table("model", "measure", "mean", "95 % (raters)", "95 % (Wilson)", "answers", "raters", title="Models")
+    table = new_table("Models", "model", "measure", "mean", "95 % (raters)", "95 % (Wilson)", "answers", "raters")
     for row in summary.rows:
         table.add_row(
             row.model,
@@ -509,9 +515,10 @@ def _model_table(summary: "Summary") -> "Table":
 
 
 def _comparison_table(summary: "Summary") -> "Table":
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table(
+    table = new_table(
+        "Differences between models (permutation tests)",
         "models",
         "measure",
         "difference",
@@ -520,7 +527,6 @@ def _comparison_table(summary: "Summary") -> "Table":
         "p Holm",
         "p pairs",
         "raters needed",
-        title="Differences between models (permutation tests)",
     )
     for comparison in summary.comparisons:
         p_values = (comparison.p_raters, comparison.p_holm, comparison.p_pairs)

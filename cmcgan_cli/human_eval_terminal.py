@@ -62,7 +62,8 @@ def rate_in_terminal(study: "RatingStudy", store: "Store", token: str) -> None:
         while (task := store.next_task(rater)) is not None:
             _rate_task(study, store, rater, task)
     except (KeyboardInterrupt, EOFError, typer.Abort):
-        print_line(f"\nresume with: cmcgan human-eval serve {study.root} --terminal --resume {token}")
+        command = f"cmcgan human-eval serve {study.root} --terminal --resume {token}"
+        print_line("\n" + text["terminal"]["resume"].format(command=command))
         raise typer.Exit(130) from None
     out().print(text["thanks"]["text"].format(total=store.total).partition(". ")[0] + ".")
     out().print(text["thanks"]["number"].format(number=rater.id))
@@ -72,7 +73,8 @@ def _ask_consent(study: "RatingStudy", store: "Store") -> str:
     """Ask for consent, and return the personal key of the new rater."""
     from cmcgan_core.human_eval.pages import estimate_minutes, page_text
 
-    text = page_text(study.plan.language)["welcome"]
+    texts = page_text(study.plan.language)
+    text, words = texts["welcome"], texts["terminal"]
     out().print(study.plan.title or text["title"], style="bold")
     for line in (
         text["intro"],
@@ -85,7 +87,9 @@ def _ask_consent(study: "RatingStudy", store: "Store") -> str:
     ):
         if line:
             out().print(line)
-    if not typer.confirm(text["consent"]):
+    question = f"{text['consent']} [{words['yes']}/{words['no'].upper()}]"
+    reply = typer.prompt(question, default="", show_default=False).strip().lower()
+    if not reply.startswith(words["yes"]):
         raise typer.Exit(0)
     return store.add_rater(study.plan.language)
 
@@ -97,13 +101,14 @@ def _show_training(study: "RatingStudy", store: "Store", rater: "Rater") -> None
     if rater.started:
         return
     answers = {choice.value: choice.answer for choice in pages.answer_choices(study.design, rater.language)}
-    text = pages.page_text(rater.language)["training"]
+    texts = pages.page_text(rater.language)
+    text, enter = texts["training"], texts["terminal"]["enter"]
     out().print(f"\n{text['title']}", style="bold")
     for item in store.examples():
         source, candidates = pages.item_media(item, rater.language)
         _show_media(study, [source, *candidates])
         deserved = answers[study.design.examples[item.role.removeprefix("example ")]]
-        typer.prompt(f"{text['deserves']} {deserved} [Enter]", default="", show_default=False)
+        typer.prompt(f"{text['deserves']} {deserved} [{enter}]", default="", show_default=False)
     store.mark_started(rater)
 
 
@@ -120,8 +125,9 @@ def _rate_task(study: "RatingStudy", store: "Store", rater: "Rater", task: "Rati
     out().print(pages.question_text(design, task.item, rater.language))
     for choice in choices:
         out().print(f"  {choice.key}  {choice.answer}" + (f": {choice.hint}" if choice.hint else ""))
+    commands = f"  r  {text['terminal']['replay']}, b  {text['terminal']['back']}"
     while True:
-        reply = typer.prompt("  r  replay, b  back", prompt_suffix=" > ").strip().lower()
+        reply = typer.prompt(commands, prompt_suffix=" > ").strip().lower()
         selected = next((choice for choice in choices if str(choice.key) == reply), None)
         if selected is not None:
             value = pages.swap_preference(design, task, selected.value)

@@ -28,9 +28,9 @@ def plugins(
     if as_json:
         emit_json([asdict(plugin) for plugin in installed])
     elif installed:
-        from rich.table import Table
+        from cmcgan_cli.tables.cells import new_table
 
-        table = Table("kind", "name", "package", *(["state"] if check else []))
+        table = new_table(None, "kind", "name", "package", *(["state"] if check else []))
         for plugin in installed:
             state = [plugin.fault or "ok"] if check else []
             style = "red" if plugin.fault else None

@@ -232,11 +232,12 @@ def _show_report(report: "PrepareReport", *, json: bool, quiet: bool) -> None:
 
 def _print_counts(title: str, counts: dict[str, dict[str, int]]) -> None:
     """Print a table of the number of pairs by class and split."""
-    from rich.table import Table
     from rich.text import Text
 
+    from cmcgan_cli.tables.cells import new_table
+
     print_line(title)
-    table = Table("class", *counts)
+    table = new_table(None, "class", *counts)
     for label in sorted({label for classes in counts.values() for label in classes}):
         table.add_row(Text(label), *(str(classes.get(label, 0)) for classes in counts.values()))
     table.add_section()

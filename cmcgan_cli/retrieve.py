@@ -16,6 +16,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     note_error,
+    parse_run,
     print_line,
     print_row,
     progress_bar,
@@ -72,6 +73,8 @@ def retrieve(
         typer.Option(
             "--checkpoint",
             "-c",
+            parser=parse_run,
+            metavar="RUN",
             help="A run folder or its name in runs/, a checkpoint file, or box. Default: the retrieval model that "
             "ships with cmcgan, else the newest run here that embeds both sounds and pictures, else box.",
         ),

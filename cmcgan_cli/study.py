@@ -16,6 +16,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     out,
+    parse_run,
     progress_bar,
     require_dataset,
     require_device,
@@ -61,7 +62,13 @@ def study(
     ] = 0,
     runs: Annotated[
         list[Path] | None,
-        typer.Option("--checkpoint", "-c", help="A run that retrieval compares too. Repeat for several."),
+        typer.Option(
+            "--checkpoint",
+            "-c",
+            parser=parse_run,
+            metavar="RUN",
+            help="A run that retrieval compares too. Repeat for several.",
+        ),
     ] = None,
     full_size: Annotated[
         bool,

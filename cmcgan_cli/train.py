@@ -23,6 +23,7 @@ from cmcgan_cli.console import (
 if TYPE_CHECKING:
     from cmcgan_core.config import Config
     from cmcgan_core.data.dataset import PreparedDataset
+    from cmcgan_core.training.run import TrainResult
 
 
 def train(
@@ -61,6 +62,15 @@ def train(
         int | None,
         typer.Option(min=0, help="Seed of all random numbers. Default: the seed of the preset.", show_default=False),
     ] = None,
+    loggers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--log",
+            help="Where to send losses and samples: tensorboard, wandb, mlflow, or that of a plugin. May be repeated. "
+            "Default: tensorboard, if it is installed.",
+            show_default=False,
+        ),
+    ] = None,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings and sizes; train nothing.")] = False,
     as_json: Json = False,
@@ -82,10 +92,13 @@ def train(
 
       cmcgan train prepared/sub_urmp --preset s2i-c-small --set train.wrong_pairs=pose
 
+      cmcgan train prepared/sub_urmp --log wandb
+
       cmcgan train --resume runs/longer
     """
     from cmcgan_core.config import load_config
     from cmcgan_core.run_folder import resume_config
+    from cmcgan_core.training.loggers import require_loggers
     from cmcgan_core.utils.names import folder_name
 
     options = {
@@ -99,9 +112,9 @@ def train(
     if name is not None:
         out_dir = _named_folder(name, out_dir)
     if resume is not None:
-        if data or preset or config or chosen or out_dir or overwrite:
+        if data or preset or config or chosen or out_dir or overwrite or loggers:
             raise typer.BadParameter(
-                "a resumed run keeps its dataset and settings; give --resume only", param_hint="--resume"
+                "a resumed run keeps its dataset, settings and logs; give --resume only", param_hint="--resume"
             )
         run_config, data = resume_config(resume)
         out_dir = resume
@@ -113,6 +126,7 @@ def train(
         out_dir = out_dir or Path("runs") / f"{folder_name(data)}-{preset}"
     require_dataset(data)
     require_device(device)
+    require_loggers(loggers or ())
     from cmcgan_core.data.dataset import open_dataset
     from cmcgan_core.training.train import train_run
 
@@ -122,7 +136,7 @@ def train(
         return
     if not quiet:
         note(_cost(run_config, dataset))
-    with resumable(f"resume with: cmcgan train --resume {out_dir}"), progress_bar(quiet=quiet) as on_progress:
+    with resumable(lambda: _resume_hint(run_config, out_dir)), progress_bar(quiet=quiet) as on_progress:
         result = train_run(
             run_config,
             dataset,
@@ -130,8 +144,15 @@ def train(
             device=device,
             resume=resume is not None,
             overwrite=overwrite,
+            loggers=loggers,
+            warn=lambda sentence: note(f"warning: {sentence}"),
             on_progress=on_progress,
         )
+    _show_result(result, data, as_json=as_json, quiet=quiet)
+
+
+def _show_result(result: "TrainResult", data: Path, *, as_json: bool, quiet: bool) -> None:
+    """Print a finished run, and warn if it was too short."""
     if result.falling:
         note(
             "warning: the losses were still falling when the run ended, so the run was too short; train longer, for "
@@ -144,6 +165,18 @@ def train(
     losses = _figures(result.losses)
     print_line(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}")
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
+
+
+def _resume_hint(config: "Config", out_dir: Path) -> str:
+    """Return how to resume a stopped run, if it had begun; otherwise its folder is missing, or holds another run."""
+    from cmcgan_core.errors import ConfigError
+    from cmcgan_core.run_folder import resume_config
+
+    try:
+        begun = resume_config(out_dir)[0] == config
+    except ConfigError:
+        begun = False
+    return f"resume with: cmcgan train --resume {out_dir}" if begun else "nothing was saved; run the same command again"
 
 
 def _named_folder(name: str, out_dir: Path | None) -> Path:
@@ -179,9 +212,9 @@ def _show_plan(config: "Config", dataset: "PreparedDataset", out_dir: Path, *, a
     if as_json:
         emit_json({"out": str(out_dir), **plan, "config": config.to_dict()})
         return
-    from rich.table import Table
+    from cmcgan_cli.tables.cells import new_table
 
-    table = Table("setting", "value", title=f"{dataset.root} -> {out_dir}")
+    table = new_table(f"{dataset.root} -> {out_dir}", "setting", "value")
     for name, value in {**plan, **flatten(config.to_dict())}.items():
         table.add_row(name, str(value))
     out().print(table)

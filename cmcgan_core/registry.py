@@ -27,6 +27,7 @@ GROUPS = {
     "cmcgan.losses": "losses: functions of (generated, target) that can replace the L1 of eq. 3",
     "cmcgan.metrics": "metrics: figures of generated samples, `MapMetric`, `SetMetric` or `WaveformMetric`",
     "cmcgan.methods": "methods: what `cmcgan train` can train",
+    "cmcgan.loggers": "loggers: where `cmcgan train --log` sends losses and samples",
     "cmcgan.representations": "representations: conversions of sound into a spectrogram, and back",
     "cmcgan.sources": "sources: layouts of recordings that `cmcgan prepare` reads",
     "cmcgan.commands": "commands: subcommands of `cmcgan`",

@@ -108,19 +108,30 @@ class About:
         return self.step >= self.steps
 
 
+def named_run(name: str | Path) -> Path:
+    """Return a user's name of a run as a path for `find_checkpoint`.
+
+    The name "box" means the model that ships with cmcgan, "./box" a folder. As paths they are equal, so the path of the
+    folder is absolute.
+    """
+    path = Path(name)
+    return path.absolute() if path == Path("box") and str(name) != "box" else path
+
+
 def find_checkpoint(path: Path) -> Path:
     """Return the checkpoint file that a path means.
 
     Args:
         path: a checkpoint file, a run folder, the name of a folder below `runs/`, or "box" for the model that ships
-            with cmcgan.
+            with cmcgan, even if there is a folder with that name, see `named_run`.
 
     Raises:
         CheckpointError: the checkpoint does not exist.
     """
-    if not path.exists():
-        named = BOX if path == Path("box") else Path("runs") / path
-        path = named if named.is_dir() else path
+    if path == Path("box"):
+        path = BOX
+    elif not path.exists() and (named := Path("runs") / path).is_dir():
+        path = named
     file = RunFolder(path).last if path.is_dir() else path
     if not file.is_file():
         fault = f"has no {file.name}" if path.is_dir() else "does not exist"

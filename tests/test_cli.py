@@ -1,4 +1,5 @@
 import inspect
+import io
 import json
 import os
 import re
@@ -11,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import Run
+from conftest import Run, tiny_config
 from media_fixtures import plain, write_jpg, write_video
 from PIL import Image
 
 from cmcgan_cli import console
 from cmcgan_cli.__main__ import interrupt
-from cmcgan_core.errors import Interrupted
+from cmcgan_core.errors import CheckpointError, Interrupted
 from cmcgan_core.progress import Progress
+from cmcgan_core.utils.toml import dump_toml
 
 COMMANDS = [
     "demo",
@@ -29,6 +31,7 @@ COMMANDS = [
     "retrieve",
     "evaluate",
     "compare",
+    "runs",
     "study",
     "export",
     "plugins",
@@ -56,6 +59,15 @@ def test_help_shows_an_example(run: Run, command: str) -> None:
     assert code == 0
     assert "Example" in out
     assert f"cmcgan {command}" in out
+
+
+@pytest.mark.parametrize("group", [[], ["runs"], ["human-eval"]], ids=str)
+def test_lists_of_commands_cut_nothing_off(run: Run, group: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    out = run(*group, "--help")[1].partition("Commands:")[2]
+    assert out
+    assert "..." not in out
+    assert max(map(len, out.splitlines())) <= 80
 
 
 #: Swallows every exception while another module is imported, as torch does.
@@ -339,6 +351,62 @@ def test_doctor_reports_a_package_that_does_not_load(run: Run, monkeypatch: pyte
     assert "undefined symbol" in finding["fault"]
 
 
+def test_doctor_prints_a_line_for_each_fault_and_none_for_optional_packages(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from cmcgan_core import doctor
+
+    monkeypatch.setenv("COLUMNS", "80")
+    installed = doctor.importlib.util.find_spec
+    lacking = {"librosa", "tensorboard", "wandb", "mlflow", "matplotlib", "onnxruntime"}
+    monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None if name in lacking else installed(name))
+    code, out, _ = run("doctor")
+    assert (code, "to fix it" in out) == (0, False)
+    assert out.count("not installed") >= len(lacking)
+    lacking.add("soundfile")
+    code, out, _ = run("doctor")
+    assert code == 1
+    assert out.endswith("soundfile: needed for sound files; to fix it: pip install soundfile\n")
+
+
+def test_box_is_the_shipped_model_and_dot_slash_box_a_folder(
+    run: Run, media: dict[str, Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cmcgan_core.inference.model import load
+
+    monkeypatch.chdir(tmp_path)
+    Path("box").mkdir()
+    assert run("generate", media["sound"], "-c", "box", "--dry-run")[0] == 0
+    code, _, err = run("generate", media["sound"], "-c", "./box", "--dry-run")
+    assert (code, f"{tmp_path}/box has no last.safetensors" in err) == (1, True)
+    assert load("box").classes
+    with pytest.raises(CheckpointError, match="has no last"):
+        load("./box")
+    code, _, err = run("generate", media["sound"], "-c", "", "--dry-run")
+    assert (code, "an empty name is no file or folder" in err) == (2, True)
+
+
+def test_tables_fit_80_columns() -> None:
+    from rich.console import Console
+
+    from cmcgan_cli.tables.cells import new_table
+
+    shown = Console(width=80, file=io.StringIO(), force_terminal=False)
+    figures = ["0.333 [.05 .95]", "0.361 [.11 .92]", "1.000 [.98 1.00]"]
+    table = new_table("Table 1", "", "train", "test", "balanced", "2nd judge")
+    table.add_row("S2I CMCGAN (paper)", "0.9105", *figures)
+    wide = new_table("Log", "setting", "value")
+    wide.add_row("data", "x" * 200)
+    shown.print(table)
+    shown.print(wide)
+    text = shown.file.getvalue()
+    assert all(figure in text for figure in figures)
+    assert text.count("x") == 200
+    assert max(map(len, text.splitlines())) <= 80
+    for file in (Path(__file__).parents[1] / "cmcgan_cli").rglob("*.py"):
+        assert file.name == "cells.py" or not re.search(r"\bTable\(", file.read_text()), file
+
+
 def test_plugins_lists_the_installed_parts(run: Run) -> None:
     code, out, _ = run("plugins", "--check", "--json")
     assert code == 0
@@ -411,3 +479,21 @@ def test_an_interrupted_tour_says_how_to_resume(
     assert code == 130
     assert "stopped at step 3 of 9" in errors
     assert hint in errors
+
+
+def test_a_training_that_was_stopped_before_it_began_is_not_resumed(
+    run: Run, prepared: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("cmcgan_core.training.train.train_run", interrupt)
+    command = ["train", prepared, "--preset", "tiny", "--out", tmp_path / "run"]
+    code, _, err = run(*command)
+    assert (code, "--resume" in err) == (130, False)
+    assert "stopped; nothing was saved; run the same command again" in err
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.toml").write_text(dump_toml(tiny_config().to_dict()))
+    (tmp_path / "run" / "run.toml").write_text(dump_toml({"data": str(prepared)}))
+    assert f"resume with: cmcgan train --resume {tmp_path / 'run'}" in run(*command)[2]
+    assert "--resume" not in run(*command, "--seed", 7, "--overwrite")[2]  # the folder holds another run

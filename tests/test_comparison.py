@@ -14,7 +14,7 @@ from cmcgan_cli.tables.study import poses as poses_of_study
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import CheckpointError
-from cmcgan_core.evaluation.compare import Entry, compare, differing, group_entries, training_seconds
+from cmcgan_core.evaluation.compare import Entry, compare, differing, group_entries
 from cmcgan_core.evaluation.evaluate import Evaluation, evaluate
 from cmcgan_core.evaluation.labels import schedule_label
 from cmcgan_core.evaluation.paper import share_of_schedule
@@ -22,6 +22,7 @@ from cmcgan_core.evaluation.pooling import Figure, PooledAccuracy, PooledPoseSco
 from cmcgan_core.evaluation.pose_scores import ALL_READABLE, PoseScore
 from cmcgan_core.evaluation.scores import Accuracy
 from cmcgan_core.run_folder import About, read_about
+from cmcgan_core.training.log import training_seconds
 
 
 def entry(name: str, about: About, evaluation: Evaluation, micro: float, seconds: float | None) -> Entry:

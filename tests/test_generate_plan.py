@@ -79,8 +79,8 @@ def test_the_name_of_a_single_output_gives_its_format(media: Path) -> None:
     assert named("short.wav", "made/film.mkv").route == "film"
     assert named("silent.mp4", "scored.mkv").paths == (Path("scored.mkv"),)
     assert [str(path) for path in named("player.jpg", "x.flac").paths] == ["x.flac", "x.lms.png", "x.lms.npy"]
-    for name in ("x.mp3", "x.tiff"):
-        with pytest.raises(ConfigError, match="unknown format"):
+    for name in ("x.wma", "x.tiff"):
+        with pytest.raises(ConfigError, match="cannot be made; possible formats"):
             named("short.wav", name)
     with pytest.raises(ConfigError, match="does not fit the name"):
         plan(
@@ -104,7 +104,8 @@ def test_the_name_of_a_single_output_gives_its_format(media: Path) -> None:
         ("notes.txt", OutputOptions(), "neither a sound, a picture nor a video"),
         ("broken.mp4", OutputOptions(), "cannot be decoded"),
         ("missing.mp4", OutputOptions(), "no such file"),
-        ("both.mp4", OutputOptions(), "has both sound and pictures; choose --to visual, --to audio or --repair"),
+        ("both.mp4", OutputOptions(), "has both sound and pictures; choose --to audio (replace its sound by one"),
+        ("both.mp4", OutputOptions(), "--to visual (generate pictures or a film from its sound), or --repair (replace"),
         ("short.wav", OutputOptions(to=Modality.AUDIO), "is a sound already"),
         ("player.jpg", OutputOptions(to=Modality.VISUAL), "is a picture already"),
         ("silent.mp4", OutputOptions(to=Modality.VISUAL), "has no sound"),

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -74,7 +75,7 @@ def test_options_list_exactly_the_names_of_the_core(run: Run, option: str, choic
 def test_from_samples_to_the_report(run: Run, tmp_path: Path) -> None:
     write_pairs(real_pairs(7), tmp_path / "real")
     code, out, _ = run("inputs", tmp_path / "real", "--pairs", 3, "--out", tmp_path / "pairs")
-    assert (code, "7 pairs" in out) == (0, True)
+    assert (code, "7 pairs: 3 to rate, the others for examples" in out) == (0, True)
     for picture in (tmp_path / "pairs").rglob("*.png"):
         target = tmp_path / "theirs" / picture.relative_to(tmp_path / "pairs")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -206,6 +207,15 @@ def test_a_rater_in_a_terminal_stops_and_resumes(tmp_path: Path) -> None:
     assert "Question 3 of 4" in output
     assert [(a.value, a.revisions) for a in Store(study).answers()] == [(2, 2), (1, 1), (0, 1), (0, 1)]
     assert Store(study).answers()[0].rater in output
+
+
+def test_the_terminal_speaks_the_language_of_the_study(tmp_path: Path) -> None:
+    study = make_study(tmp_path / "study", per_rater=3, checks_per_rater=1, language="de")
+    assert run_terminal(study.root, "n\n").endswith("[j/N]: ")
+    output = run_terminal(study.root, "j\n" + "\n" * 4 + "1\n")
+    assert "r  noch einmal abspielen, b  zurück" in output
+    assert "weiter mit: cmcgan human-eval serve" in output
+    assert not re.search(r"replay|back|Enter|resume with|\by\b", output.replace("--resume", ""))
 
 
 def run_terminal(root: Path, typed: str, *options: str) -> str:

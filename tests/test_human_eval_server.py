@@ -298,6 +298,17 @@ def test_guessers_are_refused_and_right_codes_links_and_tokens_always_pass(clien
     assert post("/admin/login", token=ADMIN) == 303
 
 
+def test_a_wrong_code_and_a_wrong_token_are_named(client: TestClient) -> None:
+    page = hidden_fields(client.get("/").text)
+    wrong_code = client.post("/join", data={**page, "consent": "yes", "code": "guess"}).text
+    wrong_token = client.post("/admin/login", data={**page, "token": "guess"}).text
+    old_page = client.post("/admin/login", data={"form_token": "old", "token": ADMIN}).text
+    assert "The access code is wrong" in wrong_code
+    assert "The admin token is wrong" in wrong_token
+    assert "The page has expired" in old_page
+    assert "expired" not in wrong_code + wrong_token
+
+
 def test_a_class_of_150_joins_from_one_address_in_a_minute(client: TestClient, store: Store) -> None:
     store._writer.execute("PRAGMA synchronous=OFF")  # this test is about limits, not about the disk
     for _ in range(150):

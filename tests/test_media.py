@@ -12,7 +12,9 @@ from media_fixtures import RATE, plain, tone, turn_video, write_jpg, write_video
 from PIL import Image
 
 from cmcgan_core.errors import MediaError
+from cmcgan_core.inference.routes import FORMATS, Route
 from cmcgan_core.media.files import (
+    LOSSLESS,
     Strip,
     media_kind,
     read_picture,
@@ -22,6 +24,7 @@ from cmcgan_core.media.files import (
     write_picture,
     write_sound,
 )
+from cmcgan_core.media.muxing import CONTAINERS, SOUND_CONTAINERS
 
 
 def pitch(sound, rate=RATE):
@@ -306,9 +309,29 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     before = (tmp_path / "a.wav").read_bytes()
     with pytest.raises(MediaError, match="not numbers"):
         write_sound(tmp_path / "a.wav", np.full(9, np.inf, np.float32), RATE)
-    with pytest.raises(MediaError, match=r"\.wav or \.flac"):
-        write_sound(tmp_path / "a.mp3", tone(0.1), RATE)
+    with pytest.raises(MediaError, match=r"written as \.wav, \.flac, \.mp3"):
+        write_sound(tmp_path / "a.wma", tone(0.1), RATE)
     with pytest.raises(MediaError, match=r"\.png"):
         write_picture(tmp_path / "a.txt", plain(RED))
     assert [p.name for p in tmp_path.iterdir()] == ["a.wav"]
     assert (tmp_path / "a.wav").read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", [f".{name}" for name in FORMATS[Route.SOUNDS]])
+@pytest.mark.parametrize("rate", [8_000, 44_100])
+def test_sounds_are_written_in_every_format_and_equally_each_time(tmp_path: Path, suffix: str, rate: int) -> None:
+    sound = 0.3 * tone(1.0, rate=rate)
+    for name in ("a", "b"):
+        write_sound(tmp_path / f"{name}{suffix}", sound, rate)
+    read = read_sound(tmp_path / f"a{suffix}", rate)
+    assert pitch(read[: len(sound)], rate) == pytest.approx(pitch(sound, rate), abs=2)
+    assert len(sound) <= len(read) <= len(sound) + 1024  # AAC has whole frames
+    assert (tmp_path / f"a{suffix}").read_bytes() == (tmp_path / f"b{suffix}").read_bytes()
+
+
+def test_the_formats_on_the_command_line_are_those_that_can_be_written() -> None:
+    def formats(route: Route) -> set[str]:
+        return {f".{name}" for name in FORMATS[route]}
+
+    assert formats(Route.SOUNDS) == {*LOSSLESS, *SOUND_CONTAINERS}
+    assert formats(Route.SOUNDTRACK) == CONTAINERS.keys()

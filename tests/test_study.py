@@ -13,6 +13,7 @@ from PIL import Image
 from test_locks import hold
 from test_training import interrupt_at
 
+from cmcgan_core import checkpoint
 from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import open_dataset
 from cmcgan_core.errors import ConfigError, DataError, Interrupted, TrainingError
@@ -20,7 +21,7 @@ from cmcgan_core.experiments import budget
 from cmcgan_core.experiments.budget import affordable_steps, step_seconds, steps_within
 from cmcgan_core.experiments.recipes import find_study, full_size_preset, load_study, study_names
 from cmcgan_core.experiments.study import StudyResult, plan_study, run_study
-from cmcgan_core.progress import silent
+from cmcgan_core.progress import Progress, silent
 from cmcgan_core.run_folder import read_about
 from cmcgan_core.training.run import Run
 from cmcgan_core.utils.device import choose_device
@@ -123,19 +124,34 @@ def test_a_run_that_another_process_trains_is_skipped(result: StudyResult, data:
     assert [len(group.entries) for group in partly.compared.groups] == [2, 1]
 
 
-def test_an_interrupted_study_resumes(data: Path, file: Path, tmp_path: Path, result: StudyResult) -> None:
-    def interrupt(progress) -> None:
-        if "training" in progress.stage:
-            interrupt_at(2)(progress)
+def interrupt_in_training(progress: Progress) -> None:
+    """An `on_progress` that sends this process a SIGINT in the second step of a training."""
+    if "training" in progress.stage:
+        interrupt_at(2)(progress)
 
+
+def test_an_interrupted_study_resumes(data: Path, file: Path, tmp_path: Path, result: StudyResult) -> None:
     (tmp_path / "plan.toml").write_text((data.parent / "out" / "plan.toml").read_text())
     study = load_study(file)
     with pytest.raises(Interrupted):
-        run_study(study, open_dataset(data), tmp_path, latents=1, on_progress=interrupt)
+        run_study(study, open_dataset(data), tmp_path, latents=1, on_progress=interrupt_in_training)
     assert read_about(tmp_path / "CMCGAN-tiny-0" / "last.safetensors").step == 2
     again = run_study(study, open_dataset(data), tmp_path, latents=1)
     mine, theirs = (result.to_dict()["groups"][0]["figures"]["table1"] for result in (again, result))
     assert mine == theirs
+
+
+def test_a_study_stops_even_if_its_run_cannot_be_saved(
+    data: Path, file: Path, tmp_path: Path, result: StudyResult, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    (tmp_path / "plan.toml").write_text((data.parent / "out" / "plan.toml").read_text())
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(Interrupted, match="no space left on device"):
+        run_study(load_study(file), open_dataset(data), tmp_path, latents=1, on_progress=interrupt_in_training)
+    assert [folder.name for folder in tmp_path.iterdir() if folder.is_dir()] == ["CMCGAN-tiny-0"]
 
 
 def test_the_folder_of_another_study_is_refused(result: StudyResult, data: Path, file: Path, out: Path) -> None:

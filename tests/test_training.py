@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import suppress
 from pathlib import Path
 
@@ -285,6 +286,28 @@ def test_a_stop_in_the_last_step_prevents_the_training_of_the_classifier(prepare
     assert not (tmp_path / "classifier.safetensors").exists()
     with pytest.raises(Interrupted):
         train_once(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path / "once", "cpu", interrupt_at(2))
+
+
+def test_a_stop_that_cannot_be_saved_is_still_a_stop(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(Interrupted, match=r"stopped at step 1 of 6; no space left on device, so the steps since"):
+        train_run(tiny_config(), open_dataset(prepared), tmp_path / "run", on_progress=interrupt_at(1))
+
+
+def test_a_loss_without_discriminator_trains_without_warnings(prepared: Path) -> None:
+    config = tiny_config("loss_weights.adversarial=0", "train.final_learning_rate=0.5", "train.steps=2")
+    run = Run(config, open_dataset(prepared), Path(), torch.device("cpu"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        updates = list(run.fit(0, 2))
+    assert ["discriminator" in update.losses for update in updates] == [False, False]
+    rates = {name: optimizer.param_groups[0]["lr"] for name, optimizer in run.optimizers.items()}
+    assert rates["generator"] == config.train.generator.learning_rate * cosine(0.5, 0.5)
 
 
 def test_the_learning_rate_follows_a_cosine() -> None:

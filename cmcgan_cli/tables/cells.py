@@ -43,8 +43,14 @@ def brackets(groups: "Sequence[Group]") -> str:
     return f"round brackets: standard deviation over seeds; square {INTERVALS}" if several else f"square {INTERVALS}"
 
 
-def folding_table(title: str, *columns: str) -> "Table":
-    """Return an empty table that breaks long figures over lines instead of cutting them off."""
+def new_table(title: str | None, *columns: str) -> "Table":
+    """Return an empty table.
+
+    It is narrow, so that two figures with intervals and a published figure fit a terminal of 80 columns. What still
+    does not fit is broken over lines, never cut off.
+    """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
-    return Table(*(Column(name, overflow="fold") for name in columns), title=title)
+    heads = (Column(name, overflow="fold") for name in columns)
+    return Table(*heads, title=title, box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
-from cmcgan_cli.tables.cells import NONE, brackets, figure_text, published_text
+from cmcgan_cli.tables.cells import NONE, brackets, figure_text, new_table, published_text
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -22,11 +22,9 @@ class RowKey(NamedTuple):
 
 def costs(compared: "Comparison") -> "Table":
     """Return the table of the trainings and their costs, with a row for each recipe."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.labels import schedule_label
 
-    table = Table("run", "preset", "seeds", "steps", "paper's", "training, s", "CPU-s", "device", title="Runs")
+    table = new_table("Runs", "run", "preset", "seeds", "steps", "paper's", "training, s", "CPU-s", "device")
     for group in compared.groups:
         configs = [entry.about.config for entry in group.entries]
         devices = ", ".join(sorted({entry.device for entry in group.entries if entry.device}))
@@ -43,10 +41,8 @@ def costs(compared: "Comparison") -> "Table":
 
 def figures(compared: "Comparison") -> "Table":
     """Return the table of all figures, with a column for each recipe."""
-    from rich.table import Table
-
     split = compared.split
-    table = Table("", *(group.name.replace(", ", "\n") for group in compared.groups), "paper", title=f"{split} split")
+    table = new_table(f"{split} split", "", *(group.name.replace(", ", "\n") for group in compared.groups), "paper")
     columns = [dict(rows(group, split)) for group in compared.groups]
     keys = list(dict.fromkeys(key for column in columns for key in column))
     sections = list(dict.fromkeys(key.section for key in keys))

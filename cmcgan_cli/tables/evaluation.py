@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from cmcgan_cli.tables.cells import NONE, accuracy_text, figure_text, published_text
+from cmcgan_cli.tables.cells import NONE, accuracy_text, figure_text, new_table, published_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,14 +59,12 @@ def training(about: "About") -> str:
 
 def table1(evaluation: "Evaluation") -> "Table":
     """Return the table of the judged accuracy of generated samples, with the published figures."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.labels import kind_label, plural, recovery_label
     from cmcgan_core.evaluation.paper import paper_tables
 
     split, judges = evaluation.split, list(evaluation.other_judges.values())[:1]
     columns = ["", "train", split, "balanced", *(["2nd judge"] if judges else [])]
-    table = Table(*columns, title="Table 1: judged accuracy of generated samples")
+    table = new_table("Table 1: judged accuracy of generated samples", *columns)
     for direction, by_hops in evaluation.table1.items():
         name, modality = direction.table_name, direction.target
         for hops, parts in by_hops.items():
@@ -95,14 +93,12 @@ def table1(evaluation: "Evaluation") -> "Table":
 
 def table2(evaluation: "Evaluation") -> "Table":
     """Return the table of dynamic multimodal classification, with the controls and the published figures."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.outputs import PairClassifier
     from cmcgan_core.evaluation.paper import paper_tables
 
     paper, others = paper_tables().table2, evaluation.other_table2
     columns = ["", evaluation.split, "balanced", *others, "paper"]
-    table = Table(*columns, title="Table 2: dynamic multimodal classification")
+    table = new_table("Table 2: dynamic multimodal classification", *columns)
     for name, accuracy in evaluation.table2.items():
         label = name if name in paper else f"  {name}"
         by_others = (accuracy_text(rows.get(name)) for rows in others.values())
@@ -134,14 +130,12 @@ def claims_of_table2(table2: "Mapping[str, Accuracy]") -> list[str]:
 
 def quality(evaluation: "Evaluation") -> "Table":
     """Return the table of the metrics of the samples, with a column for each direction and kind of samples."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.labels import few_samples_note, kind_label
     from cmcgan_core.evaluation.sample_metrics import metrics_to_show
 
     columns = [(direction, kind) for direction, kinds in evaluation.quality.items() for kind in kinds]
     heads = [f"{direction.table_name}\n{kind_label(kind)}" for direction, kind in columns]
-    table = Table("", *heads, title=f"Samples of the {evaluation.split} split")
+    table = new_table(f"Samples of the {evaluation.split} split", "", *heads)
     qualities = [evaluation.quality[direction][kind] for direction, kind in columns]
     for name, metric in metrics_to_show(qualities).items():
         values = (samples.get(name) for samples in qualities)
@@ -154,12 +148,10 @@ def quality(evaluation: "Evaluation") -> "Table":
 
 def classes(evaluation: "Evaluation", direction: "Direction") -> "Table":
     """Return the table of the scores of each class in one direction."""
-    from rich.table import Table
-
     by_class = evaluation.by_class[direction]
     judges = [evaluation.judge, *list(evaluation.other_judges)[:1]]
     columns = ["", "pairs", evaluation.judge, *(["2nd judge"] if len(judges) > 1 else []), "unlike training"]
-    table = Table(*columns, title=f"{direction.table_name} by class, {evaluation.split} split")
+    table = new_table(f"{direction.table_name} by class, {evaluation.split} split", *columns)
     for name, scores in by_class.items():
         accuracies = (f"{scores.accuracy[judge]:.3f}" for judge in judges)
         unlikeness = NONE if scores.unlikeness is None else f"{scores.unlikeness:.3f}"
@@ -182,11 +174,9 @@ def _rank_correlation(x: "Sequence[float]", y: "Sequence[float]") -> str:
 
 def poses(evaluation: "Evaluation") -> "Table":
     """Return the table that shows whether the poses of generated pictures follow the notes, by class."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.pooling import Figure
 
-    table = Table("", "real pictures", "generated", "control: another sound", title="Poses: r of read and true height")
+    table = new_table("Poses: r of read and true height", "", "real pictures", "generated", "control: another sound")
     for name, score in evaluation.poses.items():
         figures = (
             None if value is None else Figure(value, interval=interval)
@@ -199,12 +189,10 @@ def poses(evaluation: "Evaluation") -> "Table":
 
 def classification(evaluation: "Evaluation") -> "Table":
     """Return the table of the accuracy of a classifier on real pairs."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.labels import plural
 
     assert evaluation.classification is not None
-    table = Table("", "train", evaluation.split, "balanced", title="Classification of real pairs")
+    table = new_table("Classification of real pairs", "", "train", evaluation.split, "balanced")
     inputs = " and ".join(plural(modality) for modality in evaluation.classification.modalities)
     table.add_row(inputs, *_cells(evaluation.classification.accuracy, evaluation.split))
     return table
@@ -212,14 +200,12 @@ def classification(evaluation: "Evaluation") -> "Table":
 
 def retrieval(evaluation: "Evaluation") -> "Table":
     """Return the table of cross-modal retrieval, with the level of chance."""
-    from rich.table import Table
-
     from cmcgan_core.evaluation.labels import plural
 
     assert evaluation.retrieval is not None
     chance = evaluation.retrieval.chance
     heads = [f"recall@{rank}" for rank in chance.recall]
-    table = Table("", *heads, "mean average precision", title="Cross-modal retrieval by class")
+    table = new_table("Cross-modal retrieval by class", "", *heads, "mean average precision")
     rows = {
         f"{direction.source.word} to {plural(direction.target)}": ranking
         for direction, ranking in evaluation.retrieval.ranking.items()
@@ -243,9 +229,7 @@ def confusions(evaluation: "Evaluation") -> "list[Table]":
 
 
 def _confusion(title: str, classes: "Sequence[str]", matrix: "Sequence[Sequence[int]]") -> "Table":
-    from rich.table import Table
-
-    table = Table("true", *(str(i + 1) for i in range(len(matrix))), title=title)
+    table = new_table(title, "true", *(str(i + 1) for i in range(len(matrix))))
     for number, (name, counts) in enumerate(zip(classes, matrix, strict=True), start=1):
         shares = [round(100 * count / max(1, sum(counts))) for count in counts]
         table.add_row(f"{number} {name}", *(str(share) if share else "." for share in shares))

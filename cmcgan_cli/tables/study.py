@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmcgan_cli.tables.cells import NONE, brackets, figure_text, folding_table, published_text
+from cmcgan_cli.tables.cells import NONE, brackets, figure_text, new_table, published_text
 from cmcgan_cli.tables.comparison import costs
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ def tables(result: "StudyResult") -> "list[Table]":
 
 def plan(study: "Study", data: Path, folder: Path, parameters: dict[str, int]) -> "Table":
     """Return the table of the planned trainings of a study."""
-    table = folding_table(
-        f"{study.title}: {data} -> {folder}", "recipe", "preset", "settings", "parameters to generate"
-    )
+    table = new_table(f"{study.title}: {data} -> {folder}", "recipe", "preset", "settings", "parameters to generate")
     for name, recipe in study.rows.items():
         table.add_row(name, recipe.preset, "\n".join((*study.set, *recipe.set)), f"{parameters[name]:,}")
     trainings, seeds = len(study.rows) * len(study.seeds), ", ".join(map(str, study.seeds))
@@ -59,7 +57,7 @@ def table1(groups: "Sequence[Group]", direction: "Direction") -> "Table":
     title = f"Table 1, {direction.table_name}: judged accuracy of generated samples"
     one, two = "1", "2"
     recoveries = {hops: recovery_label(hops, modality) for hops in (one, two)}
-    table = folding_table(title, "", "train", split, "2nd judge", kind_label(two), *recoveries.values())
+    table = new_table(title, "", "train", split, "2nd judge", kind_label(two), *recoveries.values())
     for group in groups:
         pooled, by_hops = group.figures, group.figures.table1[direction]
         own, second = by_hops[group.hops], _second_judge(group).table1[direction][group.hops]
@@ -96,7 +94,7 @@ def samples(groups: "Sequence[Group]", direction: "Direction") -> "list[Table]":
     evaluation, shown = groups[0].entries[0].evaluation, []
     for part in in_batches(metrics_to_show(rows.values()).items(), METRICS_PER_TABLE):
         titles = (metric.title for _, metric in part)
-        table = folding_table(f"Samples, {direction.table_name}", "", *titles)
+        table = new_table(f"Samples, {direction.table_name}", "", *titles)
         table.caption = few_samples_note(evaluation.pairs[evaluation.split]) or None
         for row, quality in rows.items():
             table.add_row(row, *(figure_text(quality.get(name), metric.format) for name, metric in part))
@@ -109,7 +107,7 @@ def poses(groups: "Sequence[Group]") -> "Table":
     from cmcgan_core.evaluation.pose_scores import ALL_READABLE, READABLE
 
     columns = "generated", "control: another sound", "real pictures"
-    table = folding_table("Poses: r of read and true height", "", *columns)
+    table = new_table("Poses: r of read and true height", "", *columns)
     for group in groups:
         if (score := group.figures.poses.get(ALL_READABLE)) is not None:
             figures = score.generated, score.another_sound, score.real
@@ -125,7 +123,7 @@ def table2(groups: "Sequence[Group]") -> "Table":
     from cmcgan_core.evaluation.paper import paper_tables
 
     names = [name for name in paper_tables().table2 if name.startswith("G")]
-    table = folding_table("Table 2: classification with a generated modality", "", *names)
+    table = new_table("Table 2: classification with a generated modality", "", *names)
     for group in groups:
         accuracies = [group.figures.table2.get(name) for name in names]
         table.add_row(group.name, *(figure_text(item.micro if item else None) for item in accuracies))
@@ -136,9 +134,7 @@ def table2(groups: "Sequence[Group]") -> "Table":
 
 def representations(study: "RepresentationStudy") -> "Table":
     """Return the table of the accuracy of CMAV's sound classifiers by representation, with the published figures."""
-    from rich.table import Table
-
-    table = Table("", "layers", "train", study.split, "balanced", "paper", title="CMAV, Table 1: sound classifiers")
+    table = new_table("CMAV, Table 1: sound classifiers", "", "layers", "train", study.split, "balanced", "paper")
     for row in study.rows:
         figures = row.train.micro, row.accuracy.micro, row.accuracy.balanced
         cells = (figure_text(figure) for figure in figures)
@@ -150,8 +146,8 @@ def retrieval(study: "RetrievalStudy") -> "list[Table]":
     """Return the tables of a study of retrieval: precision over all ranks, and what is found first."""
     tasks = list(study.rows[0].runs[0].tasks)
     bi_modal = list(study.rows[0].runs[0].partner)
-    precision = folding_table(f"Retrieval, {study.split}: mean average precision", "", *tasks)
-    found = folding_table(
+    precision = new_table(f"Retrieval, {study.split}: mean average precision", "", *tasks)
+    found = new_table(
         f"Retrieval, {study.split}", "", *(f"{name} {task}" for name in ("P@1", "partner") for task in bi_modal)
     )
     for row in study.rows:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from cmcgan_core.evaluation.pooling import Figure, PooledEvaluation, pool_evalua
 from cmcgan_core.evaluation.results import Evaluation, to_plain
 from cmcgan_core.progress import OnProgress, Progress, silent
 from cmcgan_core.run_folder import About, RunFolder, find_checkpoint, read_about
-from cmcgan_core.training.log import read_log
+from cmcgan_core.training.log import read_log, training_seconds
 from cmcgan_core.utils.schema import flatten
 from cmcgan_core.utils.toml import read_toml
 
@@ -30,7 +29,7 @@ class Entry:
         about: metadata of the checkpoint.
         evaluation: its scores.
         log: records of its `metrics.jsonl` up to the checkpoint's step; none if the file is missing.
-        seconds: duration of its training, see `training_seconds`; None if it is not known.
+        seconds: duration of its training, see `log.training_seconds`; None if it is not known.
         cpu_seconds: CPU time of its training, of all threads; None if it is not known.
         device: the device that it was trained on, from its `run.toml`; "" if that is missing.
     """
@@ -210,22 +209,6 @@ def make_entry(name: str, path: Path, evaluation: Evaluation) -> Entry:
         cpu_seconds=training_seconds(log, "cpu_seconds"),
         device=str(info.get("device", "")),
     )
-
-
-def training_seconds(log: Sequence[Mapping[str, float]], clock: str = "seconds") -> float | None:
-    """Return the time that a run's log accounts for, summed over all resumptions; None if the log has no such clock.
-
-    A clock of the log restarts whenever the run is resumed; that shows as a smaller number of seconds.
-
-    Args:
-        log: records of the run.
-        clock: "seconds", or "cpu_seconds".
-    """
-    if not log or clock not in log[0]:
-        return None
-    seconds = [record[clock] for record in log]
-    ends = [before for before, after in pairwise(seconds) if after < before]
-    return float(sum(ends) + seconds[-1])
 
 
 def differing(configurations: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -168,7 +168,7 @@ def open_rated_model(path: Path, seed: int, device: str = "auto") -> RatedModel:
     Raises:
         CheckpointError, DataError: the path is none of these, or it cannot be read.
     """
-    is_shipped_model = path == Path("box") and not path.exists()
+    is_shipped_model = path == Path("box")
     if is_shipped_model or path.is_file() or (path / "last.safetensors").exists():
         trained = load_checkpoint(find_checkpoint(path), choose_device(device))
         require_translator(trained)

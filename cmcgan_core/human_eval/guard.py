@@ -173,13 +173,14 @@ class Guard:
         """Count a wrong code, link or token, and return the exception to raise.
 
         Only wrong ones are counted, each kind by itself. A right one always passes: many raters and the admin may have
-        one address, and a wrong guess of one of them must not lock out the others.
+        one address, and a wrong guess of one of them must not lock out the others. The exception's detail is the kind,
+        which chooses the text of the error page.
 
         Raises:
             HTTPException: 429, too many wrong ones came from this address.
         """
         self.limiter.count(kind, client_address(request))
-        return HTTPException(status)
+        return HTTPException(status, kind)
 
     def form_token(self, visitor: str) -> str:
         """Return the token that a form must send back. It is tied to the visitor's cookie."""

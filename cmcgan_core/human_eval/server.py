@@ -117,9 +117,9 @@ class Site:
 
     async def error(self, request: Request, failure: Exception) -> Response:
         """Show an error page that reveals nothing about the server."""
-        status = failure.status_code if isinstance(failure, HTTPException) else 500
+        status, detail = (failure.status_code, failure.detail) if isinstance(failure, HTTPException) else (500, "")
         language = self._language(request.query_params.get("language"))
-        response = self.render(request, "error.html", language, code=str(status))
+        response = self.render(request, "error.html", language, keys=(detail, str(status), "400"))
         response.status_code = status
         return response
 

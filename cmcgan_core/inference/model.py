@@ -37,7 +37,7 @@ from cmcgan_core.media.damage import DamagedInterval
 from cmcgan_core.media.level import LOUDNESS
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress, silent, tqdm_progress
-from cmcgan_core.run_folder import find_checkpoint
+from cmcgan_core.run_folder import find_checkpoint, named_run
 from cmcgan_core.utils.device import choose_device
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def load(checkpoint: str | Path = "box", device: str = "auto") -> "Model":
         ConfigError: this machine does not have the device.
     """
     chosen = choose_device(device)
-    trained = load_checkpoint(find_checkpoint(Path(checkpoint)), chosen)
+    trained = load_checkpoint(find_checkpoint(named_run(checkpoint)), chosen)
     return Model(trained, find_classifier(trained))
 
 

@@ -41,6 +41,10 @@ class Format(StrEnum):
     PNG_SEQUENCE = "png-sequence"
     WAV = "wav"
     FLAC = "flac"
+    MP3 = "mp3"
+    OGG = "ogg"
+    OPUS = "opus"
+    M4A = "m4a"
     M4V = "m4v"
     WEBM = "webm"
     AVI = "avi"
@@ -56,7 +60,7 @@ class Format(StrEnum):
 FORMATS: dict[Route, tuple[Format, ...]] = {
     Route.PICTURES: (Format.PNG, Format.JPG, Format.WEBP),
     Route.FILM: (Format.MP4, Format.MKV, Format.MOV, Format.GIF, Format.PNG_SEQUENCE),
-    Route.SOUNDS: (Format.WAV, Format.FLAC),
+    Route.SOUNDS: (Format.WAV, Format.FLAC, Format.MP3, Format.OGG, Format.OPUS, Format.M4A),
     Route.SOUNDTRACK: (
         *(Format.MKV, Format.MP4, Format.M4V, Format.MOV, Format.WEBM, Format.AVI, Format.FLV, Format.WMV),
         *(Format.MPG, Format.MPEG, Format.OGV, Format.TS),

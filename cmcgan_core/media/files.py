@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from cmcgan_core.errors import MediaError
-from cmcgan_core.media import ffmpeg
+from cmcgan_core.media import ffmpeg, muxing
 from cmcgan_core.utils.files import atomic_write, error_reason, is_folder
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ SUFFIXES: dict[MediaKind, tuple[str, ...]] = {
     ),
 }
 
+#: The suffixes of sound that is written without loss.
+LOSSLESS = (".wav", ".flac")
 #: The formats of pictures that are read, whatever the suffix, by Pillow's names. For EPS, Pillow would start a program.
 PICTURE_FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 #: Length in seconds of the blocks from which `read_sound` joins a whole sound.
@@ -273,20 +275,27 @@ def fit_picture(image: "Image", size: int | None = None) -> NDArray[np.uint8]:
 
 
 def write_sound(path: Path, waveform: NDArray[np.float32], sample_rate: int) -> None:
-    """Write a waveform (L,) atomically as 16-bit WAV or FLAC; if it exceeds [-1, 1], all of it is scaled down to fit.
+    """Write a waveform (L,) atomically; if it exceeds [-1, 1], all of it is scaled down to fit.
+
+    WAV and FLAC have 16 bits; the formats of `muxing.SOUND_CONTAINERS` are lossy.
 
     Raises:
-        MediaError: the suffix is neither .wav nor .flac, a sample is NaN or infinite, or the file cannot be written.
+        MediaError: the suffix is not one of these formats, a sample is NaN or infinite, or the file cannot be written.
     """
     import soundfile
 
-    if path.suffix.lower() not in (".wav", ".flac"):
-        raise MediaError(f"{path}: sound is written as .wav or .flac")
+    suffix = path.suffix.lower()
+    if suffix not in (*LOSSLESS, *muxing.SOUND_CONTAINERS):
+        raise MediaError(f"{path}: sound is written as {', '.join((*LOSSLESS, *muxing.SOUND_CONTAINERS))}")
     if not np.isfinite(waveform).all():
         raise MediaError(f"{path}: not written, as samples are not numbers (NaN or infinite)")
     peak = max(1.0, float(np.abs(waveform).max(initial=0.0)))
+    if (container := muxing.SOUND_CONTAINERS.get(suffix)) is not None:
+        with muxing.open_output(path, container) as out:
+            muxing.mux(out, [muxing.encode_sound(out, container, [(waveform[None] / peak, sample_rate)])])
+        return
     with _writing(path) as temporary:
-        name, format_ = _soundfile_name(temporary), path.suffix[1:].upper()
+        name, format_ = _soundfile_name(temporary), suffix[1:].upper()
         soundfile.write(name, waveform / peak, sample_rate, "PCM_16", format=format_)
 
 

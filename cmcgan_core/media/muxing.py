@@ -1,6 +1,6 @@
-"""Write streams of packets into film files, using PyAV: encoded or copied, interleaved by time.
+"""Write streams of packets into film and sound files, using PyAV: encoded or copied, interleaved by time.
 
-Only `film` uses this module.
+Only `film` and `files` use this module.
 """
 
 import heapq
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ContainerFormat:
-    """A film file format and the codecs that are used with it.
+    """A format of film or sound files, and the codecs that are used with it.
 
     Attributes:
         name: FFmpeg's name of the format.
@@ -78,6 +78,17 @@ CONTAINERS = {
     ".wmv": ContainerFormat("asf", sound="libmp3lame", picture=""),
 }
 
+#: The sound formats that are written by FFmpeg, by suffix. Equal sounds give equal files ("bitexact").
+SOUND_CONTAINERS = {
+    suffix: ContainerFormat(name, sound=sound, options=(("fflags", "+bitexact"), *options))
+    for suffix, name, sound, options in (
+        (".mp3", "mp3", "libmp3lame", ()),
+        (".ogg", "ogg", "libopus", ()),
+        (".opus", "opus", "libopus", ()),
+        (".m4a", "ipod", "aac", _MP4.options),
+    )
+}
+
 #: Bits per second and channel of encoded sound.
 CHANNEL_BIT_RATE = 96_000
 #: A sample rate in Hz that every sound encoder supports.
@@ -104,10 +115,10 @@ def container_format(path: Path, encoded: bool) -> ContainerFormat:
 
 @contextmanager
 def open_output(path: Path, container: ContainerFormat) -> Iterator["OutputContainer"]:
-    """Open a film for writing; it appears at `path` when the block ends without an error.
+    """Open a film or a sound file for writing; it appears at `path` when the block ends without an error.
 
     Raises:
-        MediaError: the film cannot be written.
+        MediaError: the file cannot be written.
     """
     import av
 
@@ -256,11 +267,11 @@ def _add_copy(out: "OutputContainer", stream: "Stream", path: Path) -> "Stream |
 def encode_sound(
     out: "OutputContainer", container: ContainerFormat, pieces: Iterable[tuple[NDArray[Any], int]]
 ) -> Iterator["Packet[Any]"]:
-    """Add a stream of sound to a film, and yield its packets.
+    """Add a stream of sound to a file, and yield its packets.
 
     Args:
-        out: the film.
-        container: the format of the film.
+        out: the file.
+        container: the format of the file.
         pieces: the sound in pieces (channels, n), each with its sample rate in Hz. More than two channels are mixed to
             stereo. If channels or sample rate change, the rest is converted to those of the first piece.
     """

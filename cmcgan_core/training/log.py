@@ -1,21 +1,26 @@
-"""The log of a run: `metrics.jsonl`, TensorBoard events if TensorBoard is installed, and sample grids if Pillow is."""
+"""The log of a run: `metrics.jsonl`, sample grids if Pillow is installed, and loggers such as TensorBoard."""
 
 import importlib.util
 import json
 import time
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
-from typing import Any
-
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from cmcgan_core.errors import TrainingError
-from cmcgan_core.features import figures
 from cmcgan_core.run_folder import RunFolder
 from cmcgan_core.utils.files import atomic_write, write_text
 from cmcgan_core.utils.schema import parse_json
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from cmcgan_core.training.loggers import Loggers
+
+#: What a record of the log has besides figures.
+CLOCKS = {"step", "epoch", "seconds", "cpu_seconds"}
 #: Where the fifths of a run begin that `is_falling` compares.
 FIFTHS = (0.0, 0.4, 0.8)
 #: Share of the whole fall of the losses that comes after the middle fifth if they still fall clearly. Three runs of
@@ -30,22 +35,22 @@ class RunLog:
         folder: folder of the run.
         step: number of steps that were done before. Records of later steps, which an interrupted run wrote, are
             removed, so that no step is logged twice.
+        loggers: get everything too.
     """
 
-    def __init__(self, folder: RunFolder, step: int) -> None:
+    def __init__(self, folder: RunFolder, step: int, loggers: "Loggers") -> None:
         self.out = folder.path
         self.file = folder.log
+        self.loggers = loggers
         kept = [record for record in read_log(self.file) if record["step"] <= step]
         write_text(self.file, "".join(f"{json.dumps(record)}\n" for record in kept))
-        self.board = _tensorboard(folder.path, step)
         self.started, self.started_cpu = time.monotonic(), time.process_time()
 
     def __enter__(self) -> "RunLog":
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        if self.board:
-            self.board.close()
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        self.loggers.finish(complete=kind is None)
 
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Append a record; it is on disk when this returns."""
@@ -56,21 +61,20 @@ class RunLog:
         record = {"step": step, "epoch": epoch, **clocks, **values}
         with self.file.open("a", encoding="utf-8") as log:
             log.write(json.dumps(record) + "\n")
-        if self.board:
-            for name, value in values.items():
-                self.board.add_scalar(f"loss/{name}", value, step)
+        self.loggers.scalars(step, {f"loss/{name}": value for name, value in values.items()})
 
-    def samples(self, epoch: int, rows: Mapping[str, Tensor]) -> None:
+    def samples(self, step: int, epoch: int, rows: Mapping[str, "Tensor"]) -> None:
         """Write a sample grid, for example `samples/epoch_0001.png`; without Pillow, do nothing."""
         if not rows or importlib.util.find_spec("PIL") is None:
             return
         from PIL import Image
 
+        from cmcgan_core.features import figures
+
         sheet = figures.draw_grid(rows.values())
         with atomic_write(self.out / "samples" / f"epoch_{epoch:04d}.png") as temporary:
             Image.fromarray(sheet).save(temporary, format="png")
-        if self.board:
-            self.board.add_image("samples", sheet, epoch, dataformats="HWC")
+        self.loggers.image(step, "samples", sheet)
 
 
 class NoLog:
@@ -85,7 +89,7 @@ class NoLog:
     def write(self, step: int, epoch: int, values: Mapping[str, float]) -> None:
         """Do nothing; see `RunLog.write`."""
 
-    def samples(self, epoch: int, rows: Mapping[str, Tensor]) -> None:
+    def samples(self, step: int, epoch: int, rows: Mapping[str, "Tensor"]) -> None:
         """Do nothing; see `RunLog.samples`."""
 
 
@@ -119,6 +123,22 @@ def _parse_record(file: Path, number: int, line: bytes) -> dict[str, Any]:
     return record
 
 
+def training_seconds(log: Sequence[Mapping[str, float]], clock: str = "seconds") -> float | None:
+    """Return the time that a run's log accounts for, summed over all resumptions; None if the log has no such clock.
+
+    A clock of the log restarts whenever the run is resumed; that shows as a smaller number of seconds.
+
+    Args:
+        log: records of the run.
+        clock: "seconds", or "cpu_seconds".
+    """
+    if not log or clock not in log[0]:
+        return None
+    seconds = [record[clock] for record in log]
+    ends = [before for before, after in pairwise(seconds) if after < before]
+    return float(sum(ends) + seconds[-1])
+
+
 def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, float], steps: int) -> bool:
     """Return whether the losses of a finished run were still falling clearly at its end.
 
@@ -144,12 +164,3 @@ def is_falling(records: Sequence[Mapping[str, float]], weights: Mapping[str, flo
         return bool(weights)
     first, middle, last = map(fmean, fifths)
     return middle - last > LATE_FALL * (first - last)
-
-
-def _tensorboard(out: Path, step: int) -> Any:
-    """Open TensorBoard's event file; None if TensorBoard is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
-        return None
-    from torch.utils.tensorboard import SummaryWriter
-
-    return SummaryWriter(str(out), purge_step=step + 1 if step else None)

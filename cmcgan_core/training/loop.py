@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,7 +10,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from cmcgan_core.data.loader import Batch, Loader
@@ -81,16 +80,15 @@ def fit(
         }
         train_step = method.pretrain_step if is_pretraining else method.train_step
         length = (pretraining if is_pretraining else steps) - first
-        schedulers = _schedulers(active, done - first, length, method.config.train.final_learning_rate)
         for step, batch in _batches(loader, done, last):
             # Processes that train together draw different latents, wrong pairs and paths.
             seed = derive_seed(method.config.seed + distributed.rank(), step)
             rng = torch.Generator().manual_seed(seed)
             pairs = completer.mix(batch, rng) if completer else batch
+            factor = cosine((step - 1 - first) / length, method.config.train.final_learning_rate)
+            _set_learning_rates(active.values(), factor)
             with _global_seed(seed, loader.device):
                 losses = train_step(_channels_last(pairs), active, rng)
-            for scheduler in schedulers:
-                scheduler.step()
             yield Update(step, (step - 1) // len(loader), losses)
             done = step
 
@@ -129,11 +127,14 @@ def _batches(loader: Loader, done: int, last: int) -> Iterator[tuple[int, Batch]
             yield done, batch
 
 
-def _schedulers(optimizers: Mapping[str, Optimizer], done: int, length: int, final: float) -> list[LambdaLR]:
-    """Make the cosine schedules of a phase of `length` steps, of which `done` are done."""
-    return [
-        LambdaLR(optimizer, lambda step: cosine((done + step) / length, final)) for optimizer in optimizers.values()
-    ]
+def _set_learning_rates(optimizers: Iterable[Optimizer], factor: float) -> None:
+    """Set learning rates to a share of the first ones.
+
+    Not by `torch.optim.lr_scheduler`, which warns of an optimizer that takes no step, as that of a discriminator whose
+    loss has weight 0.
+    """
+    for group in (group for optimizer in optimizers for group in optimizer.param_groups):
+        group["lr"] = group.setdefault("initial_lr", group["lr"]) * factor
 
 
 def _channels_last(batch: Batch) -> Batch:

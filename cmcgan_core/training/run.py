@@ -1,10 +1,10 @@
 """A run in its folder: it trains, validates, logs, saves and resumes.
 
 A run folder holds `config.toml` (the resolved configuration), `run.toml` (dataset, device, versions), `metrics.jsonl`,
-TensorBoard events if TensorBoard is installed, `samples/*.png`, `last.safetensors` (to use the run, and to resume it
-until it is finished) and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest validation
-loss). A run that generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses. It is
-trained in the run folder `classifier/`.
+what loggers write (by default TensorBoard's events), `samples/*.png`, `last.safetensors` (to use the run, and to resume
+it until it is finished) and, if the dataset has a validation split, `best.safetensors` (to use the run; lowest
+validation loss). A run that generates also gets `classifier.safetensors`, the classifier that `cmcgan classify` uses.
+It is trained in the run folder `classifier/`.
 """
 
 import copy
@@ -12,12 +12,14 @@ import itertools
 import math
 import platform
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cmcgan_core import __version__
@@ -30,12 +32,14 @@ from cmcgan_core.methods import make_method
 from cmcgan_core.nn.layers import to_channels_last
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.run_folder import About, RunFolder, read_about
+from cmcgan_core.training.folder import replaced_files
 from cmcgan_core.training.log import NoLog, RunLog, is_falling, read_log
+from cmcgan_core.training.loggers import LoggedRun, Loggers, Warn
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
 from cmcgan_core.utils import distributed
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
-from cmcgan_core.utils.files import RUN_AGAIN, claimed, explain_write_errors, write_text
+from cmcgan_core.utils.files import RUN_AGAIN, claimed, error_reason, explain_write_errors, write_text
 from cmcgan_core.utils.signals import StopRequest
 from cmcgan_core.utils.tensors import is_finite
 from cmcgan_core.utils.toml import dump_toml
@@ -51,20 +55,6 @@ SAVE_EVERY = 600.0
 LARGEST_LOSS, LARGEST_WEIGHT = 1e9, 1e5
 #: Pairs in a sample grid.
 GRID = 8
-#: Patterns of the files that a run writes and that a new run in the same folder removes.
-OWN_FILES = tuple(
-    folder + name
-    for folder in ("", "classifier/")
-    for name in (
-        "last.safetensors",
-        "best.safetensors",
-        "classifier.safetensors",
-        ".*.safetensors.*.tmp",
-        "metrics.jsonl",
-        "samples/epoch_*.png",
-        "events.out.tfevents.*",
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -97,6 +87,8 @@ class Run:
         out: run folder.
         device: device to train on.
         completer: see `fit`.
+        loggers: see `Loggers`.
+        warn: see `Loggers`.
 
     Raises:
         ConfigError, DataError: configuration and dataset do not fit.
@@ -109,7 +101,11 @@ class Run:
         out: Path,
         device: torch.device,
         completer: PairCompleter | None = None,
+        *,
+        loggers: Sequence[str] | None = None,
+        warn: Warn = warnings.warn,
     ) -> None:
+        self.loggers, self.warn = loggers, warn
         self.config, self.dataset, self.device, self.completer = config, dataset, device, completer
         self.folder = RunFolder(out)
         self.loader = Loader(
@@ -139,9 +135,8 @@ class Run:
 
     def start(self) -> None:
         """Write the configuration of a new run, and remove only the files of an older run from the folder."""
-        older = self.folder.config.exists()
-        for pattern in OWN_FILES if older else ():
-            for old in self.folder.path.glob(pattern):
+        if self.folder.config.exists():
+            for old in replaced_files(self.folder.path):
                 old.unlink()
         info = {
             "data": str(self.dataset.root.resolve()),
@@ -186,7 +181,7 @@ class Run:
         pending: list[dict[str, Tensor]] = []
         saved = time.monotonic()
         on_progress(Progress(stage, self.step, self.steps, "steps"))
-        with RunLog(self.folder, self.step) if distributed.is_first() else NoLog() as log:
+        with RunLog(self.folder, self.step, self._open_loggers()) if distributed.is_first() else NoLog() as log:
             for update in self.fit(self.step, self.steps):
                 self.step = update.step
                 pending.append(update.losses)
@@ -210,6 +205,10 @@ class Run:
                     distributed.wait_for_all()
                     raise Interrupted(f"stopped at step {self.step} of {self.steps}; {self.folder.path} is saved")
         return losses
+
+    def _open_loggers(self) -> Loggers:
+        config = {"data": str(self.dataset.root.resolve()), "device": str(self.device), **self.config.to_dict()}
+        return Loggers(LoggedRun(self.folder.path, config, self.step), self.loggers, self.warn)
 
     def fit(self, done: int, steps: int) -> Iterator[Update]:
         """Train from step `done` to step `steps`, see `loop.fit`."""
@@ -327,7 +326,8 @@ class Run:
                 if self.best is None or score < self.best:
                     self.best = score
                     save_checkpoint(self.folder.best, self._about(), network_tensors(self.network))
-            log.samples(epoch + 1, self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng()))
+            samples = self.method.samples(self.network, self._grid_batch(shown), self._fixed_rng())
+            log.samples(self.step, epoch + 1, samples)
         self.method.train()
 
     def _validation_loss(self) -> float:
@@ -363,7 +363,8 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     Raises:
         ConfigError, CheckpointError: the folder holds another run.
         TrainingError: a loss is no longer finite, or the folder cannot be written.
-        Interrupted: a stop was requested; resuming continues there.
+        Interrupted: a stop was requested; resuming continues there, or at the last checkpoint if the run cannot be
+            saved.
     """
     folder = run.folder
     if not resume and not overwrite and distributed.first_decides(folder.config.exists):
@@ -379,7 +380,16 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
             run.load()
         elif distributed.is_first():
             run.start()
-        return run.train(on_progress, stop)
+        try:
+            return run.train(on_progress, stop)
+        except (OSError, SafetensorError, TrainingError) as error:
+            if not stop.requested:
+                raise
+            # A study would take it for a run that has failed, and train the next one.
+            raise Interrupted(
+                f"stopped at step {run.step} of {run.steps}; {error_reason(error)}, so the steps since the last "
+                "checkpoint are lost"
+            ) from error
 
 
 def claim_run(out: Path) -> AbstractContextManager[None]:

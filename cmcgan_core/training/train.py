@@ -1,5 +1,7 @@
 """From a configuration and a prepared dataset to a trained run that can generate and classify."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from cmcgan_core.nn.capabilities import Translator
 from cmcgan_core.nn.layers import count_parameters
 from cmcgan_core.progress import OnProgress, silent
 from cmcgan_core.training.classifiers import train_run_classifier
+from cmcgan_core.training.loggers import Warn, require_loggers
 from cmcgan_core.training.run import Run, TrainResult, claim_run, train
 from cmcgan_core.utils import distributed
 from cmcgan_core.utils.device import choose_device
@@ -23,6 +26,8 @@ def train_run(
     device: str = "auto",
     resume: bool = False,
     overwrite: bool = False,
+    loggers: Sequence[str] | None = None,
+    warn: Warn = warnings.warn,
     on_progress: OnProgress = silent,
 ) -> TrainResult:
     """Train into a run folder.
@@ -41,16 +46,21 @@ def train_run(
         device: see `choose_device`.
         resume: resume the run in `out`, if there is one.
         overwrite: replace the run in `out`, if there is one.
+        loggers: names of loggers, see `loggers.LOGGERS`. None: those that the run had when it was stopped, else
+            TensorBoard if it is installed.
+        warn: called with a sentence when a logger fails; the training continues.
         on_progress: called after every step.
 
     Raises:
-        ConfigError, DataError, CheckpointError: the arguments do not fit together.
+        ConfigError, DataError, CheckpointError: the arguments do not fit together, or the package of a logger is
+            missing.
         TrainingError: a loss or a weight has grown without limit, or the run folder cannot be written, or another
             process trains in it.
         Interrupted: a stop was requested; `resume` continues there.
     """
+    require_loggers(loggers or ())
     with distributed.process_group():
-        run = Run(config, dataset, out, choose_device(device))
+        run = Run(config, dataset, out, choose_device(device), loggers=loggers, warn=warn)
         with claim_run(out):
             result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
             if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:

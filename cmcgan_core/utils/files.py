@@ -66,6 +66,16 @@ def atomic_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
             temporary.rename(path)
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder and everything in it. If the process is killed, the rest is removed as `remove_stale` says.
+
+    Raises:
+        OSError: the folder cannot be moved; then it is complete.
+    """
+    with _temporary(path, _make_folder) as old:
+        path.rename(old / "removed")
+
+
 def remove_stale(folder: Path) -> None:
     """Remove the temporary files and folders that killed processes left in a folder.
 
@@ -255,6 +265,21 @@ def claimed(folder: Path, error_type: type[CmcganError], next_step: str) -> Iter
         yield
     finally:
         lock.release()
+
+
+def is_claimed(folder: Path) -> bool:
+    """Return whether a process is at work in a folder, see `claimed`. False if the lock cannot be tried."""
+    if not exists(folder / LOCK_NAME):
+        return False
+    lock = FileLock(folder / LOCK_NAME)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
 
 
 def error_reason(error: Exception, path: Path | None = None) -> str:

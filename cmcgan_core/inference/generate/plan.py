@@ -208,7 +208,11 @@ def _route_of_video(source: Path, output: OutputOptions) -> Route:
             raise MediaError(f"{source}: has no {missing}, so --to {output.to} is not possible")
         return Route.PICTURES
     if output.to is None and "sound" in tracks and not is_silent(source):
-        raise MediaError(f"{source}: has both sound and pictures; choose --to visual, --to audio or --repair")
+        raise MediaError(
+            f"{source}: has both sound and pictures; choose --to audio (replace its sound by one that is generated "
+            "from its pictures), --to visual (generate pictures or a film from its sound), or --repair (replace "
+            "damaged or black pictures)"
+        )
     return Route.SOUNDTRACK
 
 
@@ -250,7 +254,7 @@ def _parse_format(name: str) -> Format:
     try:
         return Format(name)
     except ValueError:
-        raise ConfigError(f"unknown format {name!r}; known are {', '.join(Format)}") from None
+        raise ConfigError(f"{name} files cannot be made; possible formats: {', '.join(Format)}") from None
 
 
 def _check_options(output: OutputOptions, *, stills: bool) -> None:
