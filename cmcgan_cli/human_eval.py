@@ -285,11 +285,11 @@ def serve(
 
             rate_in_terminal(study, store, resume)
             return
-        import socket
         from secrets import token_hex
 
         from cmcgan_core.human_eval.guard import Access
-        from cmcgan_core.human_eval.server import require_free_port, run_server
+        from cmcgan_core.human_eval.server import make_app
+        from cmcgan_core.web.serving import allowed_names, require_free_port, run_server
 
         if (public or proxy) and (len(access_code) < 6 or len(admin_token) < 16):
             raise typer.BadParameter(
@@ -300,11 +300,11 @@ def serve(
         address = "0.0.0.0" if public else "127.0.0.1"
         require_free_port(address, port)
         token = admin_token or token_hex(16)
-        names = frozenset(name.lower() for name in ("localhost", socket.gethostname(), *(hosts or ())))
         print_line(f"http://127.0.0.1:{port}/")
         note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
         note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
-        run_server(study, store, Access(token, access_code or None, names), address, port, behind_proxy=proxy)
+        access = Access(token, access_code or None, allowed_names(hosts))
+        run_server(make_app(study, store, access), address, port, behind_proxy=proxy)
 
 
 @human_eval.command(cls=Command)
