@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmcgan_cli.choices import Hosts, Port
 from cmcgan_cli.console import (
     Command,
     Device,
@@ -219,7 +220,7 @@ def inputs(
 @human_eval.command(cls=Command)
 def serve(
     folder: StudyFolder,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    port: Port = 8000,
     public: Annotated[
         bool,
         typer.Option("--public", help="Accept connections from other machines; needs --access-code and --admin-token."),
@@ -232,15 +233,7 @@ def serve(
             "--access-code and --admin-token.",
         ),
     ] = False,
-    hosts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--host",
-            help="Host name under which raters reach the server, such as study.example.org. IP addresses and this "
-            "machine's name are always accepted. Repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    hosts: Hosts = None,
     access_code: Annotated[
         str,
         typer.Option(

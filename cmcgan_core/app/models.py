@@ -1,0 +1,67 @@
+"""The models that can be chosen; the one that was used last is kept in memory."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from cmcgan_core.checkpoint import BOX, RunFolder, Trained, newest_runs
+from cmcgan_core.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from cmcgan_core.inference.model import Model
+
+
+class Models:
+    """The runs in `runs/`, the model that ships with cmcgan, and a checkpoint that the user named.
+
+    Args:
+        default: the checkpoint that is listed first.
+        device: where to put the networks.
+    """
+
+    def __init__(self, default: Path, device: torch.device) -> None:
+        self._default = default
+        self._device = device
+        self._loaded: tuple[Path, int, Model] | None = None
+
+    def names(self) -> list[str]:
+        """Return the names of the models. Runs that were trained since the start of the page are among them."""
+        return list(self._files())
+
+    def load(self, name: str) -> "Model":
+        """Return a model. It is read again if its file has changed.
+
+        Raises:
+            CheckpointError: there is no model with this name, or it cannot be read.
+        """
+        # The page lists the models without these imports, which take seconds.
+        from cmcgan_core.inference.model import load
+
+        file = self._files().get(name)
+        if file is None:
+            raise CheckpointError(f"{name} is none of the models; reload the page to see which there are")
+        written = file.stat().st_mtime_ns
+        if self._loaded is None or self._loaded[:2] != (file, written):
+            self._loaded = None  # two models never are in memory at once
+            self._loaded = (file, written, load(file, str(self._device)))
+        return self._loaded[2]
+
+    @cached_property
+    def embedder(self) -> Trained:
+        """The network that `cmcgan retrieve` uses by default."""
+        from cmcgan_core.inference.retrieve import load_embedder
+
+        return load_embedder(None, self._device)
+
+    def _files(self) -> dict[str, Path]:
+        files = (self._default, *newest_runs(), RunFolder(BOX).last)
+        return {_name(file): file for file in dict.fromkeys(files)}
+
+
+def _name(file: Path) -> str:
+    """Return the name of a checkpoint: "box", the name of a run in `runs/`, or the path of another file."""
+    if file.parent == BOX:
+        return "box"
+    return file.parent.name if file in newest_runs() else str(file)

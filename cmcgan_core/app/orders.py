@@ -1,0 +1,71 @@
+"""What a visitor can ask for."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+from cmcgan_core.errors import ConfigError
+from cmcgan_core.media.files import MediaKind, require_media
+from cmcgan_core.utils.names import path_below
+from cmcgan_core.utils.schema import Range, Seed
+
+#: Largest number of samples of one order.
+MAX_SAMPLES = 16
+#: Longest sound of a picture, in seconds.
+MAX_SECONDS = 30.0
+
+
+class Action(StrEnum):
+    """What is done with a file."""
+
+    PICTURES = "pictures"  #: pictures of half a second of its sound
+    FILM = "film"  #: a film that follows its sound
+    SOUNDS = "sounds"  #: sounds of a picture
+    SOUNDTRACK = "soundtrack"  #: a soundtrack for a film
+    CLASSIFY = "classify"  #: its class
+    RETRIEVE = "retrieve"  #: the most similar files of a folder
+
+    @property
+    def kinds(self) -> tuple[MediaKind, ...]:
+        """The kinds of files that it can be done with."""
+        return KINDS[self]
+
+
+KINDS: dict[Action, tuple[MediaKind, ...]] = {
+    Action.PICTURES: ("sound", "video"),
+    Action.FILM: ("sound", "video"),
+    Action.SOUNDS: ("picture",),
+    Action.SOUNDTRACK: ("video",),
+    Action.CLASSIFY: ("sound", "picture", "video"),
+    Action.RETRIEVE: ("sound", "picture", "video"),
+}
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a visitor asks for.
+
+    Attributes:
+        action: what to do.
+        name: name of the file that is sent with the order.
+        model: name of the model, see `models.Models.names`.
+        samples: number of pictures or sounds; the other actions give one result.
+        seed: seed of the first sample, see `SamplingOptions`.
+        seconds: length of the sound of a picture.
+
+    Raises:
+        ConfigError: the action cannot be done with such a file.
+    """
+
+    action: Action
+    name: str
+    model: str
+    samples: Annotated[int, Range(minimum=1, maximum=MAX_SAMPLES)]
+    seed: Seed
+    seconds: Annotated[float, Range(minimum=0.5, maximum=MAX_SECONDS)]
+
+    def __post_init__(self) -> None:
+        kind = require_media(path_below(Path(), self.name))
+        if kind not in self.action.kinds:
+            raise ConfigError(f"{self.name} is a {kind}; {self.action} needs a {' or a '.join(self.action.kinds)}")
