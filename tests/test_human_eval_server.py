@@ -4,7 +4,6 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import pytest
@@ -20,7 +19,7 @@ from cmcgan_core.human_eval import guard
 from cmcgan_core.human_eval.guard import RATE_LIMITS, Access
 from cmcgan_core.human_eval.server import make_app
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import PAGE_TEXTS, open_study
+from cmcgan_core.human_eval.study import open_study
 from cmcgan_core.web import serving
 
 ADMIN = "a-long-admin-token"
@@ -108,26 +107,6 @@ def test_titles_are_text_and_languages_can_be_chosen(client: TestClient) -> None
     assert '<html lang="de">' in german
     assert "Zugangscode" in german
     assert '<html lang="en">' in client.get("/?language=<script>").text
-
-
-def test_every_language_has_every_text() -> None:
-    def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
-        rows: dict[str, str] = {}
-        for key, value in table.items():
-            rows |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-        return rows
-
-    def placeholders(text: str) -> set[str | None]:
-        return {name for _, name, _, _ in Formatter().parse(text) if name}
-
-    english = flatten(PAGE_TEXTS.read("en"))
-    assert PAGE_TEXTS.languages() == ["de", "en"]
-    for language in PAGE_TEXTS.languages():
-        translated = flatten(PAGE_TEXTS.read(language))
-        assert list(translated) == list(english)
-        for key, text in english.items():
-            assert placeholders(translated[key]) == placeholders(text), (language, key)
-            assert bool(translated[key]) == bool(text), (language, key)
 
 
 def test_the_admin_sees_progress_by_item_and_model(client: TestClient) -> None:

@@ -202,7 +202,7 @@ class JobQueue:
         with self._changed:
             if sum(job.state in (State.UPLOADING, State.WAITING) for job in self._jobs.values()) >= MAX_WAITING:
                 raise QueueFullError("too many jobs wait; try again when some of them are done")
-            number = secrets.token_urlsafe(12)
+            number = secrets.token_hex(16)
             job = self._jobs[number] = Job(number, order, self._folder / number)
         job.source.parent.mkdir(parents=True)
         return job
@@ -270,7 +270,7 @@ class JobQueue:
             LOG.exception("a job failed: %s", job.order)
             job.error = "this is a fault of cmcgan; the terminal in which it was started says more"
             return State.FAILED
-        return State.DONE
+        return State.CANCELLED if job.cancelling else State.DONE
 
     def _end(self, job: Job, state: State) -> None:
         """Set the last state of a job. Of one that is not done, only the given file is kept."""

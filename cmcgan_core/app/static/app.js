@@ -3,10 +3,10 @@
 
 const form = document.querySelector("#order");
 const notice = document.querySelector("#notice");
-const given = document.querySelector("#given");
-const history_ = document.querySelector("#history");
-const status_ = document.querySelector("#status");
+const results = document.querySelector("#history");
+const announcer = document.querySelector("#status");
 const recordButton = document.querySelector("#record");
+const actions = [...document.querySelectorAll("#actions button")];
 const suffixes = JSON.parse(form.dataset.suffixes);
 const language = form.dataset.language;
 const POLL_MILLISECONDS = 400;
@@ -41,10 +41,11 @@ function choose(file, kind = kindOf(file.name)) {
   if (old) URL.revokeObjectURL(old.src);
   document.querySelector("#preview").replaceChildren(player);
   document.querySelector("#name").textContent = file.name;
-  for (const part of given.querySelectorAll("[data-kinds]")) {
-    part.hidden = !part.dataset.kinds.split(" ").includes(kind);
-  }
-  given.hidden = false;
+  const fits = (part) => part.dataset.kinds.split(" ").includes(kind);
+  for (const label of form.querySelectorAll("label[data-kinds]")) label.hidden = !fits(label);
+  // The other buttons are removed, because the Enter key presses the first one, hidden or not.
+  document.querySelector("#actions").replaceChildren(...actions.filter(fits));
+  form.hidden = false;
 }
 
 // The microphone.
@@ -95,7 +96,7 @@ async function request(path, options = {}) {
 }
 
 function cardsOf() {
-  return [...history_.querySelectorAll("article")];
+  return [...results.querySelectorAll("article")];
 }
 
 function remember() {
@@ -104,8 +105,8 @@ function remember() {
 }
 
 function addCard(card) {
-  history_.prepend(card);
-  for (const old of cardsOf().slice(Number(history_.dataset.kept))) old.remove();
+  results.prepend(card);
+  for (const old of cardsOf().slice(Number(results.dataset.kept))) old.remove();
   remember();
   follow(card);
 }
@@ -129,7 +130,7 @@ async function follow(card) {
       card.replaceWith(next);
       card = next;
       if ("final" in card.dataset) {
-        status_.textContent = status_.dataset.ready.replace("{title}", card.querySelector("h3").textContent);
+        announcer.textContent = announcer.dataset.ready.replace("{title}", card.querySelector("h3").textContent);
       }
     }
   }
@@ -138,7 +139,7 @@ async function follow(card) {
 
 function forget(card) {
   const text = document.createElement("p");
-  text.textContent = history_.dataset.deleted;
+  text.textContent = results.dataset.deleted;
   card.querySelector(".result, .progress")?.replaceWith(text);
   card.removeAttribute("data-job");
   remember();
@@ -162,11 +163,10 @@ async function submit(action) {
 }
 
 async function restore() {
-  for (const job of JSON.parse(sessionStorage.getItem("jobs") ?? "[]").reverse()) {
-    try {
-      addCard(await request(`/jobs/${job}`));
-    } catch { /* It has been deleted, or the server was started again. */ }
-  }
+  const jobs = JSON.parse(sessionStorage.getItem("jobs") ?? "[]");
+  // A card that cannot be fetched has been deleted, or the server was started again.
+  const cards = await Promise.all(jobs.map((job) => request(`/jobs/${job}`).catch(() => null)));
+  for (const card of cards.reverse()) if (card) addCard(card);
   remember();
 }
 
@@ -175,7 +175,9 @@ form.addEventListener("submit", (event) => {
   event.preventDefault();
   submit(event.submitter.value);
 });
-document.querySelector("#file").addEventListener("change", (event) => {
+const file = document.querySelector("#file");
+document.querySelector("#choose").addEventListener("click", () => file.click());
+file.addEventListener("change", (event) => {
   if (event.target.files[0]) choose(event.target.files[0]);
   event.target.value = "";
 });
@@ -183,32 +185,38 @@ recordButton.addEventListener("click", record);
 document.querySelector("#new-seed").addEventListener("click", () => { form.elements.seed.value = newSeed() % 1000; });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
-  form.classList.add("dragging");
+  document.body.classList.add("dragging");
 });
-document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) form.classList.remove("dragging"); });
+document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("dragging"); });
 document.addEventListener("drop", (event) => {
   event.preventDefault();
-  form.classList.remove("dragging");
+  document.body.classList.remove("dragging");
   if (event.dataTransfer.files[0]) choose(event.dataTransfer.files[0]);
 });
-history_.addEventListener("click", async (event) => {
+results.addEventListener("click", async (event) => {
   const button = event.target.closest("button");
   if (!button) return;
   if ("seed" in button.dataset) {
     form.elements.seed.value = button.dataset.seed;
     form.elements.samples.value = 1;
+    form.elements.seed.focus();
   } else if ("use" in button.dataset) {
     const blob = await (await fetch(button.dataset.use)).blob();
     choose(new File([blob], button.dataset.name, { type: blob.type }));
-    form.scrollIntoView({ block: "start" });
+    scrollTo(0, 0);
   } else if ("cancel" in button.dataset) {
     button.disabled = true;
     await request(`/jobs/${button.closest("article").dataset.job}/cancel`, { method: "POST" }).catch(() => {});
   }
 });
 // A result whose files have been deleted on the server.
-history_.addEventListener("error", (event) => {
-  const card = event.target.closest("article[data-job]");
+results.addEventListener("error", ({ target }) => {
+  if (target.tagName === "VIDEO") target.nextElementSibling.hidden = false;
+  const card = target.closest("article[data-job]");
   if (card) request(`/jobs/${card.dataset.job}`).catch((error) => { if (error.status === 404) forget(card); });
+}, true);
+// A film whose pictures the browser cannot decode.
+results.addEventListener("loadedmetadata", ({ target }) => {
+  if (target.tagName === "VIDEO" && !target.videoWidth) target.nextElementSibling.hidden = false;
 }, true);
 restore();
