@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from cmcgan_core.app import jobs
-from cmcgan_core.app.jobs import Job, JobQueue, Outcome, QueueFullError, State
+from cmcgan_core.app.jobs import Job, JobQueue, QueueFullError, State
 from cmcgan_core.app.orders import Action, Order
+from cmcgan_core.app.outcomes import Outcome
 from cmcgan_core.errors import MediaError
 from cmcgan_core.progress import OnProgress, Progress
 

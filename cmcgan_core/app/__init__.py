@@ -2,6 +2,7 @@
 
 ```
 orders         what a visitor can ask for
+outcomes       what comes of an order
 jobs           the queue: one job at a time, limits, progress and cancelling
 models         the runs that can be chosen; the one that was used last is kept in memory
 work           do a job with the functions of `inference`

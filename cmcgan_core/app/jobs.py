@@ -4,6 +4,7 @@ Everything is limited, so that memory and disk stay constant however long the pa
 of a job, and the results that are kept. The files of the oldest finished jobs are deleted.
 """
 
+import itertools
 import logging
 import secrets
 import shutil
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 from cmcgan_core.app.orders import Order
+from cmcgan_core.app.outcomes import Outcome
 from cmcgan_core.errors import CmcganError, Interrupted, MediaError
 from cmcgan_core.progress import OnProgress, Progress
 
@@ -48,61 +50,6 @@ class State(StrEnum):
     def is_final(self) -> bool:
         """Whether the job has ended."""
         return self in (State.DONE, State.FAILED, State.CANCELLED)
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One of several results.
-
-    Attributes:
-        seed: its seed.
-        files: its files.
-    """
-
-    seed: int
-    files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class Found:
-    """A file that was found.
-
-    Attributes:
-        path: the file.
-        score: its similarity, -1 to 1.
-        at: start of its most similar half second in seconds; None for a picture.
-    """
-
-    path: Path
-    score: float
-    at: float | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a job.
-
-    Attributes:
-        samples: what was generated.
-        found: what was found.
-        label: the most probable class of the input, or of the input with what was generated; None if there is no
-            classifier, and for a silent sound.
-        probabilities: of a classified input: probability of each class, most probable first.
-        unlike_training: whether the input is unlike the training data; None if the classifier cannot tell.
-        silent: whether the input is a silent sound.
-    """
-
-    samples: tuple[Sample, ...] = ()
-    found: tuple[Found, ...] = ()
-    label: str | None = None
-    probabilities: dict[str, float] = field(default_factory=dict)
-    unlike_training: bool | None = None
-    silent: bool = False
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """All files."""
-        return (*(path for sample in self.samples for path in sample.files), *(hit.path for hit in self.found))
 
 
 @dataclass
@@ -189,8 +136,7 @@ class JobQueue:
     def count_before(self, job: Job) -> int:
         """Return the number of jobs that will be done before a waiting job."""
         with self._changed:
-            numbers = list(self._jobs)
-            before = [self._jobs[number] for number in numbers[: numbers.index(job.id)]] if job.id in numbers else []
+            before = itertools.takewhile(lambda other: other is not job, self._jobs.values())
             return sum(not other.state.is_final for other in before)
 
     def reserve(self, order: Order) -> Job:
@@ -273,8 +219,8 @@ class JobQueue:
         return State.CANCELLED if job.cancelling else State.DONE
 
     def _end(self, job: Job, state: State) -> None:
-        """Set the last state of a job. Of one that is not done, only the given file is kept."""
-        if state is State.CANCELLED:
+        """Set the last state of a job. The files of a job that is not done are deleted."""
+        if state is not State.DONE:
             shutil.rmtree(job.folder, ignore_errors=True)
         job.size = sum(path.stat().st_size for path in job.folder.rglob("*") if path.is_file())
         job.state = state

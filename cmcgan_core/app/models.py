@@ -56,12 +56,7 @@ class Models:
         return load_embedder(None, self._device)
 
     def _files(self) -> dict[str, Path]:
-        files = (self._default, *newest_runs(), RunFolder(BOX).last)
-        return {_name(file): file for file in dict.fromkeys(files)}
-
-
-def _name(file: Path) -> str:
-    """Return the name of a checkpoint: "box", the name of a run in `runs/`, or the path of another file."""
-    if file.parent == BOX:
-        return "box"
-    return file.parent.name if file in newest_runs() else str(file)
+        """Return the checkpoints by name: the default one, the runs in `runs/` from the newest on, and "box"."""
+        files = {file.parent.name: file for file in newest_runs()} | {"box": RunFolder(BOX).last}
+        default = next((name for name, file in files.items() if file == self._default), str(self._default))
+        return {default: self._default} | files

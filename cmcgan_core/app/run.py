@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cmcgan_core.app.jobs import Job, JobQueue, Outcome
+from cmcgan_core.app.jobs import Job, JobQueue
 from cmcgan_core.app.models import Models
+from cmcgan_core.app.outcomes import Outcome
 from cmcgan_core.app.server import UploadProtocol, make_app
 from cmcgan_core.progress import OnProgress
 from cmcgan_core.web.serving import run_server

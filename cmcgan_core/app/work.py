@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
-from cmcgan_core.app.jobs import Found, Job, Outcome, Sample
+from cmcgan_core.app.jobs import Job
 from cmcgan_core.app.models import Models
 from cmcgan_core.app.orders import Action
+from cmcgan_core.app.outcomes import Found, Outcome, Sample
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.classify import classify_file
 from cmcgan_core.inference.dynamic_classifier import load_classifier

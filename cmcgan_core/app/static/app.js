@@ -90,13 +90,14 @@ async function request(path, options = {}) {
   } catch {
     throw new Error(notice.dataset.lost);
   }
+  if (notice.textContent === notice.dataset.lost) say("");
   const text = await response.text();
   if (!response.ok) throw Object.assign(new Error(text), { status: response.status });
   return document.createRange().createContextualFragment(text).querySelector("article");
 }
 
 function cardsOf() {
-  return [...results.querySelectorAll("article")];
+  return [...results.querySelectorAll("article[data-job]")];
 }
 
 function remember() {
@@ -130,17 +131,18 @@ async function follow(card) {
       card.replaceWith(next);
       card = next;
       if ("final" in card.dataset) {
-        announcer.textContent = announcer.dataset.ready.replace("{title}", card.querySelector("h3").textContent);
+        const title = announcer.dataset.ready.replace("{title}", card.querySelector("h3").textContent);
+        announcer.textContent = card.dataset.state === "done" ? title : card.querySelector(":scope > p").textContent;
       }
     }
   }
-  say("");
 }
 
 function forget(card) {
   const text = document.createElement("p");
   text.textContent = results.dataset.deleted;
   card.querySelector(".result, .progress")?.replaceWith(text);
+  card.querySelector("[data-cancel]")?.remove();
   card.removeAttribute("data-job");
   remember();
 }
