@@ -1,24 +1,25 @@
 """`cmcgan app`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cmcgan_cli.choices import Hosts, Port
-from cmcgan_cli.console import Checkpoint, Device, Quiet, find_run, note, print_line, require_names
+from cmcgan_cli.console import Checkpoint, Device, Quiet, find_run, note, print_line
 
 
 def page(
     checkpoint: Checkpoint = None,
     searched: Annotated[
-        list[str] | None,
+        list[Path] | None,
         typer.Option(
             "--in",
             "-i",
-            help="A file, a folder or a pattern that the page can search, as cmcgan retrieve does. Visitors can hear "
-            "and see what is found. May be repeated.",
+            exists=True,
+            help="A folder or a file that the page can search, as cmcgan retrieve does. Visitors can hear and see what "
+            "is found. May be repeated.",
             show_default=False,
-            callback=require_names,
         ),
     ] = None,
     port: Port = 8000,
@@ -30,7 +31,7 @@ def page(
     device: Device = "auto",
     quiet: Quiet = False,
 ) -> None:
-    """Serve a page on this machine, on which one can try a model in a browser.
+    """Serve a local page to try a model in a browser.
 
     Drop, choose or record a sound, a picture or a video. The page shows pictures, films and sounds that the model
     generates from it, and classifies it. Every run in runs/ can be chosen. Nothing is loaded from the internet. Results
@@ -60,4 +61,4 @@ def page(
     note("Ctrl-C stops the server and deletes the results", quiet=quiet)
     if public:
         note("everybody who can reach this machine can use the page, because it has no login", quiet=quiet)
-    run_app(models, searched or [], allowed_names(hosts), address, port)
+    run_app(models, list(map(str, searched or ())), allowed_names(hosts), address, port)

@@ -17,7 +17,7 @@ def run_app(models: Models, searched: Sequence[str], hosts: frozenset[str], addr
 
     Args:
         models: the models that can be chosen.
-        searched: files, folders and patterns that visitors can search.
+        searched: files and folders that visitors can search.
         hosts: host names under which it may be requested, see `AllowedHosts`.
         address: address to listen on.
         port: port to listen on.

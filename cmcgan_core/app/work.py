@@ -36,7 +36,7 @@ def do_job(models: Models, searched: Sequence[str], job: Job, on_progress: OnPro
 
     Args:
         models: the models.
-        searched: files, folders and patterns that `Action.RETRIEVE` searches.
+        searched: files and folders that `Action.RETRIEVE` searches.
         job: the job.
         on_progress: called several times within long files.
 
