@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from cmcgan_cli.choices import Hosts, Port
-from cmcgan_cli.console import Checkpoint, Device, Quiet, find_run, note, print_line
+from cmcgan_cli.console import Checkpoint, Device, Quiet, find_run, note, print_line, require_device
 
 
 def page(
@@ -47,18 +47,18 @@ def page(
     """
     import signal
 
+    run = find_run(checkpoint)
+    require_device(device)
     from cmcgan_core.app.models import Models
     from cmcgan_core.app.run import run_app
-    from cmcgan_core.utils.device import choose_device
     from cmcgan_core.web.serving import allowed_names, require_free_port
 
     address = "0.0.0.0" if public else "127.0.0.1"
     require_free_port(address, port)
-    models = Models(find_run(checkpoint), choose_device(device))
     # SIGTERM ends this command as Ctrl-C does, so that the results are deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     print_line(f"http://127.0.0.1:{port}/")
     note("Ctrl-C stops the server and deletes the results", quiet=quiet)
     if public:
         note("everybody who can reach this machine can use the page, because it has no login", quiet=quiet)
-    run_app(models, list(map(str, searched or ())), allowed_names(hosts), address, port)
+    run_app(Models(run, device), list(map(str, searched or ())), allowed_names(hosts), address, port)

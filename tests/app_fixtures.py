@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from starlette.types import ASGIApp
 
 from cmcgan_core.app.jobs import JobQueue
@@ -16,6 +15,6 @@ from cmcgan_core.app.work import do_job
 @contextmanager
 def open_app(run: Path, folder: Path, searched: tuple[str, ...] = ()) -> Iterator[ASGIApp]:
     """Yield the page that offers a run; its queue works meanwhile."""
-    models = Models(run / "last.safetensors", torch.device("cpu"))
+    models = Models(run / "last.safetensors", "cpu")
     with JobQueue(folder, lambda job, on_progress: do_job(models, searched, job, on_progress)) as queue:
         yield make_app(queue, models, frozenset({"localhost"}), searching=bool(searched))

@@ -26,10 +26,11 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 
 from cmcgan_core.app import jobs, server
-from cmcgan_core.inference.generate import OutputOptions, generate_file
+from cmcgan_core.inference.generate.batch import generate_file
+from cmcgan_core.inference.generate.plan import OutputOptions
 from cmcgan_core.inference.model import load
 from cmcgan_core.inference.routes import Format
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 
 HOME = "http://127.0.0.1:8000"
 
@@ -223,6 +224,11 @@ def test_a_full_queue_says_so(client: TestClient, sound: Path, monkeypatch: pyte
     monkeypatch.setattr(jobs, "MAX_WAITING", 0)
     response = send(client, sound, "pictures")
     assert (response.status_code, "Too many jobs" in response.text) == (503, True)
+
+
+def test_the_page_is_served_before_torch_is_imported() -> None:
+    code = "import sys, cmcgan_core.app.run; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_the_command_serves_the_page_and_deletes_the_results_at_the_end(tiny_run: Path, tmp_path: Path) -> None:

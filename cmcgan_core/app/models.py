@@ -4,12 +4,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from cmcgan_core.checkpoint import BOX, RunFolder, Trained, newest_runs
 from cmcgan_core.errors import CheckpointError
+from cmcgan_core.run_folder import BOX, RunFolder, newest_runs
 
 if TYPE_CHECKING:
+    from cmcgan_core.checkpoint import Trained
     from cmcgan_core.inference.model import Model
 
 
@@ -18,10 +17,10 @@ class Models:
 
     Args:
         default: the checkpoint that is listed first.
-        device: where to put the networks.
+        device: where to put the networks, see `choose_device`.
     """
 
-    def __init__(self, default: Path, device: torch.device) -> None:
+    def __init__(self, default: Path, device: str) -> None:
         self._default = default
         self._device = device
         self._loaded: tuple[Path, int, Model] | None = None
@@ -45,15 +44,16 @@ class Models:
         written = file.stat().st_mtime_ns
         if self._loaded is None or self._loaded[:2] != (file, written):
             self._loaded = None  # two models never are in memory at once
-            self._loaded = (file, written, load(file, str(self._device)))
+            self._loaded = (file, written, load(file, self._device))
         return self._loaded[2]
 
     @cached_property
-    def embedder(self) -> Trained:
+    def embedder(self) -> "Trained":
         """The network that `cmcgan retrieve` uses by default."""
-        from cmcgan_core.inference.retrieve import load_embedder
+        from cmcgan_core.inference.retrieve.embedding import load_embedder
+        from cmcgan_core.utils.device import choose_device
 
-        return load_embedder(None, self._device)
+        return load_embedder(None, choose_device(self._device))
 
     def _files(self) -> dict[str, Path]:
         """Return the checkpoints by name: the default one, the runs in `runs/` from the newest on, and "box"."""

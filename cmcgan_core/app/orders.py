@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.media.files import MediaKind, require_media
+from cmcgan_core.media.files import MediaKind, media_kind
 from cmcgan_core.utils.names import path_below
 from cmcgan_core.utils.schema import Range, Seed
 
@@ -66,6 +66,9 @@ class Order:
     seconds: Annotated[float, Range(minimum=0.5, maximum=MAX_SECONDS)]
 
     def __post_init__(self) -> None:
-        kind = require_media(path_below(Path(), self.name))
+        kind = media_kind(path_below(Path(), self.name))
         if kind not in self.action.kinds:
-            raise ConfigError(f"{self.name} is a {kind}; {self.action} needs a {' or a '.join(self.action.kinds)}")
+            kinds = " or a ".join(self.action.kinds)
+            raise ConfigError(
+                f"{self.name} is a {kind or 'file with an unknown suffix'}; {self.action} needs a {kinds}"
+            )

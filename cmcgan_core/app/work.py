@@ -9,12 +9,14 @@ from cmcgan_core.app.outcomes import Found, Outcome, Sample
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.classify import classify_file
 from cmcgan_core.inference.dynamic_classifier import load_classifier
-from cmcgan_core.inference.generate import OutputOptions, generate_all, plan
+from cmcgan_core.inference.generate.batch import generate_all
+from cmcgan_core.inference.generate.plan import OutputOptions, plan
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.model import Model
-from cmcgan_core.inference.retrieve import find_gallery, retrieve
+from cmcgan_core.inference.retrieve.files import find_gallery
+from cmcgan_core.inference.retrieve.retrieval import retrieve
 from cmcgan_core.inference.routes import Format
-from cmcgan_core.inference.translate import SamplingOptions
+from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.modality import Modality
 from cmcgan_core.progress import OnProgress
 
