@@ -17,6 +17,9 @@ from media_fixtures import plain, tone, write_jpg, write_wav
 
 pytestmark = needs_browser
 
+#: JavaScript that returns the length of a sound in seconds.
+DURATION = "(audio) => audio.duration || new Promise((done) => audio.ondurationchange = () => done(audio.duration))"
+
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
@@ -108,8 +111,7 @@ def test_a_picture_becomes_sounds_by_keyboard_alone(browser: Any, home: str, fil
     card = wait_for_result(page)
     assert card.locator(".samples audio").count() == 2
     assert card.locator(".spectrogram").first.evaluate("(img) => img.decode().then(() => img.naturalWidth)") > 0
-    length = "(audio) => audio.duration || new Promise((done) => audio.ondurationchange = () => done(audio.duration))"
-    assert card.locator("audio").first.evaluate(length) == pytest.approx(2, abs=0.01)
+    assert card.locator(".samples audio").first.evaluate(DURATION) == pytest.approx(2, abs=0.01)
     assert page.inner_text("#status") == "Ready: Sounds of player.png"
     assert faults == []
 
@@ -127,7 +129,7 @@ def test_a_film_shows_its_progress_and_can_be_cancelled_while_another_job_waits(
     cancel.focus()
     page.wait_for_timeout(1000)  # the card is updated meanwhile, and the button keeps the focus
     page.keyboard.press("Enter")
-    page.wait_for_selector("article:nth-of-type(2)[data-state=cancelled]")
+    page.wait_for_selector("article:nth-of-type(2)[data-state=cancelled]:focus")
     assert wait_for_result(page).locator(".classes tr").count() == 3
     page.reload()
     page.wait_for_selector("article:nth-of-type(2)")
@@ -144,8 +146,12 @@ def test_a_sound_is_recorded(browser: Any, home: str) -> None:
     page.wait_for_timeout(800)
     page.click("#record")
     page.wait_for_selector("#preview audio")
+    length = page.locator("#preview audio").evaluate(DURATION)
+    assert 0.5 < length < 20
     page.click("button[value=pictures]")
-    assert wait_for_result(page).locator(".samples img").count() == 4
+    card = wait_for_result(page)
+    assert card.locator(".samples img").count() == 4
+    assert card.locator(".given audio").evaluate(DURATION) == pytest.approx(length, abs=0.01)
     assert faults == []
 
 

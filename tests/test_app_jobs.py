@@ -152,6 +152,18 @@ def test_the_oldest_results_are_deleted(
     assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
+def test_jobs_that_are_cancelled_while_another_one_runs_do_not_pile_up(
+    queue: JobQueue, worker: Worker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jobs, "MAX_KEPT", 2)
+    add(queue, "a")
+    assert worker.at_work.acquire(timeout=20)
+    cancelled = [add(queue, "b") for _ in range(5)]
+    for job in cancelled:
+        queue.cancel(job)
+    assert [job for job in cancelled if queue.find(job.id)] == cancelled[-2:]
+
+
 def test_the_end_stops_the_running_job(tmp_path: Path) -> None:
     at_work = threading.Event()
 

@@ -178,7 +178,6 @@ class JobQueue:
             state = self._do(job)
             with self._changed:
                 self._end(job, state)
-                self._delete_oldest()
 
     def _next(self) -> Job | None:
         """Wait for the next job, and return it; None if the queue is closed."""
@@ -209,8 +208,8 @@ class JobQueue:
         except Interrupted:
             return State.CANCELLED
         except CmcganError as error:
-            # The visitor knows the file by its name only.
-            job.error = str(error).replace(f"{job.source.parent}/", "")
+            # The visitor knows the files by their names only.
+            job.error = str(error).replace(f"{job.source.parent}/", "").replace(f"{job.made}/", "")
             return State.FAILED
         except Exception:
             LOG.exception("a job failed: %s", job.order)
@@ -219,11 +218,12 @@ class JobQueue:
         return State.CANCELLED if job.cancelling else State.DONE
 
     def _end(self, job: Job, state: State) -> None:
-        """Set the last state of a job. The files of a job that is not done are deleted."""
+        """Set the last state of a job. Files are deleted: those of a job that is not done, and those of the oldest."""
         if state is not State.DONE:
             shutil.rmtree(job.folder, ignore_errors=True)
         job.size = sum(path.stat().st_size for path in job.folder.rglob("*") if path.is_file())
         job.state = state
+        self._delete_oldest()
 
     def _delete_oldest(self) -> None:
         """Delete the oldest jobs that have ended, as long as too much is kept."""

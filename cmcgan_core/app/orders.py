@@ -12,8 +12,8 @@ from cmcgan_core.utils.schema import Range, Seed
 
 #: Largest number of samples of one order.
 MAX_SAMPLES = 16
-#: Longest sound of a picture, in seconds.
-MAX_SECONDS = 30.0
+#: Lengths of the sound of a picture that the page offers, in seconds.
+LENGTHS = (0.5, 2, 5, 10)
 
 
 class Action(StrEnum):
@@ -50,7 +50,7 @@ class Order:
         action: what to do.
         name: name of the file that is sent with the order.
         model: name of the model, see `models.Models.names`.
-        samples: number of pictures or sounds; the other actions give one result.
+        samples: number of pictures or sounds, or of the samples over which a class is averaged; a film is one.
         seed: seed of the first sample, see `SamplingOptions`.
         seconds: length of the sound of a picture.
 
@@ -63,7 +63,7 @@ class Order:
     model: str
     samples: Annotated[int, Range(minimum=1, maximum=MAX_SAMPLES)]
     seed: Seed
-    seconds: Annotated[float, Range(minimum=0.5, maximum=MAX_SECONDS)]
+    seconds: Annotated[float, Range(minimum=LENGTHS[0], maximum=LENGTHS[-1])]
 
     def __post_init__(self) -> None:
         kind = media_kind(path_below(Path(), self.name))

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from cmcgan_core.inference.retrieve.results import Hit
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -18,27 +20,12 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A file that was found.
-
-    Attributes:
-        path: the file.
-        score: its similarity, -1 to 1.
-        at: start of its most similar half second in seconds; None for a picture.
-    """
-
-    path: Path
-    score: float
-    at: float | None
-
-
-@dataclass(frozen=True)
 class Outcome:
     """What came of a job.
 
     Attributes:
         samples: what was generated.
-        found: what was found.
+        hits: what was found.
         label: the most probable class of the input, or of the input with what was generated; None if there is no
             classifier, and for a silent sound.
         probabilities: of a classified input: probability of each class, most probable first.
@@ -47,7 +34,7 @@ class Outcome:
     """
 
     samples: tuple[Sample, ...] = ()
-    found: tuple[Found, ...] = ()
+    hits: tuple[Hit, ...] = ()
     label: str | None = None
     probabilities: dict[str, float] = field(default_factory=dict)
     unlike_training: bool | None = None
@@ -56,4 +43,4 @@ class Outcome:
     @property
     def files(self) -> tuple[Path, ...]:
         """All files."""
-        return (*(path for sample in self.samples for path in sample.files), *(hit.path for hit in self.found))
+        return (*(path for sample in self.samples for path in sample.files), *(hit.path for hit in self.hits))

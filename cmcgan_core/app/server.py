@@ -2,7 +2,7 @@
 
 A visitor sends a file as the body of a request, and the order as JSON in its address. The answer is the card of the new
 job, which the script of the page shows and requests again until the job has ended. There is no list of all jobs: a
-visitor sees those whose random names the own browser has kept.
+visitor sees those whose random names the browser tab has kept.
 """
 
 import json
@@ -23,7 +23,7 @@ from starlette.types import ASGIApp
 
 from cmcgan_core.app.jobs import MAX_KEPT, Job, JobQueue, QueueFullError
 from cmcgan_core.app.models import Models
-from cmcgan_core.app.orders import MAX_SAMPLES, Action, Order
+from cmcgan_core.app.orders import LENGTHS, MAX_SAMPLES, Action, Order
 from cmcgan_core.errors import CmcganError
 from cmcgan_core.media.files import SUFFIXES, media_kind
 from cmcgan_core.utils.schema import build, parse_json
@@ -35,11 +35,10 @@ from cmcgan_core.web.texts import PageTexts
 
 PACKAGE = Path(__file__).parent
 PAGE_TEXTS = PageTexts(PACKAGE)
+ENVIRONMENT = make_environment(PACKAGE)
 STATIC_FILES = find_static_files(PACKAGE)
 #: Largest file that can be sent, bytes.
 MAX_UPLOAD_BYTES = 256 * 2**20
-#: Lengths of the sound of a picture that the page offers, in seconds.
-LENGTHS = (0.5, 2, 5, 10)
 #: Headers of all responses: the page shows files before they are sent, and records sound.
 HEADERS = SECURITY_HEADERS | {
     "Content-Security-Policy": SECURITY_HEADERS["Content-Security-Policy"]
@@ -143,10 +142,9 @@ class Site:
 
     async def error(self, request: Request, failure: Exception) -> Response:
         """Say what is wrong, as plain text, which the script of the page shows."""
-        status = failure.status_code if isinstance(failure, HTTPException) else 500
+        status, detail = (failure.status_code, failure.detail) if isinstance(failure, HTTPException) else (500, "")
         text = PAGE_TEXTS.read(_language(request))["error"]
-        message = failure.detail if status == 422 and isinstance(failure, HTTPException) else text.get(str(status))
-        return PlainTextResponse(message or text["400"], status)
+        return PlainTextResponse(detail if status == 422 else text.get(str(status), text["400"]), status)
 
     async def _receive(self, request: Request, job: Job) -> None:
         """Write the body of a request to the source of a job; discard the job if it does not arrive."""
@@ -173,9 +171,6 @@ class Site:
         language = _language(request)
         html = ENVIRONMENT.get_template(template).render(t=PAGE_TEXTS.read(language), language=language, **values)
         return HTMLResponse(html)
-
-
-ENVIRONMENT = make_environment(PACKAGE)
 
 
 def make_app(queue: JobQueue, models: Models, hosts: frozenset[str], *, searching: bool) -> ASGIApp:

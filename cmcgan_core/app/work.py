@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cmcgan_core.app.jobs import Job
 from cmcgan_core.app.models import Models
 from cmcgan_core.app.orders import Action
-from cmcgan_core.app.outcomes import Found, Outcome, Sample
+from cmcgan_core.app.outcomes import Outcome, Sample
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.classify import classify_file
 from cmcgan_core.inference.dynamic_classifier import load_classifier
@@ -30,7 +30,7 @@ FORMATS: dict[Action, tuple[Modality, Format | None]] = {
 #: Actions that give several samples.
 SAMPLED = (Action.PICTURES, Action.SOUNDS)
 #: Largest number of files that are found.
-MAX_FOUND = 8
+MAX_HITS = 8
 
 
 def do_job(models: Models, searched: Sequence[str], job: Job, on_progress: OnProgress) -> Outcome:
@@ -88,7 +88,7 @@ def _classify(model: Model, job: Job, on_progress: OnProgress) -> Outcome:
 def _retrieve(models: Models, searched: Sequence[str], job: Job, on_progress: OnProgress) -> Outcome:
     """Find the files that fit the given file."""
     gallery = find_gallery(searched)
-    (result,) = retrieve(models.embedder, [job.source], gallery, top=MAX_FOUND, on_progress=on_progress).results
+    (result,) = retrieve(models.embedder, [job.source], gallery, top=MAX_HITS, on_progress=on_progress).results
     if result.error:
         raise MediaError(result.error)
-    return Outcome(found=tuple(Found(hit.path, hit.score, hit.at) for hit in result.hits))
+    return Outcome(hits=result.hits)

@@ -20,7 +20,7 @@ function say(text) {
 }
 
 function newSeed() {
-  return Math.floor(Math.random() * 2 ** 31);
+  return Math.floor(Math.random() * 1000);
 }
 
 function kindOf(name) {
@@ -28,7 +28,8 @@ function kindOf(name) {
   return Object.keys(suffixes).find((kind) => suffixes[kind].includes(suffix));
 }
 
-function choose(file, kind = kindOf(file.name)) {
+function choose(file) {
+  const kind = kindOf(file.name);
   if (!kind) return say(notice.dataset.unknown);
   if (file.size > Number(form.dataset.largest)) return say(notice.dataset.large);
   say("");
@@ -67,17 +68,36 @@ async function record() {
   recorder = new MediaRecorder(stream);
   recorder.addEventListener("dataavailable", (event) => parts.push(event.data));
   recorder.addEventListener("stop", () => {
-    const type = recorder.mimeType;
-    const suffix = type.includes("mp4") ? "m4a" : type.includes("ogg") ? "ogg" : "webm";
     for (const track of stream.getTracks()) track.stop();
     clearTimeout(limit);
     recorder = null;
     showRecording(false);
-    choose(new File(parts, `recording.${suffix}`, { type }), "sound");
+    toWav(new Blob(parts)).then(choose, () => say(notice.dataset.silence));
   });
   recorder.start();
   showRecording(true);
   const limit = setTimeout(() => recorder?.stop(), RECORDING_MILLISECONDS);
+}
+
+// Browsers record in different formats. A WAV file is a sound for all of them, and for the server.
+async function toWav(recording) {
+  const sound = await new AudioContext().decodeAudioData(await recording.arrayBuffer());
+  const samples = Int16Array.from(sound.getChannelData(0), (value) => 32767 * Math.max(-1, Math.min(1, value)));
+  const header = new DataView(new ArrayBuffer(44));
+  const text = (at, word) => [...word].forEach((letter, i) => header.setUint8(at + i, letter.charCodeAt(0)));
+  text(0, "RIFF");
+  header.setUint32(4, 36 + samples.byteLength, true);
+  text(8, "WAVEfmt ");
+  header.setUint32(16, 16, true);
+  header.setUint16(20, 1, true); // PCM
+  header.setUint16(22, 1, true); // channels
+  header.setUint32(24, sound.sampleRate, true);
+  header.setUint32(28, 2 * sound.sampleRate, true);
+  header.setUint16(32, 2, true); // bytes of a sample
+  header.setUint16(34, 16, true);
+  text(36, "data");
+  header.setUint32(40, samples.byteLength, true);
+  return new File([header, samples], "recording.wav", { type: "audio/wav" });
 }
 
 // Jobs and their cards.
@@ -112,8 +132,8 @@ function addCard(card) {
   follow(card);
 }
 
-// Request a card again until its job has ended. While the state is the same, only the progress is replaced, so that
-// the button in the card keeps the focus.
+// Request a card again until its job has ended. Until then only the progress is replaced, so that the button in the
+// card keeps the focus.
 async function follow(card) {
   while (!("final" in card.dataset)) {
     await new Promise((done) => setTimeout(done, POLL_MILLISECONDS));
@@ -125,16 +145,16 @@ async function follow(card) {
       if (error.status === 404) return forget(card);
       continue;
     }
-    if (next.dataset.state === card.dataset.state) {
+    if (!("final" in next.dataset)) {
       card.querySelector(".progress").replaceWith(next.querySelector(".progress"));
-    } else {
-      card.replaceWith(next);
-      card = next;
-      if ("final" in card.dataset) {
-        const title = announcer.dataset.ready.replace("{title}", card.querySelector("h3").textContent);
-        announcer.textContent = card.dataset.state === "done" ? title : card.querySelector(":scope > p").textContent;
-      }
+      continue;
     }
+    const focused = card.contains(document.activeElement);
+    card.replaceWith(next);
+    if (focused) next.focus();
+    const ready = announcer.dataset.ready.replace("{title}", next.querySelector("h3").textContent);
+    announcer.textContent = next.dataset.state === "done" ? ready : next.querySelector(":scope > p").textContent;
+    return;
   }
 }
 
@@ -172,19 +192,19 @@ async function restore() {
   remember();
 }
 
-form.elements.seed.value = newSeed() % 1000;
+form.elements.seed.value = newSeed();
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   submit(event.submitter.value);
 });
-const file = document.querySelector("#file");
-document.querySelector("#choose").addEventListener("click", () => file.click());
-file.addEventListener("change", (event) => {
+const fileInput = document.querySelector("#file");
+document.querySelector("#choose").addEventListener("click", () => fileInput.click());
+fileInput.addEventListener("change", (event) => {
   if (event.target.files[0]) choose(event.target.files[0]);
   event.target.value = "";
 });
 recordButton.addEventListener("click", record);
-document.querySelector("#new-seed").addEventListener("click", () => { form.elements.seed.value = newSeed() % 1000; });
+document.querySelector("#new-seed").addEventListener("click", () => { form.elements.seed.value = newSeed(); });
 document.addEventListener("dragover", (event) => {
   event.preventDefault();
   document.body.classList.add("dragging");
@@ -207,7 +227,6 @@ results.addEventListener("click", async (event) => {
     choose(new File([blob], button.dataset.name, { type: blob.type }));
     scrollTo(0, 0);
   } else if ("cancel" in button.dataset) {
-    button.disabled = true;
     await request(`/jobs/${button.closest("article").dataset.job}/cancel`, { method: "POST" }).catch(() => {});
   }
 });
