@@ -6,6 +6,7 @@ of a job, and the results that are kept. The files of the oldest finished jobs a
 
 import itertools
 import logging
+import os
 import secrets
 import shutil
 import threading
@@ -209,7 +210,7 @@ class JobQueue:
             return State.CANCELLED
         except CmcganError as error:
             # The visitor knows the files by their names only.
-            job.error = str(error).replace(f"{job.source.parent}/", "").replace(f"{job.made}/", "")
+            job.error = str(error).replace(f"{job.source.parent}{os.sep}", "").replace(f"{job.made}{os.sep}", "")
             return State.FAILED
         except Exception:
             LOG.exception("a job failed: %s", job.order)
