@@ -21,6 +21,7 @@ from cmcgan_cli.evaluate import evaluate
 from cmcgan_cli.export import export
 from cmcgan_cli.generate import generate
 from cmcgan_cli.human_eval import human_eval
+from cmcgan_cli.page import page
 from cmcgan_cli.plugins import plugins
 from cmcgan_cli.prepare import prepare
 from cmcgan_cli.retrieve import retrieve
@@ -33,6 +34,7 @@ from cmcgan_core.errors import CmcganError, Interrupted
 #: Built-in commands, in the order in which a new user needs them.
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "app": page,
     "prepare": prepare,
     "train": train,
     "generate": generate,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cmcgan_cli.choices import Hosts, Port
 from cmcgan_cli.console import (
     Command,
     Device,
@@ -219,7 +220,7 @@ def inputs(
 @human_eval.command(cls=Command)
 def serve(
     folder: StudyFolder,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    port: Port = 8000,
     public: Annotated[
         bool,
         typer.Option("--public", help="Accept connections from other machines; needs --access-code and --admin-token."),
@@ -232,15 +233,7 @@ def serve(
             "--access-code and --admin-token.",
         ),
     ] = False,
-    hosts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--host",
-            help="Host name under which raters reach the server, such as study.example.org. IP addresses and this "
-            "machine's name are always accepted. Repeatable.",
-            show_default=False,
-        ),
-    ] = None,
+    hosts: Hosts = None,
     access_code: Annotated[
         str,
         typer.Option(
@@ -285,11 +278,11 @@ def serve(
 
             rate_in_terminal(study, store, resume)
             return
-        import socket
         from secrets import token_hex
 
         from cmcgan_core.human_eval.guard import Access
-        from cmcgan_core.human_eval.server import require_free_port, run_server
+        from cmcgan_core.human_eval.server import make_app
+        from cmcgan_core.web.serving import allowed_names, require_free_port, run_server
 
         if (public or proxy) and (len(access_code) < 6 or len(admin_token) < 16):
             raise typer.BadParameter(
@@ -300,11 +293,11 @@ def serve(
         address = "0.0.0.0" if public else "127.0.0.1"
         require_free_port(address, port)
         token = admin_token or token_hex(16)
-        names = frozenset(name.lower() for name in ("localhost", socket.gethostname(), *(hosts or ())))
         print_line(f"http://127.0.0.1:{port}/")
         note(f"admin: http://127.0.0.1:{port}/admin" + ("" if admin_token else f"  token: {token}"), quiet=quiet)
         note("Ctrl-C stops the server; all answers are saved, and the same command resumes the study", quiet=quiet)
-        run_server(study, store, Access(token, access_code or None, names), address, port, behind_proxy=proxy)
+        access = Access(token, access_code or None, allowed_names(hosts))
+        run_server(make_app(study, store, access), address, port, behind_proxy=proxy)
 
 
 @human_eval.command(cls=Command)

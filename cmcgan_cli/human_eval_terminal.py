@@ -43,9 +43,9 @@ def rate_in_terminal(study: "RatingStudy", store: "Store", token: str) -> None:
         store: its database.
         token: personal key of a rater who resumes, or "" for a new rater.
     """
-    from cmcgan_core.human_eval.pages import page_text
+    from cmcgan_core.human_eval.study import PAGE_TEXTS
 
-    text = page_text(study.plan.language)
+    text = PAGE_TEXTS.read(study.plan.language)
     if token:
         rater = store.find_rater(token)
         if rater is None:
@@ -71,9 +71,10 @@ def rate_in_terminal(study: "RatingStudy", store: "Store", token: str) -> None:
 
 def _ask_consent(study: "RatingStudy", store: "Store") -> str:
     """Ask for consent, and return the personal key of the new rater."""
-    from cmcgan_core.human_eval.pages import estimate_minutes, page_text
+    from cmcgan_core.human_eval.pages import estimate_minutes
+    from cmcgan_core.human_eval.study import PAGE_TEXTS
 
-    texts = page_text(study.plan.language)
+    texts = PAGE_TEXTS.read(study.plan.language)
     text, words = texts["welcome"], texts["terminal"]
     out().print(study.plan.title or text["title"], style="bold")
     for line in (
@@ -97,11 +98,12 @@ def _ask_consent(study: "RatingStudy", store: "Store") -> str:
 def _show_training(study: "RatingStudy", store: "Store", rater: "Rater") -> None:
     """Show the examples, unless the rater has already seen them."""
     from cmcgan_core.human_eval import pages
+    from cmcgan_core.human_eval.study import PAGE_TEXTS
 
     if rater.started:
         return
     answers = {choice.value: choice.answer for choice in pages.answer_choices(study.design, rater.language)}
-    texts = pages.page_text(rater.language)
+    texts = PAGE_TEXTS.read(rater.language)
     text, enter = texts["training"], texts["terminal"]["enter"]
     out().print(f"\n{text['title']}", style="bold")
     for item in store.examples():
@@ -115,8 +117,9 @@ def _show_training(study: "RatingStudy", store: "Store", rater: "Rater") -> None
 def _rate_task(study: "RatingStudy", store: "Store", rater: "Rater", task: "RatingTask") -> None:
     """Show an item until the rater answers it, or goes back to correct the previous answer."""
     from cmcgan_core.human_eval import pages
+    from cmcgan_core.human_eval.study import PAGE_TEXTS
 
-    design, text = study.design, pages.page_text(rater.language)
+    design, text = study.design, PAGE_TEXTS.read(rater.language)
     source, candidates = pages.item_media(task.item, rater.language, swapped=task.swapped)
     choices = pages.answer_choices(design, rater.language)
     out().print(f"\n{text['rate']['title'].format(number=task.position + 1, total=task.total)}", style="bold")

@@ -24,6 +24,7 @@ from cmcgan_core.utils.toml import dump_toml
 
 COMMANDS = [
     "demo",
+    "app",
     "prepare",
     "train",
     "generate",

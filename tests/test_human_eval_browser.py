@@ -1,31 +1,24 @@
-"""The website in a real browser, by keyboard and by touch. Needs Chromium and playwright; `.ci/run` installs both."""
+"""The website in a real browser, by keyboard and by touch."""
 
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browser_fixtures import DESK, FAINT, NAMELESS, PHONE, needs_browser, open_browser, open_page
 from human_eval_fixtures import make_study, serving
 
 from cmcgan_core.human_eval.store import Store
 from cmcgan_core.human_eval.study import RatingStudy
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-playwright = pytest.importorskip("playwright.sync_api", reason="install it with: uv sync")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here; apt-get install chromium")
+pytestmark = needs_browser
 
-DESK: dict[str, Any] = {"viewport": {"width": 1280, "height": 800}}
-PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
 QUESTIONS = 4
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as driver:
-        # Chromium's sandbox does not work for root in a container. The pages are our own, so it is not needed.
-        browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with open_browser() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +30,6 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> RatingStudy:
 def home(study: RatingStudy) -> Iterator[str]:
     with serving(study) as address:
         yield address
-
-
-def open_page(browser: Any, device: dict[str, Any]) -> tuple[Any, list[str]]:
-    """Open a page. Return it with a list that collects its script errors, refused resources and failed requests."""
-    page = browser.new_context(**device).new_page()
-    page.set_default_timeout(60_000)
-    faults: list[str] = []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    return page, faults
 
 
 def answers_of(study: RatingStudy, number: str) -> list[int]:
@@ -184,28 +167,3 @@ def test_pages_have_accessible_names_and_enough_contrast(browser: Any, home: str
         assert page.evaluate(NAMELESS) == [], path
         assert page.evaluate(FAINT) == [], path
         assert page.evaluate("document.querySelectorAll('h1').length") == 1
-
-
-#: JavaScript that returns controls and pictures without an accessible name.
-NAMELESS = """() => [...document.querySelectorAll("button, a, img, audio, progress, input:not([type=hidden])")]
-  .filter((e) => !(e.innerText?.trim() || e.alt || e.ariaLabel || e.labels?.length)).map((e) => e.outerHTML)"""
-#: JavaScript that returns visible texts whose contrast to their background is below 4.5 (WCAG 2.2, AA).
-FAINT = """() => {
-  const channels = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = (c) => c.slice(0, 3).map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const behind = (e) => {
-    for (; e; e = e.parentElement) {
-      const c = channels(getComputedStyle(e).backgroundColor);
-      if (c.length === 3 || c[3] > 0) return c;
-    }
-    return [255, 255, 255];
-  };
-  return [...document.querySelectorAll("main *, header *")]
-    .filter((e) => e.checkVisibility() && [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()))
-    .filter((e) => {
-      const [a, b] = [light(channels(getComputedStyle(e).color)), light(behind(e))];
-      return (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5;
-    }).map((e) => e.outerHTML);
-}"""

@@ -26,7 +26,7 @@ from cmcgan_core.human_eval.create import create_study
 from cmcgan_core.human_eval.designs import DESIGNS, RATED_MODALITIES
 from cmcgan_core.human_eval.draw import write_pairs
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import StudyPlan, languages, open_study
+from cmcgan_core.human_eval.study import PAGE_TEXTS, StudyPlan, open_study
 
 SUBCOMMANDS = ("create", "inputs", "serve", "report", "export", "backup", "forget", "power")
 
@@ -60,7 +60,7 @@ def test_help_loads_no_web_framework() -> None:
     [
         ("design", list(DESIGNS)),
         ("modality", [*RATED_MODALITIES, "both"]),
-        ("language", languages()),
+        ("language", PAGE_TEXTS.languages()),
     ],
 )
 def test_options_list_exactly_the_names_of_the_core(run: Run, option: str, choices: list[str]) -> None:

@@ -16,11 +16,15 @@ import pytest
 import uvicorn
 from human_eval_fixtures import free_port, hidden_fields, make_study, start_server
 
-from cmcgan_core.human_eval import connections
 from cmcgan_core.human_eval.guard import RATE_LIMITS
+from cmcgan_core.web.connections import LimitedProtocol
 
 #: Limits of the server in these tests, which would otherwise take long.
-LIMITS = "from cmcgan_core.human_eval import connections as c; c.REQUEST_SECONDS = 1; c.MAX_CONNECTIONS = 40"
+LIMITS = """
+from cmcgan_core.web import connections
+connections.LimitedProtocol.request_seconds = 1
+connections.MAX_CONNECTIONS = 40
+"""
 CODE = "cello-4711"
 
 
@@ -124,14 +128,14 @@ def test_a_request_that_trickles_in_is_closed(server: Server) -> None:
 
 
 def test_a_download_may_take_longer_than_a_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "REQUEST_SECONDS", 0.2)
+    monkeypatch.setattr(LimitedProtocol, "request_seconds", 0.2)
     body = b"x" * 20_000_000
 
     async def app(scope: object, receive: object, send: Callable[[dict[str, object]], Awaitable[None]]) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"connection", b"close")]})
         await send({"type": "http.response.body", "body": body})
 
-    server = uvicorn.Server(uvicorn.Config(app, http=connections.LimitedProtocol, lifespan="off", log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, http=LimitedProtocol, lifespan="off", log_level="error"))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         client = http.client.HTTPConnection("127.0.0.1", listener.getsockname()[1], timeout=30)
         thread = threading.Thread(target=server.run, args=([listener],))
@@ -182,7 +186,7 @@ def test_a_form_that_is_cut_off_is_one_line_in_the_log(server: Server) -> None:
     time.sleep(0.2)
     added = server.log.read_text().removeprefix(before)
     assert added.count("\n") == 1
-    assert "a form from 127.0.0.1 was cut off" in added
+    assert "a request from 127.0.0.1 was cut off" in added
 
 
 def test_a_proxy_is_believed_if_there_is_one(tmp_path: Path) -> None:

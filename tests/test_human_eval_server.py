@@ -4,7 +4,6 @@ import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from string import Formatter
 from typing import Any
 
 import pytest
@@ -16,11 +15,12 @@ pytest.importorskip("httpx2")
 from starlette.testclient import TestClient
 
 from cmcgan_core.errors import ConfigError
-from cmcgan_core.human_eval import guard, server
+from cmcgan_core.human_eval import guard
 from cmcgan_core.human_eval.guard import RATE_LIMITS, Access
-from cmcgan_core.human_eval.server import make_app, require_free_port
+from cmcgan_core.human_eval.server import make_app
 from cmcgan_core.human_eval.store import Store
-from cmcgan_core.human_eval.study import languages, open_study, read_page_text
+from cmcgan_core.human_eval.study import open_study
+from cmcgan_core.web import serving
 
 ADMIN = "a-long-admin-token"
 CODE = "cello-4711"
@@ -107,26 +107,6 @@ def test_titles_are_text_and_languages_can_be_chosen(client: TestClient) -> None
     assert '<html lang="de">' in german
     assert "Zugangscode" in german
     assert '<html lang="en">' in client.get("/?language=<script>").text
-
-
-def test_every_language_has_every_text() -> None:
-    def flatten(table: dict[str, Any], prefix: str = "") -> dict[str, str]:
-        rows: dict[str, str] = {}
-        for key, value in table.items():
-            rows |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-        return rows
-
-    def placeholders(text: str) -> set[str | None]:
-        return {name for _, name, _, _ in Formatter().parse(text) if name}
-
-    english = flatten(read_page_text("en"))
-    assert languages() == ["de", "en"]
-    for language in languages():
-        translated = flatten(read_page_text(language))
-        assert list(translated) == list(english)
-        for key, text in english.items():
-            assert placeholders(translated[key]) == placeholders(text), (language, key)
-            assert bool(translated[key]) == bool(text), (language, key)
 
 
 def test_the_admin_sees_progress_by_item_and_model(client: TestClient) -> None:
@@ -379,10 +359,10 @@ def test_the_port_of_another_program_is_named(monkeypatch: pytest.MonkeyPatch, w
     """On Windows, SO_REUSEADDR would allow such a port."""
     options: list[int] = []
     monkeypatch.setattr(socket.socket, "setsockopt", lambda *given: options.append(given[2]), raising=False)
-    monkeypatch.setattr(server, "WINDOWS", windows)
+    monkeypatch.setattr(serving, "WINDOWS", windows)
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         with pytest.raises(ConfigError, match=r"port \d+ cannot be used \(address already in use\)"):
-            require_free_port("127.0.0.1", other.getsockname()[1])
+            serving.require_free_port("127.0.0.1", other.getsockname()[1])
     assert options == ([] if windows else [socket.SO_REUSEADDR])

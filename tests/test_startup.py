@@ -47,6 +47,7 @@ json.dump([code, sorted(set(heavy) & set(sys.modules))], open("report.json", "w"
         ("compare DATA missing", 1, "missing does not exist"),
         ("study DATA rival", 1, "did you mean rivals?"),
         ("export --direction a2v -c missing", 1, "missing does not exist"),
+        ("app -c missing", 1, "missing does not exist"),
         ("human-eval create DATA --model missing", 1, "missing does not exist"),
         ("demo --from missing.wav", 2, "missing.wav"),
         ("plugins", 0, "residual"),

@@ -4,8 +4,7 @@
 designs                         questions, their answers, and the measures computed from them
 draw, create                    draw real pairs, run the models, and write a study folder
 study, store, export            the study folder: its plan, and raters and answers in SQLite
-server, guard, pages            the website: routes, access control, HTML
-connections                     time limits of requests, and room for everybody
+server, guard, pages            the website: routes, access control, HTML; see also `web`
 statistics, summary, report     intervals and tests, the tables of a study, and its HTML report
 ```
 

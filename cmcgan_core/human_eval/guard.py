@@ -1,4 +1,4 @@
-"""Access control of the website: hosts, security headers, form tokens, size and rate limits, access code, admin login.
+"""Access control of the website: form tokens, rate limits, access code, admin login. See also `web.guard`.
 
 The rate limiter, the form tokens and the form parser are our own code, because the usual packages for them (such as
 `limits`, `starlette-csrf` and `python-multipart`) would be three more dependencies that `pip install` brings to every
@@ -8,8 +8,6 @@ user. Each part is small, does only what this site needs, and is tested with the
 
 import hashlib
 import hmac
-import ipaddress
-import logging
 import secrets
 import threading
 import time
@@ -17,16 +15,14 @@ from collections import OrderedDict
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.requests import Request
+from starlette.responses import Response
 
-#: The server's own log, on standard error.
-LOG = logging.getLogger("uvicorn.error")
+from cmcgan_core.web.guard import check_origin, client_address, limited_body
+
 #: Largest body of a form, bytes.
 MAX_FORM_BYTES = 4096
 #: Rate limits by kind of request: number of requests, and length of the window in seconds. Requests are counted per
@@ -48,19 +44,6 @@ ADMIN_SECONDS = 43_200
 
 VISITOR_COOKIE = "cmcgan_visit"
 ADMIN_COOKIE = "cmcgan_admin"
-SECURITY_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-    "media-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    # The personal link is a secret, so other sites must not get it. "no-referrer" would also remove the Origin header
-    # from our own forms, which `Guard.check_origin` needs.
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
-    "X-Robots-Tag": "noindex, nofollow",
-}
 
 
 @dataclass(frozen=True)
@@ -76,54 +59,6 @@ class Access:
     admin_token: str
     code: str | None = None
     hosts: frozenset[str] = frozenset({"localhost"})
-
-
-class AllowedHosts:
-    """ASGI middleware that refuses requests for host names other than these. Every IP address is allowed.
-
-    A page of another site cannot request ours under its own name then (DNS rebinding), and links that are made from the
-    name lead to this site. `TrustedHostMiddleware` cannot allow IP addresses in general; a server does not know all of
-    its own, behind a router or in a container for example.
-    """
-
-    def __init__(self, app: ASGIApp, hosts: frozenset[str]) -> None:
-        self.app = app
-        self.hosts = hosts
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-        if scope["type"] == "http" and not self._is_allowed(Headers(scope=scope).get("host", "")):
-            refusal = "This host name is not allowed. If it is right, the study must be served with: --host NAME\n"
-            await PlainTextResponse(refusal, 400)(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    def _is_allowed(self, host: str) -> bool:
-        try:
-            name = urlsplit(f"//{host}").hostname or ""
-            return name in self.hosts or bool(ipaddress.ip_address(name))
-        except ValueError:
-            return False
-
-
-class SecurityHeaders:
-    """ASGI middleware that adds `SECURITY_HEADERS` to every response, and forbids caching by default."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in SECURITY_HEADERS.items():
-                    headers[name] = value
-                headers.setdefault("Cache-Control", "no-store")
-            await send(message)
-
-        await self.app(scope, receive, send_with_headers)
 
 
 class RateLimiter:
@@ -186,18 +121,6 @@ class Guard:
         """Return the token that a form must send back. It is tied to the visitor's cookie."""
         return self._sign(f"form {visitor}")
 
-    def check_origin(self, request: Request) -> None:
-        """Refuse a form that was not sent from one of our pages.
-
-        Raises:
-            HTTPException: 403, the form came from another site.
-        """
-        origin = request.headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
-            raise HTTPException(403)
-        if request.headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
-            raise HTTPException(403)
-
     async def read_form(self, request: Request) -> dict[str, str]:
         """Return the fields of a form, after checking its origin, type, size and token.
 
@@ -205,18 +128,10 @@ class Guard:
             HTTPException: 400, the form was cut off, or its fields cannot be parsed; 403, it came from another site or
                 has a wrong token; 413, it is too large; 415, it is not URL-encoded.
         """
-        self.check_origin(request)
+        check_origin(request)
         if request.headers.get("content-type", "").split(";")[0] != "application/x-www-form-urlencoded":
             raise HTTPException(415)
-        body = b""
-        try:
-            async for part in request.stream():
-                body += part
-                if len(body) > MAX_FORM_BYTES:
-                    raise HTTPException(413)
-        except ClientDisconnect as error:
-            LOG.warning("a form from %s was cut off; nothing of it was stored", client_address(request))
-            raise HTTPException(400) from error
+        body = b"".join([part async for part in limited_body(request, MAX_FORM_BYTES)])
         try:
             fields = dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, max_num_fields=20))
         except ValueError as error:
@@ -263,11 +178,6 @@ class Guard:
 def equal_secrets(first: str, second: str) -> bool:
     """Return whether two secrets are equal. The time that this takes does not depend on where they differ."""
     return hmac.compare_digest(first.encode(), second.encode())
-
-
-def client_address(request: Request) -> str:
-    """Return the IP address that a request comes from, "" if unknown."""
-    return request.client.host if request.client else ""
 
 
 def visitor_id(request: Request) -> str:

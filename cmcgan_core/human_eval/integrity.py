@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterable
 
 from cmcgan_core.human_eval.designs import RATED_MODALITIES
-from cmcgan_core.human_eval.study import RatingStudy, languages
+from cmcgan_core.human_eval.study import PAGE_TEXTS, RatingStudy
 from cmcgan_core.utils.names import require_names
 
 #: Latest time that a computer can have had, seconds since 1970: the year 2200.
@@ -110,7 +110,7 @@ def _allowed(study: RatingStudy) -> dict[str, object]:
     return {
         "roles": _quoted(["rated", "check", *(f"example {kind}" for kind in design.examples)]),
         "modalities": _quoted(RATED_MODALITIES),
-        "languages": _quoted(languages()),
+        "languages": _quoted(PAGE_TEXTS.languages()),
         "values": ", ".join(map(str, design.values)),
         "paired": int(design.paired),
         "latest": LATEST_TIME,

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import NamedTuple
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment
 
 from cmcgan_core.human_eval.designs import Design
 from cmcgan_core.human_eval.store import RatingTask, StudyItem
-from cmcgan_core.human_eval.study import read_page_text
+from cmcgan_core.human_eval.study import PAGE_TEXTS
+from cmcgan_core.web.pages import make_environment
 
 #: Typical time to answer a question, seconds. The consent text uses it to estimate the duration of the study.
 SECONDS_PER_QUESTION = 8
@@ -47,29 +49,19 @@ class Medium(NamedTuple):
 @cache
 def template_environment() -> Environment:
     """Return the Jinja environment of the pages and the report."""
-    return Environment(
-        loader=PackageLoader("cmcgan_core.human_eval"),
-        autoescape=select_autoescape(),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-
-
-@cache
-def page_text(language: str) -> dict[str, Any]:
-    """Return all texts of the pages in one language; each file is read once."""
-    return read_page_text(language)
+    return make_environment(Path(__file__).parent)
 
 
 def render_page(template: str, language: str, **values: object) -> str:
     """Return a page in one language as HTML."""
-    return template_environment().get_template(template).render(t=page_text(language), language=language, **values)
+    return (
+        template_environment().get_template(template).render(t=PAGE_TEXTS.read(language), language=language, **values)
+    )
 
 
 def answer_choices(design: Design, language: str) -> list[Choice]:
     """Return the answers of a design, from worst to best."""
-    text = page_text(language)["design"][design.name]
+    text = PAGE_TEXTS.read(language)["design"][design.name]
     return [
         Choice(value, key, text["answers"][str(value)], text["hints"][str(value)])
         for value, key in zip(design.values, design.keys, strict=True)
@@ -78,7 +70,7 @@ def answer_choices(design: Design, language: str) -> list[Choice]:
 
 def question_text(design: Design, item: StudyItem, language: str) -> str:
     """Return the question about an item."""
-    return str(page_text(language)["design"][design.name][item.modality])
+    return str(PAGE_TEXTS.read(language)["design"][design.name][item.modality])
 
 
 def item_media(item: StudyItem, language: str, *, swapped: bool = False) -> tuple[Medium, list[Medium]]:
@@ -89,7 +81,7 @@ def item_media(item: StudyItem, language: str, *, swapped: bool = False) -> tupl
         language: language of the captions.
         swapped: whether the rival is shown first.
     """
-    captions: Mapping[str, str] = page_text(language)["common"]
+    captions: Mapping[str, str] = PAGE_TEXTS.read(language)["common"]
     source_modality = "sound" if item.modality == "picture" else "picture"
     source = Medium(source_modality, item.source, captions[f"{source_modality}_source"])
     if not item.other:

@@ -1,7 +1,7 @@
 """The report as one self-contained HTML page with SVG plots; it opens without a server."""
 
-from cmcgan_core.human_eval.pages import page_text, template_environment
-from cmcgan_core.human_eval.study import RatingStudy
+from cmcgan_core.human_eval.pages import template_environment
+from cmcgan_core.human_eval.study import PAGE_TEXTS, RatingStudy
 from cmcgan_core.human_eval.summary import Summary
 
 #: Colours of the answers from worst to best, by the number of answers. Lightness falls steadily, so the colours are
@@ -16,7 +16,7 @@ ANSWER_COLOURS = {
 
 def render_report(study: RatingStudy, summary: Summary) -> str:
     """Return an HTML page that shows the whole summary."""
-    answers = page_text("en")["design"][study.plan.design]["answers"]
+    answers = PAGE_TEXTS.read("en")["design"][study.plan.design]["answers"]
     # In a preference, value 1 means that the model was preferred. Reversing the values draws it in the dark colour.
     values = study.design.values[::-1] if study.design.paired else study.design.values
     names = ("not preferred", "preferred") if study.design.paired else [answers[str(value)] for value in values]

@@ -1,4 +1,4 @@
-"""The website of a study: the raters' pages, the admin pages, and the server that runs them.
+"""The website of a study: the raters' pages and the admin pages.
 
 A rater sees the consent form, the volume check, the training page, one item at a time, and a page of thanks. All pages
 work without JavaScript; `static/rate.js` adds keyboard control, preloading and response times.
@@ -7,10 +7,9 @@ An answer is a plain HTML form. The server stores it on disk before it redirects
 same form again after a crash, the server ignores it.
 
 `Site` has the public pages, and what all pages share. `RaterPages` has the pages behind a personal link, `AdminPages`
-the progress page and the downloads. `make_app` combines them into one application, and `run_server` serves it.
+the progress page and the downloads. `make_app` combines them into one application.
 """
 
-import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -22,7 +21,6 @@ from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Re
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from cmcgan_core.errors import ConfigError
 from cmcgan_core.human_eval import pages
 from cmcgan_core.human_eval.export import EXPORT_FORMATS, export_answers
 from cmcgan_core.human_eval.guard import (
@@ -30,21 +28,18 @@ from cmcgan_core.human_eval.guard import (
     ADMIN_SECONDS,
     VISITOR_COOKIE,
     Access,
-    AllowedHosts,
     Guard,
-    SecurityHeaders,
-    client_address,
     set_cookie,
     visitor_id,
 )
 from cmcgan_core.human_eval.store import Rater, RatingTask, Store
-from cmcgan_core.human_eval.study import RatingStudy, languages
+from cmcgan_core.human_eval.study import PAGE_TEXTS, RatingStudy
 from cmcgan_core.human_eval.summary import summarise_models_so_far
-from cmcgan_core.utils.files import error_reason
-from cmcgan_core.utils.system import WINDOWS
+from cmcgan_core.web.guard import SECURITY_HEADERS, AllowedHosts, SecurityHeaders, client_address
+from cmcgan_core.web.static_files import find_static_files, send_static
 
-#: Style sheet, script and icon of the pages, by file name.
-STATIC_FILES = {path.name: path for path in (Path(__file__).parent / "static").iterdir()}
+#: Style sheets, script and icon of the pages, by file name.
+STATIC_FILES = find_static_files(Path(__file__).parent)
 #: Time for which a visitor's pages stay valid, seconds.
 VISITOR_SECONDS = 90 * 86_400
 #: Longest response time that is recorded, seconds. A longer one means that the page was left open.
@@ -92,7 +87,7 @@ class Site:
             request,
             "welcome.html",
             self._language(request.query_params.get("language")),
-            languages=[(code, pages.page_text(code)["language"]) for code in languages()],
+            languages=[(code, PAGE_TEXTS.read(code)["language"]) for code in PAGE_TEXTS.languages()],
             needs_code=self.guard.access.code is not None,
             minutes=pages.estimate_minutes(self.store.total),
         )
@@ -110,10 +105,7 @@ class Site:
     async def static(self, request: Request) -> Response:
         """Send a static file."""
         self.guard.limiter.count("address", client_address(request))
-        path = STATIC_FILES.get(request.path_params["name"])
-        if path is None:
-            raise HTTPException(404)
-        return FileResponse(path, headers={"Cache-Control": "public, max-age=3600"})
+        return send_static(STATIC_FILES, request.path_params["name"])
 
     async def error(self, request: Request, failure: Exception) -> Response:
         """Show an error page that reveals nothing about the server."""
@@ -125,7 +117,7 @@ class Site:
 
     def _language(self, requested: str | None) -> str:
         """Return the requested language if the pages have it, else the study's."""
-        return requested if requested is not None and requested in languages() else self.study.plan.language
+        return requested if requested is not None and requested in PAGE_TEXTS.languages() else self.study.plan.language
 
 
 class RaterPages:
@@ -359,59 +351,7 @@ def make_app(study: RatingStudy, store: Store, access: Access) -> ASGIApp:
     app = Starlette(routes=routes, exception_handlers=handlers)  # type: ignore[arg-type]
     # Starlette would redirect a path that ends with "/" to an absolute address, which a proxy may have changed.
     app.router.redirect_slashes = False
-    return SecurityHeaders(AllowedHosts(app, access.hosts))
-
-
-def require_free_port(host: str, port: int) -> None:
-    """Check that a server can listen on a port.
-
-    Raises:
-        ConfigError: it cannot, because another program uses the port for example.
-    """
-    with socket.socket() as probe:
-        if not WINDOWS:  # there, the option would allow a port that another program uses
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ConfigError(f"port {port} cannot be used ({error_reason(error)}); choose another --port") from error
-
-
-def run_server(
-    study: RatingStudy, store: Store, access: Access, host: str, port: int, *, behind_proxy: bool = False
-) -> None:
-    """Serve a study until the process is stopped. Requests that have arrived by then are answered.
-
-    The server must be a single process, because it counts rate limits in memory.
-
-    Args:
-        study: the study folder.
-        store: its database. The caller closes it.
-        access: accepted secrets and host names.
-        host: address to listen on.
-        port: port to listen on.
-        behind_proxy: whether a reverse proxy on this machine passes requests on. Its headers are then believed for the
-            client's address and scheme; otherwise these headers are ignored, because any client could send them.
-    """
-    import uvicorn
-
-    from cmcgan_core.human_eval.connections import REQUEST_SECONDS, LimitedProtocol
-
-    uvicorn.run(
-        make_app(study, store, access),
-        host=host,
-        port=port,
-        http=LimitedProtocol,
-        ws="none",
-        lifespan="off",
-        log_level="warning",
-        server_header=False,
-        access_log=False,
-        proxy_headers=behind_proxy,
-        forwarded_allow_ips="127.0.0.1",
-        timeout_keep_alive=REQUEST_SECONDS,
-        timeout_graceful_shutdown=5,
-    )
+    return SecurityHeaders(AllowedHosts(app, access.hosts), SECURITY_HEADERS)
 
 
 def _base_path(request: Request) -> str:

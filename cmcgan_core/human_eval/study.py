@@ -2,9 +2,8 @@
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.human_eval.designs import GROUND_TRUTH, Design, find_design
@@ -12,9 +11,12 @@ from cmcgan_core.utils.files import write_text
 from cmcgan_core.utils.names import path_below
 from cmcgan_core.utils.schema import Count, Range, build
 from cmcgan_core.utils.toml import dump_toml, read_toml
+from cmcgan_core.web.texts import PageTexts
 
 #: Version of the study folder's format. This code writes this version and reads no other.
 STUDY_FORMAT = 2
+#: The texts of the pages.
+PAGE_TEXTS = PageTexts(Path(__file__).parent)
 
 NotNegative = Annotated[int, Range(minimum=0)]
 NotNegativeNumber = Annotated[float, Range(minimum=0)]
@@ -117,10 +119,9 @@ def open_study(root: Path) -> RatingStudy:
             f"{file} has format {plan.format}, but this version of cmcgan reads format {STUDY_FORMAT}; use the version "
             "of cmcgan that created the study"
         )
-    if plan.language not in languages():
-        raise ConfigError(
-            f"{file}: there are no page texts in the language {plan.language!r} (known: {', '.join(languages())})"
-        )
+    if plan.language not in PAGE_TEXTS.languages():
+        known = ", ".join(PAGE_TEXTS.languages())
+        raise ConfigError(f"{file}: there are no page texts in the language {plan.language!r} (known: {known})")
     study = RatingStudy(root, plan)
     find_design(plan.design)
     if not study.database.is_file():
@@ -134,17 +135,3 @@ def open_study(root: Path) -> RatingStudy:
 def write_plan(root: Path, plan: StudyPlan) -> None:
     """Write `study.toml`."""
     write_text(root / "study.toml", dump_toml(asdict(plan)))
-
-
-def languages() -> list[str]:
-    """Return the codes of all languages that the pages are available in."""
-    return sorted(text.name.removesuffix(".toml") for text in _package("text").iterdir() if text.name.endswith(".toml"))
-
-
-def read_page_text(language: str) -> dict[str, Any]:
-    """Return all texts of the pages in one language, nested by page."""
-    return read_toml(Path(str(_package("text") / f"{language}.toml")))
-
-
-def _package(folder: str) -> Any:
-    return files("cmcgan_core") / "human_eval" / folder

@@ -10,9 +10,6 @@ from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: Time in which a whole request must arrive, headers and body; counted from the opening of the connection or from the
-#: end of the last response, seconds.
-REQUEST_SECONDS = 20
 #: Time in which a client must take a whole response, seconds.
 RESPONSE_SECONDS = 300
 #: Number of connections. Each may have a file open too, and many systems allow a process 1024 of both.
@@ -25,12 +22,18 @@ class LimitedProtocol(H11Protocol):
     If there are more than `MAX_CONNECTIONS`, one is closed: of those of the address that has most, the one on which
     nothing has been completed for the longest time. So nobody can keep others out, and a class behind one router can
     use all connections, because browsers open a closed one again when they need it.
+
+    Attributes:
+        request_seconds: time in which a whole request must arrive, headers and body; counted from the opening of the
+            connection or from the end of the last response, seconds.
     """
+
+    request_seconds = 20
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time limit of the first request, and make room for this connection."""
         super().connection_made(transport)
-        self._limit = self.loop.call_later(REQUEST_SECONDS, transport.abort)
+        self._limit = self.loop.call_later(self.request_seconds, transport.abort)
         self._limited_since = self.loop.time()
         if len(self.connections) > MAX_CONNECTIONS:
             counts = Counter(map(_address, self.connections))
@@ -51,7 +54,7 @@ class LimitedProtocol(H11Protocol):
         """Start the time limit of the next request, unless the client has still to take a part of this response."""
         super().on_response_complete()
         is_taken = not self._is_responding() and not self.transport.get_write_buffer_size()
-        self._restart(REQUEST_SECONDS if is_taken else RESPONSE_SECONDS)
+        self._restart(self.request_seconds if is_taken else RESPONSE_SECONDS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End the time limit."""
