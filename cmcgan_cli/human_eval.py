@@ -99,7 +99,8 @@ def create(
         typer.Option(
             "--model",
             "-m",
-            help="A model to rate: a run, a checkpoint, box, or a folder of samples. NAME=PATH names it. Repeatable.",
+            help="A model to rate: a run or its name in runs/, a checkpoint, box, or a folder of samples. "
+            "NAME=PATH names it. Repeatable.",
         ),
     ],
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="The study folder to write.")] = Path("study"),

@@ -387,6 +387,18 @@ def test_box_is_the_shipped_model_and_dot_slash_box_a_folder(
     assert (code, "an empty name is no file or folder" in err) == (2, True)
 
 
+def test_runs_are_resumed_and_rated_by_their_names(
+    run: Run, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cmcgan_core.human_eval.draw import RatedCheckpoint, open_rated_model
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_run, "runs/mine")
+    code, out, _ = run("train", "--resume", "mine", "--json")
+    assert (code, json.loads(out)["out"]) == (0, "runs/mine")
+    assert isinstance(open_rated_model(Path("mine"), seed=0), RatedCheckpoint)
+
+
 def test_tables_fit_80_columns() -> None:
     from rich.console import Console
 
