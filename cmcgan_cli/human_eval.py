@@ -408,7 +408,9 @@ def backup(
 @human_eval.command(cls=Command)
 def forget(
     folder: StudyFolder,
-    rater: Annotated[str, typer.Argument(help="The rater's number, as on the last page and in exports.")],
+    rater: Annotated[
+        str, typer.Argument(metavar="RATER", help="The rater's number, as on the last page and in exports.")
+    ],
 ) -> None:
     """Delete a rater who withdrew, and all their answers.
 
@@ -431,8 +433,12 @@ def forget(
 
 @human_eval.command(cls=Command)
 def power(
-    first: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the first model.")] = 0.714,
-    second: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the second model.")] = 0.429,
+    first: Annotated[
+        float, typer.Argument(metavar="FIRST", min=0, max=1, help="Expected rate of the first model.")
+    ] = 0.714,
+    second: Annotated[
+        float, typer.Argument(metavar="SECOND", min=0, max=1, help="Expected rate of the second model.")
+    ] = 0.429,
     items: Annotated[int, typer.Option(min=1, help="Number of items of each model that a rater gets.")] = 10,
     spread: Annotated[
         float, typer.Option(min=0, max=0.5, help="Standard deviation over raters of a rater's own rate for a model.")

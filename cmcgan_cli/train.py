@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).", show_default=False)
+        Path | None,
+        typer.Argument(metavar="DATA", help="A prepared dataset (made by: cmcgan prepare).", show_default=False),
     ] = None,
     preset: Annotated[
         str | None,
