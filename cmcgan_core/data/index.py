@@ -51,8 +51,9 @@ def read_about(root: Path) -> dict[str, Any]:
     """
     file = root / "dataset.toml"
     if not file.is_file():
-        advice = f"cmcgan prepare {root}" if root.is_dir() else f"cmcgan prepare SOURCE --out {root}"
-        raise DataError(f"{root} is not a prepared dataset (no dataset.toml); make one with: {advice}")
+        raise DataError(
+            f"{root} is not a prepared dataset (no dataset.toml); make one with: cmcgan prepare SOURCE --out {root}"
+        )
     about = read_toml(file)
     if about.get("format") != FORMAT:
         raise DataError(f"{file} has format {about.get('format')}, this cmcgan reads {FORMAT}; prepare it again")
