@@ -23,6 +23,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     note_error,
+    note_model,
     note_unlike,
     out,
     print_line,
@@ -148,7 +149,7 @@ def _classify(
 
     generating = load_checkpoint(run, choose_device(device))
     classifier = load_classifier(generating)
-    note(f"model: {generating.path}", quiet=quiet)
+    note_model(generating, quiet=quiet)
     with progress_bar(quiet=quiet) as on_progress:
         yield from classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
 

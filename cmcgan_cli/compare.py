@@ -23,7 +23,10 @@ from cmcgan_cli.console import (
 
 
 def compare(
-    data: Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A prepared dataset (made by: cmcgan prepare).", show_default=False),
+    ],
     runs: Annotated[
         list[Path],
         typer.Argument(

@@ -25,6 +25,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cmcgan_core.checkpoint import Trained
     from cmcgan_core.progress import OnProgress, Progress
 
 
@@ -196,6 +197,13 @@ def note(message: str, *, quiet: bool = False) -> None:
     """Print a line for people on standard error."""
     if not quiet and _is_first_process():
         _print_on_stderr(message)
+
+
+def note_model(trained: "Trained", *, quiet: bool) -> None:
+    """Name the checkpoint that a command uses, and its step if the training was not at its end."""
+    about = trained.about
+    step = "" if about.finished else f" (step {about.step} of {about.steps})"
+    note(f"model: {trained.path}{step}", quiet=quiet)
 
 
 def _is_first_process() -> bool:

@@ -23,7 +23,10 @@ from cmcgan_cli.console import (
 
 
 def evaluate(
-    data: Annotated[Path, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).", show_default=False)],
+    data: Annotated[
+        Path,
+        typer.Argument(metavar="DATA", help="A prepared dataset (made by: cmcgan prepare).", show_default=False),
+    ],
     checkpoint: Checkpoint = None,
     report: Annotated[
         Path | None, typer.Option(help="Folder for an HTML page with everything.", show_default=False)

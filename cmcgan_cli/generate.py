@@ -22,6 +22,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     note_error,
+    note_model,
     note_unlike,
     print_line,
     progress_bar,
@@ -198,7 +199,7 @@ def _generate(
     from cmcgan_core.utils.device import choose_device
 
     trained = load_checkpoint(run, choose_device(device))
-    note(f"model: {trained.path}", quiet=quiet)
+    note_model(trained, quiet=quiet)
     with progress_bar(quiet=quiet) as on_progress:
         yield from generate_all(trained, tasks, sampling, output, find_classifier(trained), on_progress=on_progress)
 

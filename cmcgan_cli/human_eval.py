@@ -99,7 +99,8 @@ def create(
         typer.Option(
             "--model",
             "-m",
-            help="A model to rate: a run, a checkpoint, box, or a folder of samples. NAME=PATH names it. Repeatable.",
+            help="A model to rate: a run or its name in runs/, a checkpoint, box, or a folder of samples. "
+            "NAME=PATH names it. Repeatable.",
         ),
     ],
     out_dir: Annotated[Path, typer.Option("--out", "-o", help="The study folder to write.")] = Path("study"),
@@ -407,7 +408,9 @@ def backup(
 @human_eval.command(cls=Command)
 def forget(
     folder: StudyFolder,
-    rater: Annotated[str, typer.Argument(help="The rater's number, as on the last page and in exports.")],
+    rater: Annotated[
+        str, typer.Argument(metavar="RATER", help="The rater's number, as on the last page and in exports.")
+    ],
 ) -> None:
     """Delete a rater who withdrew, and all their answers.
 
@@ -430,8 +433,12 @@ def forget(
 
 @human_eval.command(cls=Command)
 def power(
-    first: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the first model.")] = 0.714,
-    second: Annotated[float, typer.Argument(min=0, max=1, help="Expected rate of the second model.")] = 0.429,
+    first: Annotated[
+        float, typer.Argument(metavar="FIRST", min=0, max=1, help="Expected rate of the first model.")
+    ] = 0.714,
+    second: Annotated[
+        float, typer.Argument(metavar="SECOND", min=0, max=1, help="Expected rate of the second model.")
+    ] = 0.429,
     items: Annotated[int, typer.Option(min=1, help="Number of items of each model that a rater gets.")] = 10,
     spread: Annotated[
         float, typer.Option(min=0, max=0.5, help="Standard deviation over raters of a rater's own rate for a model.")

@@ -20,7 +20,8 @@ LISTED = 20
 Source = Annotated[
     Path,
     typer.Argument(
-        help="Folder of the recordings; demo for the synthetic demonstration set; with --check, a prepared dataset."
+        metavar="SOURCE",
+        help="Folder of the recordings; demo for the synthetic demonstration set; with --check, a prepared dataset.",
     ),
 ]
 Out = Annotated[

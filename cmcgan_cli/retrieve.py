@@ -16,6 +16,7 @@ from cmcgan_cli.console import (
     find_run,
     note,
     note_error,
+    note_model,
     parse_run,
     print_line,
     print_row,
@@ -154,7 +155,7 @@ def _load_embedder(checkpoint: Path | None, device: str, *, quiet: bool) -> "Tra
     from cmcgan_core.utils.device import choose_device
 
     trained = load_embedder(checkpoint, choose_device(device))
-    note(f"model: {trained.path}", quiet=quiet)
+    note_model(trained, quiet=quiet)
     return trained
 
 

@@ -58,7 +58,7 @@ def group() -> None:
 
 @runs.command("list", cls=Command)
 def list_(
-    folder: Annotated[Path, typer.Argument(help="A folder with runs.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder with runs.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List the runs in a folder, the newest first.

@@ -37,7 +37,7 @@ RETRIEVAL = "retrieval"
 def study(
     data: Annotated[
         list[Path],
-        typer.Argument(help="A prepared dataset; for representations, several.", show_default=False),
+        typer.Argument(metavar="DATA...", help="A prepared dataset; for representations, several.", show_default=False),
     ],
     name: Annotated[
         str,

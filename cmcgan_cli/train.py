@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 def train(
     data: Annotated[
-        Path | None, typer.Argument(help="A prepared dataset (made by: cmcgan prepare).", show_default=False)
+        Path | None,
+        typer.Argument(metavar="DATA", help="A prepared dataset (made by: cmcgan prepare).", show_default=False),
     ] = None,
     preset: Annotated[
         str | None,
@@ -56,7 +57,10 @@ def train(
     out_dir: Annotated[
         Path | None, typer.Option("--out", "-o", help="Run folder. Default: runs/DATASET-PRESET.", show_default=False)
     ] = None,
-    resume: Annotated[Path | None, typer.Option(help="Resume the run in this folder.", show_default=False)] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Resume a run: its folder, or its name in runs/.", show_default=False),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing run.")] = False,
     seed: Annotated[
         int | None,
@@ -97,7 +101,7 @@ def train(
       cmcgan train --resume runs/longer
     """
     from cmcgan_core.config import load_config
-    from cmcgan_core.run_folder import resume_config
+    from cmcgan_core.run_folder import find_named, resume_config
     from cmcgan_core.training.loggers import require_loggers
     from cmcgan_core.utils.names import folder_name
 
@@ -116,8 +120,8 @@ def train(
             raise typer.BadParameter(
                 "a resumed run keeps its dataset, settings and logs; give --resume only", param_hint="--resume"
             )
-        run_config, data = resume_config(resume)
-        out_dir = resume
+        out_dir = find_named(resume)
+        run_config, data = resume_config(out_dir)
     elif data is None:
         raise typer.BadParameter("name a prepared dataset, or a run to resume (--resume)", param_hint="DATA")
     else:

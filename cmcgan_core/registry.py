@@ -78,9 +78,9 @@ class Registry(Generic[T]):
             return self.builtins[name]
         matches = [p for p in self._entry_points() if p.name == name]
         if not matches:
-            names = self.names()
+            names, kind = self.names(), self.group.removeprefix("cmcgan.")
             raise PluginError(
-                f"{self.group} has no {name!r}{did_you_mean(name, names)}; known: {', '.join(names)}; "
+                f"no {name!r} among the {kind}{did_you_mean(name, names)}; known: {', '.join(names)}; "
                 "see: cmcgan plugins"
             )
         if len(matches) > 1:

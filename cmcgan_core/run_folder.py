@@ -118,6 +118,12 @@ def named_run(name: str | Path) -> Path:
     return path.absolute() if path == Path("box") and str(name) != "box" else path
 
 
+def find_named(path: Path) -> Path:
+    """Return the path, or the folder of that name in `runs/` if only that exists."""
+    named = Path("runs") / path
+    return named if named.is_dir() and not path.exists() else path
+
+
 def find_checkpoint(path: Path) -> Path:
     """Return the checkpoint file that a path means.
 
@@ -130,8 +136,7 @@ def find_checkpoint(path: Path) -> Path:
     """
     if path == Path("box"):
         path = BOX
-    elif not path.exists() and (named := Path("runs") / path).is_dir():
-        path = named
+    path = find_named(path)
     file = RunFolder(path).last if path.is_dir() else path
     if not file.is_file():
         fault = f"has no {file.name}" if path.is_dir() else "does not exist"

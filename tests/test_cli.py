@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from PIL import Image
 
 from cmcgan_cli import console
 from cmcgan_cli.__main__ import interrupt
+from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import CheckpointError, Interrupted
 from cmcgan_core.progress import Progress
 from cmcgan_core.utils.toml import dump_toml
@@ -385,6 +387,23 @@ def test_box_is_the_shipped_model_and_dot_slash_box_a_folder(
         load("./box")
     code, _, err = run("generate", media["sound"], "-c", "", "--dry-run")
     assert (code, "an empty name is no file or folder" in err) == (2, True)
+
+
+def test_an_unfinished_model_is_named_with_its_step(trained: Trained, capsys: pytest.CaptureFixture[str]) -> None:
+    console.note_model(replace(trained, about=replace(trained.about, step=2, steps=9)), quiet=False)
+    assert capsys.readouterr().err == f"model: {trained.path} (step 2 of 9)\n"
+
+
+def test_runs_are_resumed_and_rated_by_their_names(
+    run: Run, tiny_run: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    from cmcgan_core.human_eval.draw import RatedCheckpoint, open_rated_model
+
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(tiny_run, "runs/mine")
+    code, out, _ = run("train", "--resume", "mine", "--json")
+    assert (code, json.loads(out)["out"]) == (0, "runs/mine")
+    assert isinstance(open_rated_model(Path("mine"), seed=0), RatedCheckpoint)
 
 
 def test_tables_fit_80_columns() -> None:

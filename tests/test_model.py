@@ -70,6 +70,10 @@ def test_the_example_in_the_readme_works(tmp_path: Path, monkeypatch: pytest.Mon
     assert all(Path(output).exists() for output in ("sound.png", "song.mp4", "scored.mp4", "made/deep/short.png"))
 
 
+def test_a_model_is_shown_as_its_checkpoint(model: Model) -> None:
+    assert repr(model) == f"Model({str(BOX / 'last.safetensors')!r})"
+
+
 def test_public_names_stay_the_same_after_their_modules_are_imported() -> None:
     evaluation = importlib.import_module("cmcgan_core.evaluation.evaluate")
     assert cmcgan_core.evaluate is evaluation.evaluate

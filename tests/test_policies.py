@@ -130,6 +130,18 @@ def test_documented_commands_and_options_exist(file: Path) -> None:
                 assert word.split("=")[0] in {*options, "--help"}, f"{word} in: {line}"
 
 
+def test_arguments_have_capital_names() -> None:
+    import typer
+
+    from cmcgan_cli.app import app
+
+    commands = typer.main.get_command(app).commands.values()
+    leaves = [leaf for command in commands for leaf in getattr(command, "commands", {"": command}).values()]
+    names = [p.metavar or p.name for leaf in leaves for p in leaf.params if p.param_type_name == "argument"]
+    assert "DATA" in names
+    assert [name for name in names if name != name.upper()] == []
+
+
 def test_readme_has_the_two_set_up_commands() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     assert "pip install uv && uv run cmcgan demo" in text

@@ -10,15 +10,13 @@ from typing import Any
 from cmcgan_core.config import Config
 from cmcgan_core.errors import CmcganError, ConfigError, TrainingError
 from cmcgan_core.modality import Direction
-from cmcgan_core.run_folder import RunFolder, read_about, resume_config
+from cmcgan_core.run_folder import RunFolder, find_named, read_about, resume_config
 from cmcgan_core.training.folder import foreign_files
 from cmcgan_core.training.log import CLOCKS, read_log, training_seconds
 from cmcgan_core.utils.files import RUN_AGAIN, claimed, explain_write_errors, is_claimed, remove_folder
 from cmcgan_core.utils.schema import parse_json
 from cmcgan_core.utils.toml import read_toml
 
-#: The folder of the runs that no option names.
-RUNS = Path("runs")
 #: The split whose figures are shown.
 SPLIT = "test"
 
@@ -127,7 +125,7 @@ def find_run_folder(name: Path) -> Path:
     Raises:
         ConfigError: it is not a run.
     """
-    path = name if name.exists() else RUNS / name
+    path = find_named(name)
     if not is_run(path):
         raise ConfigError(f"{name} is not a run (no config.toml and run.toml); list the runs with: cmcgan runs")
     return path

@@ -28,7 +28,7 @@ from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.inference.translate import picture_to_sounds, require_translator, sound_to_pictures
 from cmcgan_core.media.files import read_picture, read_sound, require_media, write_picture, write_sound
 from cmcgan_core.media.folders import find_media
-from cmcgan_core.run_folder import find_checkpoint
+from cmcgan_core.run_folder import find_checkpoint, find_named
 from cmcgan_core.utils.device import choose_device
 from cmcgan_core.utils.files import error_reason, is_folder
 from cmcgan_core.utils.names import MAX_NAME_BYTES, path_below, shorten, to_text
@@ -161,7 +161,8 @@ def open_rated_model(path: Path, seed: int, device: str = "auto") -> RatedModel:
     """Open a model for a study.
 
     Args:
-        path: a run folder, a checkpoint, a folder of generated samples, or "box" for the model that ships with cmcgan.
+        path: a run folder or its name in `runs/`, a checkpoint, a folder of generated samples, or "box" for the model
+            that ships with cmcgan.
         seed: seed of the samples that a checkpoint generates.
         device: name of the device that a checkpoint runs on.
 
@@ -169,6 +170,7 @@ def open_rated_model(path: Path, seed: int, device: str = "auto") -> RatedModel:
         CheckpointError, DataError: the path is none of these, or it cannot be read.
     """
     is_shipped_model = path == Path("box")
+    path = find_named(path)
     if is_shipped_model or path.is_file() or (path / "last.safetensors").exists():
         trained = load_checkpoint(find_checkpoint(path), choose_device(device))
         require_translator(trained)

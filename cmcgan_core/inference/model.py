@@ -93,6 +93,10 @@ class Model:
     trained: Trained
     classifier: Trained | None
 
+    def __repr__(self) -> str:
+        """Name the checkpoint; all fields together are hundreds of lines."""
+        return f"Model({str(self.trained.path)!r})"
+
     @classmethod
     def from_pretrained(cls, name: str | Path, device: str = "auto", *, revision: str | None = None) -> "Model":
         """Load a model from a folder or from the Hugging Face Hub, see `docs/models.md`.
