@@ -156,8 +156,8 @@ def train(
 
 
 def _show_result(result: "TrainResult", data: Path, *, as_json: bool, quiet: bool) -> None:
-    """Print a finished run, and warn if it was too short."""
-    if result.falling:
+    """Print a finished run, and warn if it was too short. A run that was finished before has no losses."""
+    if result.falling and result.losses:
         note(
             "warning: the losses were still falling when the run ended, so the run was too short; train longer, for "
             f"example with --set train.steps={2 * result.steps}",
@@ -166,8 +166,8 @@ def _show_result(result: "TrainResult", data: Path, *, as_json: bool, quiet: boo
     if as_json:
         emit_json(asdict(result))
         return
-    losses = _figures(result.losses)
-    print_line(f"{result.out}  {result.steps} steps in {result.seconds:.0f} s  {losses}")
+    trained = f"{result.steps} steps in {result.seconds:.0f} s  {_figures(result.losses)}"
+    print_line(f"{result.out}  {trained if result.losses else f'was finished before, after {result.steps} steps'}")
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
 
 

@@ -169,8 +169,10 @@ def test_an_expected_error_is_one_line_that_names_the_next_command(run: Run, tmp
     code, out, err = run("train", tmp_path)
     assert (code, out) == (1, "")
     assert err.startswith(f"error: {tmp_path} is not a prepared dataset")
-    assert "cmcgan prepare SOURCE" in err
+    assert f"cmcgan prepare {tmp_path}\n" in err
     assert "Traceback" not in err
+    (tmp_path / ".parts").mkdir()  # an interrupted prepare has left it
+    assert f"cmcgan prepare SOURCE --out {tmp_path}" in run("train", tmp_path)[2]
 
 
 def test_results_go_to_stdout_and_notes_to_stderr(
@@ -403,6 +405,9 @@ def test_runs_are_resumed_and_rated_by_their_names(
     shutil.copytree(tiny_run, "runs/mine")
     code, out, _ = run("train", "--resume", "mine", "--json")
     assert (code, json.loads(out)["out"]) == (0, "runs/mine")
+    _, out, err = run("train", "--resume", "mine")
+    assert "runs/mine  was finished before, after" in out
+    assert "train longer" not in err
     assert isinstance(open_rated_model(Path("mine"), seed=0), RatedCheckpoint)
 
 

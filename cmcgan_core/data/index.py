@@ -17,6 +17,8 @@ from cmcgan_core.utils.toml import read_toml
 
 #: The version of the format that this code reads and writes.
 FORMAT = 2
+#: The folder in a dataset that holds what an interrupted `prepare` has finished.
+PARTS = ".parts"
 #: The keys of dataset.toml that every reader needs, with their types.
 REQUIRED_KEYS = {"name": str, "pairs": int, "shard_size": int, "classes": list, "features": dict}
 #: The keys of dataset.toml that a dataset may lack, with their types.
@@ -51,9 +53,9 @@ def read_about(root: Path) -> dict[str, Any]:
     """
     file = root / "dataset.toml"
     if not file.is_file():
-        raise DataError(
-            f"{root} is not a prepared dataset (no dataset.toml); make one with: cmcgan prepare SOURCE --out {root}"
-        )
+        # A folder that exists holds recordings, except if `prepare` was interrupted.
+        command = f"{root}" if root.is_dir() and not (root / PARTS).exists() else f"SOURCE --out {root}"
+        raise DataError(f"{root} is not a prepared dataset (no dataset.toml); make one with: cmcgan prepare {command}")
     about = read_toml(file)
     if about.get("format") != FORMAT:
         raise DataError(f"{file} has format {about.get('format')}, this cmcgan reads {FORMAT}; prepare it again")

@@ -13,7 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cmcgan_core.data.index import FORMAT, explain_read_errors, read_about
+from cmcgan_core.data.index import FORMAT, PARTS, explain_read_errors, read_about
 from cmcgan_core.data.prepare import shards
 from cmcgan_core.data.prepare.parts import part_name, read_part_log, write_parts
 from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, SourceOptions, require_distinct
@@ -200,7 +200,7 @@ def prepare(
         )
     scanned = _scan_source(root, source, options, split)
     names = scanned.part_names(options, silence)
-    parts = [out / ".parts" / name for name in names]
+    parts = [out / PARTS / name for name in names]
     about = {
         "format": FORMAT,
         "name": to_text(Path(os.path.realpath(out)).name),
@@ -317,7 +317,7 @@ def _report_complete(out: Path, about: dict[str, Any], settings: FeatureSettings
         raise DataError(
             f"{out} contains a dataset that was made {how}; replace it with --overwrite, or choose another --out"
         )
-    shutil.rmtree(out / ".parts", ignore_errors=True)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     return PrepareReport(
         out=out,
         source=about["source"],
@@ -338,7 +338,7 @@ def _require_ours(out: Path, overwrite: bool) -> None:
     with explain_write_errors(out, DataError, RUN_AGAIN):
         if out.exists() and not out.is_dir():
             raise DataError(f"{out} is a file; choose another --out")
-        ours = (out / ".parts").is_dir() or (overwrite and (out / "dataset.toml").exists())
+        ours = (out / PARTS).is_dir() or (overwrite and (out / "dataset.toml").exists())
         foreign = sorted(path.name for path in out.glob("*") if path.name != LOCK_NAME)
         if not ours and foreign:
             raise DataError(f"{out} contains other files ({foreign[0]}); choose another --out")
@@ -351,7 +351,7 @@ def _clear_output(out: Path) -> None:
         DataError: the folder cannot be written.
     """
     with explain_write_errors(out, DataError, RUN_AGAIN):
-        (out / ".parts").mkdir(parents=True, exist_ok=True)
+        (out / PARTS).mkdir(parents=True, exist_ok=True)
         for name in ("dataset.toml", "index.csv", "skipped.csv"):
             (out / name).unlink(missing_ok=True)
         # The judges were trained on pairs that may be in the new test split; evaluations are of the old pairs.
@@ -359,7 +359,7 @@ def _clear_output(out: Path) -> None:
             if (out / folder).exists():
                 shutil.rmtree(out / folder)
         remove_stale(out)
-        remove_stale(out / ".parts")
+        remove_stale(out / PARTS)
 
 
 def _make_parts(
@@ -433,7 +433,7 @@ def _assemble(
         "features": asdict(options.settings),
     }
     write_text(out / "dataset.toml", dump_toml(table))
-    shutil.rmtree(out / ".parts", ignore_errors=True)
+    shutil.rmtree(out / PARTS, ignore_errors=True)
     return report
 
 
