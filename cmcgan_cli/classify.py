@@ -17,6 +17,7 @@ from cmcgan_cli.console import (
     Inputs,
     Json,
     Quiet,
+    Scheduler,
     Seed,
     Sources,
     emit_json,
@@ -24,6 +25,7 @@ from cmcgan_cli.console import (
     note,
     note_error,
     note_unlike,
+    open_cluster,
     out,
     print_line,
     print_row,
@@ -65,6 +67,7 @@ def classify(
         ),
     ] = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table as CSV on standard output.")] = False,
     quiet: Quiet = False,
@@ -92,6 +95,8 @@ def classify(
       cmcgan classify concert.mp4 --every 5
 
       cmcgan classify archive/ --every 0.5 --csv > archive.csv
+
+      cmcgan classify archive/ --csv --scheduler tcp://host:8786 > archive.csv
     """
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.sampling import SamplingOptions
@@ -110,7 +115,7 @@ def classify(
     else:
         print_result = _csv_printer() if as_csv else _text_printer(len(performances), quiet=quiet)
     failed, counts = False, Counter[str]()
-    with closing(_classify(run, performances, sampling, every, device, quiet=quiet)) as results:
+    with closing(_classify(run, performances, sampling, every, device, scheduler, quiet=quiet)) as results:
         for paths, result in zip(performances, results, strict=True):
             if isinstance(result, Exception):
                 failed = True
@@ -130,25 +135,35 @@ def _classify(
     sampling: "SamplingOptions",
     every: float | None,
     device: str,
+    scheduler: str | None,
     *,
     quiet: bool,
 ) -> "Generator[Classified | MediaError]":
-    """Yield the classification of each performance, or its fault. If all have one, torch is not imported."""
+    """Yield the classification of each performance, or its fault.
+
+    If all have one, torch is not imported, and no scheduler is needed.
+    """
     from cmcgan_core.media.files import media_fault
 
     faults = [fault for paths in performances if (fault := media_fault(paths))]
     if len(faults) == len(performances):
         yield from faults
         return
-    from cmcgan_core.checkpoint import load_checkpoint
-    from cmcgan_core.inference.classify import classify_all
-    from cmcgan_core.inference.dynamic_classifier import load_classifier
-    from cmcgan_core.utils.device import choose_device
+    with open_cluster(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
+        note(f"model: {run}", quiet=quiet)
+        if cluster is not None:
+            from cmcgan_core.inference.cluster import WorkerModel, classify_on_cluster
 
-    generating = load_checkpoint(run, choose_device(device))
-    classifier = load_classifier(generating)
-    note(f"model: {generating.path}", quiet=quiet)
-    with progress_bar(quiet=quiet) as on_progress:
+            model = WorkerModel(run, device)
+            yield from classify_on_cluster(cluster, model, performances, sampling, every, on_progress=on_progress)
+            return
+        from cmcgan_core.checkpoint import load_checkpoint
+        from cmcgan_core.inference.classify import classify_all
+        from cmcgan_core.inference.dynamic_classifier import load_classifier
+        from cmcgan_core.utils.device import choose_device
+
+        generating = load_checkpoint(run, choose_device(device))
+        classifier = load_classifier(generating)
         yield from classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
 
 

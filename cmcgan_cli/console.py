@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cmcgan_core.progress import OnProgress, Progress
+    from cmcgan_core.utils.cluster import Cluster
 
 
 #: What an interrupted command says, unless it says something else.
@@ -58,6 +59,14 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print results and errors only; no progress, no notes.")]
 Seed = Annotated[int, typer.Option(min=0, max=2**31 - 1, help="Seed of all random numbers.")]
 Device = Annotated[str, typer.Option(help="auto (cuda, else cpu), cpu, cuda (cuda:1 for the second) or mps.")]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler, for example tcp://host:8786, whose workers do the work; local starts one "
+        "worker for each core of this machine.",
+        show_default=False,
+    ),
+]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(
@@ -275,6 +284,22 @@ def require_device(name: str) -> None:
         from cmcgan_core.utils.device import choose_device
 
         choose_device(name)
+
+
+@contextmanager
+def open_cluster(scheduler: str | None) -> Iterator["Cluster | None"]:
+    """Connect to the scheduler that `--scheduler` names; yield None if it names none.
+
+    Raises:
+        ConfigError: see `utils.cluster.connect`.
+    """
+    if scheduler is None:
+        yield None
+        return
+    from cmcgan_core.utils.cluster import connect
+
+    with connect(scheduler) as cluster:
+        yield cluster
 
 
 @contextmanager

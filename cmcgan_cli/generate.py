@@ -16,6 +16,7 @@ from cmcgan_cli.console import (
     Inputs,
     Json,
     Quiet,
+    Scheduler,
     Seed,
     Sources,
     emit_json,
@@ -23,6 +24,7 @@ from cmcgan_cli.console import (
     note,
     note_error,
     note_unlike,
+    open_cluster,
     print_line,
     progress_bar,
     read_listed,
@@ -109,6 +111,7 @@ def generate(
     overwrite: Annotated[bool, typer.Option(help="Replace existing results. Default: skip them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned results, and write nothing.")] = False,
     device: Device = "auto",
+    scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -133,6 +136,8 @@ def generate(
       cmcgan generate damaged.mkv --repair --out made/
 
       cmcgan generate clips/ --out made/ --json > made.jsonl
+
+      cmcgan generate archive/ --out made/ --scheduler tcp://host:8786
 
       find . -name '*.flac' -print0 | cmcgan generate - --out made/
     """
@@ -165,7 +170,7 @@ def generate(
         note(f"a gif has at most {MAX_GIF_FPS} frames per second, so it is made with that", quiet=quiet)
     failed, counts = False, Counter[str]()
     hint = "with --overwrite, the same command starts again" if overwrite else RESUMES
-    with resumable(hint), closing(_generate(run, tasks, sampling, output, device, quiet=quiet)) as results:
+    with resumable(hint), closing(_generate(run, tasks, sampling, output, device, scheduler, quiet=quiet)) as results:
         for result in results:
             failed |= bool(result.error)
             counts.update(unlike=bool(result.unlike_training), silent=result.silent)
@@ -182,23 +187,30 @@ def _generate(
     sampling: "SamplingOptions",
     output: "OutputOptions",
     device: str,
+    scheduler: str | None,
     *,
     quiet: bool,
 ) -> "Generator[Generated]":
-    """Yield the result of each task. If no input can be used, torch is not imported."""
+    """Yield the result of each task. If no input can be used, torch is not imported, and no scheduler is needed."""
     if all(task.error for task in tasks):
         from cmcgan_core.inference.generate.results import unfinished
 
         yield from (unfinished(task, sampling) for task in tasks)
         return
-    from cmcgan_core.checkpoint import load_checkpoint
-    from cmcgan_core.inference.dynamic_classifier import find_classifier
-    from cmcgan_core.inference.generate.batch import generate_all
-    from cmcgan_core.utils.device import choose_device
+    with open_cluster(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
+        note(f"model: {run}", quiet=quiet)
+        if cluster is not None:
+            from cmcgan_core.inference.cluster import WorkerModel, generate_on_cluster
 
-    trained = load_checkpoint(run, choose_device(device))
-    note(f"model: {trained.path}", quiet=quiet)
-    with progress_bar(quiet=quiet) as on_progress:
+            model = WorkerModel(run, device)
+            yield from generate_on_cluster(cluster, model, tasks, sampling, output, on_progress=on_progress)
+            return
+        from cmcgan_core.checkpoint import load_checkpoint
+        from cmcgan_core.inference.dynamic_classifier import find_classifier
+        from cmcgan_core.inference.generate.batch import generate_all
+        from cmcgan_core.utils.device import choose_device
+
+        trained = load_checkpoint(run, choose_device(device))
         yield from generate_all(trained, tasks, sampling, output, find_classifier(trained), on_progress=on_progress)
 
 

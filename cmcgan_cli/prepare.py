@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar, resumable
+from cmcgan_cli.console import (
+    Json,
+    Quiet,
+    Scheduler,
+    Seed,
+    emit_json,
+    note,
+    open_cluster,
+    out,
+    print_line,
+    progress_bar,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from cmcgan_core.data.prepare import PreparePlan, PrepareReport
@@ -103,6 +115,7 @@ def prepare(
     silence: Silence = None,
     keep_silence: KeepSilence = False,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     verify: Verify = False,
@@ -111,7 +124,8 @@ def prepare(
 ) -> None:
     """Cut recordings into pairs of half a second of sound and the picture at its start.
 
-    To resume an interrupted run, run the same command again. Damaged files are listed and left out, and the exit code
+    To resume an interrupted run, run the same command again. With --scheduler, several machines share the work, see
+    docs/scaling.md. Damaged files are listed and left out, and the exit code
     is then 1. docs/data.md describes the layouts and the format.
 
     Examples:
@@ -127,6 +141,8 @@ def prepare(
       cmcgan prepare demo --scene rooms --pairs 20000 --out prepared/rooms
 
       cmcgan prepare demo --soundfont FluidR3_GM.sf2 --soundfont MuseScore_General.sf3
+
+      cmcgan prepare URMP/ --scheduler tcp://host:8786
 
       cmcgan prepare --check prepared/URMP
     """
@@ -146,6 +162,8 @@ def prepare(
         raise typer.BadParameter("this option needs the SOURCE demo", param_hint=given)
     scene, soundfonts = scene or SceneChoice.STUDIO, tuple(soundfont or ())
     chosen = DemoSource(pairs or 5000, scene.value, soundfonts) if is_demo else layout
+    if workers and scheduler:
+        raise typer.BadParameter("the cluster has a number of workers already", param_hint="--workers")
     ratio = _parse_ratio(split)
     level = SILENT_DBFS if silence is None else silence
     if dry_run:
@@ -153,6 +171,7 @@ def prepare(
         return
     with (
         resumable("finished recordings are kept; the same command resumes"),
+        open_cluster(scheduler) as cluster,
         progress_bar(quiet=quiet) as on_progress,
     ):
         report = preparation.prepare(
@@ -163,6 +182,7 @@ def prepare(
             split=ratio,
             silence=None if keep_silence else level,
             workers=workers,
+            cluster=cluster,
             overwrite=overwrite,
             on_progress=on_progress,
         )
