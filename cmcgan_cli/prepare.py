@@ -124,9 +124,9 @@ def prepare(
 ) -> None:
     """Cut recordings into pairs of half a second of sound and the picture at its start.
 
-    To resume an interrupted run, run the same command again. With --scheduler, several machines share the work, see
-    docs/scaling.md. Damaged files are listed and left out, and the exit code
-    is then 1. docs/data.md describes the layouts and the format.
+    To resume an interrupted run, run the same command again. Damaged files are listed and left out, and the exit code
+    is then 1. docs/data.md describes the layouts and the format. With --scheduler, several machines share the work, see
+    docs/scaling.md.
 
     Examples:
 
@@ -163,7 +163,9 @@ def prepare(
     scene, soundfonts = scene or SceneChoice.STUDIO, tuple(soundfont or ())
     chosen = DemoSource(pairs or 5000, scene.value, soundfonts) if is_demo else layout
     if workers and scheduler:
-        raise typer.BadParameter("the cluster has a number of workers already", param_hint="--workers")
+        raise typer.BadParameter(
+            "is the number of processes here; leave it out with --scheduler", param_hint="--workers"
+        )
     ratio = _parse_ratio(split)
     level = SILENT_DBFS if silence is None else silence
     if dry_run:

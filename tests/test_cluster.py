@@ -191,7 +191,7 @@ def test_doctor_compares_the_workers_with_this_machine(
 
 
 class Machines:
-    """A scheduler and workers on this machine, as separate processes."""
+    """A scheduler and workers on this machine, as separate processes with another working directory than the test."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -204,7 +204,7 @@ class Machines:
     def _start(self, kind: str, *arguments: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", *arguments]
         with (self._folder / f"{kind}.log").open("ab") as log:
-            process = subprocess.Popen(command, stderr=log, stdout=log)
+            process = subprocess.Popen(command, stderr=log, stdout=log, cwd=self._folder)
         self._processes.append(process)
         return process
 
@@ -231,7 +231,8 @@ def wait_until(holds: Callable[[], bool], what: str) -> None:
 
 @pytest.fixture
 def machines(tmp_path: Path) -> Iterator[Machines]:
-    started = Machines(tmp_path)
+    (tmp_path / "machines").mkdir()
+    started = Machines(tmp_path / "machines")
     yield started
     started.stop()
 
@@ -294,20 +295,23 @@ def test_prepare_resumes_after_the_scheduler_or_the_command_ended(
 
 
 @pytest.mark.slow
-def test_a_killed_and_a_late_worker_change_nothing_in_generate(machines: Machines, cmcgan: Run, tmp_path: Path) -> None:
-    clips = write_clips(tmp_path / "clips", 20)
-    command = ["generate", clips, "-c", "box", "--json", "--quiet", "--out"]
-    code, said, _ = cmcgan(*command, tmp_path / "one")
+def test_a_killed_and_a_late_worker_change_nothing_in_generate(
+    machines: Machines, cmcgan: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clips(Path("clips"), 20)
+    command = ["generate", "clips", "-c", "box", "--json", "--quiet", "--out"]
+    code, one, _ = cmcgan(*command, "one")
     assert code == 1  # bad.wav
     victim = machines.add_worker()
-    running = start(*command, tmp_path / "many", "--scheduler", machines.address)
-    wait_until(lambda: len(contents(tmp_path / "many")) > 3, "the worker has written some results")
+    running = start(*command, "many", "--scheduler", machines.address)
+    wait_until(lambda: len(contents(Path("many"))) > 3, "the worker has written some results")
     victim.kill()
     machines.add_worker()
     many, errors = running.communicate()
     assert running.returncode == 1, errors
-    assert contents(tmp_path / "many") == contents(tmp_path / "one")
-    assert documents(many) == documents(said)
+    assert contents(Path("many")) == contents(Path("one"))
+    assert documents(many) == documents(one)
 
 
 @pytest.mark.slow

@@ -384,7 +384,9 @@ def _make_parts(
     on_progress: OnProgress,
 ) -> None:
     """Write the missing parts. The recordings of one file are one task, so that the file is decoded once."""
-    waiting = [job for job in jobs if not job[1].exists()]
+    # Listed, not asked one by one: a network file system may remember for a minute that a file was missing.
+    finished = set(jobs[0][1].parent.iterdir())
+    waiting = [job for job in jobs if job[1] not in finished]
     by_file = itertools.groupby(waiting, key=lambda job: job[0].files[0] if job[0].files else job[0].id)
     tasks = [(source, list(group), options, silence) for _, group in by_file]
     done, pairs = len(jobs) - len(waiting), 0
