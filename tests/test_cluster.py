@@ -1,5 +1,6 @@
 """`--scheduler`: the results of a cluster are those of one process, also if workers die, come late or differ."""
 
+import itertools
 import json
 import os
 import re
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from conftest import Run
@@ -19,6 +20,7 @@ from media_fixtures import tone, write_wav
 from PIL import Image
 
 from cmcgan_core.errors import ConfigError, DataError, MediaError
+from cmcgan_core.progress import Progress
 from cmcgan_core.utils import cluster
 from cmcgan_core.utils.cluster import Cluster, Requirements, connect
 
@@ -135,6 +137,32 @@ def test_generate_resumes_and_replaces_nothing(connected: None, cmcgan: Run, tmp
     assert [item["skipped"] for item in first] == [False] * 5
     assert [item["skipped"] for item in documents(cmcgan(*command)[1])] == [not item["error"] for item in first]
     assert (tmp_path / "made/01.wav").read_bytes() == b"mine"
+
+
+class Recorder:
+    """Stands for a cluster: notes the inputs of each task, ends the tasks in reverse, and gives the inputs back."""
+
+    def __init__(self) -> None:
+        self.chunks: list[list[Any]] = []
+
+    def run(self, function: object, tasks: list[tuple[Any, ...]], paths: object) -> Iterator[tuple[int, list[Any]]]:
+        self.chunks = [chunk for _, chunk, *_ in tasks]
+        yield from reversed(list(enumerate(self.chunks)))
+
+
+def test_results_are_in_the_order_of_the_inputs_and_long_inputs_are_tasks_of_their_own() -> None:
+    from cmcgan_core.inference.cluster import WorkerModel, classify_on_cluster
+    from cmcgan_core.inference.sampling import SamplingOptions
+
+    inputs = [(Path(name),) for name in [*(f"{n}.png" for n in range(18)), "film.mp4", "a.wav", "b.wav"]]
+    for every, sizes in ((None, [16, 2, 1, 2]), (0.5, [16, 2, 1, 1, 1])):
+        recorder, seen = Recorder(), list[Progress]()
+        results = classify_on_cluster(
+            cast("Cluster", recorder), WorkerModel(Path("x")), inputs, SamplingOptions(), every, on_progress=seen.append
+        )
+        assert list(results) == inputs
+        assert [len(chunk) for chunk in recorder.chunks] == sizes
+        assert [progress.done for progress in seen] == list(itertools.accumulate(reversed(sizes)))
 
 
 def test_a_chunk_that_runs_again_is_not_reported_as_skipped(tmp_path: Path) -> None:
