@@ -25,7 +25,6 @@ from cmcgan_cli.console import (
     note,
     note_error,
     note_unlike,
-    open_cluster,
     out,
     print_line,
     print_row,
@@ -149,21 +148,25 @@ def _classify(
     if len(faults) == len(performances):
         yield from faults
         return
-    with open_cluster(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
-        note(f"model: {run}", quiet=quiet)
-        if cluster is not None:
+    if scheduler is not None:
+        from cmcgan_core.utils.cluster import connect
+
+        with connect(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
             from cmcgan_core.inference.cluster import WorkerModel, classify_on_cluster
 
+            note(f"model: {run}", quiet=quiet)
             model = WorkerModel(run, device)
             yield from classify_on_cluster(cluster, model, performances, sampling, every, on_progress=on_progress)
-            return
-        from cmcgan_core.checkpoint import load_checkpoint
-        from cmcgan_core.inference.classify import classify_all
-        from cmcgan_core.inference.dynamic_classifier import load_classifier
-        from cmcgan_core.utils.device import choose_device
+        return
+    from cmcgan_core.checkpoint import load_checkpoint
+    from cmcgan_core.inference.classify import classify_all
+    from cmcgan_core.inference.dynamic_classifier import load_classifier
+    from cmcgan_core.utils.device import choose_device
 
-        generating = load_checkpoint(run, choose_device(device))
-        classifier = load_classifier(generating)
+    generating = load_checkpoint(run, choose_device(device))
+    classifier = load_classifier(generating)
+    note(f"model: {generating.path}", quiet=quiet)
+    with progress_bar(quiet=quiet) as on_progress:
         yield from classify_all(generating, classifier, performances, sampling, every, on_progress=on_progress)
 
 

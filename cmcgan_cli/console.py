@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from cmcgan_core.progress import OnProgress, Progress
-    from cmcgan_core.utils.cluster import Cluster
 
 
 #: What an interrupted command says, unless it says something else.
@@ -284,22 +283,6 @@ def require_device(name: str) -> None:
         from cmcgan_core.utils.device import choose_device
 
         choose_device(name)
-
-
-@contextmanager
-def open_cluster(scheduler: str | None) -> Iterator["Cluster | None"]:
-    """Connect to the scheduler that `--scheduler` names; yield None if it names none.
-
-    Raises:
-        ConfigError: see `utils.cluster.connect`.
-    """
-    if scheduler is None:
-        yield None
-        return
-    from cmcgan_core.utils.cluster import connect
-
-    with connect(scheduler) as cluster:
-        yield cluster
 
 
 @contextmanager

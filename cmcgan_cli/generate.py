@@ -24,7 +24,6 @@ from cmcgan_cli.console import (
     note,
     note_error,
     note_unlike,
-    open_cluster,
     print_line,
     progress_bar,
     read_listed,
@@ -197,20 +196,24 @@ def _generate(
 
         yield from (unfinished(task, sampling) for task in tasks)
         return
-    with open_cluster(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
-        note(f"model: {run}", quiet=quiet)
-        if cluster is not None:
+    if scheduler is not None:
+        from cmcgan_core.utils.cluster import connect
+
+        with connect(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
             from cmcgan_core.inference.cluster import WorkerModel, generate_on_cluster
 
+            note(f"model: {run}", quiet=quiet)
             model = WorkerModel(run, device)
             yield from generate_on_cluster(cluster, model, tasks, sampling, output, on_progress=on_progress)
-            return
-        from cmcgan_core.checkpoint import load_checkpoint
-        from cmcgan_core.inference.dynamic_classifier import find_classifier
-        from cmcgan_core.inference.generate.batch import generate_all
-        from cmcgan_core.utils.device import choose_device
+        return
+    from cmcgan_core.checkpoint import load_checkpoint
+    from cmcgan_core.inference.dynamic_classifier import find_classifier
+    from cmcgan_core.inference.generate.batch import generate_all
+    from cmcgan_core.utils.device import choose_device
 
-        trained = load_checkpoint(run, choose_device(device))
+    trained = load_checkpoint(run, choose_device(device))
+    note(f"model: {trained.path}", quiet=quiet)
+    with progress_bar(quiet=quiet) as on_progress:
         yield from generate_all(trained, tasks, sampling, output, find_classifier(trained), on_progress=on_progress)
 
 

@@ -1,5 +1,6 @@
 """The command `cmcgan prepare`: turn recordings into a prepared dataset, or verify one."""
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,6 @@ from cmcgan_cli.console import (
     Seed,
     emit_json,
     note,
-    open_cluster,
     out,
     print_line,
     progress_bar,
@@ -152,6 +152,7 @@ def prepare(
     from cmcgan_core.data import prepare as preparation
     from cmcgan_core.data.synthetic import DemoSource
     from cmcgan_core.media.files import SILENT_DBFS
+    from cmcgan_core.utils.cluster import connect
     from cmcgan_core.utils.names import folder_name
 
     options = preparation.SourceOptions(_default_settings(representation), hop=hop, seed=seed, labels=labels)
@@ -173,7 +174,7 @@ def prepare(
         return
     with (
         resumable("finished recordings are kept; the same command resumes"),
-        open_cluster(scheduler) as cluster,
+        connect(scheduler) if scheduler is not None else nullcontext() as cluster,
         progress_bar(quiet=quiet) as on_progress,
     ):
         report = preparation.prepare(
