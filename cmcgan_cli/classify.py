@@ -17,6 +17,7 @@ from cmcgan_cli.console import (
     Inputs,
     Json,
     Quiet,
+    Scheduler,
     Seed,
     Sources,
     emit_json,
@@ -66,6 +67,7 @@ def classify(
         ),
     ] = None,
     device: Device = "auto",
+    scheduler: Scheduler = None,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table as CSV on standard output.")] = False,
     quiet: Quiet = False,
@@ -94,6 +96,8 @@ def classify(
       cmcgan classify concert.mp4 --every 5
 
       cmcgan classify archive/ --every 0.5 --csv > archive.csv
+
+      cmcgan classify archive/ --csv --scheduler tcp://host:8786 > archive.csv
     """
     from cmcgan_core.inference.inputs import expand
     from cmcgan_core.inference.sampling import SamplingOptions
@@ -112,7 +116,7 @@ def classify(
     else:
         print_result = _csv_printer() if as_csv else _text_printer(len(performances), quiet=quiet)
     failed, counts = False, Counter[str]()
-    with closing(_classify(run, performances, sampling, every, device, quiet=quiet)) as results:
+    with closing(_classify(run, performances, sampling, every, device, scheduler, quiet=quiet)) as results:
         for paths, result in zip(performances, results, strict=True):
             if isinstance(result, Exception):
                 failed = True
@@ -132,15 +136,29 @@ def _classify(
     sampling: "SamplingOptions",
     every: float | None,
     device: str,
+    scheduler: str | None,
     *,
     quiet: bool,
 ) -> "Generator[Classified | MediaError]":
-    """Yield the classification of each performance, or its fault. If all have one, torch is not imported."""
+    """Yield the classification of each performance, or its fault.
+
+    If all have one, torch is not imported, and no scheduler is needed.
+    """
     from cmcgan_core.media.files import media_fault
 
     faults = [fault for paths in performances if (fault := media_fault(paths))]
     if len(faults) == len(performances):
         yield from faults
+        return
+    if scheduler is not None:
+        from cmcgan_core.utils.cluster import connect
+
+        with connect(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
+            from cmcgan_core.inference.cluster import WorkerModel, classify_on_cluster
+
+            note(f"model: {run}", quiet=quiet)
+            model = WorkerModel(run, device)
+            yield from classify_on_cluster(cluster, model, performances, sampling, every, on_progress=on_progress)
         return
     from cmcgan_core.checkpoint import load_checkpoint
     from cmcgan_core.inference.classify import classify_all

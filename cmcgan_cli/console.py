@@ -74,6 +74,14 @@ def parse_run(name: str) -> Path:
     return named_run(name)
 
 
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Address of a Dask scheduler, for example tcp://host:8786, whose workers do the work; local starts one "
+        "worker for each core of this machine.",
+        show_default=False,
+    ),
+]
 Checkpoint = Annotated[
     Path | None,
     typer.Option(

@@ -4,23 +4,27 @@ from dataclasses import asdict
 
 import typer
 
-from cmcgan_cli.console import Json, emit_json, out, print_line
+from cmcgan_cli.console import Json, Scheduler, emit_json, out, print_line
 
 
-def doctor(as_json: Json = False) -> None:
+def doctor(scheduler: Scheduler = None, as_json: Json = False) -> None:
     """Show versions, devices and codecs, and for each fault how to fix it.
 
     The exit code is 1 if there is a fault. A missing package that only an option needs is not a fault.
+
+    With --scheduler, the workers of a cluster are compared with this machine.
 
     Examples:
 
       cmcgan doctor
 
       cmcgan doctor --json
+
+      cmcgan doctor --scheduler tcp://host:8786
     """
     from cmcgan_core.doctor import run_checks
 
-    findings = run_checks()
+    findings = run_checks(scheduler)
     if as_json:
         emit_json([asdict(finding) for finding in findings])
     else:

@@ -16,6 +16,7 @@ from cmcgan_cli.console import (
     Inputs,
     Json,
     Quiet,
+    Scheduler,
     Seed,
     Sources,
     emit_json,
@@ -111,6 +112,7 @@ def generate(
     overwrite: Annotated[bool, typer.Option(help="Replace existing results. Default: skip them.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the planned results, and write nothing.")] = False,
     device: Device = "auto",
+    scheduler: Scheduler = None,
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -135,6 +137,8 @@ def generate(
       cmcgan generate damaged.mkv --repair --out made/
 
       cmcgan generate clips/ --out made/ --json > made.jsonl
+
+      cmcgan generate archive/ --out made/ --scheduler tcp://host:8786
 
       find . -name '*.flac' -print0 | cmcgan generate - --out made/
     """
@@ -167,7 +171,7 @@ def generate(
         note(f"a gif has at most {MAX_GIF_FPS} frames per second, so it is made with that", quiet=quiet)
     failed, counts = False, Counter[str]()
     hint = "with --overwrite, the same command starts again" if overwrite else RESUMES
-    with resumable(hint), closing(_generate(run, tasks, sampling, output, device, quiet=quiet)) as results:
+    with resumable(hint), closing(_generate(run, tasks, sampling, output, device, scheduler, quiet=quiet)) as results:
         for result in results:
             failed |= bool(result.error)
             counts.update(unlike=bool(result.unlike_training), silent=result.silent)
@@ -184,14 +188,25 @@ def _generate(
     sampling: "SamplingOptions",
     output: "OutputOptions",
     device: str,
+    scheduler: str | None,
     *,
     quiet: bool,
 ) -> "Generator[Generated]":
-    """Yield the result of each task. If no input can be used, torch is not imported."""
+    """Yield the result of each task. If no input can be used, torch is not imported, and no scheduler is needed."""
     if all(task.error for task in tasks):
         from cmcgan_core.inference.generate.results import unfinished
 
         yield from (unfinished(task, sampling) for task in tasks)
+        return
+    if scheduler is not None:
+        from cmcgan_core.utils.cluster import connect
+
+        with connect(scheduler) as cluster, progress_bar(quiet=quiet) as on_progress:
+            from cmcgan_core.inference.cluster import WorkerModel, generate_on_cluster
+
+            note(f"model: {run}", quiet=quiet)
+            model = WorkerModel(run, device)
+            yield from generate_on_cluster(cluster, model, tasks, sampling, output, on_progress=on_progress)
         return
     from cmcgan_core.checkpoint import load_checkpoint
     from cmcgan_core.inference.dynamic_classifier import find_classifier

@@ -1,12 +1,24 @@
 """The command `cmcgan prepare`: turn recordings into a prepared dataset, or verify one."""
 
+from contextlib import nullcontext
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cmcgan_cli.console import Json, Quiet, Seed, emit_json, note, out, print_line, progress_bar, resumable
+from cmcgan_cli.console import (
+    Json,
+    Quiet,
+    Scheduler,
+    Seed,
+    emit_json,
+    note,
+    out,
+    print_line,
+    progress_bar,
+    resumable,
+)
 
 if TYPE_CHECKING:
     from cmcgan_core.data.prepare import PreparePlan, PrepareReport
@@ -104,6 +116,7 @@ def prepare(
     silence: Silence = None,
     keep_silence: KeepSilence = False,
     workers: Workers = None,
+    scheduler: Scheduler = None,
     overwrite: Overwrite = False,
     dry_run: DryRun = False,
     verify: Verify = False,
@@ -113,7 +126,8 @@ def prepare(
     """Cut recordings into pairs of half a second of sound and the picture at its start.
 
     To resume an interrupted run, run the same command again. Damaged files are listed and left out, and the exit code
-    is then 1. docs/data.md describes the layouts and the format.
+    is then 1. docs/data.md describes the layouts and the format. With --scheduler, several machines share the work, see
+    docs/scaling.md.
 
     Examples:
 
@@ -129,6 +143,8 @@ def prepare(
 
       cmcgan prepare demo --soundfont FluidR3_GM.sf2 --soundfont MuseScore_General.sf3
 
+      cmcgan prepare URMP/ --scheduler tcp://host:8786
+
       cmcgan prepare --check prepared/URMP
     """
     if verify:
@@ -137,6 +153,7 @@ def prepare(
     from cmcgan_core.data import prepare as preparation
     from cmcgan_core.data.synthetic import DemoSource
     from cmcgan_core.media.files import SILENT_DBFS
+    from cmcgan_core.utils.cluster import connect
     from cmcgan_core.utils.names import folder_name
 
     options = preparation.SourceOptions(_default_settings(representation), hop=hop, seed=seed, labels=labels)
@@ -147,6 +164,10 @@ def prepare(
         raise typer.BadParameter("this option needs the SOURCE demo", param_hint=given)
     scene, soundfonts = scene or SceneChoice.STUDIO, tuple(soundfont or ())
     chosen = DemoSource(pairs or 5000, scene.value, soundfonts) if is_demo else layout
+    if workers and scheduler:
+        raise typer.BadParameter(
+            "is the number of processes here; leave it out with --scheduler", param_hint="--workers"
+        )
     ratio = _parse_ratio(split)
     level = SILENT_DBFS if silence is None else silence
     if dry_run:
@@ -154,6 +175,7 @@ def prepare(
         return
     with (
         resumable("finished recordings are kept; the same command resumes"),
+        connect(scheduler) if scheduler is not None else nullcontext() as cluster,
         progress_bar(quiet=quiet) as on_progress,
     ):
         report = preparation.prepare(
@@ -164,6 +186,7 @@ def prepare(
             split=ratio,
             silence=None if keep_silence else level,
             workers=workers,
+            cluster=cluster,
             overwrite=overwrite,
             on_progress=on_progress,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cmcgan_core.errors import CmcganError
 from cmcgan_core.registry import installed_plugins
+from cmcgan_core.utils.cluster import connect
 from cmcgan_core.utils.packages import TORCH_REPAIR_COMMAND, import_torchaudio, package_version
 
 #: Decoders that common files need, by PyAV's names.
@@ -33,8 +34,12 @@ class Finding:
     fix: str | None = None
 
 
-def run_checks() -> list[Finding]:
-    """Run all checks. A check that raises is reported as a finding too."""
+def run_checks(scheduler: str | None = None) -> list[Finding]:
+    """Run all checks. A check that raises is reported as a finding too.
+
+    Args:
+        scheduler: the address of a Dask scheduler, whose workers are checked too; see `utils.cluster.connect`.
+    """
     checks: dict[str, Callable[[], Finding]] = {
         "python": lambda: Finding("python", platform.python_version()),
         "torch": _torch,
@@ -50,9 +55,12 @@ def run_checks() -> list[Finding]:
         "matplotlib": lambda: _package("matplotlib", "evaluate --report", optional=True),
         "onnxruntime": lambda: _package("onnxruntime", "cmcgan export", optional=True),
         "huggingface_hub": lambda: _package("huggingface_hub", "models of the Hugging Face Hub", optional=True),
+        "distributed": lambda: _package("distributed", "--scheduler", optional=True),
         "disk": _disk,
         "plugins": _plugins,
     }
+    if scheduler is not None:
+        checks["workers"] = lambda: _workers(scheduler)
     return [_run_check(name, check) for name, check in checks.items()]
 
 
@@ -159,6 +167,17 @@ def _disk() -> Finding:
         "this may be too little for a dataset and a run" if scarce else None,
         "free some space, or use another disk" if scarce else None,
     )
+
+
+def _workers(scheduler: str) -> Finding:
+    """Check that the workers of a scheduler have the versions and the working directory of this process."""
+    try:
+        with connect(scheduler) as cluster:
+            checked = cluster.check_workers()
+    except CmcganError as error:
+        return Finding("workers", "none", str(error))
+    faults = [f"worker {address} {fault}" for address, fault in checked.items() if fault]
+    return Finding("workers", f"{len(checked)} of {scheduler}", "; ".join(faults) or None)
 
 
 def _plugins() -> Finding:

@@ -1,7 +1,7 @@
 """Batches and selections of items."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -12,6 +12,12 @@ def in_batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     iterator = iter(items)
     while batch := list(itertools.islice(iterator, size)):
         yield batch
+
+
+def in_groups(items: Iterable[Item], key: Callable[[Item], str | None], size: int) -> Iterator[list[Item]]:
+    """Yield groups of at most `size` consecutive items with the same key; an item whose key is None is alone."""
+    for value, consecutive in itertools.groupby(items, key):
+        yield from in_batches(consecutive, 1 if value is None else size)
 
 
 def spread_evenly(total: int, count: int) -> list[int]:

@@ -42,7 +42,7 @@ def run_in_processes(
                 yield position, function(*task)
         return
     with _pool(workers) as pool:
-        with _interrupts_ignored():
+        with interrupts_ignored():
             futures = {pool.submit(function, *task): position for position, task in enumerate(tasks)}
         try:
             for future in as_completed(futures):
@@ -87,7 +87,7 @@ def _end_with_parent() -> None:
 
 
 @contextmanager
-def _interrupts_ignored() -> Iterator[None]:
+def interrupts_ignored() -> Iterator[None]:
     """Ignore SIGINT in the block, so that processes started in it inherit this.
 
     A terminal sends Ctrl-C to the worker processes too. They ignore it; this process terminates them.

@@ -24,7 +24,16 @@ from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, media_kind
 from cmcgan_core.progress import OnProgress, Progress, silent
-from cmcgan_core.utils.files import LOCK_NAME, RUN_AGAIN, claimed, explain_write_errors, remove_stale, write_text
+from cmcgan_core.utils.cluster import Cluster
+from cmcgan_core.utils.files import (
+    LOCK_NAME,
+    RUN_AGAIN,
+    claimed,
+    exists,
+    explain_write_errors,
+    remove_stale,
+    write_text,
+)
 from cmcgan_core.utils.names import require_names, to_text
 from cmcgan_core.utils.schema import build
 from cmcgan_core.utils.toml import dump_toml
@@ -174,6 +183,7 @@ def prepare(
     split: Ratio = (0.7, 0.1, 0.2),
     silence: float | None = SILENT_DBFS,
     workers: int | None = None,
+    cluster: Cluster | None = None,
     overwrite: bool = False,
     on_progress: OnProgress = silent,
 ) -> PrepareReport:
@@ -187,12 +197,14 @@ def prepare(
         split: the shares of train, validation and test, for recordings whose split the source does not fix.
         silence: chunks below this level, in dBFS, are left out; None keeps all.
         workers: the number of processes; None for one process per core, or fewer if there is little work.
+        cluster: prepares the recordings instead of processes of this machine, see `utils.cluster.connect`.
         overwrite: replace an existing dataset that has other settings or was made from other files.
         on_progress: called after each recording and each shard.
 
     Raises:
         DataError: an option is not possible, the layout is not known, the source gives no pairs, `out` contains other
             files, cannot be written or is written by another process, or a worker process died.
+        ConfigError: a worker of the cluster cannot do the work.
     """
     if silence is not None and math.isnan(silence):
         raise DataError(
@@ -218,7 +230,7 @@ def prepare(
     with claimed(out, DataError, RUN_AGAIN):
         _clear_output(out)
         jobs = list(zip(scanned.recordings, parts, strict=True))
-        _make_parts(scanned.layout, jobs, options, silence, workers, on_progress)
+        _make_parts(scanned.layout, jobs, options, silence, workers, cluster, on_progress)
         with explain_write_errors(out, DataError, RUN_AGAIN):
             return _assemble(out, about, scanned.recordings, parts, scanned.skipped, options, on_progress)
 
@@ -368,17 +380,30 @@ def _make_parts(
     options: SourceOptions,
     silence: float | None,
     workers: int | None,
+    cluster: Cluster | None,
     on_progress: OnProgress,
 ) -> None:
     """Write the missing parts. The recordings of one file are one task, so that the file is decoded once."""
-    waiting = [job for job in jobs if not job[1].exists()]
+    # Listed, not asked one by one: a network file system may remember for a minute that a file was missing.
+    finished = set(jobs[0][1].parent.iterdir())
+    waiting = [job for job in jobs if job[1] not in finished]
     by_file = itertools.groupby(waiting, key=lambda job: job[0].files[0] if job[0].files else job[0].id)
     tasks = [(source, list(group), options, silence) for _, group in by_file]
     done, pairs = len(jobs) - len(waiting), 0
     on_progress(Progress("preparing", done, len(jobs), "recordings"))
-    for task, count in run_in_processes(write_parts, tasks, workers or _count_useful_workers(waiting, options)):
+    if cluster is None:
+        results = run_in_processes(write_parts, tasks, workers or _count_useful_workers(waiting, options))
+    else:
+        results = cluster.run(write_parts, tasks, [_needed_paths(group) for _, group, _, _ in tasks])
+    for task, count in results:
         done, pairs = done + len(tasks[task][1]), pairs + count
         on_progress(Progress("preparing", done, len(jobs), "recordings", {"pairs": pairs}))
+
+
+def _needed_paths(jobs: list[tuple[Recording, Path]]) -> list[Path]:
+    """Return the files that are read to write some parts, and the folder of the parts."""
+    files = dict.fromkeys(path for recording, _ in jobs for path in recording.files if exists(path))
+    return [jobs[0][1].parent, *files]
 
 
 def _count_useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOptions) -> int:

@@ -20,6 +20,7 @@ from cmcgan_core.inference.routes import Route
 from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.utils.batches import in_groups
 from cmcgan_core.utils.files import exists
 
 #: Inputs that pass through the network at once.
@@ -72,6 +73,30 @@ def generate_all(
             pool.shutdown(cancel_futures=True)
 
 
+def group_tasks(tasks: Iterable[Task], output: OutputOptions) -> Iterator[list[Task]]:
+    """Yield groups of consecutive tasks that pass through the network together: new clips of one route.
+
+    Any other task is a separate group.
+    """
+    return in_groups(tasks, lambda task: _clip_route(task, output), CLIPS_PER_BATCH)
+
+
+def _clip_route(task: Task, output: OutputOptions) -> Route | None:
+    """Return the route of a clip whose outputs must be generated; None for any other task."""
+    return task.route if needs_network(task, output) and task.route and task.route.is_clip else None
+
+
+def needs_network(task: Task, output: OutputOptions) -> bool:
+    """Return whether the outputs of a task must be generated: it is possible, and some do not exist yet."""
+    return task.route is not None and (output.overwrite or not all(map(exists, task.paths)))
+
+
+def known_result(task: Task, sampling: SamplingOptions) -> Generated:
+    """Return the result of a task that needs no network: its error, or its outputs, which exist."""
+    result = unfinished(task, sampling)
+    return result if task.route is None else replace(result, outputs=task.paths, skipped=True)
+
+
 def generate_file(
     trained: Trained,
     source: Path,
@@ -114,36 +139,14 @@ class _Batch:
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Generated]:
         """Yield the result of each task, in their order."""
-        for group, sources in self._read_ahead(self._groups(tasks)):
+        for group, sources in self._read_ahead(group_tasks(tasks, self.session.output)):
             yield from self._generate_group(group, sources)
-
-    def _groups(self, tasks: Iterable[Task]) -> Iterator[list[Task]]:
-        """Yield groups of consecutive clips of one route; any other task is a separate group."""
-        group: list[Task] = []
-        for task in tasks:
-            clip = self._is_new_clip(task)
-            if group and (not clip or task.route != group[0].route or len(group) == CLIPS_PER_BATCH):
-                yield group
-                group = []
-            group.append(task)
-            if not clip:
-                yield group
-                group = []
-        if group:
-            yield group
-
-    def _is_new_clip(self, task: Task) -> bool:
-        """Return whether a task is a clip whose outputs do not exist yet."""
-        return task.route is not None and task.route.is_clip and not self._exists(task)
-
-    def _exists(self, task: Task) -> bool:
-        return not self.session.output.overwrite and all(map(exists, task.paths))
 
     def _read_ahead(self, groups: Iterator[list[Task]]) -> Iterator[tuple[list[Task], list[Future[Tensor]]]]:
         """Yield groups and their inputs, which are read `GROUPS_AHEAD` groups before they are needed."""
         waiting: deque[tuple[list[Task], list[Future[Tensor]]]] = deque()
         for group in groups:
-            new_clips = [task for task in group if self._is_new_clip(task)]
+            new_clips = [task for task in group if _clip_route(task, self.session.output)]
             waiting.append((group, [self.pool.submit(clips.read_source, self.session, task) for task in new_clips]))
             if len(waiting) > GROUPS_AHEAD:
                 yield waiting.popleft()
@@ -152,15 +155,12 @@ class _Batch:
     def _generate_group(self, group: list[Task], sources: list[Future[Tensor]]) -> Iterator[Generated]:
         """Yield the results of a group, in its order."""
         task = group[0]
-        result = unfinished(task, self.session.sampling)
-        if task.route is None:
-            yield result
-        elif self._exists(task):
-            yield replace(result, outputs=task.paths, skipped=True)
+        if task.route is None or not needs_network(task, self.session.output):
+            yield known_result(task, self.session.sampling)
         elif task.route.is_clip:
             yield from self._generate_clips(task.route, group, sources)
         else:
-            yield self._generate_film(result, FILM_MAKERS[task.route], task)
+            yield self._generate_film(unfinished(task, self.session.sampling), FILM_MAKERS[task.route], task)
 
     def _generate_film(
         self,
