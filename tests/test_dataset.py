@@ -82,7 +82,7 @@ def test_one_class_has_no_wrong_partners() -> None:
 
 
 def test_a_folder_that_is_not_a_dataset_is_an_error_with_the_next_command(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="cmcgan prepare SOURCE --out"):
+    with pytest.raises(DataError, match=f"cmcgan prepare {tmp_path}$"):
         open_dataset(tmp_path).split()
 
 

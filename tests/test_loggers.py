@@ -117,7 +117,7 @@ def test_a_logger_whose_package_is_missing_is_refused_before_the_training(
     assert not out.exists()
     with pytest.raises(ConfigError, match="needs wandb"):
         require_loggers(["wandb"])
-    with pytest.raises(PluginError, match=r"no 'wandbb' \(did you mean wandb\?\)"):
+    with pytest.raises(PluginError, match=r"no 'wandbb' among the loggers \(did you mean wandb\?\)"):
         require_loggers(["wandbb"])
 
 

@@ -102,7 +102,10 @@ def test_a_representation_without_synthesis_is_refused(monkeypatch: pytest.Monke
 
 
 def test_an_unknown_representation_is_named_with_the_known_ones() -> None:
-    with pytest.raises(PluginError, match=r"no 'cqtt' \(did you mean cqt\?\); known: lms, ms, cqt, mfcc, stft"):
+    with pytest.raises(
+        PluginError,
+        match=r"no 'cqtt' among the representations \(did you mean cqt\?\); known: lms, ms, cqt, mfcc, stft",
+    ):
         default_settings("cqtt")
 
 
