@@ -97,6 +97,7 @@ class Cluster:
             DataError: the scheduler is gone, or a task ended several workers.
         """
         from distributed import KilledWorker, as_completed
+        from distributed.comm import CommClosedError
 
         checked = self.check_workers(paths[0]) if tasks else {}
         if faults := [f"worker {address} {fault}" for address, fault in checked.items() if fault]:
@@ -115,7 +116,7 @@ class Cluster:
                 "a task ended several workers, perhaps for lack of memory; finished work is kept: start fewer workers "
                 f"on each machine, then {RUN_AGAIN}"
             ) from error
-        except CancelledError as error:
+        except (CancelledError, CommClosedError) as error:  # the second if a result was just being fetched
             raise DataError(
                 f"the scheduler is gone; finished work is kept: start the scheduler and its workers, then {RUN_AGAIN}"
             ) from error
