@@ -110,7 +110,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
         ConfigError: there is no such folder.
     """
     if not folder.is_dir():
-        raise ConfigError(f"there are no runs here, in {folder}; train a model with: cmcgan train DATA")
+        raise ConfigError(f"there are no runs in {folder}; train a model with: cmcgan train DATA")
     paths = [folder] if is_run(folder) else [path for path in folder.iterdir() if is_run(path)]
     evaluations = _EvaluationReader()
     return sorted((_summarise(path, evaluations) for path in paths), key=lambda run: run.changed, reverse=True)
