@@ -21,8 +21,7 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmcgan_core.config import load_config
-from cmcgan_core.data.loader import Batch
-from cmcgan_core.data.mismatch import wrong_partners
+from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import update, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, FAKES, PATHS, SUBNETWORKS, Outputs
@@ -65,7 +64,7 @@ def naive_step(
     visual, audio = batch.visual, batch.audio
     with torch.no_grad():
         outputs = naive_forward(method, batch, rng)
-    wrong_audio, wrong_visual = (wrong_partners(batch.label, rng) for _ in range(2))
+    wrong_audio, wrong_visual = (wrong_pairs(batch, "class", rng) for _ in range(2))
     loss = joint_discriminator_loss(
         rvra=score(method, visual, audio),
         rvwa=score(method, visual, audio[wrong_audio]),
@@ -139,11 +138,12 @@ def make_method_and_batch(preset: str, batch_size: int, device: torch.device) ->
     """Make CMCGAN with fresh weights, and a batch of noise."""
     method = CMCGAN(load_config(preset, settings=ALL_PATHS), CLASSES, FeatureSettings()).to(device)
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    label = torch.arange(batch_size, device=device) % len(CLASSES)
+    label = torch.arange(batch_size) % len(CLASSES)
     audio, visual = (
         torch.rand(batch_size, m.channels, *method.config.network.size(m), device=device) * 2 - 1 for m in Modality
     )
-    return method, Batch(audio, visual.contiguous(memory_format=torch.channels_last), label, torch.zeros(batch_size))
+    visual = visual.contiguous(memory_format=torch.channels_last)
+    return method, Batch(audio, visual, label.to(device), label, torch.zeros(batch_size))
 
 
 def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu") -> None:
