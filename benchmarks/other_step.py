@@ -1,10 +1,11 @@
 """Compare a CMCGAN step with that of the one other public implementation in PyTorch that we know, at 128 x 128 pixels.
 
 The other one is https://github.com/excitohe/VAMG, commit 3693a9e. It has a separate network for each encoder and
-decoder of a subnetwork, gives the class to the decoders, and resizes spectrograms to 128 x 128. Ours is the preset
-`paper`. Both get a batch of as many pairs of noise. The other one normalises single values (its last codes are 1 x 1),
-which PyTorch refuses today, so that check is switched off: the costs stay the same. Prints the floating-point operations of the convolutions and matrix
-products of a step, per pair, and the CPU-seconds of a step on one thread, measured in alternation.
+decoder of a subnetwork, gives the class to the decoders, and resizes spectrograms to 128 x 128. It normalises single
+values (its codes are 1 x 1), which PyTorch refuses today, so that check is switched off; the costs stay the same. Ours
+is the preset `paper`. Both get a batch of as many pairs of noise. Prints the floating-point operations of the
+convolutions and matrix products of a step, per pair, and the CPU-seconds of a step on one thread, measured in
+alternation.
 
 usage: git clone https://github.com/excitohe/VAMG
        python benchmarks/other_step.py VAMG [BATCH]       (8 by default)
