@@ -396,10 +396,7 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     """
     folder = run.folder
     if not resume and not overwrite and distributed.first_decides(folder.config.exists):
-        raise ConfigError(
-            f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or "
-            "choose another --out"
-        )
+        raise ConfigError(_describe_run(folder))
     # A classifier of completed pairs is trained by the command of the run that completes them, in that run's folder.
     out = folder.path.parent if run.completer else folder.path
     next_step = f"resume with: cmcgan train --resume {out}"
@@ -418,6 +415,16 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
                 f"stopped at step {run.step} of {run.steps}; {error_reason(error)}, so the steps since the last "
                 "checkpoint are lost"
             ) from error
+
+
+def _describe_run(folder: RunFolder) -> str:
+    """Return why a run cannot begin in the folder of another one, and what to do."""
+    if folder.last.exists() and read_about(folder.last).finished:
+        return f"{folder.path} holds a finished run; replace it (--overwrite), or choose another --out"
+    return (
+        f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or choose "
+        "another --out"
+    )
 
 
 def claim_run(out: Path) -> AbstractContextManager[None]:
