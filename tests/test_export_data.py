@@ -251,6 +251,19 @@ def test_hugging_face_datasets_reads_the_parquet_files(hub, prepared: Path, tmp_
     assert sum(1 for _ in streamed) == 12
 
 
+def test_hugging_face_datasets_reads_the_tar_shards(hub, prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path / "data")
+    rename_split(tmp_path / "data", "validation", "train-2")
+    export_dataset(tmp_path / "data", tmp_path / "out", "webdataset", pairs_per_file=20, workers=1)
+    loaded = hub.load_dataset(str(tmp_path / "out"))
+    assert {split: len(rows) for split, rows in loaded.items()} == {"train": 48, "train_2": 9, "test": 12}
+    dataset = open_dataset(tmp_path / "data").split("train")
+    for item in (0, 30, 47):
+        row = loaded["train"][item]
+        assert_same_pair(np.asarray(row["png"]), np.array(row["npy"], np.float16), dataset, item)
+        assert row["json"]["label"] == dataset.pairs[item].label
+
+
 def test_the_same_dataset_gives_the_same_parquet_files(prepared: Path, tmp_path: Path) -> None:
     pytest.importorskip("pyarrow")
     for name in ("a", "b"):

@@ -4,21 +4,20 @@ Source: https://huggingface.co/docs/datasets; the layout is the one that `Datase
 """
 
 import json
-import re
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cmcgan_core.data.export.card import quote, split_name, write_card
 from cmcgan_core.data.export.pairs import ExportedPair, ShardTask, read_pairs
 from cmcgan_core.data.exported import ExportedDataset, ExportedShard
 from cmcgan_core.data.index import read_about
 from cmcgan_core.errors import ConfigError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.utils.batches import in_batches
-from cmcgan_core.utils.files import atomic_write, write_text
+from cmcgan_core.utils.files import atomic_write
 from cmcgan_core.utils.schema import build
 
 #: The number of pairs of a row group, which readers load together.
@@ -47,11 +46,6 @@ def require_packages() -> None:
         raise ConfigError("--to hf needs PyArrow; install it with: pip install 'cmcgan[hf]'") from error
 
 
-def split_name(split: str) -> str:
-    """Return the name of a split in the layout, where names have letters, digits and underscores only."""
-    return re.sub(r"\W", "_", split)
-
-
 def shard_name(split: str, number: int, count: int) -> str:
     """Return the file of a shard in the folder of the export; `number` counts from 0 to `count` - 1."""
     return f"data/{split_name(split)}-{number:05d}-of-{count:05d}.parquet"
@@ -75,8 +69,21 @@ def write_shard(out: Path, task: ShardTask) -> None:
 
 
 def finish(out: Path, exported: ExportedDataset) -> None:
-    """Write the dataset card, `README.md`, whose header says which files and columns the dataset has."""
-    write_text(out / "README.md", _card(out, exported))
+    """Write the dataset card, whose header says which columns the dataset has."""
+    settings = exported.features
+    side, bins, frames = settings.picture_size, settings.bins, settings.frames
+    contents = f"""```python
+from datasets import load_dataset
+
+dataset = load_dataset("FOLDER OR NAME", split="train").with_format("numpy")
+dataset[0]["image"], dataset[0]["spectrogram"], dataset[0]["label"]
+```
+
+- `image`: the picture, RGB, {side} x {side} pixels.
+- `spectrogram`: the sound, {bins} x {frames} values of 16 bits, lowest frequency first.
+- `label`: the class."""
+    patterns = {split: f"data/{split_name(split)}-*" for split in exported.splits}
+    write_card(out, exported, patterns, _info(out, exported), contents)
 
 
 def _schema(classes: list[str], shape: tuple[int, int]) -> Any:
@@ -126,83 +133,23 @@ def _table(pairs: list[ExportedPair], schema: Any) -> Any:
     return pa.table(columns, schema=schema)
 
 
-def _card(out: Path, exported: ExportedDataset) -> str:
-    """Return the dataset card in Markdown, with the header that `datasets` and the Hub read."""
+def _info(out: Path, exported: ExportedDataset) -> list[str]:
+    """Return the lines of the card's header about columns and splits, in YAML."""
     settings = exported.features
-    rows = "\n".join(
-        f"| `{split_name(split)}` | {sum(shard.pairs for shard in shards)} | {len(shards)} |"
-        for split, shards in exported.splits.items()
-    )
-    features = "\n".join(f"{name} = {value!r}" for name, value in asdict(settings).items())
-    return f"""---
-{_header(out, exported)}
----
-
-# {exported.name}
-
-Pairs of half a second of sound and a picture, as `cmcgan prepare` made them, exported by `cmcgan export-data`. Please
-add where the recordings are from, and their licence.
-
-```python
-from datasets import load_dataset
-
-dataset = load_dataset("FOLDER OR NAME", split="train").with_format("numpy")
-dataset[0]["image"], dataset[0]["spectrogram"], dataset[0]["label"]
-```
-
-| split | pairs | files |
-|---|---|---|
-{rows}
-
-All pairs of a recording are in one split.
-
-- `image`: the picture, RGB, {settings.picture_size} x {settings.picture_size} pixels.
-- `spectrogram`: the sound, {settings.bins} x {settings.frames} values of 16 bits, lowest frequency first.
-- `label`: the class.
-- `recording`, `player`, `start`: the recording, the player (may be empty), and seconds from the start of the recording.
-- `id`, `sound_file`, `picture_file`: the name of the pair, and the files that it is from.
-- `checksum`: 16 hexadecimal digits of BLAKE2b (8 bytes) over the bytes of the spectrogram, then of the picture.
-
-The settings of the features:
-
-```
-{features}
-```
-"""
-
-
-def _header(out: Path, exported: ExportedDataset) -> str:
-    """Return the header of the card, in YAML. Names are written as JSON, which YAML contains."""
-    settings = exported.features
-    classes = [f"          {json.dumps(str(i))}: {_quote(name)}" for i, name in enumerate(exported.classes)]
-    splits, files = [], []
+    lines = [
+        "dataset_info:\n  features:",
+        "  - name: image\n    dtype: image",
+        "  - name: spectrogram\n    dtype:\n      array2_d:",
+        f"        shape: [{settings.bins}, {settings.frames}]\n        dtype: float16",
+        "  - name: label\n    dtype:\n      class_label:\n        names:",
+        *(f"          {quote(str(i))}: {quote(name)}" for i, name in enumerate(exported.classes)),
+        *(f"  - name: {name}\n    dtype: {dtype}" for name, dtype in COLUMNS.items()),
+        "  splits:",
+    ]
     for split, shards in exported.splits.items():
-        name, pairs = split_name(split), sum(shard.pairs for shard in shards)
-        splits += [f"  - name: {_quote(name)}", f"    num_bytes: {_uncompressed(out, shards)}"]
-        splits += [f"    num_examples: {pairs}"]
-        files += [f"  - split: {_quote(name)}", f"    path: {_quote(f'data/{name}-*')}"]
-    return "\n".join(
-        [
-            f"pretty_name: {_quote(exported.name)}",
-            "tags:\n- audio-visual\n- cross-modal-generation",
-            "dataset_info:\n  features:",
-            "  - name: image\n    dtype: image",
-            "  - name: spectrogram\n    dtype:\n      array2_d:",
-            f"        shape: [{settings.bins}, {settings.frames}]\n        dtype: float16",
-            "  - name: label\n    dtype:\n      class_label:\n        names:",
-            *classes,
-            *(f"  - name: {name}\n    dtype: {dtype}" for name, dtype in COLUMNS.items()),
-            "  splits:",
-            *splits,
-            "configs:\n- config_name: default\n  data_files:",
-            *files,
-        ]
-    )
-
-
-def _quote(text: str) -> str:
-    """Return a text as a YAML scalar."""
-    return json.dumps(text, ensure_ascii=False)
+        lines += [f"  - name: {quote(split_name(split))}", f"    num_bytes: {_uncompressed(out, shards)}"]
+        lines += [f"    num_examples: {sum(shard.pairs for shard in shards)}"]
+    return lines
 
 
 def _uncompressed(out: Path, shards: Iterable[ExportedShard]) -> int:

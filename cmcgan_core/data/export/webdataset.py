@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from cmcgan_core.data.export.card import write_card
 from cmcgan_core.data.export.pairs import ShardTask, read_pairs
 from cmcgan_core.data.exported import ExportedDataset, ExportedShard
 from cmcgan_core.utils.files import atomic_write, write_text
@@ -49,11 +50,23 @@ def write_shard(out: Path, task: ShardTask) -> None:
 
 
 def finish(out: Path, exported: ExportedDataset) -> None:
-    """Write an index for each split, with which the library wids reads pairs in any order."""
+    """Write a dataset card, and an index for each split, with which the library wids reads pairs in any order."""
     for split, shards in exported.splits.items():
         write_text(
             out / f"{split}{INDEX_SUFFIX}", json.dumps(_index(split, shards), indent=1, ensure_ascii=False) + "\n"
         )
+    settings = exported.features
+    side, bins, frames = settings.picture_size, settings.bins, settings.frames
+    contents = f"""Each pair has three files:
+
+- `KEY.png`: the picture, RGB, {side} x {side} pixels.
+- `KEY.npy`: the spectrogram of the sound, {bins} x {frames} values of 16 bits, lowest frequency first.
+- `KEY.json`: an object with these values.
+
+- `label`, `class`: the class and its number. `split`: the split."""
+    # A star would also match the shards of a split whose name begins like this one's: new-*.tar those of new-rooms.
+    patterns = {split: f"{split}-{'[0-9]' * 6}.tar" for split in exported.splits}
+    write_card(out, exported, patterns, [], contents)
 
 
 def _index(split: str, shards: Sequence[ExportedShard]) -> dict[str, object]:

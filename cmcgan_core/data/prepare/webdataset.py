@@ -193,6 +193,8 @@ def _read_samples(tar: Path, name: str, split: str | None, stored: bool, faults:
     if fault:
         faults.append(Skipped(name, fault))
     for sample in samples:
+        if not stored and not any(_kind(suffix) or suffix == "npy" for suffix in sample.members):
+            continue  # a text about the shard, such as README.txt
         where = f"{name}/{sample.key}"
         faults += [Skipped(f"{where}.{suffix}", "is there twice") for suffix in sorted(sample.repeated)]
         try:
@@ -229,7 +231,7 @@ def _media_members(sample: TarSample) -> tuple[Member, ...]:
     """
     kinds: dict[MediaKind | None, list[Member]] = defaultdict(list)
     for suffix, member in sample.members.items():
-        kinds[media_kind(Path(f"sample.{suffix}")) if "." not in suffix else None].append(member)
+        kinds[_kind(suffix)].append(member)
     for kind, members in kinds.items():
         if kind and len(members) > 1:
             raise ValueError(f"has several {kind}s: .{', .'.join(sorted(member.suffix for member in members))}")
@@ -240,6 +242,11 @@ def _media_members(sample: TarSample) -> tuple[Member, ...]:
         raise ValueError("has no picture")
     chosen = [*kinds["sound"], *kinds["picture"]]
     return tuple(chosen if len(chosen) == 2 else [*chosen, *kinds["video"]])
+
+
+def _kind(suffix: str) -> MediaKind | None:
+    """Return the kind of a file of a sample. A suffix with a second dot, as in `a.mask.png`, is of another file."""
+    return None if "." in suffix else media_kind(Path(f"sample.{suffix}"))
 
 
 def _read_about(tar: Path, sample: TarSample) -> _About:
@@ -263,6 +270,8 @@ def _read_about(tar: Path, sample: TarSample) -> _About:
     if fault := name_fault(to_text(label)):
         raise ValueError(f"has the class {show(label)}, which {fault}")
     recording, player, split = (_text_value(table, name) for name in ("recording", "player", "split"))
+    if split and (fault := name_fault(split)):
+        raise ValueError(f"has the split {show(split)}, which {fault}")
     return _About(label, recording, player, split, _start_value(table))
 
 
@@ -440,7 +449,7 @@ def _read_media(
     Raises:
         MediaError: the shard cannot be read.
     """
-    kinds = {media_kind(Path(f"sample.{suffix}")): member for suffix, member in members.items()}
+    kinds = {_kind(suffix): member for suffix, member in members.items()}
     sound = kinds.get("sound") or kinds["video"]
     picture = kinds.get("picture") or kinds["video"]
     sound_file, picture_file = f"{name}.{sound.suffix}", f"{name}.{picture.suffix}"
