@@ -4,16 +4,18 @@ import io
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.data.index import Pair
 from cmcgan_core.data.prepare.parts import checksum
 from cmcgan_core.errors import DataError
 from cmcgan_core.utils.batches import in_batches
+
+if TYPE_CHECKING:
+    from cmcgan_core.data.dataset import PreparedDataset
 
 #: The number of pairs that are read together.
 BATCH = 32
@@ -57,8 +59,11 @@ def read_pairs(task: ShardTask) -> Iterator[ExportedPair]:
 
 
 @lru_cache(maxsize=1)
-def _open_once(root: Path, identity: str) -> PreparedDataset:
+def _open_once(root: Path, identity: str) -> "PreparedDataset":
     """Open a dataset, once in each process."""
+    # Imported here, so that only the processes that read pairs import torch.
+    from cmcgan_core.data.dataset import open_dataset
+
     return open_dataset(root)
 
 

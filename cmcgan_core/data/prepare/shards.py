@@ -65,16 +65,19 @@ def read_skipped(out: Path) -> list[Skipped]:
 def write_shards(out: Path, parts: Iterable[Path]) -> Iterator[int]:
     """Copy the arrays of all parts, in order, into shards; after each shard, yield the number of pairs written."""
     waiting: list[PartBatch] = []
-    shard = 0
+    pairs, shard = 0, 0
     for batch in (batch for part in parts for batch in read_part(part)):
         waiting.append(batch)
-        if sum(len(b.pictures) for b in waiting) >= SHARD_SIZE:
+        pairs += len(batch.pictures)
+        if pairs >= SHARD_SIZE:
             pictures, spectrograms = _concatenate(waiting)
             _write_shard(out, shard, PartBatch(pictures[:SHARD_SIZE], spectrograms[:SHARD_SIZE]))
             waiting = [PartBatch(pictures[SHARD_SIZE:], spectrograms[SHARD_SIZE:])]
+            pairs -= SHARD_SIZE
             shard += 1
             yield shard * SHARD_SIZE
-    if waiting and len((rest := _concatenate(waiting)).pictures):
+    if pairs:
+        rest = _concatenate(waiting)
         _write_shard(out, shard, rest)
         yield shard * SHARD_SIZE + len(rest.pictures)
 

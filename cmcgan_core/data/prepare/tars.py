@@ -7,6 +7,7 @@ the tar file, when it is needed.
 """
 
 import re
+import sys
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -138,7 +139,7 @@ def _collect(tar: tarfile.TarFile, size: int, samples: dict[str, TarSample]) -> 
             continue
         if entry.offset_data + entry.size > size:
             raise EOFError("its last file is not complete")
-        key, suffix = name[1], name[2].lower()
+        key, suffix = name[1], sys.intern(name[2].lower())
         sample = samples.setdefault(key, TarSample(key))
         if suffix in sample.members:
             sample.repeated.add(suffix)

@@ -388,7 +388,7 @@ def _recording_names(samples: list[_Sample]) -> list[str]:
 
 def _to_list(sample: _Sample, file: int) -> list[Any]:
     """Return a sample as a list of JSON values, for `Recording.extra`."""
-    return [file, sample.name, sample.about.start, *(list(member) for member in sample.members)]
+    return [file, sample.name, sample.about.start, *sample.members]
 
 
 def _read_stored(
