@@ -60,7 +60,7 @@ def read_pairs(task: ShardTask) -> Iterator[ExportedPair]:
 
 @lru_cache(maxsize=1)
 def _open_once(root: Path, identity: str) -> "PreparedDataset":
-    """Open a dataset, once in each process."""
+    """Open a dataset, once in each process; `identity` changes with the dataset, which is then opened again."""
     # Imported here, so that only the processes that read pairs import torch.
     from cmcgan_core.data.dataset import open_dataset
 

@@ -29,7 +29,7 @@ __all__ = ["LAYOUTS", "ExportLayout", "ExportPlan", "ExportReport", "export_data
 ExportLayout = Literal["webdataset", "hf"]
 #: The modules that write the layouts.
 LAYOUTS: dict[ExportLayout, ModuleType] = {"webdataset": webdataset, "hf": parquet}
-#: The number of pairs in a file: about 80 MB.
+#: The number of pairs in a file: about 60 MB.
 PAIRS_PER_FILE = 2048
 #: The name of the file that an unfinished export has in place of `DESCRIPTION`.
 UNFINISHED = f".{DESCRIPTION}"
@@ -175,6 +175,7 @@ def export_dataset(
     """
     plan = plan_export(root, to, pairs_per_file=pairs_per_file)
     if exported := _find_complete(out, plan):
+        (out / UNFINISHED).unlink(missing_ok=True)  # a process was killed just before it did this
         return ExportReport(out, exported, already_complete=True)
     with claimed(out, DataError, RUN_AGAIN), explain_write_errors(out, DataError, RUN_AGAIN):
         write_text(out / UNFINISHED, json.dumps({"identity": plan.identity}) + "\n")
