@@ -6,7 +6,7 @@
 # FOLDER (default: gpu-check) gets all results as they come: log.txt, evaluation.json, sheets/ and weights/.
 # PART... selects parts; by default all run, in this order:
 #   tests     the tests that need a GPU
-#   step      the cost of a training step, and its share of the measured speed of matrix products
+#   step      the cost of a training step, also compiled, and its share of the measured speed of matrix products
 #   prepare   the demonstration set of 20,000 pairs, on all cores
 #   train     the preset default, for the time that is left (at most 400 s), and its classifier
 #   evaluate  the evaluation on the test split
@@ -32,8 +32,8 @@ set -uo pipefail
 ALL_PARTS=(tests step prepare train evaluate sheets weights)
 TOTAL=${TOTAL:-720}
 # Time limits in seconds. The limit of the training is lowered if there is less time.
-declare -A LIMIT=([tests]=60 [step]=30 [prepare]=150 [train]=400 [evaluate]=190 [sheets]=25 [weights]=25)
-DEVICE=cuda PRESET=default BATCH=64 PAIRS=20000 LATENTS=4 MOST_STEPS=1000000
+declare -A LIMIT=([tests]=60 [step]=150 [prepare]=150 [train]=400 [evaluate]=190 [sheets]=25 [weights]=25)
+DEVICE=cuda PRESET=default BATCH=256 COMPILE=compile PAIRS=20000 LATENTS=4 MOST_STEPS=1000000
 # Seconds of the part train that are not for steps of the generator: starting, saving, and training the classifier.
 AROUND_STEPS=100
 
@@ -41,7 +41,7 @@ tiny() {
     # A rehearsal is about typos, not about time, so slow machines get longer limits.
     TOTAL=7200
     for part in "${ALL_PARTS[@]}"; do LIMIT[$part]=900; done
-    DEVICE=cpu PRESET=tiny BATCH=16 PAIRS=312 LATENTS=1 MOST_STEPS=20
+    DEVICE=cpu PRESET=tiny BATCH=16 COMPILE= PAIRS=312 LATENTS=1 MOST_STEPS=20
 }
 
 cmcgan() { "$PYTHON" -m cmcgan_cli "$@"; }
@@ -50,7 +50,7 @@ cmcgan() { "$PYTHON" -m cmcgan_cli "$@"; }
 
 part_tests() { "$PYTHON" -m pytest -o addopts= -p no:cacheprovider -rs -v -m gpu tests/test_gpu.py; }
 
-part_step() { "$PYTHON" benchmarks/train_step.py "$PRESET" "$BATCH" "$DEVICE"; }
+part_step() { "$PYTHON" benchmarks/train_step.py "$PRESET" "$BATCH" "$DEVICE" ${COMPILE:+"$COMPILE"}; }
 
 part_prepare() { cmcgan prepare demo --pairs "$PAIRS" --out "$DATA" --overwrite; }
 
@@ -194,6 +194,6 @@ VENDOR=$(realpath -m "${VENDOR:-vendor}")
 mkdir -p "$WORK" || exit
 SUMMARY=() FAILED=0
 export PYTHONPATH=$PWD:$VENDOR PYTHONUNBUFFERED=1 COLUMNS=160
-export PYTHON FOLDER WORK DATA RUN DEVICE PRESET BATCH PAIRS LATENTS MOST_STEPS AROUND_STEPS
+export PYTHON FOLDER WORK DATA RUN DEVICE PRESET BATCH COMPILE PAIRS LATENTS MOST_STEPS AROUND_STEPS
 export -f cmcgan plan_steps part_tests part_step part_prepare part_train part_evaluate part_sheets part_weights
 main | tee -a "$FOLDER/log.txt"

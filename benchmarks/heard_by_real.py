@@ -49,7 +49,7 @@ def _to_batch(part: list[tuple[Tensor, int]]) -> Batch:
     """Return the sounds of several files as a batch, whose pictures are black."""
     audio = torch.cat([resize(sounds, load_config(PRESET).network.size(Modality.AUDIO)) for sounds, _ in part])
     labels = torch.cat([torch.full((len(sounds),), label) for sounds, label in part])
-    return Batch(audio, torch.zeros(len(audio), 3, 12, 12), labels, torch.zeros_like(labels))
+    return Batch(audio, torch.zeros(len(audio), 3, 12, 12), labels, labels, torch.zeros_like(labels))
 
 
 def train(known: Batch, classes: int) -> FusionNetwork:
@@ -62,7 +62,7 @@ def train(known: Batch, classes: int) -> FusionNetwork:
     weights = 1 / torch.bincount(known.label, minlength=classes)[known.label]
     for _ in range(STEPS):
         rows = torch.multinomial(weights, BATCH, replacement=True, generator=rng)
-        batch = augment(Batch(*(part[rows] for part in known)), rng)
+        batch = augment(known.select(rows), rng)
         optimizer.zero_grad()
         F.cross_entropy(judge(batch.maps()), batch.label).backward()
         optimizer.step()

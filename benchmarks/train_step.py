@@ -1,13 +1,14 @@
 """Measure one CMCGAN step that computes every shared feature once, and the step as drawn in the paper's figure.
 
 Prints the seconds per step of both, measured in alternation, and their ratio. On the CPU these are CPU-seconds of one
-thread. Then prints what share of the device's speed the first step uses: its floating-point operations per second,
-divided by those of a large matrix product that is measured too, in the number format of the step.
+thread. With `compile`, the first step is measured with compiled networks too, which are compiled before, for minutes.
+Then prints what share of the device's speed each kind of step uses: its floating-point operations per second, divided
+by those of a large matrix product that is measured too, in the number format of the step.
 
 The preset's sizes and weights are used, with two exceptions. All paths are run. Of the losses that the paper does not
 have, only two are used: the class loss on the codes of the inputs, and the loss on direct outputs.
 
-usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE]      (small, 32 and cpu by default)
+usage: python benchmarks/train_step.py [PRESET] [BATCH] [DEVICE] [compile]      (small, 32 and cpu by default)
 """
 
 import statistics
@@ -21,13 +22,13 @@ from torch.optim import Optimizer
 from torch.utils.flop_counter import FlopCounterMode
 
 from cmcgan_core.config import load_config
-from cmcgan_core.data.loader import Batch
-from cmcgan_core.data.mismatch import wrong_partners
+from cmcgan_core.data.loader import Batch, wrong_pairs
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods.base import update, weighted_sum
 from cmcgan_core.methods.cmcgan import CMCGAN, FAKES, PATHS, SUBNETWORKS, Outputs
 from cmcgan_core.modality import Modality, source_of, target_of
 from cmcgan_core.nn.losses import joint_discriminator_loss, joint_generator_loss
+from cmcgan_core.training.compiled import compile_networks
 
 CLASSES = tuple("abcdefghijklm")
 #: Alternations of the two steps that are measured, after one to warm up.
@@ -65,7 +66,7 @@ def naive_step(
     visual, audio = batch.visual, batch.audio
     with torch.no_grad():
         outputs = naive_forward(method, batch, rng)
-    wrong_audio, wrong_visual = (wrong_partners(batch.label, rng) for _ in range(2))
+    wrong_audio, wrong_visual = (wrong_pairs(batch, "class", rng) for _ in range(2))
     loss = joint_discriminator_loss(
         rvra=score(method, visual, audio),
         rvwa=score(method, visual, audio[wrong_audio]),
@@ -139,23 +140,31 @@ def make_method_and_batch(preset: str, batch_size: int, device: torch.device) ->
     """Make CMCGAN with fresh weights, and a batch of noise."""
     method = CMCGAN(load_config(preset, settings=ALL_PATHS), CLASSES, FeatureSettings()).to(device)
     method.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    label = torch.arange(batch_size, device=device) % len(CLASSES)
+    label = torch.arange(batch_size) % len(CLASSES)
     audio, visual = (
         torch.rand(batch_size, m.channels, *method.config.network.size(m), device=device) * 2 - 1 for m in Modality
     )
-    return method, Batch(audio, visual.contiguous(memory_format=torch.channels_last), label, torch.zeros(batch_size))
+    visual = visual.contiguous(memory_format=torch.channels_last)
+    return method, Batch(audio, visual, label.to(device), label, torch.zeros(batch_size))
 
 
-def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu") -> None:
-    """Print the seconds per step of both kinds, their ratio, and the share of the device's speed that is used."""
+def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu", compiled: str = "") -> None:
+    """Print the seconds per step of each kind, the ratio of the first two, and the shares of the device's speed."""
     torch.set_num_threads(1)
     device = torch.device(device_name)
     method, batch = make_method_and_batch(preset, int(batch_size), device)
     optimizers = method.optimizers()
-    steps = {
+    steps: dict[str, Callable[[], object]] = {
         "shared": lambda: method.train_step(batch, optimizers, torch.Generator().manual_seed(0)),
         "naive": lambda: naive_step(method, batch, optimizers, torch.Generator().manual_seed(0)),
     }
+    operations = {name: count_operations(step) for name, step in steps.items()}
+    if compiled:
+        fast, _ = make_method_and_batch(preset, int(batch_size), device)
+        compile_networks(fast)
+        fast_optimizers = fast.optimizers()
+        steps["compiled"] = lambda: fast.train_step(batch, fast_optimizers, torch.Generator().manual_seed(0))
+        operations["compiled"] = operations["shared"]  # the counter does not see compiled operations
     times: dict[str, list[float]] = {name: [] for name in steps}
     for number in range(ROUNDS + 1):
         for name, step in steps.items():
@@ -167,10 +176,12 @@ def main(preset: str = "small", batch_size: str = "32", device_name: str = "cpu"
     for name, values in {**times, "naive / shared": ratios}.items():
         print(f"  {name:15} {statistics.median(values):.3f}  {min(values):.3f}-{max(values):.3f}")
     dtype = find_dtype(method, batch)
-    speed = count_operations(steps["shared"]) / statistics.median(times["shared"])
     peak = measure_matmul_speed(device, dtype)
-    print(f"  {'operations':15} {speed / 1e12:.3f} TFLOP/s; a matrix product in {dtype}: {peak / 1e12:.3f} TFLOP/s")
-    print(f"  {'share':15} {speed / peak:.3f}")
+    print(f"  a matrix product in {dtype}: {peak / 1e12:.3f} TFLOP/s")
+    for name, count in operations.items():
+        speed = count / statistics.median(times[name])
+        per_pair = count / int(batch_size) / 1e9
+        print(f"  {name:15} {per_pair:.2f} GFLOP per pair, {speed / 1e12:.3f} TFLOP/s, share {speed / peak:.3f}")
 
 
 if __name__ == "__main__":

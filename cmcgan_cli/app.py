@@ -136,6 +136,8 @@ def main() -> None:
     # OpenMP's threads spin while they wait for each other; by default 30 times longer than this. If other programs run
     # too, that makes a training step many times slower (docs/benchmarks.md). No spinning at all is not faster.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    # torch's profiler (`train --profile`) otherwise prints its own events, and an error where there is no GPU.
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")
     prepare_streams()
     try:
         try:

@@ -192,11 +192,11 @@ def _generate(
     *,
     quiet: bool,
 ) -> "Generator[Generated]":
-    """Yield the result of each task. If no input can be used, torch is not imported, and no scheduler is needed."""
-    if all(task.error for task in tasks):
-        from cmcgan_core.inference.generate.results import unfinished
+    """Yield the result of each task. If nothing is left to generate, no model is loaded, and no scheduler is needed."""
+    from cmcgan_core.inference.generate.results import known_result, needs_network
 
-        yield from (unfinished(task, sampling) for task in tasks)
+    if not any(needs_network(task, output) for task in tasks):
+        yield from (known_result(task, sampling) for task in tasks)
         return
     if scheduler is not None:
         from cmcgan_core.utils.cluster import connect

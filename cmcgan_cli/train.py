@@ -75,6 +75,9 @@ def train(
             show_default=False,
         ),
     ] = None,
+    profiled: Annotated[
+        bool, typer.Option("--profile", help="Write a profile of a few steps: what takes the time on CPU and GPU.")
+    ] = False,
     device: Device = "auto",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show settings and sizes; train nothing.")] = False,
     as_json: Json = False,
@@ -150,8 +153,11 @@ def train(
             overwrite=overwrite,
             loggers=loggers,
             warn=lambda sentence: note(f"warning: {sentence}"),
+            profiled=profiled,
             on_progress=on_progress,
         )
+    if profiled and result.losses:
+        _show_profile(result.out, quiet=quiet)
     _show_result(result, data, as_json=as_json, quiet=quiet)
 
 
@@ -169,6 +175,13 @@ def _show_result(result: "TrainResult", data: Path, *, as_json: bool, quiet: boo
     trained = f"{result.steps} steps in {result.seconds:.0f} s  {_figures(result.losses)}"
     print_line(f"{result.out}  {trained if result.losses else f'was finished before, after {result.steps} steps'}")
     note(f"next: cmcgan evaluate {data} --checkpoint {result.out}", quiet=quiet)
+
+
+def _show_profile(out_dir: Path, *, quiet: bool) -> None:
+    """Say where the profile of a run is."""
+    from cmcgan_core.training.profile import TABLE, TRACE
+
+    note(f"profile: {out_dir / TABLE}, and {out_dir / TRACE} to open at https://ui.perfetto.dev", quiet=quiet)
 
 
 def _resume_hint(config: "Config", out_dir: Path) -> str:

@@ -95,6 +95,7 @@ class TrainConfig:
         average: decay of the exponential moving average of the weights. A trained run uses the averaged weights.
             0 for none.
         precision: number format of the forward pass; "auto" is bfloat16 on CUDA and float32 elsewhere.
+        compile: compile the networks with `torch.compile` at the start, which takes minutes. See docs/scaling.md.
         sample_every: smallest number of epochs between two validations, each of which also draws a sample grid and
             saves a checkpoint. A run has at most twelve, see `training.run.VALIDATIONS`.
     """
@@ -110,6 +111,7 @@ class TrainConfig:
     final_learning_rate: Annotated[float, Range(above=0, maximum=1)] = 1.0
     average: Annotated[float, Range(minimum=0, maximum=0.99999)] = 0.0
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    compile: bool = False
     sample_every: Count = 1
 
 

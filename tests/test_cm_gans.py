@@ -45,7 +45,7 @@ def make(*settings: str, size: int = 6) -> tuple[CMGANs, Batch]:
     method = CMGANs(tiny("options.augment=false", *settings), CLASSES, FeatureSettings())
     label = torch.arange(size) % len(CLASSES)
     audio, visual = (torch.rand(size, m.channels, *method.config.network.size(m)) * 2 - 1 for m in Modality)
-    return method, Batch(audio, visual, label, torch.arange(size) * 10_000)
+    return method, Batch(audio, visual, label, label, torch.arange(size) * 10_000)
 
 
 def rng() -> torch.Generator:

@@ -55,7 +55,7 @@ def make(preset: str, *settings: str, size: int = 6) -> tuple[CMAV, Batch]:
     method = CMAV(tiny(preset, *settings), CLASSES, FeatureSettings())
     label = torch.arange(size) % len(CLASSES)
     audio, visual = (torch.rand(size, m.channels, *method.config.network.size(m)) * 2 - 1 for m in Modality)
-    return method, Batch(audio, visual, label, torch.arange(size) * 10_000)
+    return method, Batch(audio, visual, label, label, torch.arange(size) * 10_000)
 
 
 def make_rng(seed: int = 0) -> torch.Generator:

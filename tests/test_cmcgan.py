@@ -27,7 +27,7 @@ def make(*settings: str, size: int = 6) -> tuple[CMCGAN, Batch]:
     method = CMCGAN(tiny_config(*settings), CLASSES, FeatureSettings())
     label = torch.arange(size) % len(CLASSES)
     audio, visual = (torch.rand(size, m.channels, *method.config.network.size(m)) * 2 - 1 for m in Modality)
-    return method, Batch(audio, visual, label, torch.zeros(size))
+    return method, Batch(audio, visual, label, label, torch.zeros(size))
 
 
 def make_rng(seed: int = 0) -> torch.Generator:

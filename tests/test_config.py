@@ -46,6 +46,21 @@ def test_epochs_that_are_set_replace_the_floor_of_steps(tmp_path: Path) -> None:
     assert load_config("small", settings=settings).train.least_steps == 50
 
 
+@pytest.mark.parametrize(
+    ("setting", "meant"),
+    [
+        ("epochs=1", "train.epochs"),
+        ("latent=10", "network.latent"),
+        ("train.learning_rate=1", "train.generator.learning_rate or train.discriminator.learning_rate"),
+        ("learning_rate=1", "train.generator.learning_rate or train.discriminator.learning_rate"),
+    ],
+)
+def test_a_setting_without_its_table_is_recognised(setting: str, meant: str) -> None:
+    with pytest.raises(ConfigError) as fault:
+        load_config("small", settings=[setting])
+    assert f"{setting.partition('=')[0]}: is not a known setting (did you mean {meant}?)" in str(fault.value)
+
+
 def test_all_faults_are_reported_at_once() -> None:
     settings = ["train.epoch=3", "train.batch_size=1", "network.width='wide'", "train.precision='half'", "seed=true"]
     with pytest.raises(ConfigError) as fault:

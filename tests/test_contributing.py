@@ -32,7 +32,8 @@ def run_example(name: str) -> dict[str, Any]:
 def random_batch(size: int = 6) -> Batch:
     network = tiny_config().network
     audio, visual = (torch.rand(size, m.channels, *network.size(m)) * 2 - 1 for m in Modality)
-    return Batch(audio, visual, torch.arange(size) % len(CLASSES), torch.zeros(size))
+    label = torch.arange(size) % len(CLASSES)
+    return Batch(audio, visual, label, label, torch.zeros(size))
 
 
 def test_the_loss_term_is_trained_on_where_it_has_a_weight() -> None:

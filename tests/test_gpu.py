@@ -6,6 +6,7 @@ import pytest
 import torch
 from conftest import tiny_config
 from test_cm_gans import tiny as tiny_cm_gans
+from test_device_waits import RECIPES
 
 from cmcgan_core.checkpoint import load_checkpoint
 from cmcgan_core.data.dataset import open_dataset
@@ -17,6 +18,7 @@ from cmcgan_core.inference.retrieve.embedding import require_embedder
 from cmcgan_core.inference.translate import require_translator
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.run_folder import read_about
+from cmcgan_core.training.run import Run
 from cmcgan_core.training.train import train_run
 
 pytestmark = pytest.mark.gpu
@@ -101,3 +103,17 @@ def test_cm_gans_train_on_cuda_and_embed_as_on_the_cpu(prepared: Path, tmp_path:
         with torch.inference_mode():
             embedded.append(require_embedder(trained).embed(Modality.AUDIO, batch.audio).cpu())
     torch.testing.assert_close(embedded[0], embedded[1], atol=1e-3, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_step_never_waits_for_the_gpu(prepared: Path, tmp_path: Path, name: str) -> None:
+    run = Run(RECIPES[name], open_dataset(prepared), tmp_path, CUDA)
+    first = run.pretraining_steps
+    for done, last in ((0, first), (first, first + 4)):
+        steps = run.fit(done, last)
+        next(steps, None)  # the first step allocates memory and chooses kernels, and may wait
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            assert sum(1 for _ in steps) == max(0, last - done - 1)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")

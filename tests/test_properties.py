@@ -94,6 +94,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
         return within.filter(lambda value: value not in (limits.above, limits.below))
     if get_origin(hint) is dict:
         return st.dictionaries(KEYS, VALUES if get_args(hint)[1] is Any else st.floats(allow_nan=False), max_size=3)
+    if hint is bool:
+        return st.booleans()
     return st.sampled_from(get_args(hint)) if get_origin(hint) is Literal else KEYS
 
 

@@ -31,6 +31,7 @@ json.dump([code, sorted(set(heavy) & set(sys.modules))], open("report.json", "w"
         ("generate missing.jpg --json", 1, "missing.jpg: no such file"),
         ("generate sound.wav --dry-run", 0, "sound.wav -> sound.png"),
         ("generate sound.wav -c missing", 1, "missing does not exist"),
+        ("generate done.wav -c box", 0, "done.wav: its results exist already"),
         ("classify missing.wav", 1, "missing.wav: no such file"),
         ("retrieve missing.wav --in .", 1, "missing.wav: no such file"),
         ("retrieve sound.wav --in . -c missing", 1, "missing does not exist"),
@@ -82,6 +83,8 @@ def write_inputs(folder: Path) -> None:
 
     tone = np.sin(np.arange(44_100) / 20)
     soundfile.write(folder / "sound.wav", tone, 44_100)
+    soundfile.write(folder / "done.wav", tone, 44_100)
+    Image.new("RGB", (64, 64)).save(folder / "done.png")
     (folder / "classes/violin").mkdir(parents=True)
     soundfile.write(folder / "classes/violin/a.wav", tone, 44_100)
     Image.new("RGB", (64, 64)).save(folder / "classes/violin/a.png")

@@ -115,9 +115,18 @@ def test_a_checkpoint_is_used_with_the_averaged_weights(prepared: Path, tmp_path
     assert torch.equal(raw["encoders.audio.norms.0.running_mean"], used["encoders.audio.norms.0.running_mean"])
 
 
-def test_a_run_is_not_replaced_without_overwrite(tiny_run: Path, prepared: Path) -> None:
-    with pytest.raises(ConfigError, match="--resume"):
+def test_a_finished_run_is_not_replaced_without_overwrite(tiny_run: Path, prepared: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
         train_run(tiny_config(), open_dataset(prepared), tiny_run)
+    assert str(refused.value) == f"{tiny_run} holds a finished run; replace it (--overwrite), or choose another --out"
+
+
+def test_an_unfinished_run_is_not_replaced_without_overwrite(prepared: Path, tmp_path: Path) -> None:
+    config = tiny_config()
+    with pytest.raises(Interrupted):
+        train_run(config, open_dataset(prepared), tmp_path / "run", on_progress=interrupt_at(2))
+    with pytest.raises(ConfigError, match="resume it"):
+        train_run(config, open_dataset(prepared), tmp_path / "run")
 
 
 def test_resuming_with_other_settings_is_refused(tiny_run: Path, prepared: Path) -> None:

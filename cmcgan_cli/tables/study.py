@@ -36,13 +36,14 @@ def tables(result: "StudyResult") -> "list[Table]":
 
 
 def plan(study: "Study", data: Path, folder: Path, parameters: dict[str, int]) -> "Table":
-    """Return the table of the planned trainings of a study."""
-    table = new_table(f"{study.title}: {data} -> {folder}", "recipe", "preset", "settings", "parameters to generate")
+    """Return the table of the planned trainings of a study. Parameters are those of the networks that generate."""
+    table = new_table(f"{study.title}: {data} -> {folder}", "recipe", "preset and settings", "parameters")
     for name, recipe in study.rows.items():
-        table.add_row(name, recipe.preset, "\n".join((*study.set, *recipe.set)), f"{parameters[name]:,}")
+        table.add_row(name, "\n".join((recipe.preset, *recipe.set)), f"{parameters[name]:,}")
     trainings, seeds = len(study.rows) * len(study.seeds), ", ".join(map(str, study.seeds))
+    common = f"All recipes: {', '.join(study.set)}. " if study.set else ""
     table.caption = (
-        f"{trainings} trainings (seeds {seeds}) of {study.seconds:g} seconds of CPU or GPU: "
+        f"{common}{trainings} trainings (seeds {seeds}) of {study.seconds:g} seconds of CPU or GPU: "
         f"{trainings * study.seconds / 3600:.1f} hours, plus the evaluations"
     )
     return table

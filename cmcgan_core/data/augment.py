@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from cmcgan_core.data.loader import Batch
+from cmcgan_core.utils.tensors import send
 
 
 def augment(batch: Batch, rng: torch.Generator) -> Batch:
@@ -17,7 +18,7 @@ def augment(batch: Batch, rng: torch.Generator) -> Batch:
     def draw(low: float, high: float, channels: int) -> Tensor:
         """Draw numbers (B, channels, 1, 1), uniform from `low` to `high`."""
         uniform = torch.rand(count, channels, 1, 1, generator=rng)
-        return (uniform * (high - low) + low).to(batch.visual.device)
+        return send(uniform * (high - low) + low, batch.visual.device)
 
     down, right = torch.randint(-(side // 12), side // 12 + 1, (2,), generator=rng).tolist()
     visual = (batch.visual * draw(0.5, 1.3, 3) + draw(-0.4, 0.4, 3)).clamp(-1, 1).roll((down, right), (2, 3))

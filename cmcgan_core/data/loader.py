@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -14,7 +15,9 @@ from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.scaling import resize, scale_pictures, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.modality import Modality
+from cmcgan_core.utils.read_ahead import read_ahead
 from cmcgan_core.utils.rng import derive_seed
+from cmcgan_core.utils.tensors import send
 
 
 class Batch(NamedTuple):
@@ -23,11 +26,18 @@ class Batch(NamedTuple):
     audio: Tensor  #: (B, 1, M, T) spectrogram: M bands, T frames
     visual: Tensor  #: (B, 3, S, S)
     label: Tensor  #: (B,) class index
-    timestamp_ms: Tensor  #: (B,) see `mismatch.timestamps_ms`
+    host_label: Tensor  #: (B,) the same on the host, because drawing wrong pairs must not wait for a GPU
+    timestamp_ms: Tensor  #: (B,) on the host; see `mismatch.timestamps_ms`
 
     def maps(self) -> dict[Modality, Tensor]:
         """Return the maps by modality."""
         return {Modality.AUDIO: self.audio, Modality.VISUAL: self.visual}
+
+    def select(self, items: Tensor) -> "Batch":
+        """Return the pairs at some positions (N,), which are on the host."""
+        on_device = send(items, self.label.device)
+        maps = self.audio[on_device], self.visual[on_device]
+        return Batch(*maps, self.label[on_device], self.host_label[items], self.timestamp_ms[items])
 
 
 class Loader:
@@ -88,8 +98,9 @@ class Loader:
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
         """Yield the batches of one epoch, except the first `skip`."""
-        for items in itertools.islice(self.order(number), skip, None):
-            yield to_batch(self.dataset.read(items), self.network, self.dataset.settings, self.device)
+        read = partial(read_pairs, self.dataset, self.device)
+        for stored in read_ahead(read, itertools.islice(self.order(number), skip, None)):
+            yield to_batch(stored, self.network, self.dataset.settings, self.device)
 
     def order(self, number: int) -> Iterator[list[int]]:
         """Yield, for each batch of one epoch, the positions in the split of the pairs of this process."""
@@ -131,20 +142,29 @@ class Loader:
 
 def in_order(dataset: PairDataset, network: NetworkConfig, batch_size: int, device: torch.device) -> Iterator[Batch]:
     """Yield all pairs of a split once, in the order of the index; the last batch may be smaller."""
-    for first in range(0, len(dataset), batch_size):
-        items = list(range(first, min(first + batch_size, len(dataset))))
-        yield to_batch(dataset.read(items), network, dataset.settings, device)
+    batches = (
+        list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)
+    )
+    for stored in read_ahead(partial(read_pairs, dataset, device), batches):
+        yield to_batch(stored, network, dataset.settings, device)
+
+
+def read_pairs(dataset: PairDataset, device: torch.device, items: list[int]) -> StoredPairs:
+    """Read pairs of a split, into pinned memory if they are for a GPU, see `utils.tensors.send`."""
+    stored = dataset.read(items)
+    return StoredPairs(*(part.pin_memory() for part in stored)) if device.type == "cuda" else stored
 
 
 def to_batch(stored: StoredPairs, network: NetworkConfig, settings: FeatureSettings, device: torch.device) -> Batch:
     """Scale stored pairs to [-1, 1], and resize them to the networks' sizes."""
-    audio = scale_spectrograms(stored.spectrograms.to(device).float(), settings)[:, None]
-    visual = scale_pictures(stored.pictures.to(device))
+    audio = scale_spectrograms(send(stored.spectrograms, device).float(), settings)[:, None]
+    visual = scale_pictures(send(stored.pictures, device))
     return Batch(
         resize(audio, network.size(Modality.AUDIO)),
         resize(visual, network.size(Modality.VISUAL)),
-        stored.label.to(device),
-        stored.timestamp_ms.to(device),
+        send(stored.label, device),
+        stored.label,
+        stored.timestamp_ms,
     )
 
 
@@ -157,11 +177,13 @@ def wrong_pairs(batch: Batch, by: By, rng: torch.Generator) -> Tensor:
         rng: the random numbers of the draw.
 
     Returns:
-        Positions (B,) in the batch.
+        Positions (B,) in the batch, on its device.
 
     Raises:
         DataError: a pair has no such partner.
     """
     if by == "class":
-        return wrong_partners(batch.label, rng)
-    return wrong_poses(batch.label, batch.timestamp_ms, rng)
+        drawn = wrong_partners(batch.host_label, rng)
+    else:
+        drawn = wrong_poses(batch.host_label, batch.timestamp_ms, rng)
+    return send(drawn, batch.label.device)

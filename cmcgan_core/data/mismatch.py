@@ -135,4 +135,4 @@ def _draw(possible: Tensor, rng: torch.Generator, message: str) -> Tensor:
     """
     if not bool(possible.any(dim=1).all()):
         raise DataError(message)
-    return torch.multinomial(possible.float().cpu(), 1, generator=rng).flatten().to(possible.device)
+    return torch.multinomial(possible.float(), 1, generator=rng).flatten()

@@ -219,7 +219,7 @@ class EvaluationPass:
 
     def _complete(self, outputs: JudgeOutputs, direction: Direction, judged: Batch, generated: Tensor) -> None:
         """Add what the classifiers of pairs return for pairs with a generated modality, and for the controls."""
-        for control, maps in self._replacements(direction, judged.label, generated):
+        for control, maps in self._replacements(direction, judged.host_label, generated):
             audio, visual = judged.audio[None], judged.visual[None]
             if direction.target is Modality.VISUAL:
                 visual = maps
@@ -234,7 +234,7 @@ class EvaluationPass:
         yield None, generated
         first = generated[:1]
         yield Control.CONSTANT, torch.zeros_like(first)
-        others = wrong_partners(label.cpu(), self.control_rng, among=self.split.labels)
+        others = wrong_partners(label, self.control_rng, among=self.split.labels)
         other = self._read(others.tolist(), self.trained.about.config.network)
         source = other.maps()[direction.source]
         z = self.network.draw(len(source), self.control_rng)

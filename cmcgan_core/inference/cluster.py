@@ -14,9 +14,9 @@ from cmcgan_core.checkpoint import Trained, load_checkpoint
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.classify import classify_all
 from cmcgan_core.inference.dynamic_classifier import Classified, find_classifier, load_classifier
-from cmcgan_core.inference.generate.batch import generate_all, group_tasks, known_result, needs_network
+from cmcgan_core.inference.generate.batch import generate_all, group_tasks
 from cmcgan_core.inference.generate.plan import OutputOptions, Task
-from cmcgan_core.inference.generate.results import Generated
+from cmcgan_core.inference.generate.results import Generated, known_result, needs_network
 from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.media.files import media_kind
 from cmcgan_core.progress import OnProgress, Progress, silent

@@ -14,6 +14,7 @@ from cmcgan_core.features.scaling import resize
 from cmcgan_core.inference.translate import require_translator, to_network
 from cmcgan_core.modality import REAL_PAIR, Direction
 from cmcgan_core.nn.layers import to_channels_last
+from cmcgan_core.utils.tensors import send
 
 
 def fingerprint(checkpoint: Path) -> str:
@@ -71,8 +72,9 @@ class Completion:
         drawn = torch.randint(len(self.cases), batch.label.shape, generator=rng)
         mixed = batch._replace(audio=batch.audio.clone(), visual=batch.visual.clone())
         for number, case in enumerate(self.cases):
-            items = (drawn == number).nonzero().flatten().to(batch.label.device)
+            items = (drawn == number).nonzero().flatten()
             if len(items):
-                completed = self.complete(Batch(*(part[items] for part in batch)), case, rng)
-                mixed.audio[items], mixed.visual[items] = completed.audio, completed.visual
+                completed = self.complete(batch.select(items), case, rng)
+                on_device = send(items, batch.label.device)
+                mixed.audio[on_device], mixed.visual[on_device] = completed.audio, completed.visual
         return mixed

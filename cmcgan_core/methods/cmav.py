@@ -35,6 +35,7 @@ from cmcgan_core.nn.fusion import FusionNetwork
 from cmcgan_core.nn.layers import CODE, full_precision
 from cmcgan_core.nn.losses import matching_discriminator_loss, plain_discriminator_loss, real_loss
 from cmcgan_core.utils.schema import Range
+from cmcgan_core.utils.tensors import send
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class CMAVTranslator(Translator, Embedder):
         assert direction in self.directions
         assert len(z) == 1
         code = self.embed(direction.source, source)
-        output: Tensor = self.generator(code, z[0].to(source.device, non_blocking=True))
+        output: Tensor = self.generator(code, send(z[0], source.device))
         return output
 
 
@@ -237,7 +238,7 @@ class CMAV(Method[CMAVTranslator]):
 
     def _generate(self, code: Tensor, batch: Batch, rng: torch.Generator) -> Tensor:
         """Generate targets (B, C, H, W) from codes (B, 64) and fresh latents."""
-        z = self.network.draw(len(code), rng)[0].to(code.device, non_blocking=True)
+        z = send(self.network.draw(len(code), rng)[0], code.device)
         with self.autocast(batch):
             fake: Tensor = self.network.generator(code, z)
         return fake

@@ -43,6 +43,7 @@ from cmcgan_core.nn.losses import (
     real_loss,
 )
 from cmcgan_core.utils.schema import Share
+from cmcgan_core.utils.tensors import send
 
 #: The subnetworks: the encoder of the first modality and the decoder of the last (a = audio, v = visual).
 SUBNETWORKS = ("a2v", "v2a", "a2a", "v2v")
@@ -167,7 +168,7 @@ class Generators(Translator, Embedder):
 
     def _run_route(self, route: str, source: Tensor, z: Tensor) -> Tensor:
         """Run one subnetwork or path on maps (B, C, H, W), with latents (1 or 2, B, Z)."""
-        z = z.to(source.device, non_blocking=True)
+        z = send(z, source.device)
         code = self.encoders[source_of(route)](source, "real")
         if route in PATHS:
             first, second = PATHS[route]
@@ -369,7 +370,7 @@ class CMCGAN(Method[Generators]):
     def _draw_latents(self, routes: Sequence[str], batch: Batch, rng: torch.Generator) -> dict[str, Tensor]:
         """Draw latents (B, Z) from N(0, 1) for each route; the same for all with `Options.one_latent`."""
         count = 1 if self.options.one_latent else len(routes)
-        drawn = self.network.draw(len(batch.label), rng, hops=count).to(batch.visual.device, non_blocking=True)
+        drawn = send(self.network.draw(len(batch.label), rng, hops=count), batch.visual.device)
         return dict(zip(routes, drawn.expand(len(routes), -1, -1), strict=True))
 
     def _latent(self, codes: Mapping[str, Tensor], route: str, drawn: Tensor) -> Tensor:

@@ -42,8 +42,8 @@ class Discriminator(PairScorer):
     def __init__(self, network: NetworkConfig) -> None:
         super().__init__()
         sizes, width = {modality: network.size(modality) for modality in Modality}, network.width
-        self.visual = discriminator_branch(Modality.VISUAL.channels, sizes[Modality.VISUAL], width)
-        self.audio = discriminator_branch(Modality.AUDIO.channels, sizes[Modality.AUDIO], width)
+        self.visual = Branch(Modality.VISUAL.channels, sizes[Modality.VISUAL], width)
+        self.audio = Branch(Modality.AUDIO.channels, sizes[Modality.AUDIO], width)
         joined = sum(branch_channels(size, width)[-1] for size in sizes.values())
         hidden = scaled([512], width)[0]
         self.joint = nn.Sequential(nn.Conv2d(joined, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
@@ -75,7 +75,7 @@ class RealismDiscriminators(nn.Module):
             size, hidden = network.size(m), scaled([512], network.width)[0]
             last = branch_channels(size, network.width)[-1]
             head = nn.Sequential(nn.Conv2d(last, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
-            self.branches[m] = nn.Sequential(discriminator_branch(m.channels, size, network.width), head)
+            self.branches[m] = nn.Sequential(Branch(m.channels, size, network.width), head)
 
     def forward(self, modality: Modality, maps: Tensor) -> Tensor:
         """Score maps (B, C, H, W) of a modality: logits (B,) of S."""
@@ -98,7 +98,7 @@ class MatchingDiscriminator(nn.Module):
 
     def __init__(self, channels: int, size: tuple[int, int], width: float) -> None:
         super().__init__()
-        self.features = discriminator_branch(channels, size, width)
+        self.features = Branch(channels, size, width)
         hidden = scaled([512], width)[0]
         joined = branch_channels(size, width)[-1] + CODE
         self.joint = nn.Sequential(nn.Conv2d(joined, hidden, 1), nn.LeakyReLU(SLOPE), nn.Conv2d(hidden, 1, 4))
@@ -110,16 +110,18 @@ class MatchingDiscriminator(nn.Module):
         return full_precision(logit.flatten())
 
 
-def discriminator_branch(channels: int, size: tuple[int, int], width: float) -> nn.Sequential:
-    """Make convolutions that halve each side until it is about 4: (B, C, H, W) to (B, c, 4, 4)."""
-    layers: list[nn.Module] = []
-    for count in branch_channels(size, width):
-        stride = (2 if size[0] > 4 else 1, 2 if size[1] > 4 else 1)
-        layers += [nn.Conv2d(channels, count, 5, stride=stride, padding=2), nn.LeakyReLU(SLOPE)]
-        channels, size = count, ((size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1)
-    if size != (4, 4):
-        layers.append(nn.AdaptiveAvgPool2d(4))
-    return nn.Sequential(*layers)
+class Branch(nn.Sequential):
+    """Convolutions that halve each side of a map until it is about 4: (B, C, H, W) to (B, c, 4, 4)."""
+
+    def __init__(self, channels: int, size: tuple[int, int], width: float) -> None:
+        layers: list[nn.Module] = []
+        for count in branch_channels(size, width):
+            stride = (2 if size[0] > 4 else 1, 2 if size[1] > 4 else 1)
+            layers += [nn.Conv2d(channels, count, 5, stride=stride, padding=2), nn.LeakyReLU(SLOPE)]
+            channels, size = count, ((size[0] - 1) // stride[0] + 1, (size[1] - 1) // stride[1] + 1)
+        if size != (4, 4):
+            layers.append(nn.AdaptiveAvgPool2d(4))
+        super().__init__(*layers)
 
 
 #: Discriminators of pairs by name; plugins add to them.

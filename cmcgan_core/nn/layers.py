@@ -199,4 +199,13 @@ class RouteNorm(nn.Module):
     def forward(self, maps: Tensor, route: str) -> Tensor:
         """Normalise by the batch in training, and by the running statistics of the route in evaluation."""
         i = self.routes.index(route)
-        return F.batch_norm(maps, self.running_mean[i], self.running_var[i], self.weight, self.bias, self.training)
+        mean, variance = self.running_mean[i], self.running_var[i]
+        if not torch.compiler.is_compiling():
+            return F.batch_norm(maps, mean, variance, self.weight, self.bias, self.training)
+        # A compiled backward pass keeps the statistics, and fails if another route has changed the buffer since.
+        mean, variance = mean.clone(), variance.clone()
+        normalised = F.batch_norm(maps, mean, variance, self.weight, self.bias, self.training)
+        if self.training:
+            self.running_mean[i].copy_(mean)
+            self.running_var[i].copy_(variance)
+        return normalised

@@ -14,6 +14,8 @@ REPLACED = (
     "samples/epoch_*.png",
     "events.out.tfevents.*",
     "loggers.toml",
+    "profile/trace.json.gz",
+    "profile/operations.txt",
 )
 #: Names of all other files that belong to a run.
 KEPT = ("config.toml", "run.toml", LOCK_NAME, f".*{TEMPORARY_SUFFIX}", "wandb/**/*")

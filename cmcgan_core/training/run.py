@@ -21,6 +21,7 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
+from torch.profiler import profile
 
 from cmcgan_core import __version__
 from cmcgan_core.checkpoint import load_training, network_tensors, save_checkpoint, training_tensors
@@ -32,10 +33,12 @@ from cmcgan_core.methods import make_method
 from cmcgan_core.nn.layers import to_channels_last
 from cmcgan_core.progress import OnProgress, Progress
 from cmcgan_core.run_folder import About, RunFolder, read_about
+from cmcgan_core.training.compiled import compile_networks
 from cmcgan_core.training.folder import replaced_files
 from cmcgan_core.training.log import NoLog, RunLog, is_falling, read_log
 from cmcgan_core.training.loggers import LoggedRun, Loggers, Warn
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
+from cmcgan_core.training.profile import PROFILED, SKIPPED, WARM_UP, step_profiler
 from cmcgan_core.utils import distributed
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
@@ -89,6 +92,7 @@ class Run:
         completer: see `fit`.
         loggers: see `Loggers`.
         warn: see `Loggers`.
+        profiled: whether to write a profile of some steps, see `profile.step_profiler`.
 
     Raises:
         ConfigError, DataError: configuration and dataset do not fit.
@@ -104,8 +108,9 @@ class Run:
         *,
         loggers: Sequence[str] | None = None,
         warn: Warn = warnings.warn,
+        profiled: bool = False,
     ) -> None:
-        self.loggers, self.warn = loggers, warn
+        self.loggers, self.warn, self.profiled = loggers, warn, profiled
         self.config, self.dataset, self.device, self.completer = config, dataset, device, completer
         self.folder = RunFolder(out)
         self.loader = Loader(
@@ -130,6 +135,8 @@ class Run:
         self.network: nn.Module = self.method.network
         if config.train.average:
             self.network = copy.deepcopy(self.network).eval().requires_grad_(False)
+        if config.train.compile:
+            compile_networks(self.method)
         self.step = 0
         self.best: float | None = None
 
@@ -181,9 +188,14 @@ class Run:
         pending: list[dict[str, Tensor]] = []
         saved = time.monotonic()
         on_progress(Progress(stage, self.step, self.steps, "steps"))
-        with RunLog(self.folder, self.step, self._open_loggers()) if distributed.is_first() else NoLog() as log:
+        with (
+            RunLog(self.folder, self.step, self._open_loggers()) if distributed.is_first() else NoLog() as log,
+            self._open_profiler() as profiler,
+        ):
             for update in self.fit(self.step, self.steps):
                 self.step = update.step
+                if profiler:
+                    profiler.step()
                 pending.append(update.losses)
                 if self.network is not self.method.network:
                     decay = 0.0 if self.step <= self.pretraining_steps else self.config.train.average
@@ -209,6 +221,22 @@ class Run:
     def _open_loggers(self) -> Loggers:
         config = {"data": str(self.dataset.root.resolve()), "device": str(self.device), **self.config.to_dict()}
         return Loggers(LoggedRun(self.folder.path, config, self.step), self.loggers, self.warn)
+
+    def _open_profiler(self) -> AbstractContextManager[profile | None]:
+        """Return the profiler of this process, or None.
+
+        Raises:
+            ConfigError: too few steps are left.
+        """
+        if not self.profiled or not distributed.is_first():
+            return nullcontext()
+        needed = SKIPPED + WARM_UP + PROFILED
+        if self.steps - self.step < needed:
+            raise ConfigError(
+                f"a profile needs {needed} steps, and {self.steps - self.step} are left; train longer, for example "
+                f"with --set train.steps={self.step + 2 * needed}"
+            )
+        return step_profiler(self.folder.path)
 
     def fit(self, done: int, steps: int) -> Iterator[Update]:
         """Train from step `done` to step `steps`, see `loop.fit`."""
@@ -368,10 +396,7 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     """
     folder = run.folder
     if not resume and not overwrite and distributed.first_decides(folder.config.exists):
-        raise ConfigError(
-            f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or "
-            "choose another --out"
-        )
+        raise ConfigError(_describe_run(folder))
     # A classifier of completed pairs is trained by the command of the run that completes them, in that run's folder.
     out = folder.path.parent if run.completer else folder.path
     next_step = f"resume with: cmcgan train --resume {out}"
@@ -390,6 +415,16 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
                 f"stopped at step {run.step} of {run.steps}; {error_reason(error)}, so the steps since the last "
                 "checkpoint are lost"
             ) from error
+
+
+def _describe_run(folder: RunFolder) -> str:
+    """Return why a run cannot begin in the folder of another one, and what to do."""
+    if folder.last.exists() and read_about(folder.last).finished:
+        return f"{folder.path} holds a finished run; replace it (--overwrite), or choose another --out"
+    return (
+        f"{folder.path} holds a run already; resume it (--resume {folder.path}), replace it (--overwrite), or choose "
+        "another --out"
+    )
 
 
 def claim_run(out: Path) -> AbstractContextManager[None]:

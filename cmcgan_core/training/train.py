@@ -28,6 +28,7 @@ def train_run(
     overwrite: bool = False,
     loggers: Sequence[str] | None = None,
     warn: Warn = warnings.warn,
+    profiled: bool = False,
     on_progress: OnProgress = silent,
 ) -> TrainResult:
     """Train into a run folder.
@@ -49,6 +50,7 @@ def train_run(
         loggers: names of loggers, see `loggers.LOGGERS`. None: those that the run had when it was stopped, else
             TensorBoard if it is installed.
         warn: called with a sentence when a logger fails; the training continues.
+        profiled: whether to write a profile of some steps into the run folder, see `profile.step_profiler`.
         on_progress: called after every step.
 
     Raises:
@@ -60,7 +62,7 @@ def train_run(
     """
     require_loggers(loggers or ())
     with distributed.process_group():
-        run = Run(config, dataset, out, choose_device(device), loggers=loggers, warn=warn)
+        run = Run(config, dataset, out, choose_device(device), loggers=loggers, warn=warn, profiled=profiled)
         with claim_run(out):
             result = train(run, resume=resume, overwrite=overwrite, on_progress=on_progress)
             if isinstance(run.method.network, Translator) and len(dataset.classes) > 1:

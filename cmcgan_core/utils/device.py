@@ -1,6 +1,6 @@
 """Choose the device that tensors live on and the precision of matrix products."""
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -48,4 +48,4 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[Non
     """
     has_bfloat16 = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
     enabled = precision == "bfloat16" or (precision == "auto" and has_bfloat16)
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, torch.bfloat16) if enabled else nullcontext()

@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from math import isfinite
@@ -140,7 +140,9 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
     hints = get_type_hints(cls, include_extras=True)
     known = {f.name for f in fields(cls)}
     for name in table.keys() - known:
-        faults.append(f"{path}{name}: is not a known setting{did_you_mean(name, known)}")
+        nested = [f"{path}{setting}" for setting in _nested_settings(cls) if setting.endswith(f".{name}")]
+        hint = f" (did you mean {' or '.join(nested)}?)" if nested else did_you_mean(name, known)
+        faults.append(f"{path}{name}: is not a known setting{hint}")
     values = {}
     for f in fields(cls):
         if f.name in table:
@@ -154,6 +156,15 @@ def _build(cls: Any, table: Mapping[str, Any], path: str, faults: list[str]) -> 
     except ConfigError as error:  # a dataclass checks values that depend on one another
         faults.append(f"{path}{error}")
         return None
+
+
+def _nested_settings(cls: Any) -> Iterator[str]:
+    """Yield the dotted names of the settings of dataclasses that are fields of a dataclass."""
+    hints = get_type_hints(cls)
+    for name in (f.name for f in fields(cls) if is_dataclass(hints[f.name])):
+        inner = hints[name]
+        yield from (f"{name}.{f.name}" for f in fields(inner))
+        yield from (f"{name}.{setting}" for setting in _nested_settings(inner))
 
 
 def _convert(hint: Any, value: Any, path: str, faults: list[str]) -> Any:  # noqa: PLR0911 - one case for each type

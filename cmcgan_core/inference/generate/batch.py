@@ -13,7 +13,7 @@ from cmcgan_core.checkpoint import Trained
 from cmcgan_core.errors import MediaError
 from cmcgan_core.inference.generate import clips, films
 from cmcgan_core.inference.generate.plan import OutputOptions, Task, plan
-from cmcgan_core.inference.generate.results import Generated, unfinished
+from cmcgan_core.inference.generate.results import Generated, known_result, needs_network, unfinished
 from cmcgan_core.inference.generate.session import GenerationSession
 from cmcgan_core.inference.inputs import Input
 from cmcgan_core.inference.routes import Route
@@ -84,17 +84,6 @@ def group_tasks(tasks: Iterable[Task], output: OutputOptions) -> Iterator[list[T
 def _clip_route(task: Task, output: OutputOptions) -> Route | None:
     """Return the route of a clip whose outputs must be generated; None for any other task."""
     return task.route if needs_network(task, output) and task.route and task.route.is_clip else None
-
-
-def needs_network(task: Task, output: OutputOptions) -> bool:
-    """Return whether the outputs of a task must be generated: it is possible, and some do not exist yet."""
-    return task.route is not None and (output.overwrite or not all(map(exists, task.paths)))
-
-
-def known_result(task: Task, sampling: SamplingOptions) -> Generated:
-    """Return the result of a task that needs no network: its error, or its outputs, which exist."""
-    result = unfinished(task, sampling)
-    return result if task.route is None else replace(result, outputs=task.paths, skipped=True)
 
 
 def generate_file(

@@ -1,12 +1,13 @@
 """The result of one input. The command line imports this module, so it does not import torch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from cmcgan_core.inference.generate.plan import Task
+from cmcgan_core.inference.generate.plan import OutputOptions, Task
 from cmcgan_core.inference.routes import Route
 from cmcgan_core.inference.sampling import SamplingOptions
 from cmcgan_core.media.damage import DamagedInterval
+from cmcgan_core.utils.files import exists
 
 
 @dataclass(frozen=True)
@@ -45,3 +46,14 @@ class Generated:
 def unfinished(task: Task, sampling: SamplingOptions) -> Generated:
     """Return the result of a task before anything is generated, with the error of the plan if there is one."""
     return Generated(task.source, (), task.route, sampling.seed, error=task.error)
+
+
+def needs_network(task: Task, output: OutputOptions) -> bool:
+    """Return whether the outputs of a task must be generated: it is possible, and some do not exist yet."""
+    return task.route is not None and (output.overwrite or not all(map(exists, task.paths)))
+
+
+def known_result(task: Task, sampling: SamplingOptions) -> Generated:
+    """Return the result of a task that needs no network: its error, or its outputs, which exist."""
+    result = unfinished(task, sampling)
+    return result if task.route is None else replace(result, outputs=task.paths, skipped=True)
