@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shutil
 import tarfile
 from contextlib import suppress
 from pathlib import Path
@@ -352,6 +353,14 @@ def test_an_export_keeps_its_splits_and_its_pairs(prepared: Path, exported: Path
         np.testing.assert_array_equal(read, stored)
 
 
+def test_one_shard_of_an_export_is_a_source_too(prepared: Path, exported: Path, tmp_path: Path) -> None:
+    report, pairs = prepare_shards(exported / "test-000000.tar", tmp_path / "out")
+    assert (len(pairs), report.skipped) == (12, ())
+    np.testing.assert_array_equal(
+        open_dataset(tmp_path / "out").read(range(12))[0], open_dataset(prepared).read(range(57, 69))[0]
+    )
+
+
 def test_an_export_with_other_features_is_refused(exported: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="spectrograms of the representation lms; give --representation lms"):
         prepare(exported, tmp_path / "out", None, SourceOptions(FeatureSettings("cqt")), workers=1)
@@ -366,9 +375,11 @@ def test_what_an_export_has_lost_is_named(exported: Path, tmp_path: Path) -> Non
     (exported / "test-000000.tar").unlink()
     damaged = exported / "train-000001.tar"
     os.truncate(damaged, damaged.stat().st_size // 2)
+    shutil.copy(exported / "train-000000.tar", exported / "train-000000 (1).tar")
     report = prepare(exported, tmp_path / "out", None, OPTIONS, workers=1)
     reasons = [(entry.file, entry.reason) for entry in report.skipped]
     assert ("test-000000.tar", "is missing; cmcgan.json names it") in reasons
+    assert ("train-000000 (1).tar", "is not one of the shards that cmcgan.json names") in reasons
     assert any(file == "train-000001.tar" and "is damaged or cut" in reason for file, reason in reasons)
     assert any(file == "train-000001.tar" and "cmcgan.json says 20" in reason for file, reason in reasons)
     assert 38 < report.pairs < 57

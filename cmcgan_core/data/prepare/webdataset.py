@@ -98,19 +98,20 @@ class WebDataset:
         if exported:
             _require_settings(root, exported.features, options.settings)
         faults: list[Skipped] = []
-        tars = [root] if root.is_file() else list(_list_tars(root, skip_unreadable_folders(root, faults)))
-        names = {tar: tar.name if root.is_file() else tar.relative_to(root).as_posix() for tar in tars}
-        splits = {} if exported else _split_names(names.values())
-        samples: list[_Sample] = []
-        counts: dict[str, int] = {}
-        for tar, name in names.items():
-            found = list(_read_samples(tar, name, splits.get(name), exported is not None, faults))
-            counts[name] = len(found)
-            samples += found
-        if exported and root.is_dir():
-            faults += _find_missing(exported, counts)
+        shards = {root.name: root}
+        if root.is_dir():
+            found = _list_tars(root, skip_unreadable_folders(root, faults))
+            shards = {tar.relative_to(root).as_posix(): tar for tar in found}
         if exported:
-            samples.sort(key=lambda sample: sample.key)
+            samples = _read_export(exported, shards, faults)
+            if root.is_dir():
+                names = (shard.file for files in exported.splits.values() for shard in files)
+                faults += [Skipped(name, f"is missing; {DESCRIPTION} names it") for name in names if name not in shards]
+        else:
+            splits = _split_names(shards)
+            samples = [
+                s for name, tar in shards.items() for s in _read_samples(tar, name, faults, splits.get(name, ""))
+            ]
         return _group(samples, stored=exported is not None), faults
 
     def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | FeaturePair | Skipped]:
@@ -132,8 +133,6 @@ class WebDataset:
                         yield pair
             except MediaError as error:
                 yield skip_unreadable(name, recording.files[file], error)
-            except ValueError as error:  # of a .json that was changed since the shard was scanned
-                yield Skipped(name, str(error))
 
 
 def exported_shards(root: Path) -> ExportedDataset | None:
@@ -179,36 +178,57 @@ def _split_names(names: Iterable[str]) -> dict[str, str]:
     return {name: split for name, split in splits.items() if split} if all(splits.values()) else {}
 
 
-def _read_samples(tar: Path, name: str, split: str | None, stored: bool, faults: list[Skipped]) -> Iterator[_Sample]:
+def _read_export(exported: ExportedDataset, shards: dict[str, Path], faults: list[Skipped]) -> list[_Sample]:
+    """Return the samples of an export in the order of the dataset that was exported.
+
+    Args:
+        exported: the description of the export.
+        shards: the shards that are there, by name.
+        faults: shards that are not of the export, lack samples or are damaged, and damaged samples, are appended to it.
+    """
+    announced = {shard.file: shard.pairs for files in exported.splits.values() for shard in files}
+    samples: list[_Sample] = []
+    for name, tar in shards.items():
+        if name not in announced:
+            faults.append(Skipped(name, f"is not one of the shards that {DESCRIPTION} names"))
+            continue
+        found = list(_read_samples(tar, name, faults, split=None))
+        if len(found) != announced[name]:
+            says = f"{DESCRIPTION} says {announced[name]}"
+            faults.append(Skipped(name, f"has {len(found)} pairs that can be used; {says}"))
+        samples += found
+    return sorted(samples, key=lambda sample: sample.key)
+
+
+def _read_samples(tar: Path, name: str, faults: list[Skipped], split: str | None) -> Iterator[_Sample]:
     """Yield the samples of a shard that can be used.
 
     Args:
         tar: the shard.
         name: its name, relative to the source.
-        split: the split of its samples, or None.
-        stored: whether the shard is one of an export of cmcgan.
         faults: the other samples, and what is wrong with the shard, are appended to it.
+        split: the split of samples that name none, or ""; None for a shard of an export.
     """
     samples, fault = scan_tar(tar)
     if fault:
         faults.append(Skipped(name, fault))
     for sample in samples:
-        if not stored and not any(_kind(suffix) or suffix == "npy" for suffix in sample.members):
+        if split is not None and not any(_kind(suffix) or suffix == "npy" for suffix in sample.members):
             continue  # a text about the shard, such as README.txt
         where = f"{name}/{sample.key}"
         faults += [Skipped(f"{where}.{suffix}", "is there twice") for suffix in sorted(sample.repeated)]
         try:
-            members = _exported_members(sample) if stored else _media_members(sample)
+            members = _exported_members(sample) if split is None else _media_members(sample)
             about = _read_about(tar, sample)
         except (MediaError, ValueError) as error:
             faults.append(Skipped(where, str(error).removeprefix(f"{tar}: ")))
+            continue
+        if split is None:
+            label, recording, player = (from_text(text) for text in (about.label, about.recording, about.player))
+            about = about._replace(label=label, recording=recording, player=player)
         else:
-            if stored:
-                label, recording, player = (from_text(name) for name in (about.label, about.recording, about.player))
-                about = about._replace(label=label, recording=recording, player=player)
-            else:
-                about = about._replace(split=SPLIT_FOLDERS.get(about.split.lower(), about.split) or split or "")
-            yield _Sample(tar, where, sample.key, about, members)
+            about = about._replace(split=SPLIT_FOLDERS.get(about.split.lower(), about.split) or split)
+        yield _Sample(tar, where, sample.key, about, members)
 
 
 def _exported_members(sample: TarSample) -> tuple[Member, ...]:
@@ -317,17 +337,6 @@ def _start_value(table: dict[str, Any]) -> float | None:
     return float(start)
 
 
-def _find_missing(exported: ExportedDataset, counts: dict[str, int]) -> Iterator[Skipped]:
-    """Yield an entry for each shard of an export that is missing, or has another number of samples."""
-    for shard in (shard for shards in exported.splits.values() for shard in shards):
-        if shard.file not in counts:
-            yield Skipped(shard.file, f"is missing; {DESCRIPTION} names it")
-        elif counts[shard.file] != shard.pairs:
-            yield Skipped(
-                shard.file, f"has {counts[shard.file]} pairs that can be used; {DESCRIPTION} says {shard.pairs}"
-            )
-
-
 def _group(samples: list[_Sample], *, stored: bool) -> list[Recording]:
     """Return the recordings that samples are from, in the order of their first samples.
 
@@ -400,7 +409,11 @@ def _read_stored(
         MediaError: the shard cannot be read.
     """
     settings = options.settings
-    about = parse_json(read_member(tar, members["json"]))
+    try:
+        about = parse_json(read_member(tar, members["json"]))
+    except ValueError:  # it has been changed since the shard was scanned
+        yield Skipped(name, "has a damaged .json")
+        return
     picture = _decode_png(read_member(tar, members["png"]))
     spectrogram = _decode_npy(read_member(tar, members["npy"]))
     if picture is None or picture.shape != (settings.picture_size, settings.picture_size, 3):
