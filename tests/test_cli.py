@@ -290,7 +290,7 @@ def test_train_writes_a_run_and_names_the_next_command(run: Run, prepared: Path,
     assert "--set train.steps=6" in err
     code, _, err = run(*arguments)
     assert code == 1
-    assert f"--resume {out_dir}" in err
+    assert f"{out_dir} holds a finished run; replace it (--overwrite)" in err
     code, out, _ = run("train", "--resume", out_dir, "--json")
     assert (code, json.loads(out)["steps"]) == (0, 3)
     assert run("train", prepared, "--resume", out_dir)[0] == 2

@@ -93,7 +93,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
         within = st.floats(low, high, allow_nan=False, allow_infinity=False, allow_subnormal=False)
         return within.filter(lambda value: value not in (limits.above, limits.below))
     if get_origin(hint) is dict:
-        return st.dictionaries(KEYS, VALUES if get_args(hint)[1] is Any else st.floats(allow_nan=False), max_size=3)
+        numbers = st.floats(allow_nan=False, allow_infinity=False)
+        return st.dictionaries(KEYS, VALUES if get_args(hint)[1] is Any else numbers, max_size=3)
     if hint is bool:
         return st.booleans()
     return st.sampled_from(get_args(hint)) if get_origin(hint) is Literal else KEYS
