@@ -19,6 +19,7 @@ from cmcgan_cli.demo import demo
 from cmcgan_cli.doctor import doctor
 from cmcgan_cli.evaluate import evaluate
 from cmcgan_cli.export import export
+from cmcgan_cli.export_data import export_data
 from cmcgan_cli.generate import generate
 from cmcgan_cli.human_eval import human_eval
 from cmcgan_cli.page import page
@@ -44,6 +45,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "compare": compare,
     "study": study,
     "export": export,
+    "export-data": export_data,
     "plugins": plugins,
     "doctor": doctor,
 }

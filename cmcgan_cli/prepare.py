@@ -33,7 +33,8 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="SOURCE",
-        help="Folder of the recordings; demo for the synthetic demonstration set; with --check, a prepared dataset.",
+        help="Folder of the recordings, or of WebDataset shards; one such shard; demo for the synthetic demonstration "
+        "set; with --check, a prepared dataset.",
     ),
 ]
 Out = Annotated[
@@ -43,7 +44,8 @@ Layout = Annotated[
     str | None,
     typer.Option(
         "--source",
-        help="Layout of the folder: sub-urmp, urmp, classes, videos, or one of a plugin. Default: detected.",
+        help="Layout of the folder: sub-urmp, urmp, classes, videos, webdataset, or one of a plugin. Default: "
+        "detected.",
     ),
 ]
 
@@ -143,6 +145,8 @@ def prepare(
 
       cmcgan prepare demo --soundfont FluidR3_GM.sf2 --soundfont MuseScore_General.sf3
 
+      cmcgan prepare shards/ --out prepared/shards
+
       cmcgan prepare URMP/ --scheduler tcp://host:8786
 
       cmcgan prepare --check prepared/URMP
@@ -180,7 +184,7 @@ def prepare(
     ):
         report = preparation.prepare(
             source,
-            out_folder or Path("prepared") / folder_name(source),
+            out_folder or Path("prepared") / folder_name(source).removesuffix(".tar"),
             chosen,
             options,
             split=ratio,

@@ -44,6 +44,7 @@ _PUBLIC = {
     "DemoSource": "data.synthetic",
     "prepare": "data.prepare.pipeline",
     "open_dataset": "data.dataset",
+    "export_dataset": "data.export.pipeline",
     "PreparedDataset": "data.dataset",
     "PairDataset": "data.dataset",
     "Batch": "data.loader",

@@ -54,6 +54,7 @@ def run_checks(scheduler: str | None = None) -> list[Finding]:
         "mlflow": lambda: _package("mlflow", "train --log mlflow", optional=True),
         "matplotlib": lambda: _package("matplotlib", "evaluate --report", optional=True),
         "onnxruntime": lambda: _package("onnxruntime", "cmcgan export", optional=True),
+        "pyarrow": lambda: _package("pyarrow", "cmcgan export-data --to hf", optional=True),
         "huggingface_hub": lambda: _package("huggingface_hub", "models of the Hugging Face Hub", optional=True),
         "distributed": lambda: _package("distributed", "--scheduler", optional=True),
         "disk": _disk,

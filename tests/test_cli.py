@@ -37,6 +37,7 @@ COMMANDS = [
     "runs",
     "study",
     "export",
+    "export-data",
     "plugins",
     "doctor",
 ]

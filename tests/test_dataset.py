@@ -1,7 +1,10 @@
 """Prepared datasets are read as they are stored, and batches are reproducible."""
 
+import csv
 import functools
 import operator
+import os
+import random
 import re
 import shutil
 from pathlib import Path
@@ -13,9 +16,11 @@ from conftest import CLASSES, COUNTS
 
 from cmcgan_core.config import NetworkConfig
 from cmcgan_core.data.dataset import open_dataset
+from cmcgan_core.data.index import Pair
 from cmcgan_core.data.loader import Loader, in_order
-from cmcgan_core.data.mismatch import wrong_partners
+from cmcgan_core.data.mismatch import RECORDING_OFFSET_MS, wrong_partners
 from cmcgan_core.errors import DataError
+from cmcgan_core.utils.rng import derive_seed
 
 NETWORK = NetworkConfig(picture_size=32, frames=16)
 CPU = torch.device("cpu")
@@ -137,3 +142,74 @@ def test_a_damaged_shard_is_reported_with_the_next_command(
 def test_too_few_pairs_to_train_on_are_an_error(prepared: Path) -> None:
     with pytest.raises(DataError, match="has 0 pairs"):
         Loader(open_dataset(prepared).split("nonsense"), NETWORK, 8, 0, CPU)
+
+
+def test_the_index_is_a_sequence_of_its_rows(prepared: Path) -> None:
+    with (prepared / "index.csv").open(encoding="utf-8", newline="") as file:
+        rows = [Pair(**{**row, "start": float(row["start"])}) for row in csv.DictReader(file)]
+    dataset = open_dataset(prepared)
+    assert list(dataset.pairs) == rows
+    assert [dataset.pairs[i] for i in (0, 68, -1)] == [rows[0], rows[68], rows[-1]]
+    assert list(dataset.pairs[3:9:2]) == rows[3:9:2]
+    with pytest.raises(IndexError):
+        dataset.pairs[69]
+    test = dataset.split("test")
+    assert list(test.pairs) == [row for row in rows if row.split == "test"]
+    assert test.pairs[5] == rows[test.rows[5]]
+
+
+def test_names_of_all_scripts_come_back_from_the_index(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    lines = (tmp_path / "index.csv").read_text(encoding="utf-8").splitlines()
+    lines[2] = '"ćello, 🎻_001",train,cello,"a\nb",Ω,0.5,"say ""a"".wav",é.jpg,'
+    (tmp_path / "index.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    pairs = open_dataset(tmp_path).pairs
+    assert pairs[1] == Pair("ćello, 🎻_001", "train", "cello", "a\nb", "Ω", 0.5, 'say "a".wav', "é.jpg", "")
+    assert (pairs[2].id, pairs[0].id) == ("cello-train_002", "cello-train_000")
+
+
+def test_recordings_and_timestamps_follow_the_order_of_a_split(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    head, *lines = (tmp_path / "index.csv").read_text(encoding="utf-8").splitlines()
+    random.Random(0).shuffle(lines)
+    (tmp_path / "index.csv").write_text("\n".join([head, *lines]) + "\n", encoding="utf-8")
+    for name in ("train", "test", None):
+        split = open_dataset(tmp_path).split(name)
+        number = {recording: i for i, recording in enumerate(dict.fromkeys(pair.recording for pair in split.pairs))}
+        assert split.recordings.tolist() == [number[pair.recording] for pair in split.pairs]
+        expected = [number[pair.recording] * RECORDING_OFFSET_MS + round(1000 * pair.start) for pair in split.pairs]
+        assert split.timestamps_ms.tolist() == expected
+
+
+def test_batches_are_drawn_as_documented(prepared: Path) -> None:
+    loader = Loader(open_dataset(prepared).split("train"), NETWORK, 8, 3, CPU)
+    shuffled = torch.randperm(48, generator=torch.Generator().manual_seed(derive_seed(3, 1))).tolist()
+    assert list(loader.order(1)) == [shuffled[first : first + 8] for first in range(0, 48, 8)]
+
+
+def test_a_dataset_of_many_shards_needs_few_open_files(prepared: Path, tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    about = (tmp_path / "dataset.toml").read_text(encoding="utf-8")
+    (tmp_path / "dataset.toml").write_text(about.replace("shard_size = 1024", "shard_size = 1"), encoding="utf-8")
+    for kind in ("pictures", "spectrograms"):
+        whole = np.load(tmp_path / "shards" / f"00000.{kind}.npy")
+        for shard in range(len(whole)):
+            np.save(tmp_path / "shards" / f"{shard:05d}.{kind}.npy", whole[shard : shard + 1])
+    expected = open_dataset(prepared).split().read(list(range(69)))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 20, limits[1]))
+    try:
+        stored = open_dataset(tmp_path).split().read(list(range(69)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert all(torch.equal(*both) for both in zip(stored, expected, strict=True))
+
+
+def test_a_shard_that_is_cut_while_it_is_used_is_reported(prepared: Path, tmp_path: Path) -> None:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    split = open_dataset(tmp_path).split()
+    split.read([0])
+    os.truncate(tmp_path / "shards" / "00000.pictures.npy", 100_000)
+    with pytest.raises(DataError, match=r"00000\.pictures\.npy cannot be read.*ends too early"):
+        split.read([5])

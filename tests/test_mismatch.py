@@ -46,6 +46,19 @@ def test_partners_in_a_split_are_the_same_as_in_a_batch() -> None:
     assert drawn == [[2, 3], [2, 3], [0, 1, 3], [0, 1, 2]]
 
 
+def test_partners_are_drawn_uniformly_in_the_order_of_time() -> None:
+    rng = np.random.default_rng(0)
+    label = torch.from_numpy(rng.integers(0, 3, 200))
+    timestamp_ms = timestamps_ms(rng.integers(0, 9, 200), rng.integers(0, 40, 200) / 2)
+    possible = (label[:, None] == label) & ((timestamp_ms[:, None] - timestamp_ms).abs() >= 5000)
+    partners = PosePartners(label, timestamp_ms)
+    assert partners.items == possible.any(dim=1).nonzero().flatten().tolist()
+    for item in partners.items:
+        others = [i for i in timestamp_ms.argsort().tolist() if possible[item, i]]
+        drawn = torch.randint(len(others), (), generator=torch.Generator().manual_seed(item))
+        assert partners.draw(item, torch.Generator().manual_seed(item)) == others[drawn]
+
+
 @pytest.mark.parametrize("size", [2, 7])
 def test_every_pair_of_a_batch_has_a_wrong_pose(prepared: Path, size: int) -> None:
     loader = Loader(open_dataset(prepared).split("train"), NETWORK, size, 0, CPU, by="pose")

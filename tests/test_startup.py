@@ -51,6 +51,8 @@ json.dump([code, sorted(set(heavy) & set(sys.modules))], open("report.json", "w"
         ("compare DATA missing", 1, "missing does not exist"),
         ("study DATA rival", 1, "did you mean rivals?"),
         ("export --direction a2v -c missing", 1, "missing does not exist"),
+        ("export-data missing out --to webdataset", 1, "missing is not a prepared dataset"),
+        ("export-data DATA out --to webdataset --dry-run", 0, "48 pairs in 1 file"),
         ("app -c missing", 1, "missing does not exist"),
         ("human-eval create DATA --model missing", 1, "missing does not exist"),
         ("demo --from missing.wav", 2, "missing.wav"),

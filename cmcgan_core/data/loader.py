@@ -81,7 +81,7 @@ class Loader:
         self.dataset = dataset
         self.part, self.parts = part, parts
         self.partners = PosePartners(dataset.labels, dataset.timestamps_ms) if by == "pose" else None
-        self.items = self.partners.items if self.partners else list(range(len(dataset)))
+        self.items = self.partners.items if self.partners else range(len(dataset))
         self._require_wrong_pairs()
         self.network = network
         self.batch_size = min(batch_size, len(self.items))
@@ -105,9 +105,10 @@ class Loader:
     def order(self, number: int) -> Iterator[list[int]]:
         """Yield, for each batch of one epoch, the positions in the split of the pairs of this process."""
         rng = torch.Generator().manual_seed(derive_seed(self.seed, number))
-        shuffled = torch.randperm(len(self.items), generator=rng).tolist()
+        shuffled = torch.randperm(len(self.items), generator=rng)
         for first in range(0, len(self) * self.batch_size, self.batch_size):
-            items = [self.items[i] for i in shuffled[first : first + self.batch_size]][self.part :: self.parts]
+            drawn = shuffled[first : first + self.batch_size].tolist()
+            items = [self.items[i] for i in drawn[self.part :: self.parts]]
             yield self._with_poses(items, rng) if self.partners else self._with_classes(items, rng)
 
     def _with_classes(self, items: list[int], rng: torch.Generator) -> list[int]:

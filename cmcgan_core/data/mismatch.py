@@ -5,12 +5,14 @@ Source: CMCGAN, Algorithm 1 ("mismatched"); CMAV (Chen et al. 2017). CMAV's inst
     pose.
 """
 
-from collections.abc import Sequence
 from typing import Literal
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
+from cmcgan_core.data.index import number_in_order
 from cmcgan_core.errors import DataError
 
 #: What a wrong pair mismatches, see `config.TrainConfig.wrong_pairs`.
@@ -23,24 +25,18 @@ MIN_POSE_GAP_S = 5.0
 RECORDING_OFFSET_MS = 10**9
 
 
-def timestamps_ms(recordings: Sequence[str], starts: Sequence[float]) -> Tensor:
+def timestamps_ms(recordings: ArrayLike, starts: ArrayLike) -> Tensor:
     """Place pairs on one time axis, on which the recordings follow one another far apart.
 
     Args:
-        recordings: the name of the recording of each of N pairs.
-        starts: the start of each pair in its recording, in seconds.
+        recordings: the recording (N,) of each of N pairs, as names or numbers.
+        starts: the start (N,) of each pair in its recording, in seconds.
 
     Returns:
         Timestamps (N,) in milliseconds.
     """
-    number = {name: i for i, name in enumerate(dict.fromkeys(recordings))}
-    return torch.tensor(
-        [
-            number[name] * RECORDING_OFFSET_MS + round(1000 * start)
-            for name, start in zip(recordings, starts, strict=True)
-        ],
-        dtype=torch.long,
-    )
+    milliseconds = np.rint(1000 * np.asarray(starts, np.float64)).astype(np.int64)
+    return torch.from_numpy(number_in_order(recordings) * RECORDING_OFFSET_MS + milliseconds)
 
 
 def wrong_partners(label: Tensor, rng: torch.Generator, among: Tensor | None = None) -> Tensor:
@@ -101,30 +97,34 @@ class PosePartners:
     """
 
     def __init__(self, label: Tensor, timestamp_ms: Tensor) -> None:
-        self.label, self.timestamp_ms = label.tolist(), timestamp_ms
+        self.label, self.timestamp_ms = label, timestamp_ms
         order = timestamp_ms.argsort()
         # The positions and the timestamps of the pairs of each class, in order of time.
-        self._of_class = {c: order[label[order] == c] for c in set(self.label)}
+        self._of_class = {c: order[label[order] == c] for c in set(label.tolist())}
         self._times = {c: timestamp_ms[items] for c, items in self._of_class.items()}
-        self.items = [i for i in range(len(label)) if self._count_partners(i)]
+        partners = torch.zeros(len(label), dtype=torch.long)
+        for c, items in self._of_class.items():
+            first, end = self._find_too_near(c, timestamp_ms[items])
+            partners[items] = len(items) - (end - first)
+        self.items: list[int] = partners.nonzero().flatten().tolist()
 
     def draw(self, item: int, rng: torch.Generator) -> int:
         """Draw a partner of one of `items`, uniformly, and return its position in the split."""
-        first, end = self._find_too_near(item)
-        drawn = int(torch.randint(self._count_partners(item), (), generator=rng))
-        return int(self._of_class[self.label[item]][drawn if drawn < first else drawn + end - first])
+        c = int(self.label[item])
+        first, end = (int(bound) for bound in self._find_too_near(c, self.timestamp_ms[item]))
+        drawn = int(torch.randint(len(self._of_class[c]) - (end - first), (), generator=rng))
+        return int(self._of_class[c][drawn if drawn < first else drawn + end - first])
 
-    def _count_partners(self, item: int) -> int:
-        """Count the possible partners of an item."""
-        first, end = self._find_too_near(item)
-        return len(self._of_class[self.label[item]]) - (end - first)
+    def _find_too_near(self, c: int, timestamp_ms: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the pairs that are too near to be partners of pairs of class `c` with timestamps (B,) or ().
 
-    def _find_too_near(self, item: int) -> tuple[int, int]:
-        """Find the pairs that are too near to be partners, as a range of the class's pairs in order of time."""
-        timestamp_ms, far = self.timestamp_ms[item], round(1000 * MIN_POSE_GAP_S)
-        bounds = torch.stack([timestamp_ms - far + 1, timestamp_ms + far])
-        first, end = torch.searchsorted(self._times[self.label[item]], bounds).tolist()
-        return first, end
+        Returns:
+            The first of them, and the position after the last of them, in the class's pairs in order of time: shaped as
+            the timestamps.
+        """
+        far = round(1000 * MIN_POSE_GAP_S)
+        times = self._times[c]
+        return torch.searchsorted(times, timestamp_ms - far + 1), torch.searchsorted(times, timestamp_ms + far)
 
 
 def _draw(possible: Tensor, rng: torch.Generator, message: str) -> Tensor:

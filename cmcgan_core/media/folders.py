@@ -14,7 +14,10 @@ from cmcgan_core.utils.names import is_ignored
 
 
 def find_media(
-    root: Path, on_error: Callable[[OSError], None], excluded: Callable[[str], bool] = lambda folder: False
+    root: Path,
+    on_error: Callable[[OSError], None],
+    excluded: Callable[[str], bool] = lambda folder: False,
+    wanted: Callable[[Path], object] = media_kind,
 ) -> Iterator[Path]:
     """Yield the media files below a folder. The files of each folder are in alphabetical order.
 
@@ -22,6 +25,7 @@ def find_media(
         root: the folder.
         on_error: called with an error that names the folder (`filename`) for each folder that cannot be read.
         excluded: whether a folder, given by its real path, is left out.
+        wanted: whether a file is returned, by its name; by default, media files are.
     """
     # A link to a folder around the root would lead to everything else in that folder.
     around = {str(folder) for folder in Path(os.path.realpath(root)).parents}
@@ -34,5 +38,5 @@ def find_media(
         visited.add(real)
         subfolders[:] = sorted(name for name in subfolders if not is_ignored([name]))
         for name in sorted(names):
-            if media_kind(Path(name)) and not is_ignored([name]):
+            if wanted(Path(name)) and not is_ignored([name]):
                 yield Path(folder, name)

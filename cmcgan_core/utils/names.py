@@ -28,6 +28,8 @@ SYSTEM_FOLDERS = frozenset({"__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume
 _MACOS_FILE = re.compile(r"\.DS_Store|\._.+")
 #: Bytes that are not text, control characters, and each % that would be read as the escape of one.
 _TO_ESCAPE = re.compile(r"[\udc80-\udcff\x00-\x1f\x7f]|%(?=25|7F|[0189A-F][0-9A-F])")
+#: What `to_text` writes in place of such a character.
+_ESCAPED = re.compile(r"%(25|7F|[0189A-F][0-9A-F])")
 #: Longest name from data in bytes; the rest of `MAX_NAME_BYTES` is for suffixes and numbers that commands add.
 MAX_DATA_NAME_BYTES = 200
 #: Unicode categories that no name contains: control characters, line and paragraph separators, halves of surrogates.
@@ -78,6 +80,21 @@ def to_text(name: str) -> str:
         ('p%E9.jpg', 'p%25E9.jpg', '50 %.jpg')
     """
     return _TO_ESCAPE.sub(lambda match: f"%{ord(match[0]) & 0xFF:02X}", name)
+
+
+def from_text(text: str) -> str:
+    r"""Return the name that a text of `to_text` stands for.
+
+    Examples:
+        >>> from_text("p%E9.jpg") == "p\udce9.jpg", from_text("p%25E9.jpg"), from_text("50 %.jpg")
+        (True, 'p%E9.jpg', '50 %.jpg')
+    """
+
+    def unescape(match: re.Match[str]) -> str:
+        byte = int(match[1], 16)
+        return chr(byte if byte < 0x80 else 0xDC00 + byte)
+
+    return _ESCAPED.sub(unescape, text)
 
 
 def name_fault(name: str, longest: int = MAX_DATA_NAME_BYTES) -> str | None:

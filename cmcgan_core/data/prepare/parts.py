@@ -13,7 +13,7 @@ from zipfile import BadZipFile, ZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.prepare.recording import RawPair, Recording, Skipped, Source, SourceOptions
+from cmcgan_core.data.prepare.recording import FeaturePair, RawPair, Recording, Skipped, Source, SourceOptions
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import loudness
@@ -139,12 +139,17 @@ def checksum(picture: NDArray[np.uint8], spectrogram: NDArray[np.float16]) -> st
 
 def _read_audible(
     source: Source, recording: Recording, options: SourceOptions, silence: float | None, log: PartLog
-) -> Iterator[RawPair]:
-    """Yield the pairs that are not silent; count the silent ones, and list what is skipped, in the log."""
+) -> Iterator[RawPair | FeaturePair]:
+    """Yield the pairs that are not silent; count the silent ones, and list what is skipped, in the log.
+
+    Pairs whose features were extracted before are not examined again.
+    """
     try:
         for pair in source.read_pairs(recording, options):
             if isinstance(pair, Skipped):
                 log.skipped.append(pair)
+            elif isinstance(pair, FeaturePair):
+                yield pair
             elif not np.isfinite(pair.sound).all():
                 log.skipped.append(Skipped(pair.sound_file, f"has values that are not numbers at {pair.start:g} s"))
             elif silence is not None and loudness(pair.sound) < silence:
@@ -155,19 +160,28 @@ def _read_audible(
         log.skipped.append(Skipped(recording.id, str(error)))
 
 
-def _extract_features(pairs: list[RawPair], settings: FeatureSettings, log: PartLog) -> PartBatch:
-    """Return the pictures and the spectrograms of some pairs, and add the pairs to the log."""
+def _extract_features(pairs: Sequence[RawPair | FeaturePair], settings: FeatureSettings, log: PartLog) -> PartBatch:
+    """Return the pictures and the spectrograms of some pairs of one kind, and add the pairs to the log."""
+    raw = [pair for pair in pairs if isinstance(pair, RawPair)]
+    spectrograms = (
+        _analyse(raw, settings) if raw else np.stack([p.spectrogram for p in pairs if isinstance(p, FeaturePair)])
+    )
+    pictures = np.stack([pair.picture for pair in pairs])
+    for pair, picture, spectrogram in zip(pairs, pictures, spectrograms, strict=True):
+        log.rows.append((pair.start, pair.sound_file, pair.picture_file, checksum(picture, spectrogram)))
+    return PartBatch(pictures, spectrograms)
+
+
+def _analyse(pairs: list[RawPair], settings: FeatureSettings) -> NDArray[np.float16]:
+    """Return the spectrograms (B, M, T) of some pairs."""
     # Imported here, so that only the processes that compute import torch.
     import torch
 
     from cmcgan_core.features.representations import analyse
 
     sounds = torch.from_numpy(np.stack([pair.sound for pair in pairs]))
-    spectrograms = analyse(sounds, settings).to(torch.float16).numpy()
-    pictures = np.stack([pair.picture for pair in pairs])
-    for pair, picture, spectrogram in zip(pairs, pictures, spectrograms, strict=True):
-        log.rows.append((pair.start, pair.sound_file, pair.picture_file, checksum(picture, spectrogram)))
-    return PartBatch(pictures, spectrograms)
+    spectrograms: NDArray[np.float16] = analyse(sounds, settings).to(torch.float16).numpy()
+    return spectrograms
 
 
 def _store_array(archive: ZipFile, name: str, array: NDArray[Any]) -> None:

@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
@@ -20,6 +21,7 @@ from cmcgan_core.data.prepare.recording import Recording, Skipped, Source, Sourc
 from cmcgan_core.data.prepare.shards import check
 from cmcgan_core.data.prepare.sources import SOURCES, find_source, require_folder
 from cmcgan_core.data.prepare.splits import SPLITS, assign_splits
+from cmcgan_core.data.prepare.webdataset import WebDataset, exported_shards
 from cmcgan_core.errors import DataError, MediaError
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.media.files import SILENT_DBFS, announced_seconds, media_kind
@@ -138,6 +140,17 @@ class _ScannedSource(NamedTuple):
     name: str  #: of the layout
     recordings: list[Recording]  #: each with its split
     skipped: list[Skipped]  #: files that are not part of a recording
+    exported: str  #: the content hash of the dataset that this is an export of; "" if it is none
+
+    def content(self, parts: list[str], skipped: Sequence[Skipped]) -> str:
+        """Return the hash that identifies the dataset.
+
+        Args:
+            parts: the names of the parts.
+            skipped: the files that gave no pairs. An export from which nothing is missing has the same pairs as the
+                dataset that was exported, so it has the hash of that one.
+        """
+        return self.exported if self.exported and not skipped else _hash_content(self.recordings, parts)
 
     def part_names(self, options: SourceOptions, silence: float | None) -> list[str]:
         """Return the name of the part of each recording."""
@@ -170,7 +183,7 @@ def plan(
         skipped=tuple(scanned.skipped),
         counts=_sort_counts(counts),
         size_bytes=bytes_per_pair * _total(counts),
-        content=_hash_content(scanned.recordings, scanned.part_names(options, silence)),
+        content=scanned.content(scanned.part_names(options, silence), scanned.skipped),
     )
 
 
@@ -222,17 +235,16 @@ def prepare(
         "hop": options.hop,
         "split": list(split),
         "silence": silence,
-        "content": _hash_content(scanned.recordings, names),
     }
     if (out / "dataset.toml").exists() and not overwrite:
-        return _report_complete(out, about, options.settings)
+        return _report_complete(out, about, scanned, names, options.settings)
     _require_ours(out, overwrite)
     with claimed(out, DataError, RUN_AGAIN):
         _clear_output(out)
         jobs = list(zip(scanned.recordings, parts, strict=True))
         _make_parts(scanned.layout, jobs, options, silence, workers, cluster, on_progress)
         with explain_write_errors(out, DataError, RUN_AGAIN):
-            return _assemble(out, about, scanned.recordings, parts, scanned.skipped, options, on_progress)
+            return _assemble(out, about, scanned, parts, options, on_progress)
 
 
 def _scan_source(root: Path, source: Source | str | None, options: SourceOptions, split: Ratio) -> _ScannedSource:
@@ -259,7 +271,8 @@ def _scan_source(root: Path, source: Source | str | None, options: SourceOptions
         raise DataError(f"{root} gives no recordings as {name}{_first_reasons(skipped)}")
     splits = assign_splits(recordings, split, options.seed)
     recordings = [replace(recording, split=chosen) for recording, chosen in zip(recordings, splits, strict=True)]
-    return _ScannedSource(layout, name, recordings, skipped)
+    exported = exported_shards(root) if isinstance(layout, WebDataset) and root.is_dir() else None
+    return _ScannedSource(layout, name, recordings, skipped, exported.content if exported else "")
 
 
 def _require_safe_names(root: Path, recordings: list[Recording]) -> None:
@@ -306,12 +319,16 @@ def _hash_content(recordings: list[Recording], parts: list[str]) -> str:
     return blake2b("".join(lines).encode(), digest_size=16).hexdigest()
 
 
-def _report_complete(out: Path, about: dict[str, Any], settings: FeatureSettings) -> PrepareReport:
+def _report_complete(
+    out: Path, about: dict[str, Any], scanned: _ScannedSource, parts: list[str], settings: FeatureSettings
+) -> PrepareReport:
     """Return the report of an existing dataset.
 
     Args:
         out: the folder of the dataset.
-        about: the content that its `dataset.toml` should have.
+        about: the content that its `dataset.toml` should have, except its hash.
+        scanned: its source.
+        parts: the names of its parts.
         settings: the feature settings that it should have.
 
     Raises:
@@ -320,6 +337,8 @@ def _report_complete(out: Path, about: dict[str, Any], settings: FeatureSettings
     with explain_read_errors(out, "dataset.toml"):
         existing = read_about(out)
         existing_settings = build(FeatureSettings, existing["features"], "[features]")
+    skipped = shards.read_skipped(out)
+    about = {**about, "content": scanned.content(parts, skipped)}
     expected = {key: value for key, value in about.items() if key != "name"}
     changed = [key for key, value in expected.items() if existing.get(key) != value]
     changed += {"recordings", "counts", "dropped_silent"} - existing.keys()
@@ -336,7 +355,7 @@ def _report_complete(out: Path, about: dict[str, Any], settings: FeatureSettings
         recordings=existing["recordings"],
         counts=existing["counts"],
         dropped_silent=existing["dropped_silent"],
-        skipped=tuple(shards.read_skipped(out)),
+        skipped=tuple(skipped),
         already_complete=True,
     )
 
@@ -420,9 +439,8 @@ def _count_useful_workers(jobs: list[tuple[Recording, Path]], options: SourceOpt
 def _assemble(
     out: Path,
     about: dict[str, Any],
-    recordings: list[Recording],
+    scanned: _ScannedSource,
     parts: list[Path],
-    skipped: list[Skipped],
     options: SourceOptions,
     on_progress: OnProgress,
 ) -> PrepareReport:
@@ -433,7 +451,7 @@ def _assemble(
     """
     logs = [read_part_log(part) for part in parts]
     # Several recordings that share a picture all report it.
-    unique = dict.fromkeys(itertools.chain(skipped, *(log.skipped for log in logs)))
+    unique = dict.fromkeys(itertools.chain(scanned.skipped, *(log.skipped for log in logs)))
     skipped = [Skipped(to_text(file), to_text(reason)) for file, reason in unique]
     dropped = sum(log.silent for log in logs)
     pairs = sum(len(log.rows) for log in logs)
@@ -442,15 +460,16 @@ def _assemble(
         raise DataError(f"no pairs could be made: {silent_chunks}{len(skipped)} files skipped{_first_reasons(skipped)}")
     for done in shards.write_shards(out, parts):
         on_progress(Progress("assembling", done, pairs, "pairs"))
-    index = shards.write_index(out, recordings, parts)
+    index = shards.write_index(out, scanned.recordings, parts)
     shards.write_skipped(out, skipped)
     counts = _sort_counts(shards.count_pairs(index))
-    report = PrepareReport(out, about["source"], len(recordings), counts, dropped, tuple(skipped))
+    report = PrepareReport(out, about["source"], len(scanned.recordings), counts, dropped, tuple(skipped))
     table = {
         **about,
+        "content": scanned.content([part.name for part in parts], skipped),
         "shard_size": shards.SHARD_SIZE,
         "pairs": pairs,
-        "recordings": len(recordings),
+        "recordings": len(scanned.recordings),
         "dropped_silent": dropped,
         "skipped": len(skipped),
         "classes": sorted({row.label for row in index}),

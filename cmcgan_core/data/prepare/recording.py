@@ -68,6 +68,16 @@ class RawPair(NamedTuple):
     picture_file: str  #: relative to the source's root, POSIX separators
 
 
+class FeaturePair(NamedTuple):
+    """A pair whose features were extracted before, with the settings of the dataset that is prepared."""
+
+    start: float  #: seconds from the start of the recording
+    spectrogram: NDArray[np.float16]  #: (M, T)
+    picture: NDArray[np.uint8]  #: (S, S, 3) RGB
+    sound_file: str  #: as in `RawPair`
+    picture_file: str  #: as in `RawPair`
+
+
 class Skipped(NamedTuple):
     """A file, or a part of a file, that gave no pairs."""
 
@@ -92,8 +102,8 @@ class Source(Protocol):
     def recordings(self, root: Path, options: SourceOptions) -> tuple[list[Recording], list[Skipped]]:
         """Return all recordings in a stable order, and the files that cannot be part of a recording."""
 
-    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | Skipped]:
-        """Yield the pairs of a recording in time order. It may be called in a worker process."""
+    def read_pairs(self, recording: Recording, options: SourceOptions) -> Iterator[RawPair | FeaturePair | Skipped]:
+        """Yield the pairs of a recording in time order, all of one kind. It may be called in a worker process."""
 
 
 def cut_chunks(waveform: NDArray[np.float32], options: SourceOptions) -> Iterator[tuple[float, NDArray[np.float32]]]:

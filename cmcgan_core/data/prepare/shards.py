@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from cmcgan_core.data.index import READ_ERRORS, Pair, explain_read_errors, map_array, read_about, read_index
+from cmcgan_core.data.index import READ_ERRORS, Pair, Pairs, explain_read_errors, map_array, read_about, read_index
 from cmcgan_core.data.prepare.parts import PartBatch, checksum, read_part, read_part_log
 from cmcgan_core.data.prepare.recording import Recording, Skipped
 from cmcgan_core.features.settings import FeatureSettings
@@ -65,16 +65,19 @@ def read_skipped(out: Path) -> list[Skipped]:
 def write_shards(out: Path, parts: Iterable[Path]) -> Iterator[int]:
     """Copy the arrays of all parts, in order, into shards; after each shard, yield the number of pairs written."""
     waiting: list[PartBatch] = []
-    shard = 0
+    pairs, shard = 0, 0
     for batch in (batch for part in parts for batch in read_part(part)):
         waiting.append(batch)
-        if sum(len(b.pictures) for b in waiting) >= SHARD_SIZE:
+        pairs += len(batch.pictures)
+        if pairs >= SHARD_SIZE:
             pictures, spectrograms = _concatenate(waiting)
             _write_shard(out, shard, PartBatch(pictures[:SHARD_SIZE], spectrograms[:SHARD_SIZE]))
             waiting = [PartBatch(pictures[SHARD_SIZE:], spectrograms[SHARD_SIZE:])]
+            pairs -= SHARD_SIZE
             shard += 1
             yield shard * SHARD_SIZE
-    if waiting and len((rest := _concatenate(waiting)).pictures):
+    if pairs:
+        rest = _concatenate(waiting)
         _write_shard(out, shard, rest)
         yield shard * SHARD_SIZE + len(rest.pictures)
 
@@ -129,7 +132,7 @@ def count_pairs(index: Iterable[Pair]) -> dict[str, dict[str, int]]:
     return counts
 
 
-def _check_counts(about: dict[str, Any], index: list[Pair]) -> list[str]:
+def _check_counts(about: dict[str, Any], index: Pairs) -> list[str]:
     """Compare the numbers of pairs in `dataset.toml` and `index.csv`; return the faults."""
     faults = []
     if len(index) != about["pairs"]:
@@ -139,7 +142,7 @@ def _check_counts(about: dict[str, Any], index: list[Pair]) -> list[str]:
     return faults
 
 
-def _check_shard(out: Path, shard: int, rows: list[Pair], settings: FeatureSettings) -> list[str]:
+def _check_shard(out: Path, shard: int, rows: Pairs, settings: FeatureSettings) -> list[str]:
     """Verify the two files of a shard against its rows of the index; return the faults."""
     side = settings.picture_size
     formats = (

@@ -5,6 +5,7 @@ from pathlib import Path
 from cmcgan_core.data.prepare.folders import ClassFolders, VideoFolders
 from cmcgan_core.data.prepare.recording import RawPair, Recording, Skipped, Source, SourceOptions
 from cmcgan_core.data.prepare.urmp import SubUrmp, Urmp
+from cmcgan_core.data.prepare.webdataset import TAR_SUFFIX, WebDataset
 from cmcgan_core.errors import DataError
 from cmcgan_core.registry import Registry
 
@@ -12,7 +13,14 @@ __all__ = ["SOURCES", "RawPair", "Recording", "Skipped", "Source", "SourceOption
 
 #: The layouts by name, in the order in which they are tried. Plugins add more.
 SOURCES: Registry[Source] = Registry(
-    "cmcgan.sources", {"sub-urmp": SubUrmp(), "urmp": Urmp(), "classes": ClassFolders(), "videos": VideoFolders()}
+    "cmcgan.sources",
+    {
+        "sub-urmp": SubUrmp(),
+        "urmp": Urmp(),
+        "classes": ClassFolders(),
+        "videos": VideoFolders(),
+        "webdataset": WebDataset(),
+    },
 )
 
 
@@ -34,10 +42,12 @@ def find_source(root: Path) -> str:
 
 
 def require_folder(root: Path) -> None:
-    """Raise a `DataError` if a path is not a folder, cannot be read, or is empty."""
+    """Raise a `DataError` if a path is neither a tar file nor a folder, cannot be read, or is an empty folder."""
     try:
         empty = not any(root.iterdir())
     except NotADirectoryError as error:
+        if root.suffix.lower() == TAR_SUFFIX:
+            return
         raise DataError(f"{root} is a file; give the folder that contains it") from error
     except OSError as error:
         raise DataError(f"{root}: {(error.strerror or str(error)).lower()}") from error
