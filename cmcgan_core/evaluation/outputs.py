@@ -105,7 +105,7 @@ class JudgeOutputs:
 
     Attributes:
         predicted: class indices (K, N), by judge (name of its preset) and sample.
-        codes: codes (K, N, D), by judge and sample.
+        codes: codes (K, M, D) of the pairs at `PairInfo.coded`, by judge and sample.
         pairs: class indices (K, N), by classifier and case.
         heights: heights (K, N, classes) that the pose judge reads, one for each class that a picture may show, by
             sample.
@@ -147,6 +147,7 @@ class PairInfo:
         classes: number of classes.
         height: height (N,) of the note that sounds, see `data.synthetic.heights.note_heights`; None for other datasets.
         class_measures: mean of each `MapMetric` over sets of real samples of one class, by its name and modality.
+        coded: positions (M,) of the pairs whose codes are kept; None for all.
     """
 
     label: Tensor
@@ -154,3 +155,4 @@ class PairInfo:
     classes: int
     height: Tensor | None = None
     class_measures: Mapping[tuple[str, Modality], float] = field(default_factory=dict)
+    coded: Tensor | None = None
