@@ -242,6 +242,13 @@ def test_chance_of_retrieval_needs_no_matrix_of_all_pairs() -> None:
     assert chance.recall["1"] == pytest.approx(0.5, abs=1e-4)
 
 
+def test_an_interval_over_many_recordings_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    right, recording, label = random(90) > 0, torch.arange(90) // 2, torch.arange(90) % 4
+    whole = [bootstrap_interval(right, recording), bootstrap_interval(right, recording, label)]
+    monkeypatch.setattr(metrics, "CELLS", 45 * 7)
+    assert [bootstrap_interval(right, recording), bootstrap_interval(right, recording, label)] == whole
+
+
 def test_a_matrix_of_all_pairs_is_computed_in_parts_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y, items = random(30, 4, seed=0), random(30, 4, seed=1), Items(torch.arange(30) % 3, torch.arange(30) // 5)
     whole = [*score_queries(x, y, items, items), partner_ranks(x, y, items.recording), kernel_distance(x, y)]

@@ -110,10 +110,14 @@ def _sum_draws(values: Tensor, recording: Tensor, label: Tensor, seed: int) -> T
     cells = torch.zeros(len(values), groups, int(label.max()) + 1, dtype=torch.float64)
     for cell, of_items in zip(cells, values, strict=True):
         cell.index_put_((recording, label), of_items, accumulate=True)
-    drawn = torch.randint(groups, (DRAWS, groups), generator=torch.Generator().manual_seed(seed))
-    times = torch.zeros(DRAWS, groups, dtype=torch.float64)
-    times.scatter_add_(1, drawn, torch.ones_like(times))
-    return times @ cells
+    rng = torch.Generator().manual_seed(seed)
+    parts = []
+    for draws in _split_rows(torch.arange(DRAWS), groups):
+        drawn = torch.randint(groups, (len(draws), groups), generator=rng)
+        times = torch.zeros(len(draws), groups, dtype=torch.float64)
+        times.scatter_add_(1, drawn, torch.ones_like(times))
+        parts.append(times @ cells)
+    return torch.cat(parts, dim=1)
 
 
 def _middle_95_percent(values: Tensor) -> tuple[float, float]:
