@@ -24,7 +24,7 @@ PERIODS = (0.0005, 0.025)
 AUDIBLE_POWER = 1e-6
 #: Largest number of rows, and of cells, of a matrix of all pairs of items that are computed at once. So the memory does
 #: not grow with the number of items.
-ROWS, CELLS = 1000, 4_000_000
+ROWS, CELLS = 1000, 1_000_000
 
 
 def accuracy(predicted: Tensor, label: Tensor) -> float:
