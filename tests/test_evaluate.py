@@ -1,6 +1,7 @@
 import copy
 import inspect
 import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from cmcgan_core.evaluation.outputs import (
     Copied,
     Generated,
     JudgeOutputs,
+    OutputCollector,
     PairClassifier,
     PairInfo,
     Real,
@@ -234,6 +236,25 @@ def test_latents_do_not_depend_on_their_number(dataset: PreparedDataset, trained
     codes = [EvaluationPass(trained, panel, split, latents=k, seed=0).run(full=True).codes[key] for k in (1, 3)]
     torch.testing.assert_close(codes[1][:1], codes[0])
     assert not codes[1][1].equal(codes[1][0])
+
+
+def test_outputs_of_batches_are_joined_and_not_kept() -> None:
+    rng = torch.Generator().manual_seed(0)
+    sample, case = Generated(A2V, 1), ("j", Generated(A2V, 1))
+    predicted, codes, nearest = (torch.rand(2, 7, *rest, generator=rng) for rest in ((), (3,), ()))
+    collector = OutputCollector(7, [0, 3, 6])
+    for places in ([0, 1, 2], [3, 4, 5], [6]):
+        parts = [whole[:, places] for whole in (predicted, codes, nearest)]
+        batch = JudgeOutputs(predicted={case: parts[0]}, codes={case: parts[1]}, nearest={sample: parts[2]})
+        kept = [weakref.ref(part) for part in parts]
+        collector.add(batch, len(places))
+        del batch, parts
+        # What a batch leaves in the memory would fragment it.
+        assert [reference() for reference in kept] == [None] * 3
+    assert collector.outputs.predicted[case].equal(predicted)
+    assert collector.outputs.nearest[sample].equal(nearest)
+    assert collector.outputs.codes[case].equal(codes[:, [0, 3, 6]])
+    assert collector.outputs.codes[case]._base is None
 
 
 def test_metrics_of_sets_use_a_limited_number_of_pairs_of_a_large_split(

@@ -23,12 +23,12 @@ from cmcgan_core.evaluation.outputs import (
     Copied,
     Generated,
     JudgeOutputs,
+    OutputCollector,
     PairCase,
     PairInfo,
     Real,
     Recovered,
     Sample,
-    join_outputs,
 )
 from cmcgan_core.evaluation.sample_metrics import METRICS, MapBatch, MapMetric
 from cmcgan_core.inference.dynamic_classifier import require_classifier
@@ -90,17 +90,14 @@ class EvaluationPass:
             on_progress: called after every batch.
             batch_size: pairs per batch.
         """
-        batches: list[JudgeOutputs] = []
-        done, coded = 0, torch.tensor(self.coded)
+        collector = OutputCollector(len(self.items), self.coded)
+        done = 0
         for items in in_batches(self.items, batch_size):
             with torch.inference_mode():
-                outputs = self._process(items, full=full)
-            kept = coded[(coded >= done) & (coded < done + len(items))] - done
-            outputs.codes = {key: codes[:, kept] for key, codes in outputs.codes.items()}
-            batches.append(outputs)
+                collector.add(self._process(items, full=full), len(items))
             done += len(items)
             on_progress(Progress(f"judging {self.split.split}", done, len(self.items), "pairs"))
-        return join_outputs(batches)
+        return collector.outputs
 
     def pair_info(self, *, full: bool, height: Tensor | None = None) -> PairInfo:
         """Return what is known about the pairs.
