@@ -352,6 +352,7 @@ def draw(measured: dict[str, dict[int, Cost]], file: Path) -> None:
         axes.set(xlim=ends, ylim=(low, high))
     figure.legend(loc="outside right upper", frameon=False, fontsize=8, title="dotted: linear", title_fontsize=8)
     figure.savefig(file, dpi=100)
+    Image.open(file).convert("RGB").quantize(64).save(file, optimize=True)
 
 
 def read(file: Path) -> dict[str, dict[int, Cost]]:
