@@ -3,7 +3,7 @@
 Each command runs as a user would run it, in a process of its own with one thread. Time is the CPU-seconds of the
 process and of its children, so other work on the machine counts little. Memory is the peak of the anonymous pages of
 all these processes, sampled every 20 ms: what they own. The resident memory, which the table also shows, counts pages
-of files too: code, and the shards that are mapped into memory. The system takes those back when it needs them.
+of files too, above all those of libraries.
 
 FOLDER gets growth.json, growth.md and growth.png, and the inputs and outputs of the commands. What growth.json has
 already is not measured again, so the same command resumes. Linux only.
