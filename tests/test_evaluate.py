@@ -1,6 +1,7 @@
 import copy
 import inspect
 import shutil
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,21 +17,24 @@ from cmcgan_core.config import load_config
 from cmcgan_core.data.dataset import PairDataset, PreparedDataset, open_dataset
 from cmcgan_core.data.loader import in_order, to_batch
 from cmcgan_core.errors import CheckpointError, DataError
+from cmcgan_core.evaluation import collect
 from cmcgan_core.evaluation.collect import EvaluationPass
 from cmcgan_core.evaluation.evaluate import evaluate
 from cmcgan_core.evaluation.judges import Judge, JudgePanel, load_judges
+from cmcgan_core.evaluation.metrics import kernel_distance
 from cmcgan_core.evaluation.outputs import (
     Control,
     Copied,
     Generated,
     JudgeOutputs,
+    OutputCollector,
     PairClassifier,
     PairInfo,
     Real,
     Recovered,
 )
 from cmcgan_core.evaluation.paper import paper_tables
-from cmcgan_core.evaluation.pose_scores import ALL_READABLE, PoseScore, score_poses
+from cmcgan_core.evaluation.pose_scores import ALL_READABLE, PoseScore, _partners, score_poses
 from cmcgan_core.evaluation.scores import ClassScores, Scores
 from cmcgan_core.evaluation.translation import score_splits
 from cmcgan_core.evaluation.waveforms import measure_waveforms
@@ -234,6 +238,61 @@ def test_latents_do_not_depend_on_their_number(dataset: PreparedDataset, trained
     assert not codes[1][1].equal(codes[1][0])
 
 
+def test_outputs_of_batches_are_joined_and_not_kept() -> None:
+    rng = torch.Generator().manual_seed(0)
+    sample, case = Generated(A2V, 1), ("j", Generated(A2V, 1))
+    predicted, codes, nearest = (torch.rand(2, 7, *rest, generator=rng) for rest in ((), (3,), ()))
+    collector = OutputCollector(7, [0, 3, 6])
+    for places in ([0, 1, 2], [3, 4, 5], [6]):
+        parts = [whole[:, places] for whole in (predicted, codes, nearest)]
+        batch = JudgeOutputs(predicted={case: parts[0]}, codes={case: parts[1]}, nearest={sample: parts[2]})
+        kept = [weakref.ref(part) for part in parts]
+        collector.add(batch, len(places))
+        del batch, parts
+        # What a batch leaves in the memory would fragment it.
+        assert [reference() for reference in kept] == [None] * 3
+    assert collector.outputs.predicted[case].equal(predicted)
+    assert collector.outputs.nearest[sample].equal(nearest)
+    assert collector.outputs.codes[case].equal(codes[:, [0, 3, 6]])
+    assert collector.outputs.codes[case]._base is None
+
+
+def test_metrics_of_sets_use_a_limited_number_of_pairs_of_a_large_split(
+    dataset: PreparedDataset, trained: Trained, panel: JudgePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split, sample = dataset.split("test"), Generated(A2V, 1)
+    real, settings = Real(Modality.VISUAL), split.settings
+    whole = EvaluationPass(trained, panel, split, latents=2, seed=0)
+    outputs, info = whole.run(full=True, batch_size=4), whole.pair_info(full=True)
+    monkeypatch.setattr(collect, "COMPARED", 5)
+    limited = EvaluationPass(trained, panel, split, latents=2, seed=0)
+    few, few_info = limited.run(full=True, batch_size=4), limited.pair_info(full=True)
+    assert few_info.coded is not None
+    assert len(split) > len(few_info.coded) == 5
+    assert {len(codes[0]) for codes in few.codes.values()} == {5}
+    assert few.codes[JUDGE, sample].equal(outputs.codes[JUDGE, sample][:, few_info.coded])
+    # Everything else is about all pairs.
+    assert few.predicted[JUDGE, sample].equal(outputs.predicted[JUDGE, sample])
+    assert few.measures["l1", sample].equal(outputs.measures["l1", sample])
+    all_pairs, some = (Scores(o, i, settings, seed=0) for o, i in ((outputs, info), (few, few_info)))
+    assert all_pairs.accuracy(JUDGE, sample) == some.accuracy(JUDGE, sample)
+    distances = [
+        kernel_distance(outputs.codes[JUDGE, sample][k, few_info.coded], outputs.codes[JUDGE, real][0, few_info.coded])
+        for k in range(2)
+    ]
+    assert some.quality(JUDGE, sample)["kernel_distance"] == pytest.approx(sum(distances) / 2)
+
+
+def test_the_control_by_another_class_draws_from_every_class_of_a_large_split(
+    dataset: PreparedDataset, trained: Trained, panel: JudgePanel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    split = dataset.split("test")
+    assert EvaluationPass(trained, panel, split, latents=1, seed=0)._others.tolist() == list(range(len(split)))
+    monkeypatch.setattr(collect, "COMPARED", 1)
+    others = EvaluationPass(trained, panel, split, latents=1, seed=0)._others
+    assert sorted(split.labels[others].tolist()) == sorted(set(split.labels.tolist()))
+
+
 def test_no_label_reaches_the_generator(dataset: PreparedDataset, trained: Trained, panel: JudgePanel) -> None:
     assert set(inspect.signature(Generators.translate).parameters) == {"self", "direction", "source", "z"}
     strange = copy.copy(dataset.split("test"))
@@ -338,7 +397,8 @@ def poses_of(right: Tensor, read: Callable[[Tensor], Tensor]) -> dict[str, PoseS
         predicted={("j", sample): torch.where(right, label, (label + 1) % 3)[None]},
         heights={real: of_real[None, :, None].repeat(1, 1, 3), sample: read(height)[None, :, None].repeat(1, 1, 3)},
     )
-    return score_poses(outputs, PairInfo(label, recording, 3, height), "j", 1, CLASSES, seed=0)
+    # Another seed than that of the heights, so that the control is independent of them.
+    return score_poses(outputs, PairInfo(label, recording, 3, height), "j", 1, CLASSES, seed=2)
 
 
 def test_a_pose_follows_its_own_sound_and_not_another() -> None:
@@ -365,6 +425,20 @@ def test_only_poses_in_pictures_of_the_right_class_count() -> None:
     right = torch.arange(600) < 300
     scores = poses_of(right, lambda height: torch.where(right, height, -height))
     assert scores[ALL_READABLE].generated == pytest.approx(1)
+
+
+def test_the_partner_of_a_pose_is_of_the_same_class_and_of_another_recording() -> None:
+    label, recording = torch.tensor([1, 0, 1, 1, 0, 2, 1]), torch.tensor([4, 0, 4, 2, 3, 5, 2])
+    partners = torch.stack([_partners(label, recording, seed) for seed in range(200)])
+    assert [set(drawn.tolist()) for drawn in partners.T] == [{3, 6}, {4}, {3, 6}, {0, 2}, {1}, {-1}, {0, 2}]
+    assert 60 < int((partners[:, 0] == 3).sum()) < 140
+
+
+def test_partners_of_poses_need_no_matrix_of_all_pairs() -> None:
+    # Such a matrix would have 4 * 10^10 cells.
+    label = torch.arange(200_000) % 2
+    partner = _partners(label, torch.arange(200_000) // 10, seed=0)
+    assert label[partner].equal(label)
 
 
 def test_waveforms_are_measured_as_a_user_hears_them(dataset: PreparedDataset, trained: Trained) -> None:

@@ -10,12 +10,14 @@ import torch
 from conftest import COUNTS, Run, one_recording_per_pair, tiny_config, write_dataset
 from torch import Tensor, nn
 
-from cmcgan_core.checkpoint import network_tensors, save_checkpoint
+from cmcgan_core.checkpoint import load_checkpoint, network_tensors, save_checkpoint
 from cmcgan_core.config import Config
 from cmcgan_core.data.dataset import PreparedDataset, open_dataset
 from cmcgan_core.errors import CheckpointError
+from cmcgan_core.evaluation import retrieval
 from cmcgan_core.evaluation.compare import compare
 from cmcgan_core.evaluation.evaluate import evaluate
+from cmcgan_core.evaluation.metrics import retrieval_by_chance
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.methods import METHODS, Method
 from cmcgan_core.modality import Direction, Modality
@@ -23,6 +25,7 @@ from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.reports.html import report_page
 from cmcgan_core.run_folder import About
 from cmcgan_core.training.classifiers import train_judge
+from cmcgan_core.utils.batches import spread_evenly
 
 
 class ClassEmbedder(Embedder):
@@ -94,6 +97,18 @@ def test_an_embedder_of_both_modalities_is_scored_by_retrieval(dataset: Prepared
     assert evaluation.classification is None
     assert evaluation.seeds.latents == ()
     assert not (dataset.root / "judges").exists()
+
+
+def test_a_limited_number_of_pairs_of_a_large_split_is_ranked(
+    dataset: PreparedDataset, saved: Saved, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained, split = load_checkpoint(saved(ClassEmbedder), torch.device("cpu")), dataset.split("test")
+    monkeypatch.setattr(retrieval, "RANKED", 6)
+    scores = retrieval.evaluate_embedder(trained, split)
+    ranked = spread_evenly(len(split), 6)
+    assert scores is not None
+    assert scores.chance == retrieval_by_chance(split.labels[ranked], split.recordings[ranked], retrieval.RANKS)
+    assert scores.chance != retrieval_by_chance(split.labels, split.recordings, retrieval.RANKS)
 
 
 def test_the_tables_of_an_embedder_are_those_that_apply(dataset: PreparedDataset, saved: Saved, cmcgan: Run) -> None:

@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from cmcgan_core.evaluation import metrics
 from cmcgan_core.evaluation.metrics import (
+    Items,
     accuracy,
     balanced_accuracy,
     bootstrap_interval,
@@ -18,9 +20,11 @@ from cmcgan_core.evaluation.metrics import (
     kernel_distance,
     l1_distance,
     log_spectral_distance,
+    partner_ranks,
     periodicity,
     retrieval,
     retrieval_by_chance,
+    score_queries,
     sound_level,
     ssim,
     within_class_correlation,
@@ -229,6 +233,34 @@ def test_chance_of_retrieval_by_hand() -> None:
     assert chance.recall == {"1": 0.5, "2": 1}
     assert chance.mean_average_precision == pytest.approx(0.75)
     assert retrieval_by_chance(torch.tensor([0, 1]), torch.arange(2)) is None
+
+
+def test_chance_of_retrieval_needs_no_matrix_of_all_pairs() -> None:
+    # Such a matrix would have 4 * 10^10 cells.
+    chance = retrieval_by_chance(torch.arange(200_000) % 2, torch.arange(200_000))
+    assert chance is not None
+    assert chance.recall["1"] == pytest.approx(0.5, abs=1e-4)
+
+
+def test_an_interval_over_many_recordings_is_computed_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    right, recording, label = random(90) > 0, torch.arange(90) // 2, torch.arange(90) % 4
+    whole = [bootstrap_interval(right, recording), bootstrap_interval(right, recording, label)]
+    monkeypatch.setattr(metrics, "CELLS", 45 * 7)
+    assert [bootstrap_interval(right, recording), bootstrap_interval(right, recording, label)] == whole
+
+
+def test_a_matrix_of_all_pairs_is_computed_in_parts_of_bounded_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y, items = random(30, 4, seed=0), random(30, 4, seed=1), Items(torch.arange(30) % 3, torch.arange(30) // 5)
+    whole = [*score_queries(x, y, items, items), partner_ranks(x, y, items.recording), kernel_distance(x, y)]
+    monkeypatch.setattr(metrics, "CELLS", 70)  # two rows
+    sizes: list[int] = []
+    multiply = Tensor.__matmul__
+    monkeypatch.setattr(Tensor, "__matmul__", lambda a, b: sizes.append(len(a) * b.shape[1]) or multiply(a, b))
+    parts = [*score_queries(x, y, items, items), partner_ranks(x, y, items.recording), kernel_distance(x, y)]
+    assert sizes
+    assert max(sizes) <= 70
+    for mine, theirs in zip(whole, parts, strict=True):
+        torch.testing.assert_close(torch.as_tensor(mine), torch.as_tensor(theirs))
 
 
 def sine(hertz: float, level: float = 0.2) -> Tensor:

@@ -23,12 +23,12 @@ from cmcgan_core.evaluation.outputs import (
     Copied,
     Generated,
     JudgeOutputs,
+    OutputCollector,
     PairCase,
     PairInfo,
     Real,
     Recovered,
     Sample,
-    join_outputs,
 )
 from cmcgan_core.evaluation.sample_metrics import METRICS, MapBatch, MapMetric
 from cmcgan_core.inference.dynamic_classifier import require_classifier
@@ -39,6 +39,10 @@ from cmcgan_core.utils.batches import in_batches, spread_evenly
 
 #: Largest number of pairs of a class that a metric "relative to the class" is computed on; they are spread evenly.
 PER_CLASS = 100
+#: Largest number of pairs whose codes are kept for the metrics of sets, and of those that the control by another class
+#: draws from; they are spread evenly. Without a limit, the time would grow with the square of the split, because every
+#: pair is compared with every other one, and the codes would fill the memory.
+COMPARED = 5000
 
 
 class EvaluationPass:
@@ -74,6 +78,7 @@ class EvaluationPass:
         self.recovery_rng = torch.Generator().manual_seed(seed)
         self.copy_rng = torch.Generator().manual_seed(seed)
         self.training = split.dataset.split("train")
+        self.coded = spread_evenly(len(self.items), COMPARED)
         metrics = {name: METRICS.get(name) for name in METRICS.names()}
         self.map_metrics = {name: metric for name, metric in metrics.items() if isinstance(metric, MapMetric)}
 
@@ -85,14 +90,14 @@ class EvaluationPass:
             on_progress: called after every batch.
             batch_size: pairs per batch.
         """
-        batches: list[JudgeOutputs] = []
+        collector = OutputCollector(len(self.items), self.coded)
         done = 0
         for items in in_batches(self.items, batch_size):
             with torch.inference_mode():
-                batches.append(self._process(items, full=full))
+                collector.add(self._process(items, full=full), len(items))
             done += len(items)
             on_progress(Progress(f"judging {self.split.split}", done, len(self.items), "pairs"))
-        return join_outputs(batches)
+        return collector.outputs
 
     def pair_info(self, *, full: bool, height: Tensor | None = None) -> PairInfo:
         """Return what is known about the pairs.
@@ -107,6 +112,7 @@ class EvaluationPass:
             classes=len(self.split.classes),
             height=None if height is None else height[self.items],
             class_measures=self._measure_classes() if full else {},
+            coded=torch.tensor(self.coded),
         )
 
     @cached_property
@@ -116,12 +122,27 @@ class EvaluationPass:
             return None
         return TrainingMaps(self.training, self.trained.about.config.network, self.trained.device)
 
+    @cached_property
+    def _training_of_class(self) -> list[Tensor]:
+        """The positions of the training pairs of each class."""
+        return _positions_by_class(self.training)
+
+    @cached_property
+    def _others(self) -> Tensor:
+        """The positions in the split of the pairs that the control by another class draws from: some of each class."""
+        chosen = []
+        for items in _positions_by_class(self.split):
+            count = max(1, COMPARED * len(items) // len(self.split))
+            chosen.append(items[spread_evenly(len(items), count)])
+        return torch.cat(chosen).sort().values
+
     def _measure_classes(self) -> dict[tuple[str, Modality], float]:
         """Compute the metrics that are relative to the class, over sets of real samples of one class each."""
         values: dict[tuple[str, Modality], list[float]] = {}
         metrics = {name: metric for name, metric in self.map_metrics.items() if metric.relative_to == "class"}
+        positions = torch.tensor(self.items)
         for label in range(len(self.split.classes)):
-            items = [i for i in self.items if self.split.labels[i] == label]
+            items = positions[self.split.labels[positions] == label].tolist()
             chosen = items[:: max(1, len(items) // PER_CLASS)][:PER_CLASS]
             if len(chosen) < 2 or not metrics:
                 continue
@@ -188,7 +209,7 @@ class EvaluationPass:
         main = next(iter(self.panel.judges))
         items = []
         for label in outputs.predicted[main, Real(direction.source)][0].tolist():
-            of_class = (self.training.labels == label).nonzero().flatten()
+            of_class = self._training_of_class[label]
             # A judge does not know a class without training pairs; if it names one nevertheless, any sample will do.
             candidates = of_class if len(of_class) else torch.arange(len(self.training))
             items.append(int(candidates[torch.randint(len(candidates), (1,), generator=self.copy_rng)]))
@@ -234,7 +255,7 @@ class EvaluationPass:
         yield None, generated
         first = generated[:1]
         yield Control.CONSTANT, torch.zeros_like(first)
-        others = wrong_partners(label, self.control_rng, among=self.split.labels)
+        others = self._others[wrong_partners(label, self.control_rng, among=self.split.labels[self._others])]
         other = self._read(others.tolist(), self.trained.about.config.network)
         source = other.maps()[direction.source]
         z = self.network.draw(len(source), self.control_rng)
@@ -259,6 +280,11 @@ class EvaluationPass:
 
     def _read(self, items: list[int], network: NetworkConfig) -> Batch:
         return to_batch(self.split.read(items), network, self.split.settings, self.trained.device)
+
+
+def _positions_by_class(split: PairDataset) -> list[Tensor]:
+    """Return the positions of the pairs of each class of a split."""
+    return [(split.labels == label).nonzero().flatten() for label in range(len(split.classes))]
 
 
 def _by_latent(values: Tensor, like: Tensor) -> Tensor:

@@ -22,8 +22,10 @@ FRAME_SECONDS = 0.093
 PERIODS = (0.0005, 0.025)
 #: Power below which a frame is silent: -60 dBFS.
 AUDIBLE_POWER = 1e-6
-#: Rows of a matrix of all pairs of items that are computed at once.
-ROWS = 1000
+#: Largest number of rows, and of cells, of a matrix of all pairs of items that are computed at once. So the memory does
+#: not grow with the number of items. Results of the parts go into tensors that were allocated before the first part:
+#: tensors that are kept between the large ones of each part would fragment the memory.
+ROWS, CELLS = 1000, 1_000_000
 
 
 def accuracy(predicted: Tensor, label: Tensor) -> float:
@@ -109,10 +111,14 @@ def _sum_draws(values: Tensor, recording: Tensor, label: Tensor, seed: int) -> T
     cells = torch.zeros(len(values), groups, int(label.max()) + 1, dtype=torch.float64)
     for cell, of_items in zip(cells, values, strict=True):
         cell.index_put_((recording, label), of_items, accumulate=True)
-    drawn = torch.randint(groups, (DRAWS, groups), generator=torch.Generator().manual_seed(seed))
-    times = torch.zeros(DRAWS, groups, dtype=torch.float64)
-    times.scatter_add_(1, drawn, torch.ones_like(times))
-    return times @ cells
+    rng = torch.Generator().manual_seed(seed)
+    sums = torch.empty(len(values), DRAWS, cells.shape[-1], dtype=torch.float64)
+    for draws in _split_rows(torch.arange(DRAWS), groups):
+        drawn = torch.randint(groups, (len(draws), groups), generator=rng)
+        times = torch.zeros(len(draws), groups, dtype=torch.float64)
+        times.scatter_add_(1, drawn, torch.ones_like(times))
+        sums[:, draws] = times @ cells
+    return sums
 
 
 def _middle_95_percent(values: Tensor) -> tuple[float, float]:
@@ -157,11 +163,20 @@ def kernel_distance(generated: Tensor, real: Tensor) -> float:
 
 
 def _kernel_sum(x: Tensor, y: Tensor) -> Tensor:
-    return torch.stack([_kernel(rows @ y.T, y.shape[1]).sum() for rows in torch.split(x, ROWS)]).sum()
+    parts = _split_rows(x, len(y))
+    sums = torch.empty(len(parts), dtype=x.dtype)
+    for number, rows in enumerate(parts):
+        sums[number] = _kernel(rows @ y.T, y.shape[1]).sum()
+    return sums.sum()
 
 
 def _kernel(product: Tensor, size: int) -> Tensor:
     return (product / size + 1) ** 3
+
+
+def _split_rows(rows: Tensor, columns: int) -> tuple[Tensor, ...]:
+    """Split the rows (N, ...) of a matrix with this number of columns into parts of bounded size."""
+    return torch.split(rows, max(1, min(ROWS, CELLS // max(1, columns))))
 
 
 def high_frequency_energy(maps: Tensor) -> Tensor:
@@ -307,19 +322,19 @@ def score_queries(
         ranks: the k of recall at k.
     """
     gallery, columns = F.normalize(gallery, dim=1), torch.arange(1, len(gallery) + 1)
-    parts: list[QueryScores] = []
-    for rows in torch.split(torch.arange(len(query)), ROWS):
+    known = torch.zeros(len(query), dtype=torch.bool)
+    hits = torch.zeros(len(query), len(ranks), dtype=torch.float64)
+    precision = torch.zeros(len(query), dtype=torch.float64)
+    for rows in _split_rows(torch.arange(len(query)), len(gallery)):
         other = of_query.recording[rows, None] != of_gallery.recording[None]
         similarity = (F.normalize(query[rows], dim=1) @ gallery.T).masked_fill(~other, -torch.inf)
         order = similarity.argsort(dim=1, descending=True, stable=True)
         right = (other & (of_query.label[rows, None] == of_gallery.label[None])).gather(1, order)
-        known = right.any(dim=1)
-        right = right[known].double()
-        hits = torch.stack([right[:, :rank].amax(dim=1) for rank in ranks], dim=1)
-        parts.append(
-            QueryScores(rows[known], hits, (right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1))
-        )
-    return QueryScores(*(torch.cat(column) for column in zip(*parts, strict=True)))
+        known[rows] = right.any(dim=1)
+        right = right.double()
+        hits[rows] = torch.stack([right[:, :rank].amax(dim=1) for rank in ranks], dim=1)
+        precision[rows] = (right.cumsum(dim=1) / columns * right).sum(dim=1) / right.sum(dim=1)
+    return QueryScores(known.nonzero().flatten(), hits[known], precision[known])
 
 
 def partner_ranks(query: Tensor, gallery: Tensor, recording: Tensor) -> Tensor:
@@ -333,14 +348,14 @@ def partner_ranks(query: Tensor, gallery: Tensor, recording: Tensor) -> Tensor:
         recording: number of each pair's recording (N,).
     """
     gallery = F.normalize(gallery, dim=1)
-    parts: list[Tensor] = []
-    for rows in torch.split(torch.arange(len(query)), ROWS):
+    shares = torch.empty(len(query))
+    for rows in _split_rows(torch.arange(len(query)), len(gallery)):
         similarity = F.normalize(query[rows], dim=1) @ gallery.T
         own = similarity[torch.arange(len(rows)), rows][:, None]
         other = recording[rows, None] != recording[None]
         better, equal = (other & (similarity > own)).sum(dim=1), (other & (similarity == own)).sum(dim=1)
-        parts.append((better + equal / 2) / other.sum(dim=1).clamp_min(1))
-    return torch.cat(parts)
+        shares[rows] = (better + equal / 2) / other.sum(dim=1).clamp_min(1)
+    return shares
 
 
 def retrieval_by_chance(label: Tensor, recording: Tensor, ranks: Sequence[int] = (1,)) -> Ranking | None:
@@ -349,15 +364,22 @@ def retrieval_by_chance(label: Tensor, recording: Tensor, ranks: Sequence[int] =
     With r right items among n: recall at k is 1 - C(n - r, k) / C(n, k); the average precision is
     s + (1 - s) H_n / n, where s = (r - 1) / (n - 1) and H_n is the n-th harmonic number.
     """
-    other = recording[:, None] != recording[None]
-    n = other.sum(dim=1).double()
-    r = (other & (label[:, None] == label[None])).sum(dim=1).double()
+    n = (len(label) - _count_equal(recording)).double()
+    both = torch.unique(torch.stack([label, recording]), dim=1, return_inverse=True)[1]
+    r = (_count_equal(label) - _count_equal(both)).double()
     n, r = n[r > 0], r[r > 0]
     harmonic = (1 / torch.arange(1, len(label) + 1, dtype=torch.float64)).cumsum(dim=0)
     share = (r - 1) / (n - 1).clamp_min(1)
     precisions = share + (1 - share) * harmonic[n.long() - 1] / n
     hits = [1 - _draws_that_miss(n, r, rank) for rank in ranks]
     return _ranking(torch.stack(hits, dim=1), precisions, ranks)
+
+
+def _count_equal(values: Tensor) -> Tensor:
+    """Return how many items have the value of each item (N,), itself included; (N,)."""
+    _, position, counts = torch.unique(values, return_inverse=True, return_counts=True)
+    equal: Tensor = counts[position]
+    return equal
 
 
 def _draws_that_miss(n: Tensor, r: Tensor, rank: int) -> Tensor:

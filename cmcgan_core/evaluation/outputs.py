@@ -105,7 +105,7 @@ class JudgeOutputs:
 
     Attributes:
         predicted: class indices (K, N), by judge (name of its preset) and sample.
-        codes: codes (K, N, D), by judge and sample.
+        codes: codes (K, M, D) of the pairs at `PairInfo.coded`, by judge and sample.
         pairs: class indices (K, N), by classifier and case.
         heights: heights (K, N, classes) that the pose judge reads, one for each class that a picture may show, by
             sample.
@@ -121,20 +121,45 @@ class JudgeOutputs:
     nearest: dict[Sample, Tensor] = field(default_factory=dict)
 
 
-def join_outputs(batches: Sequence[JudgeOutputs]) -> JudgeOutputs:
-    """Join the outputs of batches along the pairs."""
-    return JudgeOutputs(
-        predicted=_join([batch.predicted for batch in batches]),
-        codes=_join([batch.codes for batch in batches]),
-        pairs=_join([batch.pairs for batch in batches]),
-        heights=_join([batch.heights for batch in batches]),
-        measures=_join([batch.measures for batch in batches]),
-        nearest=_join([batch.nearest for batch in batches]),
-    )
+class OutputCollector:
+    """Collects the outputs of batches in tensors for all pairs, which are allocated at the first batch.
+
+    The tensors of each batch are not kept: small tensors between the large ones that a batch needs for a moment would
+    fragment the memory, and the process would hold many times as much as the outputs need.
+
+    Args:
+        pairs: N.
+        coded: positions of the pairs whose codes are kept, in ascending order.
+
+    Attributes:
+        outputs: the outputs of all pairs.
+    """
+
+    def __init__(self, pairs: int, coded: Sequence[int]) -> None:
+        self.outputs = JudgeOutputs()
+        self._pairs, self._coded = pairs, torch.tensor(coded, dtype=torch.long)
+        self._done = 0
+
+    def add(self, batch: JudgeOutputs, size: int) -> None:
+        """Add the outputs of the next `size` pairs."""
+        chosen = (self._coded >= self._done) & (self._coded < self._done + size)
+        kept, first = self._coded[chosen] - self._done, int((self._coded < self._done).sum())
+        codes = {key: of_batch[:, kept] for key, of_batch in batch.codes.items()}
+        _store(self.outputs.codes, codes, first, len(self._coded))
+        _store(self.outputs.predicted, batch.predicted, self._done, self._pairs)
+        _store(self.outputs.pairs, batch.pairs, self._done, self._pairs)
+        _store(self.outputs.heights, batch.heights, self._done, self._pairs)
+        _store(self.outputs.measures, batch.measures, self._done, self._pairs)
+        _store(self.outputs.nearest, batch.nearest, self._done, self._pairs)
+        self._done += size
 
 
-def _join(parts: Sequence[Mapping[Key, Tensor]]) -> dict[Key, Tensor]:
-    return {key: torch.cat([part[key] for part in parts], dim=1) for key in parts[0]}
+def _store(whole: dict[Key, Tensor], parts: Mapping[Key, Tensor], first: int, total: int) -> None:
+    """Copy parts (K, B, ...) into tensors (K, `total`, ...), which are allocated if they are missing."""
+    for key, part in parts.items():
+        if key not in whole:
+            whole[key] = part.new_empty(len(part), total, *part.shape[2:])
+        whole[key][:, first : first + part.shape[1]] = part
 
 
 @dataclass(frozen=True)
@@ -147,6 +172,7 @@ class PairInfo:
         classes: number of classes.
         height: height (N,) of the note that sounds, see `data.synthetic.heights.note_heights`; None for other datasets.
         class_measures: mean of each `MapMetric` over sets of real samples of one class, by its name and modality.
+        coded: positions (M,) of the pairs whose codes are kept; None for all.
     """
 
     label: Tensor
@@ -154,3 +180,4 @@ class PairInfo:
     classes: int
     height: Tensor | None = None
     class_measures: Mapping[tuple[str, Modality], float] = field(default_factory=dict)
+    coded: Tensor | None = None

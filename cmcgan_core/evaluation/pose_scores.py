@@ -6,6 +6,7 @@ Shapes: K latents, N pairs, S items that are correlated.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -119,8 +120,20 @@ def _correlate(x: Tensor, y: Tensor, label: Tensor) -> float | None:
 
 def _partners(label: Tensor, recording: Tensor, seed: int) -> Tensor:
     """Draw for each pair another one of its class and of another recording, uniformly; -1 if there is none."""
-    possible = (label[:, None] == label) & (recording[:, None] != recording)
-    alone = ~possible.any(dim=1)
-    possible[:, 0] |= alone  # a draw needs at least one candidate
-    drawn = torch.multinomial(possible.float(), 1, generator=torch.Generator().manual_seed(seed))[:, 0]
-    return drawn.masked_fill(alone, -1)
+    # In this order, a class is a block of pairs, and a recording a block within it.
+    order = torch.from_numpy(np.lexsort((recording.numpy(), label.numpy())))
+    labels, recordings = label[order], recording[order]
+    class_start, class_end = _blocks(labels)
+    start, end = _blocks(labels * (int(recording.max()) + 1) + recordings)
+    possible = (class_end - class_start) - (end - start)
+    rng = torch.Generator().manual_seed(seed)
+    drawn = class_start + (torch.rand(len(label), dtype=torch.float64, generator=rng) * possible).long()
+    drawn += (end - start) * (drawn >= start)  # the pair's own recording is passed over
+    partner = torch.empty_like(label)
+    partner[order] = torch.where(possible > 0, order[drawn.clamp_max(len(label) - 1)], -1)
+    return partner
+
+
+def _blocks(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return where the block of equal values that each of N sorted values is in starts (N,) and ends (N,)."""
+    return torch.searchsorted(values, values), torch.searchsorted(values, values, right=True)

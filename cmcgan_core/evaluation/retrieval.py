@@ -23,11 +23,15 @@ from cmcgan_core.evaluation.metrics import (
 from cmcgan_core.modality import Direction, Modality
 from cmcgan_core.nn.capabilities import Embedder
 from cmcgan_core.progress import OnProgress, Progress, silent
+from cmcgan_core.utils.batches import spread_evenly
 
 #: The k of recall at k.
 RANKS = (1, 5, 10)
 #: Pairs that are embedded at once.
 BATCH = 64
+#: Largest number of pairs that are ranked by `evaluate_embedder`; they are spread evenly. Every item is compared with
+#: every other one, so without a limit the time would grow with the square of the split.
+RANKED = 5000
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ def evaluate_embedder(
 
     Args:
         trained: a network that embeds both modalities.
-        split: the pairs to embed.
+        split: the pairs to embed; at most `RANKED` of them are ranked.
         on_progress: called after every batch.
 
     Returns:
@@ -58,14 +62,16 @@ def evaluate_embedder(
     """
     network = trained.network
     assert isinstance(network, Embedder)
-    chance = retrieval_by_chance(split.labels, split.recordings, RANKS)
+    ranked = spread_evenly(len(split), RANKED)
+    label, recording = split.labels[ranked], split.recordings[ranked]
+    chance = retrieval_by_chance(label, recording, RANKS)
     if chance is None:
         return None
     embeddings = embed_split(network.embed, split, trained.about.config.network, trained.device, on_progress)
     ranking = {}
     for direction in Direction:
-        query, key = embeddings[direction.source], embeddings[direction.target]
-        scores = retrieval(query, key, split.labels, split.recordings, RANKS)
+        query, key = embeddings[direction.source][ranked], embeddings[direction.target][ranked]
+        scores = retrieval(query, key, label, recording, RANKS)
         assert scores is not None
         ranking[direction] = scores
     return CrossModalRetrieval(ranking, chance)

@@ -48,6 +48,8 @@ class MapBatch:
 class SampleSet:
     """Samples of one kind, one for each of N pairs, with a judge's outputs.
 
+    These are the pairs whose codes are kept, see `collect.COMPARED`.
+
     Attributes:
         real: whether these are the real samples themselves.
         codes: the judge's codes (N, D).

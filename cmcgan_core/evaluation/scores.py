@@ -188,20 +188,21 @@ class Scores:
         return None if values is None else float(values.double().mean())
 
     def _sample_sets(self, judge: str, sample: Real | Generated) -> list[SampleSet]:
-        """Make one set for each latent."""
+        """Make one set for each latent, of the pairs whose codes are kept."""
         real = Real(sample.modality)
         nearest, real_nearest = self.outputs.nearest.get(sample), self.outputs.nearest.get(real)
+        coded = slice(None) if self.pairs.coded is None else self.pairs.coded
         return [
             SampleSet(
                 real=sample == real,
                 codes=codes,
-                predicted=predicted,
+                predicted=predicted[coded],
                 real_codes=self.outputs.codes[judge, real][0],
                 training_codes=None if self.training is None else self.training.codes[judge, real][0],
-                label=self.pairs.label,
-                recording=self.pairs.recording,
-                nearest=None if nearest is None else nearest[k],
-                real_nearest=None if real_nearest is None else real_nearest[0],
+                label=self.pairs.label[coded],
+                recording=self.pairs.recording[coded],
+                nearest=None if nearest is None else nearest[k, coded],
+                real_nearest=None if real_nearest is None else real_nearest[0, coded],
             )
             for k, (codes, predicted) in enumerate(
                 zip(self.outputs.codes[judge, sample], self.outputs.predicted[judge, sample], strict=True)

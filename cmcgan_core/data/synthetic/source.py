@@ -1,5 +1,6 @@
 """The recordings of the demonstration set: their pieces, players, rooms and splits."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
@@ -173,9 +174,8 @@ def _studio_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
     splits = known + ["new-players"] * new + ["new-rooms"] * new
     players = min(STUDIO_PLAYERS[label], known.count("train"))
     rooms = 1 + make_rng(seed, label, "rooms").permutation(UNSEEN_ROOMS)
-    turns = [splits[:piece].count(split) for piece, split in enumerate(splits)]
     recordings = []
-    for piece, (split, turn, length) in enumerate(zip(splits, turns, lengths, strict=True)):
+    for piece, (split, turn, length) in enumerate(zip(splits, _count_turns(splits), lengths, strict=True)):
         player = STUDIO_PLAYERS[label] + turn if split == "new-players" else turn % players
         room = int(rooms[turn % UNSEEN_ROOMS]) if split == "new-rooms" else BOOTH
         recordings.append(_recording(f"{label}-p{player}", piece, room, split, length))
@@ -194,13 +194,13 @@ def _rooms_recordings(label: str, pairs: int, seed: int) -> list[Recording]:
     seen = 1 + rng.permutation(SEEN_ROOMS)[:trained]
     unseen = 1 + SEEN_ROOMS + rng.permutation(UNSEEN_ROOMS)
     recordings = []
-    for piece, (split, length) in enumerate(zip(splits, lengths, strict=True)):
-        turn, rooms = splits[:piece].count(split), seen
+    for piece, (split, turn, length) in enumerate(zip(splits, _count_turns(splits), lengths, strict=True)):
+        number, rooms = turn, seen
         if split == "test":
             # Both kinds of rooms get the same players, so that differences between them are not due to the players.
-            turn, is_unseen = divmod(turn, 2)
+            number, is_unseen = divmod(turn, 2)
             rooms = unseen if is_unseen else seen
-        player, room = f"{label}-p{turn % min(ROOMS_PLAYERS, trained)}", int(rooms[turn % len(rooms)])
+        player, room = f"{label}-p{number % min(ROOMS_PLAYERS, trained)}", int(rooms[number % len(rooms)])
         recordings.append(_recording(player, piece, room, split, length))
     return recordings
 
@@ -209,6 +209,12 @@ def _split_pieces(pieces: int) -> list[str]:
     """Return the split of each piece: train, validation and test in the shares 70 : 10 : 20, in this order."""
     tested = 2 * max(1, pieces // 10)
     return ["train"] * (pieces - tested - tested // 2) + ["validation"] * (tested // 2) + ["test"] * tested
+
+
+def _count_turns(splits: list[str]) -> list[int]:
+    """Return for each piece how many pieces of its split come before it."""
+    turns = {split: itertools.count() for split in splits}
+    return [next(turns[split]) for split in splits]
 
 
 def _recording(player: str, piece: int, room: int, split: str, pairs: int) -> Recording:
