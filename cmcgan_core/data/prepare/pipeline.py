@@ -223,7 +223,9 @@ def prepare(
         raise DataError(
             "a silence of nan dBFS is not possible: give a level (--silence), or keep silent chunks (--keep-silence)"
         )
+    on_progress(Progress("finding recordings", 0, None, "recordings"))
     scanned = _scan_source(root, source, options, split)
+    on_progress(Progress("finding recordings", len(scanned.recordings), len(scanned.recordings), "recordings"))
     names = scanned.part_names(options, silence)
     parts = [out / PARTS / name for name in names]
     about = {
