@@ -15,6 +15,7 @@ from cmcgan_core.errors import ConfigError, DataError
 from cmcgan_core.features.scaling import resize, scale_pictures, scale_spectrograms
 from cmcgan_core.features.settings import FeatureSettings
 from cmcgan_core.modality import Modality
+from cmcgan_core.utils.batches import in_batches
 from cmcgan_core.utils.read_ahead import read_ahead
 from cmcgan_core.utils.rng import derive_seed
 from cmcgan_core.utils.tensors import send
@@ -142,9 +143,7 @@ class Loader:
 
 def in_order(dataset: PairDataset, network: NetworkConfig, batch_size: int, device: torch.device) -> Iterator[Batch]:
     """Yield all pairs of a split once, in the order of the index; the last batch may be smaller."""
-    batches = (
-        list(range(first, min(first + batch_size, len(dataset)))) for first in range(0, len(dataset), batch_size)
-    )
+    batches = in_batches(range(len(dataset)), batch_size)
     for stored in read_ahead(partial(read_pairs, dataset, device), batches):
         yield to_batch(stored, network, dataset.settings, device)
 
