@@ -31,3 +31,11 @@ def test_a_profile_names_the_operations_of_some_steps(prepared: Path, tmp_path: 
 def test_a_run_that_is_too_short_for_a_profile_says_so(prepared: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="a profile needs 17 steps, and 16 are left"):
         train_run(tiny_config("train.steps=16"), open_dataset(prepared), tmp_path / "run", profiled=True)
+
+
+def test_a_run_that_is_too_short_for_a_profile_replaces_no_other_run(prepared: Path, tmp_path: Path) -> None:
+    run = train_run(tiny_config("train.steps=2"), open_dataset(prepared), tmp_path / "run").out
+    before = {file: file.read_bytes() for file in run.rglob("*") if file.is_file()}
+    with pytest.raises(ConfigError, match="a profile needs"):
+        train_run(tiny_config("train.steps=3"), open_dataset(prepared), run, overwrite=True, profiled=True)
+    assert {file: file.read_bytes() for file in run.rglob("*") if file.is_file()} == before

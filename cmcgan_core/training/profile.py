@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile, schedule
 
+from cmcgan_core.errors import ConfigError
 from cmcgan_core.utils.files import write_text
 
 #: Steps before the profile, steps that warm the profiler up, and steps of the profile.
@@ -13,6 +14,16 @@ SKIPPED, WARM_UP, PROFILED = 10, 2, 5
 ROWS = 40
 #: Names of the files, in the run folder.
 TRACE, TABLE = "profile/trace.json.gz", "profile/operations.txt"
+
+
+def require_steps(steps: int) -> None:
+    """Raise a `ConfigError` if a training is too short for a profile."""
+    needed = SKIPPED + WARM_UP + PROFILED
+    if steps < needed:
+        raise ConfigError(
+            f"a profile needs {needed} steps, and {steps} are left; train longer, for example with "
+            f"--set train.steps={2 * needed}"
+        )
 
 
 def step_profiler(folder: Path) -> profile:

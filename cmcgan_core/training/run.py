@@ -38,7 +38,7 @@ from cmcgan_core.training.folder import replaced_files
 from cmcgan_core.training.log import NoLog, RunLog, is_falling, read_log
 from cmcgan_core.training.loggers import LoggedRun, Loggers, Warn
 from cmcgan_core.training.loop import PairCompleter, Update, fit, update_average
-from cmcgan_core.training.profile import PROFILED, SKIPPED, WARM_UP, step_profiler
+from cmcgan_core.training.profile import require_steps, step_profiler
 from cmcgan_core.utils import distributed
 from cmcgan_core.utils.batches import spread_evenly
 from cmcgan_core.utils.device import choose_device
@@ -223,20 +223,8 @@ class Run:
         return Loggers(LoggedRun(self.folder.path, config, self.step), self.loggers, self.warn)
 
     def _open_profiler(self) -> AbstractContextManager[profile | None]:
-        """Return the profiler of this process, or None.
-
-        Raises:
-            ConfigError: too few steps are left.
-        """
-        if not self.profiled or not distributed.is_first():
-            return nullcontext()
-        needed = SKIPPED + WARM_UP + PROFILED
-        if self.steps - self.step < needed:
-            raise ConfigError(
-                f"a profile needs {needed} steps, and {self.steps - self.step} are left; train longer, for example "
-                f"with --set train.steps={self.step + 2 * needed}"
-            )
-        return step_profiler(self.folder.path)
+        """Return the profiler of this process, or None."""
+        return step_profiler(self.folder.path) if self.profiled and distributed.is_first() else nullcontext()
 
     def fit(self, done: int, steps: int) -> Iterator[Update]:
         """Train from step `done` to step `steps`, see `loop.fit`."""
@@ -389,7 +377,7 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
         on_progress: called after every step.
 
     Raises:
-        ConfigError, CheckpointError: the folder holds another run.
+        ConfigError, CheckpointError: the folder holds another run, or too few steps are left for a profile.
         TrainingError: a loss is no longer finite, or the folder cannot be written.
         Interrupted: a stop was requested; resuming continues there, or at the last checkpoint if the run cannot be
             saved.
@@ -401,9 +389,11 @@ def train(run: Run, *, resume: bool, overwrite: bool, on_progress: OnProgress) -
     out = folder.path.parent if run.completer else folder.path
     next_step = f"resume with: cmcgan train --resume {out}"
     with explain_write_errors(out, TrainingError, next_step), StopRequest() as stop:
-        if resume and distributed.first_decides(folder.last.exists):
+        if resumes := resume and distributed.first_decides(folder.last.exists):
             run.load()
-        elif distributed.is_first():
+        if run.profiled and run.step < run.steps:
+            require_steps(run.steps - run.step)  # before an older run is replaced
+        if not resumes and distributed.is_first():
             run.start()
         try:
             return run.train(on_progress, stop)
